@@ -1,0 +1,61 @@
+# Copyright (c) 2026, the talosops.selinux authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The one base of every error an operator may see."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+
+class Problem(Exception):
+    """Something an operator must know about, told in three parts.
+
+    Every package under ``plugin_utils`` derives its errors from this class; the action plugins turn
+    it into a failed task.
+
+    Args:
+        found: what was found, as a sentence without the final period.
+        why: why that matters for the rollout.
+        do: what the operator should do next.
+        context: plain JSON-able facts (node, method, file) that belong in the task's ``failure`` key.
+            Never key material, tokens or machine configuration.
+    """
+
+    kind: ClassVar[str] = "problem"
+
+    def __init__(self, found: str, why: str, do: str, **context: Any) -> None:
+        self.found = found
+        self.why = why
+        self.do = do
+        self.context = context
+        super().__init__(found, why, do)
+
+    def __str__(self) -> str:
+        return " ".join(_sentence(part) for part in (self.found, self.why, self.do) if part)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The error as plain data: ``{kind, found, why, do, **context}``."""
+        return {"kind": self.kind, "found": self.found, "why": self.why, "do": self.do, **self.context}
+
+
+def missing_library(name: str, error: ImportError) -> MissingLibrary:
+    """The problem to raise when the Python library ``name`` cannot be imported."""
+    return MissingLibrary(
+        f"the Python library {name} cannot be imported by the Python that runs Ansible ({error})",
+        "the collection's work happens in Ansible's own process",
+        "install the collection's requirements.txt into that Python environment",
+        library=name,
+    )
+
+
+class MissingLibrary(Problem):
+    """A required Python library is absent from the control host."""
+
+    kind = "missing_library"
+
+
+def _sentence(text: str) -> str:
+    text = text.strip()
+    return text if text.endswith((".", "!", "?")) else f"{text}."
