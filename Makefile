@@ -1,0 +1,69 @@
+# Everything is set up inside the working copy: .venv (Python), .collections (the path Ansible wants), build (scratch).
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+COLLECTION := .collections/ansible_collections/talosops/selinux
+# ansible-test accepts a collection only at its real path, so it is given a copy of the tracked files.
+SANITY := build/sanity/ansible_collections/talosops/selinux
+REQUIREMENTS := requirements.txt tests/requirements.txt
+export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/.collections
+export PYTHONPATH := $(CURDIR)/tests:$(CURDIR)/.collections
+
+.PHONY: help setup demo test unit lint types sanity ansible-lint changelog simulator interop bench nightly clean
+
+help: ## Show the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
+
+setup: $(VENV)/.ready $(COLLECTION) ## Install what the project needs, inside the working copy
+
+$(VENV)/.ready: $(REQUIREMENTS)
+	@echo "Setting up the Python environment in $(VENV) (once)"
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; say which one with PYTHON=/path/to/python") if sys.version_info < (3, 11) else None'
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install --quiet --disable-pip-version-check -r tests/requirements.txt
+	@touch $@
+
+$(COLLECTION):
+	@mkdir -p $(dir $@)
+	@ln -sfn ../../../.. $@
+
+demo: setup ## Roll a simulated fleet from permissive to enforcing
+	@$(BIN)/python tests/demo/run.py
+
+test: setup lint types unit ansible-lint changelog sanity ## Run every test
+
+unit: setup ## Unit and integration tests, against the simulator
+	$(BIN)/python -m pytest
+
+lint: setup ## ruff and yamllint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/yamllint --strict .
+
+types: setup ## mypy --strict on plugin_utils
+	$(BIN)/mypy --strict plugins/plugin_utils
+
+ansible-lint: setup ## ansible-lint, production profile
+	$(BIN)/ansible-lint --profile production --offline --strict
+
+changelog: setup ## Changelog fragments
+	$(BIN)/antsibull-changelog lint
+
+sanity: setup ## ansible-test sanity
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python tests/sanity/run.py $(SANITY)
+
+simulator: setup ## Start a simulated fleet: make simulator SCENARIO=file.yml DIR=dir
+	@test -n "$(SCENARIO)" -a -n "$(DIR)" || { echo "usage: make simulator SCENARIO=file.yml DIR=dir"; exit 2; }
+	@$(BIN)/python -m simulator "$(SCENARIO)" "$(DIR)"
+
+interop: setup ## Compare the simulator with a real talosctl: make interop TALOSCTL=/path/to/talosctl
+	@$(BIN)/python -m simulator.interop "$(TALOSCTL)"
+
+bench: setup ## Benchmarks; ratios taken in one run
+	@for bench in tests/benchmarks/bench_*.py; do echo "== $$bench"; $(BIN)/python $$bench || exit 1; done
+
+nightly: setup ## The property and fuzz tests with their large example counts
+	HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest tests/unit/audit
+
+clean: ## Remove everything that was set up
+	rm -rf $(VENV) .collections build .pytest_cache .mypy_cache .ruff_cache .hypothesis .ansible
