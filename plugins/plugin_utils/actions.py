@@ -1,0 +1,239 @@
+# Copyright (c) 2026, the talosops.selinux authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What every action plugin shares: arguments from the documentation, nodes from the inventory, errors as messages.
+
+This is the one file under ``plugin_utils`` that knows Ansible. The argument specification of an action is read from the
+documentation of the module of the same name, so that the two cannot disagree.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, ClassVar, TypeVar
+
+import yaml
+from ansible.plugins.action import ActionBase
+
+from .problem import Problem
+from .talos import fleet
+from .talos.client import NodeClient, connect
+from .talos.config import Context, Talosconfig
+from .talos.errors import TalosError
+
+_PLUGINS = __name__.rsplit(".plugin_utils.", 1)[0]
+_FRAGMENT_KEYS = ("type", "required", "default", "choices", "elements")
+
+V = TypeVar("V")
+
+
+class InventoryProblem(Problem):
+    """The inventory does not say what is needed about a node."""
+
+    kind = "inventory"
+
+
+def plain(value: Any) -> Any:
+    """The same data in built-in types, without Ansible's tags, so that any library accepts it."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [plain(item) for item in value]
+    if isinstance(value, str):
+        return "".join(value)
+    return value
+
+
+def argument_spec(module: str) -> dict[str, Any]:
+    """The argument specification that a module's DOCUMENTATION and its fragments describe."""
+    documentation = yaml.safe_load(importlib.import_module(f"{_PLUGINS}.modules.{module}").DOCUMENTATION)
+    options: dict[str, Any] = {}
+    for reference in documentation.get("extends_documentation_fragment", []):
+        _namespace, _collection, name, *section = reference.split(".")
+        fragment = importlib.import_module(f"{_PLUGINS}.doc_fragments.{name}").ModuleDocFragment
+        text = getattr(fragment, section[0].upper() if section else "DOCUMENTATION")
+        options.update(yaml.safe_load(text).get("options", {}))
+    options.update(documentation.get("options", {}))
+    return {name: _argument(option) for name, option in options.items()}
+
+
+def _argument(option: dict[str, Any]) -> dict[str, Any]:
+    spec = {key: option[key] for key in _FRAGMENT_KEYS if key in option}
+    if "suboptions" in option:
+        spec["options"] = {name: _argument(sub) for name, sub in option["suboptions"].items()}
+    return spec
+
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+    """One node as the inventory and the task describe it."""
+
+    host: str
+    address: str
+    context: Context
+    route: str
+    server_name: str | None
+
+    def connect(self) -> NodeClient:
+        """An unopened client of this node; enter it to connect."""
+        return connect(self.context, self.address, route=self.route, server_name=self.server_name)
+
+
+class TalosAction(ActionBase):  # type: ignore[misc]
+    """Base of the collection's actions: a subclass names its module and implements :meth:`act`."""
+
+    _requires_connection = False
+    TRANSFERS_FILES = False
+
+    MODULE: ClassVar[str]
+    #: Further keyword arguments of ``validate_argument_spec`` (``required_if`` and the like).
+    RULES: ClassVar[dict[str, Any]] = {}
+    #: Options that hold secrets.
+    SECRET: ClassVar[frozenset[str]] = frozenset()
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Validate the arguments, act, and turn a Problem into a failed task that says what to do."""
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        spec = argument_spec(self.MODULE)
+        for name, argument in spec.items():
+            argument["no_log"] = name in self.SECRET
+        _validation, arguments = self.validate_argument_spec(spec, **self.RULES)
+        self.params: dict[str, Any] = plain(arguments)
+        self.variables: dict[str, Any] = task_vars or {}
+        try:
+            result.update(self.act())
+        except Problem as problem:
+            result.update(failed=True, msg=str(problem), failure=plain(problem.as_dict()))
+        return result
+
+    def act(self) -> dict[str, Any]:
+        """Do the work and return the task's result as plain data."""
+        raise AssertionError(f"{type(self).__name__} does not say what it does")
+
+    @property
+    def check(self) -> bool:
+        """Whether the task runs in check mode and must change nothing."""
+        return bool(self._task.check_mode)
+
+    @property
+    def host(self) -> str:
+        """The inventory name of the host that the task runs for."""
+        return plain(self.variables["inventory_hostname"])  # type: ignore[no-any-return]
+
+    def variable(self, host: str, name: str) -> Any:
+        """A host's variable as plain data, or None when it is not set."""
+        return plain(self.variables["hostvars"][host].get(name))
+
+    def hosts(self) -> list[str]:
+        """The hosts a fleet task is for: its ``hosts`` option, or those of the play that have not failed."""
+        known = self.variables["hostvars"]
+        hosts = self.params.get("hosts")
+        if hosts is None:
+            hosts = plain(self.variables["ansible_play_batch"])
+        missing = [host for host in hosts if host not in known]
+        if missing:
+            raise InventoryProblem(
+                f"the inventory has no host named {', '.join(missing)}",
+                "every node of the rollout is one host of the inventory",
+                "correct the hosts option or the inventory",
+                hosts=missing,
+            )
+        return list(hosts)
+
+    def target(self, host: str | None = None, *, address: str | None = None) -> Target:
+        """Where and how the node of a host is reached: task options first, then the host's connection variables."""
+        host = host or self.host
+
+        def setting(option: str, variable: str) -> Any:
+            value = self.params.get(option)
+            return value if value is not None else self.variable(host, variable)
+
+        config = Talosconfig.load(setting("talosconfig", "talos_config"))
+        context = config.context(setting("context", "talos_context"))
+        endpoints = setting("endpoints", "talos_endpoints")
+        if endpoints:
+            context = dataclasses.replace(
+                context, endpoints=[endpoints] if isinstance(endpoints, str) else list(endpoints)
+            )
+        return Target(
+            host=host,
+            address=address or self.variable(host, "ansible_host") or host,
+            context=context,
+            route=setting("route", "talos_route") or "direct",
+            server_name=setting("server_name", "talos_server_name"),
+        )
+
+    def ask(self, question: Callable[[NodeClient], Awaitable[V]], target: Target | None = None) -> V:
+        """Ask one node (the task's own unless told otherwise) and return its answer.
+
+        Raises:
+            TalosError: when the node gave no answer.
+        """
+        where = target or self.target()
+
+        async def visit() -> V:
+            async with where.connect() as client:
+                return await question(client)
+
+        return fleet.run(visit())
+
+    def ask_fleet(
+        self, question: Callable[[NodeClient, Target], Awaitable[V]], *, node_deadline: float = 45.0
+    ) -> tuple[dict[str, V], dict[str, dict[str, Any]]]:
+        """Ask every node of the play at once.
+
+        Returns:
+            The answers by host, and the failures by host as ``{kind, found, why, do, ...}``.
+
+        Raises:
+            FleetUnread: when not one node gave an answer.
+        """
+        targets: dict[str, Target] = {}
+        failures: dict[str, dict[str, Any]] = {}
+        for host in self.hosts():
+            try:
+                targets[host] = self.target(host)
+            except Problem as problem:
+                failures[host] = problem.as_dict()
+
+        async def visit(host: str) -> V:
+            async with targets[host].connect() as client:
+                return await question(client, targets[host])
+
+        answers: dict[str, V] = {}
+        outcome = fleet.run(
+            fleet.ask_all(list(targets), visit, in_flight=self.params["in_flight"], node_deadline=node_deadline)
+        )
+        for host, answer in outcome.items():
+            if isinstance(answer, Problem):
+                failures[host] = answer.as_dict()
+            else:
+                answers[host] = answer
+        if failures and not answers:
+            raise FleetUnread.of(failures)
+        return answers, failures
+
+
+class FleetUnread(TalosError):
+    """Not one node of the play could be read."""
+
+    kind = "fleet_unread"
+
+    @classmethod
+    def of(cls, failures: Mapping[str, Mapping[str, Any]]) -> FleetUnread:
+        """The error for a fleet of which every node failed."""
+        host, first = next(iter(failures.items()))
+        return cls(
+            f"none of the {len(failures)} nodes could be read; {host}: {first['found']}",
+            "a node that cannot be read is unknown, and unknown never passes",
+            str(first["do"]),
+            unread=dict(failures),
+        )
+
+
+def summary(answers: Sequence[Any] | Mapping[str, Any], failures: Mapping[str, Any]) -> dict[str, int]:
+    """How many nodes were asked, answered and could not be read."""
+    return {"asked": len(answers) + len(failures), "answered": len(answers), "unread": len(failures)}

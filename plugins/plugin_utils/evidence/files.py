@@ -1,0 +1,140 @@
+# Copyright (c) 2026, the talosops.selinux authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The files of one collection: the sealed document and the raw logs it was made from.
+
+Layout: ``<directory>/<node>/<moment>-<boot>/{evidence.json, auditd.log, dmesg.log}``. A collection is written into a hidden
+directory beside its final place and renamed, so that a half-written one is never read as whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..canonical import SEAL, canonical_json, is_sealed
+from ..problem import Problem
+
+DOCUMENT = "evidence.json"
+
+
+class EvidenceProblem(Problem):
+    """Evidence is missing, damaged or cannot be kept."""
+
+    kind = "evidence"
+
+
+def save(directory: str, document: Mapping[str, Any], logs: Mapping[str, bytes]) -> Path:
+    """Write a sealed evidence document and its raw logs.
+
+    Args:
+        directory: where collections are kept; made when missing, readable by its owner only.
+        document: a sealed evidence document.
+        logs: raw bytes by file name, such as ``auditd.log``.
+
+    Returns:
+        The path of the document.
+
+    Raises:
+        EvidenceProblem: when the files cannot be written.
+    """
+    moment = re.sub(r"[^0-9TZ]", "", str(document["collected_at"]))
+    place = Path(directory) / safe_name(str(document["node"]["name"])) / f"{moment}-{str(document[SEAL])[:12]}"
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        scratch = Path(tempfile.mkdtemp(prefix=".writing-", dir=place.parent))
+        try:
+            for name, data in {**logs, DOCUMENT: canonical_json(document) + b"\n"}.items():
+                _write(scratch / name, data)
+            if place.exists():
+                shutil.rmtree(scratch)
+            else:
+                scratch.rename(place)
+                _sync_directory(place.parent)
+        except BaseException:
+            shutil.rmtree(scratch, ignore_errors=True)
+            raise
+    except OSError as error:
+        raise EvidenceProblem(
+            f"the evidence of {document['node']['name']} cannot be written below {directory}: {error.strerror or error}",
+            "nothing is wiped unless its evidence has been saved",
+            "make the evidence directory writable and give it room",
+            path=str(place),
+        ) from error
+    return place / DOCUMENT
+
+
+def load(path: str | Path) -> dict[str, Any]:
+    """Read a saved document and check its seal and the hashes of the logs beside it.
+
+    Raises:
+        EvidenceProblem: when it is missing, not JSON, altered, or one of its logs is missing or altered.
+    """
+    path = Path(path)
+    why = "a verdict rests on the evidence it was given for"
+    do = "collect the evidence again and let the gate judge it again"
+    try:
+        document = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not JSON"
+        raise EvidenceProblem(f"the evidence file {path} cannot be read: {reason}", why, do, path=str(path)) from error
+    if not isinstance(document, dict) or not is_sealed(document):
+        raise EvidenceProblem(f"the evidence file {path} does not match its own hash", why, do, path=str(path))
+    for source in document["audit"]["sources"]:
+        log = path.parent / source["name"]
+        try:
+            intact = hashlib.sha256(log.read_bytes()).hexdigest() == source["sha256"]
+        except OSError:
+            intact = False
+        if not intact:
+            raise EvidenceProblem(f"the log {log} is missing or was altered", why, do, path=str(path))
+    return document
+
+
+def safe_name(name: str) -> str:
+    """A node's name as a file name: whatever could leave the directory is replaced."""
+    return re.sub(r"[^A-Za-z0-9._-]", "_", name).lstrip(".") or "_"
+
+
+def write_private(path: Path, data: bytes) -> None:
+    """Replace a file at once, readable by its owner only; a reader sees the old or the new content, never a part.
+
+    Raises:
+        OSError: when it cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    descriptor, scratch = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(scratch).replace(path)
+    except BaseException:
+        Path(scratch).unlink(missing_ok=True)
+        raise
+    _sync_directory(path.parent)
+
+
+def _write(path: Path, data: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_directory(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
