@@ -1,0 +1,267 @@
+# Copyright (c) 2026, the talosops.selinux authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The order of a rollout: canary, workers in batches by failure domain, control planes one at a time and last."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ..canonical import sealed
+from ..problem import Problem
+from . import budget, etcd
+
+CONTROL_PLANE_TYPES = ("controlplane", "init")
+
+
+class UnsafePlan(Problem):
+    """A rollout that was asked for, but that must not be run like this."""
+
+    kind = "unsafe_plan"
+
+
+@dataclass(frozen=True)
+class Wave:
+    """Nodes that may be in flight together. ``kind`` is resume, canary, workers or control_plane."""
+
+    number: int
+    kind: str
+    zone: str | None
+    nodes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Who goes when, who does not go and why.
+
+    ``not_eligible`` rows are ``{name, machine_type, zone, decision, selinux_state, reasons}``; ``etcd`` is None without
+    control planes in the waves, else ``{voters, quorum, tolerance, tolerance_after_removal}``.
+    """
+
+    waves: tuple[Wave, ...]
+    done: tuple[str, ...]
+    not_eligible: tuple[dict[str, Any], ...]
+    nodes: tuple[dict[str, Any], ...]
+    etcd: dict[str, int] | None
+    settings: dict[str, Any]
+    notes: tuple[str, ...]
+
+    @property
+    def canaries(self) -> tuple[str, ...]:
+        """The names of the canary nodes."""
+        return tuple(name for wave in self.waves if wave.kind == "canary" for name in wave.nodes)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The plan as sealed plain data."""
+        return sealed(
+            {
+                "schema": 1,
+                "waves": [{**asdict(wave), "nodes": list(wave.nodes)} for wave in self.waves],
+                "canaries": list(self.canaries),
+                "done": list(self.done),
+                "not_eligible": list(self.not_eligible),
+                "nodes": list(self.nodes),
+                "etcd": self.etcd,
+                "settings": self.settings,
+                "notes": list(self.notes),
+            }
+        )
+
+
+def make_plan(
+    nodes: Sequence[Mapping[str, Any]],
+    *,
+    canary: int = 1,
+    batch: int | str = 1,
+    max_failures: int | str = 0,
+    control_planes: bool = True,
+    control_plane_batch: int = 1,
+    etcd_voters: int | None = None,
+    resume: Iterable[str] = (),
+) -> Plan:
+    """Order a rollout. The same input, in any order, gives the same plan.
+
+    Args:
+        nodes: ``{name, machine_type: controlplane|worker|None, zone: str|None, decision: eligible|refused|inconclusive,
+            selinux_state, reasons: [...]}`` each. All control planes of the cluster should be among them.
+        canary: how many workers go first, before any other.
+        batch: how many workers may be in flight together, a count or a percentage of the eligible workers.
+        max_failures: the error budget, see ``budget.assess``; only checked and recorded here.
+        control_planes: False leaves the control planes out.
+        control_plane_batch: anything but 1 is refused.
+        etcd_voters: voting etcd members; counted from the nodes when not given.
+        resume: nodes whose operation an earlier run left unfinished. They go first, whatever the gate says now:
+            a node between wipe and install cannot give evidence any more.
+
+    Raises:
+        UnsafePlan: for control planes in parallel, fewer than three etcd voters, no canary, or two nodes of one name.
+        budget.BadBudget: for a batch or max_failures that is no count or percentage.
+    """
+    rows = sorted((_row(node) for node in nodes), key=lambda row: _natural(row["name"]))
+    _refuse_twins(rows)
+    if control_plane_batch != 1:
+        raise UnsafePlan(
+            f"{control_plane_batch} control planes at a time were asked for",
+            "every control plane under reinstall is an etcd member less; two at once cost quorum",
+            "leave control_plane_batch at 1",
+        )
+    unfinished = [row for row in rows if row["name"] in set(resume)]
+    fresh = [row for row in rows if row["name"] not in set(resume)]
+    done = [row["name"] for row in fresh if row["selinux_state"] == "enforcing"]
+    eligible, not_eligible = [], []
+    for row in (row for row in fresh if row["selinux_state"] != "enforcing"):
+        hindrance = _hindrance(row, control_planes)
+        if hindrance is not None:
+            not_eligible.append({**row, "reasons": [*row["reasons"], *hindrance]})
+        else:
+            eligible.append(row)
+    workers = [row for row in eligible if row["machine_type"] == "worker"]
+    managers = [row for row in eligible if row["machine_type"] in CONTROL_PLANE_TYPES]
+    resumed_managers = [row for row in unfinished if row["machine_type"] in CONTROL_PLANE_TYPES]
+    if workers and (not isinstance(canary, int) or isinstance(canary, bool) or canary < 1):
+        raise UnsafePlan(
+            f"the canary size is {canary!r}",
+            "without a canary the first failure already hits a whole batch",
+            "set canary to 1 or more",
+        )
+    size = max(1, budget.share(batch, len(workers), "batch"))
+    budget.share(max_failures, len(rows), "max_failures")
+    notes: list[str] = []
+    arithmetic = None
+    if managers or resumed_managers:
+        listed = sum(1 for row in rows if row["machine_type"] in CONTROL_PLANE_TYPES)
+        arithmetic = _etcd_arithmetic(listed, etcd_voters, bool(managers), bool(resumed_managers), notes)
+
+    zoned = any(row["zone"] is not None for row in rows)
+    if zoned and any(row["zone"] is None for row in workers):
+        notes.append("workers without a zone go alone, because other nodes have one")
+    by_zone = sorted(workers, key=lambda row: (row["zone"] is None, _natural(row["zone"] or ""), _natural(row["name"])))
+    groups: list[tuple[str, list[dict[str, Any]]]] = [
+        ("resume", [row]) for row in sorted(unfinished, key=lambda row: row["machine_type"] in CONTROL_PLANE_TYPES)
+    ]
+    groups += [("canary", group) for group in _chunks(by_zone[:canary], max(1, canary), zoned)]
+    groups += [("workers", group) for group in _chunks(by_zone[canary:], size, zoned)]
+    groups += [("control_plane", [row]) for row in managers]
+    return Plan(
+        waves=tuple(
+            Wave(number, kind, group[0]["zone"], tuple(row["name"] for row in group))
+            for number, (kind, group) in enumerate(groups, 1)
+        ),
+        done=tuple(done),
+        not_eligible=tuple(not_eligible),
+        nodes=tuple({key: row[key] for key in ("name", "machine_type", "zone", "decision")} for row in rows),
+        etcd=arithmetic,
+        settings={"canary": canary, "batch": batch, "max_failures": max_failures, "control_planes": control_planes},
+        notes=tuple(notes),
+    )
+
+
+def _row(node: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "name": str(node["name"]),
+        "machine_type": node.get("machine_type"),
+        "zone": node.get("zone") or None,
+        "decision": node.get("decision"),
+        "selinux_state": node.get("selinux_state"),
+        "reasons": list(node.get("reasons") or []),
+    }
+
+
+def _refuse_twins(rows: Sequence[Mapping[str, Any]]) -> None:
+    names = [row["name"] for row in rows]
+    twins = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) != len(names) else []
+    if twins:
+        raise UnsafePlan(
+            f"the plan lists {', '.join(twins)} more than once",
+            "one machine must be reinstalled at most once",
+            "give every node one inventory host",
+        )
+
+
+def _hindrance(row: Mapping[str, Any], control_planes: bool) -> list[dict[str, Any]] | None:
+    """None for a node that may go, else the reasons to add to those that the gate already gave (often none)."""
+    if row["decision"] != "eligible":
+        if row["reasons"]:
+            return []
+        return [
+            _reason(
+                "plan.decision",
+                f"the gate's decision is {row['decision'] or 'not known'}, and it gives no reason",
+                "collect evidence and run the gate for this node",
+            )
+        ]
+    if row["machine_type"] not in ("worker", *CONTROL_PLANE_TYPES):
+        return [
+            _reason("plan.machine_type", "it is not known whether this is a control plane", "collect evidence again")
+        ]
+    if row["selinux_state"] != "permissive":
+        return [
+            _reason(
+                "plan.selinux_state",
+                f"the SELinux state is {row['selinux_state'] or 'not known'}, not permissive",
+                "only a node that ran permissive has evidence; collect it again",
+            )
+        ]
+    if row["machine_type"] in CONTROL_PLANE_TYPES and not control_planes:
+        return [
+            _reason("plan.control_planes", "control planes were left out of this run", "run again with control planes")
+        ]
+    return None
+
+
+def _reason(identifier: str, found: str, remedy: str) -> dict[str, Any]:
+    return {"id": identifier, "found": found, "remedy": remedy, "doc": None}
+
+
+def _etcd_arithmetic(
+    listed: int, etcd_voters: int | None, starting: bool, resuming: bool, notes: list[str]
+) -> dict[str, int]:
+    voters = listed if etcd_voters is None else etcd_voters
+    if resuming:
+        # The member under reinstall is out of etcd's own list until it has joined again.
+        voters = max(voters, listed)
+    if voters < 3 and starting:
+        raise UnsafePlan(
+            f"etcd has {voters} voting member{'s' if voters != 1 else ''}, and control planes are to be reinstalled",
+            "a cluster of one or two members cannot lose one and keep its data safe",
+            "run with control_planes=false for the workers, and grow the control plane to three members first",
+            voters=voters,
+        )
+    after = etcd.tolerance(voters - 1)
+    notes.append(
+        f"while one of {voters} etcd members is away, "
+        + (
+            "the loss of any other one stops the cluster: a fresh, verified snapshot is required"
+            if after <= 0
+            else f"{after} further loss{'es' if after != 1 else ''} can be survived"
+        )
+    )
+    return {
+        "voters": voters,
+        "quorum": etcd.quorum(voters),
+        "tolerance": etcd.tolerance(voters),
+        "tolerance_after_removal": after,
+    }
+
+
+def _chunks(rows: Sequence[dict[str, Any]], size: int, zoned: bool) -> list[list[dict[str, Any]]]:
+    """Cut the ordered workers into waves of at most ``size`` that never span two zones."""
+    waves: list[list[dict[str, Any]]] = []
+    for row in rows:
+        # An unlabelled node may stand in any zone, so beside zoned nodes it shares a wave with nobody.
+        alone = zoned and row["zone"] is None
+        if waves and not alone and len(waves[-1]) < size and waves[-1][0]["zone"] == row["zone"]:
+            waves[-1].append(row)
+        else:
+            waves.append([row])
+    return waves
+
+
+def _natural(text: str) -> tuple[tuple[int, str, int], ...]:
+    """Sort key that puts worker-2 before worker-10."""
+    parts = (part for part in re.split(r"(\d+)", text) if part)
+    return (*((1, "", int(part)) if part.isdecimal() else (0, part, 0) for part in parts), (-1, text, 0))
