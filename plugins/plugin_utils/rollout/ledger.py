@@ -540,12 +540,11 @@ class Ledger:
 
 
 # A key is refused when one of its words names a secret, unless it ends by saying that it is only a name or a hash.
-_SECRET_WORDS = frozenset(
-    ("secret", "secrets", "token", "tokens", "password", "passwords", "passwd", "passphrase", "credential")
-    + ("credentials", "bearer", "authorization", "cookie", "key", "keys", "privatekey", "apikey", "kubeconfig")
-    + ("talosconfig", "machineconfig")
+_SECRET_WORD = re.compile(
+    "secrets?|tokens?|passwords?|passwd|passphrase|credentials?|bearer|authorization|cookie|keys?|privatekey|apikey"
+    "|kubeconfig|talosconfig|machineconfig"
 )
-_HARMLESS_ENDS = frozenset(("sha256", "digest", "fingerprint", "fingerprints", "path", "file", "id", "name"))
+_HARMLESS_ENDS = ("sha256", "digest", "fingerprint", "fingerprints", "path", "file", "id", "name")
 
 
 def refuse_secrets(facts: Any, where: str = "") -> None:
@@ -559,8 +558,9 @@ def refuse_secrets(facts: Any, where: str = "") -> None:
         for key, value in facts.items():
             place = f"{where}.{key}" if where else str(key)
             words = [word.lower() for word in re.findall(r"[A-Z]?[a-z0-9]+|[A-Z]+(?![a-z])", str(key))]
-            joined = {a + b for a, b in itertools.pairwise(words)}
-            if (_SECRET_WORDS & (set(words) | joined)) and not (words and words[-1] in _HARMLESS_ENDS):
+            # "machine_config" and "apiKey" are two words of one name.
+            names = [*words, *(first + second for first, second in itertools.pairwise(words))]
+            if any(_SECRET_WORD.fullmatch(name) for name in names) and words[-1] not in _HARMLESS_ENDS:
                 raise _secret(place)
             refuse_secrets(value, place)
     elif isinstance(facts, (list, tuple)):

@@ -1,0 +1,248 @@
+# Copyright (c) 2026, the talosops.selinux authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The one report model: every output format shows these rows and these counts, and nothing else."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from ..canonical import sealed
+
+# In the order in which people want to read them.
+OUTCOMES = ("moved", "failed", "refused", "inconclusive", "pending", "not_reached", "already_enforcing")
+
+
+def build_model(
+    plan: Mapping[str, Any],
+    verdicts: Mapping[str, Mapping[str, Any]],
+    ledger: Mapping[str, Any] | None,
+    proofs: Mapping[str, Mapping[str, Any]],
+    *,
+    title: str = "SELinux enforcing rollout",
+    generated_at: str,
+    halted: str | None = None,
+    check_mode: bool = False,
+) -> dict[str, Any]:
+    """Join plan, verdicts, ledger and proofs into one sealed document.
+
+    Args:
+        plan: ``Plan.as_dict()``; its ``nodes`` are the rows.
+        verdicts: per node the gate's verdict.
+        ledger: ``LedgerState.as_dict()``, or None when nothing was begun.
+        proofs: per node the answer of ``rollout.proof.prove``.
+        generated_at: ISO time, given so that the same input makes the same bytes.
+        halted: why the rollout stopped early.
+        check_mode: nothing was to be changed.
+
+    Returns:
+        ``{schema, title, generated_at, check_mode, halted, counts: {total, <outcome>...}, nodes: [{node, role,
+        zone, decision, outcome, reasons: [{id, found, remedy, doc}], witnesses: [{id, ok, found}], reinstall: [{id, ok,
+        found}], step, duration: seconds|None}], waves, etcd, attention: [str], notes: [str], ledger: {path, ok, entries, head}|None, sha256}``.
+        A node counts as moved only when every step is done **and** its proof holds.
+    """
+    states: Mapping[str, Any] = ledger["nodes"] if ledger else {}
+    excluded = {row["name"]: row for row in plan["not_eligible"]}
+    planned = {name for wave in plan["waves"] for name in wave["nodes"]}
+    rows = [
+        _row(
+            node,
+            verdicts.get(node["name"]) or {},
+            states.get(node["name"]) or {},
+            proofs.get(node["name"]) or {},
+            excluded=excluded.get(node["name"]),
+            done=node["name"] in plan["done"],
+            planned=node["name"] in planned,
+            halted=halted,
+            check_mode=check_mode,
+        )
+        for node in plan["nodes"]
+    ]
+    rows.sort(key=lambda row: OUTCOMES.index(row["outcome"]))
+    counted = Counter(row["outcome"] for row in rows)
+    return sealed(
+        {
+            "schema": 1,
+            "title": title,
+            "generated_at": generated_at,
+            "check_mode": check_mode,
+            "halted": halted,
+            "counts": {"total": len(rows), **{outcome: counted[outcome] for outcome in OUTCOMES}},
+            "nodes": rows,
+            "waves": list(plan["waves"]),
+            "etcd": plan["etcd"],
+            "attention": _attention(ledger, halted),
+            "notes": list(plan["notes"]),
+            "ledger": {key: ledger[key] for key in ("path", "ok", "entries", "head")} if ledger else None,
+        }
+    )
+
+
+def clean(text: object, limit: int = 2000) -> str:
+    r"""Text that may come from a node, made safe for a terminal: what cannot be printed is shown as ``\xNN``.
+
+    Control characters, escape sequences, bidirectional overrides, zero-width and private characters all are; ordinary
+    letters of any script stay. Longer text than ``limit`` characters is cut, with its full length named.
+    """
+    whole = str(text)
+    shown = "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
+        for character in whole[:limit]
+    )
+    return shown if len(whole) <= limit else f"{shown} [cut, {len(whole)} characters]"
+
+
+def clean_all(value: Any) -> Any:
+    """``clean`` for every text in plain data, keys included."""
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, Mapping):
+        return {clean(key): clean_all(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [clean_all(item) for item in value]
+    return value
+
+
+def _row(
+    node: Mapping[str, Any],
+    verdict: Mapping[str, Any],
+    state: Mapping[str, Any],
+    proof: Mapping[str, Any],
+    *,
+    excluded: Mapping[str, Any] | None,
+    done: bool,
+    planned: bool,
+    halted: str | None,
+    check_mode: bool,
+) -> dict[str, Any]:
+    decision = verdict.get("decision") or node["decision"]
+    reasons: list[dict[str, Any]] = []
+    if state.get("failed"):
+        outcome = "failed"
+        reasons = [_failure(state)]
+    elif state.get("complete") and not done and proof.get("proven") is not True:
+        # All steps are recorded, but nobody can show that it enforces: never report that as moved.
+        outcome = "failed"
+        reasons = _unproven(proof)
+    elif state.get("complete") and proof.get("proven") is True:
+        outcome = "moved"
+    elif done:
+        outcome = "already_enforcing"
+    elif state.get("unfinished"):
+        outcome = "pending"
+        step = state.get("open") or (state["done"][-1] if state.get("done") else None)
+        words = "was under way when the record ends" if state.get("open") else "is the last step that was done"
+        reasons = [_reason("rollout.pending", f"step {step} {words}", "run the rollout again; it goes on from there")]
+    elif excluded is not None and decision in ("refused", "inconclusive"):
+        outcome = str(decision)
+        reasons = _gate_reasons(verdict) or [_as_reason(reason) for reason in excluded["reasons"]]
+    elif excluded is not None:
+        outcome = "inconclusive" if decision != "eligible" else "not_reached"
+        reasons = [_as_reason(reason) for reason in excluded["reasons"]]
+    else:
+        outcome = "not_reached"
+        if halted:
+            reasons = [_reason("rollout.halted", f"the rollout stopped before it: {halted}", "see the failed node")]
+        elif check_mode and planned:
+            reasons = [_reason("rollout.check_mode", "it would be reinstalled", "run again without --check")]
+    return {
+        "node": node["name"],
+        "role": node["machine_type"],
+        "zone": node["zone"],
+        "decision": decision,
+        "outcome": outcome,
+        "reasons": reasons,
+        "witnesses": [dict(item) for item in proof.get("witnesses", [])],
+        "reinstall": [dict(item) for item in proof.get("reinstall", [])],
+        "step": state.get("failed") or state.get("open") or (state["done"][-1] if state.get("done") else None),
+        "duration": _seconds(state),
+    }
+
+
+def _gate_reasons(verdict: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [
+        _reason(check["id"], check.get("reason") or check.get("found"), check.get("remedy"), check.get("doc"))
+        for check in verdict.get("checks", [])
+        if check.get("result") in ("fail", "unknown") and check.get("severity") not in ("info", "warning")
+    ]
+
+
+def _failure(state: Mapping[str, Any]) -> dict[str, Any]:
+    facts = state.get("failure") or {}
+    told = facts.get("found") or facts.get("message") or facts.get("msg") or "no cause was recorded"
+    return _reason(
+        f"rollout.{state['failed']}",
+        f"step {state['failed']} failed: {told}",
+        facts.get("do") or facts.get("remedy") or "repair the cause and run the rollout again; it goes on from there",
+    )
+
+
+def _unproven(proof: Mapping[str, Any]) -> list[dict[str, Any]]:
+    missing = [item for item in [*proof.get("witnesses", []), *proof.get("reinstall", [])] if item["ok"] is not True]
+    remedy = "look at this node before going on, then collect evidence and prove again"
+    if not missing:
+        return [_reason("rollout.prove", "every step is done, but there is no proof that it enforces", remedy)]
+    return [_reason(f"rollout.prove.{item['id']}", item["found"], remedy) for item in missing]
+
+
+def _as_reason(reason: Any) -> dict[str, Any]:
+    if isinstance(reason, Mapping):
+        found = reason.get("reason") or reason.get("found")
+        return _reason(str(reason.get("id") or "gate"), found, reason.get("remedy"), reason.get("doc"))
+    return _reason("gate", reason, None)
+
+
+def _reason(identifier: str, found: Any, remedy: Any, doc: Any = None) -> dict[str, Any]:
+    return {
+        "id": identifier,
+        "found": "not known" if found is None else str(found),
+        "remedy": None if remedy is None else str(remedy),
+        "doc": None if doc is None else str(doc),
+    }
+
+
+def _seconds(state: Mapping[str, Any]) -> int | None:
+    if not state.get("started") or not state.get("updated"):
+        return None
+    span = datetime.fromisoformat(state["updated"]) - datetime.fromisoformat(state["started"])
+    return int(span.total_seconds())
+
+
+def _attention(ledger: Mapping[str, Any] | None, halted: str | None) -> list[str]:
+    """What must not be forgotten at the end of a run."""
+    lines: list[str] = [f"the rollout stopped: {halted}"] if halted else []
+    if ledger is None:
+        return lines
+    if not ledger["ok"]:
+        lines.append(f"the ledger's chain is broken: {ledger['broken']}")
+    if ledger["torn"]:
+        lines.append(f"the ledger ends in {ledger['torn']} bytes of an entry that was never completed")
+    lines += [
+        f"a torn entry of {item['bytes']} bytes was set aside in {item['file']}" for item in ledger.get("recovered", [])
+    ]
+    for name in ledger["unfinished"]:
+        state = ledger["nodes"][name]
+        where = (
+            f"step {state['failed']} failed"
+            if state["failed"]
+            else f"step {state['open']} is open"
+            if state["open"]
+            else f"step {state['done'][-1]} is done"
+        )
+        drained = "drain" in state["attempts"]
+        lines.append(f"{name} is unfinished ({where})" + ("; it may still be cordoned" if drained else ""))
+    lines += [
+        f"{lock['owner']} holds the {kind} lock for {lock['node']} until {lock['expires']}"
+        for kind, lock in ledger["locks"].items()
+    ]
+    return lines
+
+
+def witness_summary(items: Sequence[Mapping[str, Any]]) -> str:
+    """``"selinux_state yes, pid1_label not known"``: one word per witness."""
+    words = {True: "yes", False: "NO"}
+    return ", ".join(f"{item['id']} {words.get(item['ok'], 'not known')}" for item in items)
