@@ -10,12 +10,39 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 WORDS = [
-    "enforcing=1", "enforcing=0", "enforcing", "enforcing=", "enforcing=2", "-enforcing", "selinux=1", "selinux=0",
-    "-selinux", "-selinux=1", "security=apparmor", "security=selinux", "lsm=lockdown,apparmor",
-    "lsm=yama,selinux,apparmor", "lsm=apparmor,selinux", "audit=0", "audit=off", "audit=OFF", "audit=1", "audit_backlog_limit=8192",
-    "talos.auditd.disabled=1", "talos.auditd.disabled=0", "console=ttyS0", "console=tty0", "-console", "net.ifnames=0",
-    'dyndbg="file x +p"', "console=ttyS0 enforcing=0", "quiet enforcing=1", "--", "quiet -- debug", "talos.config=https://x/?h=${hostname}",
-]  # fmt: skip
+    "enforcing=1",
+    "enforcing=0",
+    "enforcing",
+    "enforcing=",
+    "enforcing=2",
+    "-enforcing",
+    "selinux=1",
+    "selinux=0",
+    "-selinux",
+    "-selinux=1",
+    "security=apparmor",
+    "security=selinux",
+    "lsm=lockdown,apparmor",
+    "lsm=yama,selinux,apparmor",
+    "lsm=apparmor,selinux",
+    "audit=0",
+    "audit=off",
+    "audit=OFF",
+    "audit=1",
+    "audit_backlog_limit=8192",
+    "talos.auditd.disabled=1",
+    "talos.auditd.disabled=0",
+    "console=ttyS0",
+    "console=tty0",
+    "-console",
+    "net.ifnames=0",
+    'dyndbg="file x +p"',
+    "console=ttyS0 enforcing=0",
+    "quiet enforcing=1",
+    "--",
+    "quiet -- debug",
+    "talos.config=https://x/?h=${hostname}",
+]
 ARGS = st.lists(
     st.one_of(st.sampled_from(WORDS), st.from_regex(r"[a-z.]{1,8}(=[a-z0-9,:]{0,6})?", fullmatch=True)), max_size=12
 )
