@@ -40,9 +40,10 @@ def build_model(
         check_mode: nothing was to be changed.
 
     Returns:
-        ``{schema, title, generated_at, check_mode, halted, counts: {total, <outcome>...}, nodes: [{node, role,
-        zone, decision, outcome, reasons: [{id, found, remedy, doc}], witnesses: [{id, ok, found}], reinstall: [{id, ok,
-        found}], step, duration: seconds|None}], waves, etcd, attention: [str], notes: [str], ledger: {path, ok, entries, head}|None, sha256}``.
+        ``{schema, title, generated_at, check_mode, halted, counts: {total, <outcome>...}, nodes, waves, etcd,
+        attention: [str], notes: [str], ledger: {path, ok, entries, head}|None, sha256}``, with ``nodes`` as
+        ``[{node, role, zone, decision, outcome, reasons: [{id, found, remedy, doc}], witnesses: [{id, ok, found}],
+        reinstall: [{id, ok, found}], step, duration: seconds|None}]``.
         A node counts as moved only when every step is done **and** its proof holds.
     """
     states: Mapping[str, Any] = ledger["nodes"] if ledger else {}

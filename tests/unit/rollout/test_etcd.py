@@ -1,0 +1,187 @@
+# Copyright (c) 2026, the talosops.selinux authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Etcd arithmetic, tried on every cluster of one to seven members."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout import etcd
+from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.etcd import (
+    EtcdUnsafe,
+    assess,
+    may_remove,
+    may_remove_dead,
+)
+
+
+def cluster(kinds):
+    """A cluster from one letter per member: h healthy, e error, s silent, l learner."""
+    members = [{"id": 100 + n, "hostname": f"cp-{n}", "is_learner": kind == "l"} for n, kind in enumerate(kinds)]
+    leader = next((100 + n for n, kind in enumerate(kinds) if kind == "h"), 100)
+    statuses = {
+        f"cp-{n}": None
+        if kind == "s"
+        else {
+            "member_id": 100 + n,
+            "leader": leader,
+            "raft_index": 50,
+            "raft_applied_index": 50,
+            "raft_term": 3,
+            "errors": ["corrupt"] if kind == "e" else [],
+        }
+        for n, kind in enumerate(kinds)
+    }
+    return members, statuses
+
+
+def judged(kinds, views=2):
+    members, statuses = cluster(kinds)
+    return assess({f"cp-{n}": members for n in range(views)}, statuses, [])
+
+
+@pytest.mark.parametrize("size", range(1, 8))
+def test_every_cluster(size):
+    permitted = 0
+    for kinds in itertools.product("hesl", repeat=size):
+        assessment = judged(kinds)
+        voters = [n for n, kind in enumerate(kinds) if kind != "l"]
+        assert assessment["voters"] == len(voters)
+        assert assessment["learners"] == kinds.count("l")
+        for target in range(size):
+            # The model, told independently: who can still vote once the target is gone, against who must.
+            rest = [n for n in range(size) if n != target]
+            votes = sum(kinds[n] == "h" for n in rest)
+            needed = sum(kinds[n] != "l" for n in rest) // 2 + 1
+            safe = size >= 3 and set(kinds) == {"h"} and votes >= needed
+            try:
+                may_remove(100 + target, assessment)
+            except EtcdUnsafe:
+                assert not safe
+            else:
+                assert safe
+                permitted += 1
+            well = all(kinds[n] in "hl" for n in rest)
+            dead_safe = kinds[target] == "s" and well and votes >= len(voters) // 2 + 1
+            try:
+                may_remove_dead(100 + target, assessment)
+            except EtcdUnsafe:
+                assert not dead_safe
+            else:
+                assert dead_safe
+    assert permitted == (size if size >= 3 else 0)
+
+
+@pytest.mark.parametrize(("voters", "after"), [(1, -1), (2, 0), (3, 0), (4, 1), (5, 1), (6, 2), (7, 2)])
+def test_tolerance(voters, after):
+    assessment = judged("h" * voters)
+    assert assessment["healthy"] is True
+    assert assessment["quorum"] == voters // 2 + 1
+    assert assessment["tolerance"] == (voters - 1) // 2
+    assert assessment["tolerance_after_removal"] == after
+    assert assessment["leader"] == "100"
+    assert assessment["problems"] == []
+
+
+def change_status(change):
+    members, statuses = cluster("hhh")
+    statuses["cp-1"] = {**statuses["cp-1"], **change}
+    return assess({"cp-0": members, "cp-1": members}, statuses, [])
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"leader": 102}, "one and the same leader"),
+        ({"raft_term": 2}, "raft term"),
+        ({"raft_index": 500}, "behind its own log"),
+        ({"raft_index": None}, "incomplete"),
+        ({"errors": None}, "incomplete"),
+        ({"member_id": 0}, "gave no etcd status"),
+        ({"member_id": 999}, "nobody's member list"),
+        ({"member_id": 100}, "two nodes answer as member 100"),
+    ],
+)
+def test_status_problems_refuse(change, words):
+    assessment = change_status(change)
+    assert any(words in problem for problem in assessment["problems"]), assessment["problems"]
+    assert assessment["healthy"] is not True
+    with pytest.raises(EtcdUnsafe):
+        may_remove(100, assessment)
+
+
+def test_no_leader():
+    members, statuses = cluster("hhh")
+    for status in statuses.values():
+        status["leader"] = 0
+    assessment = assess({"cp-0": members, "cp-1": members}, statuses, [])
+    assert assessment["leader"] is None
+    with pytest.raises(EtcdUnsafe, match="no leader"):
+        may_remove(100, assessment)
+
+
+@pytest.mark.parametrize("alarms", [None, [{"member_id": 101, "alarm": "NOSPACE"}], [{"member_id": 101, "alarm": 2}]])
+def test_alarms_refuse(alarms):
+    members, statuses = cluster("hhh")
+    assessment = assess({"cp-0": members, "cp-1": members}, statuses, alarms)
+    with pytest.raises(EtcdUnsafe):
+        may_remove(100, assessment)
+
+
+def test_an_alarm_called_none_is_no_alarm():
+    members, statuses = cluster("hhh")
+    may_remove("101", assess({"cp-0": members, "cp-1": members}, statuses, [{"member_id": 101, "alarm": "NONE"}]))
+
+
+def views():
+    members, _statuses = cluster("hhh")
+    other = [members[0], members[1], {**members[2], "id": 999}]
+    learner = [members[0], members[1], {**members[2], "is_learner": True}]
+    return [
+        ({}, None),
+        ({"cp-0": members}, None),
+        ({"cp-0": members, "cp-1": None}, None),
+        ({"cp-0": members, "cp-1": []}, None),
+        ({"cp-0": members, "cp-1": members, "cp-2": None}, None),
+        ({"cp-0": members, "cp-1": other}, False),
+        ({"cp-0": members, "cp-1": learner}, False),
+        ({"cp-0": [*members, members[0]], "cp-1": [*members, members[0]]}, False),
+        ({"cp-0": members, "cp-1": list(reversed(members))}, True),
+    ]
+
+
+@pytest.mark.parametrize(("view", "agreed"), views())
+def test_agreement_needs_two_equal_views(view, agreed):
+    _members, statuses = cluster("hhh")
+    assessment = assess(view, statuses, [])
+    assert assessment["agreed"] is agreed
+    if agreed is not True:
+        assert assessment["problems"]
+        for call in (may_remove, may_remove_dead):
+            with pytest.raises(EtcdUnsafe):
+                call(100, assessment)
+
+
+def test_a_stale_twin_and_a_stranger_refuse():
+    members, statuses = cluster("hhhh")
+    members[3]["hostname"] = "cp-0"
+    with pytest.raises(EtcdUnsafe, match="stale"):
+        may_remove(101, assess({"cp-0": members, "cp-1": members}, statuses, []))
+    with pytest.raises(EtcdUnsafe, match="not in the member list"):
+        may_remove(7, judged("hhh"))
+
+
+def test_an_unknown_learner_flag_is_no_vote():
+    members, statuses = cluster("hhh")
+    members[2]["is_learner"] = None
+    assessment = assess({"cp-0": members, "cp-1": members}, statuses, [])
+    assert (assessment["voters"], assessment["learners"]) == (2, 1)
+    with pytest.raises(EtcdUnsafe):
+        may_remove(100, assessment)
+
+
+def test_quorum_is_more_than_half():
+    assert [etcd.quorum(n) for n in range(1, 8)] == [1, 2, 2, 3, 3, 4, 4]
