@@ -168,7 +168,7 @@ def _gate_reasons(verdict: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [
         _reason(check["id"], check.get("reason") or check.get("found"), check.get("remedy"), check.get("doc"))
         for check in verdict.get("checks", [])
-        if check.get("result") in ("fail", "unknown") and check.get("severity") not in ("info", "warning")
+        if check.get("result") in ("fail", "unknown") and check.get("severity") != "warn"
     ]
 
 

@@ -1,0 +1,258 @@
+# Copyright (c) 2026, the talosops.selinux authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""One model, the same counts everywhere, and nothing from a node reaches a terminal or a browser as it came."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import UTC, datetime, timedelta
+from html.parser import HTMLParser
+
+import pytest
+from ansible_collections.talosops.selinux.plugins.plugin_utils.canonical import canonical_json, is_sealed
+from ansible_collections.talosops.selinux.plugins.plugin_utils.report import html, table
+from ansible_collections.talosops.selinux.plugins.plugin_utils.report.model import OUTCOMES, build_model, clean
+from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.ledger import STEP_NAMES, Ledger
+from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.plan import make_plan
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+NOW = "2026-11-22T14:00:00+00:00"
+GOOD = {
+    "proven": True,
+    "witnesses": [{"id": "selinux_state", "ok": True, "found": "SecurityState says enforcing"}],
+    "reinstall": [{"id": "identity", "ok": True, "found": "the node identity was a and is b"}],
+}
+BAD = {
+    "proven": False,
+    "witnesses": [{"id": "selinux_state", "ok": True, "found": "SecurityState says enforcing"}],
+    "reinstall": [{"id": "identity", "ok": None, "found": "the node identity is not known on both sides"}],
+}
+HOSTILE = "\x1b[2J\x1b]0;owned\x07<script>alert(1)</script>\r\n\u202egpj.exe\u200b\x00 'quoted' \"too\" & more"
+
+
+def node(name, decision="eligible", selinux_state="permissive", machine_type="worker", reasons=()):
+    return {
+        "name": name,
+        "machine_type": machine_type,
+        "zone": "a",
+        "decision": decision,
+        "selinux_state": selinux_state,
+        "reasons": list(reasons),
+    }
+
+
+def verdict(found):
+    return {
+        "decision": "refused",
+        "checks": [
+            {
+                "id": "denials",
+                "severity": "block",
+                "result": "fail",
+                "found": found,
+                "reason": None,
+                "remedy": found,
+                "doc": "d",
+            },
+            {
+                "id": "fine",
+                "severity": "block",
+                "result": "pass",
+                "found": "ok",
+                "reason": "ok",
+                "remedy": "",
+                "doc": "",
+            },
+        ],
+    }
+
+
+@pytest.fixture
+def fleet(tmp_path):
+    """One node for every outcome."""
+    clock = [datetime(2026, 11, 22, 12, tzinfo=UTC)]
+    ledger = Ledger(tmp_path / "ledger.jsonl", now=lambda: clock[0])
+
+    def run(name, last, outcome="done", leave_open=False):
+        for step in STEP_NAMES[: STEP_NAMES.index(last) + 1]:
+            ledger.begin(name, step)
+            clock[0] += timedelta(seconds=30)
+            if step == last and leave_open:
+                return
+            facts = {"found": f"{HOSTILE} no disk", "do": "add a disk"} if outcome == "failed" and step == last else {}
+            ledger.finish(name, step, outcome if step == last else "done", **facts)
+
+    run("moved", "soak")
+    run("unproven", "soak")
+    run("failed", "install", "failed")
+    run("open", "reset", leave_open=True)
+    plan = make_plan(
+        [
+            *(node(name) for name in ("moved", "unproven", "failed", "open", "waiting")),
+            node("bad", "refused"),
+            node("blind", "inconclusive", reasons=["no log"]),
+            node("done", "refused", "enforcing"),
+            node("cp", machine_type="controlplane"),
+        ],
+        control_planes=False,
+    ).as_dict()
+    proofs = {"moved": GOOD, "unproven": BAD}
+    return {"plan": plan, "verdicts": {"bad": verdict(HOSTILE)}, "ledger": ledger.read().as_dict(), "proofs": proofs}
+
+
+def model_of(fleet, **options):
+    return build_model(fleet["plan"], fleet["verdicts"], fleet["ledger"], fleet["proofs"], generated_at=NOW, **options)
+
+
+def test_outcomes_and_counts(fleet):
+    model = model_of(fleet, halted="1 of 9 nodes failed")
+    rows = {row["node"]: row for row in model["nodes"]}
+    assert {name: row["outcome"] for name, row in rows.items()} == {
+        "moved": "moved",
+        "unproven": "failed",
+        "failed": "failed",
+        "open": "pending",
+        "waiting": "not_reached",
+        "bad": "refused",
+        "blind": "inconclusive",
+        "done": "already_enforcing",
+        "cp": "not_reached",
+    }
+    assert model["counts"] == {
+        "total": 9,
+        "moved": 1,
+        "failed": 2,
+        "refused": 1,
+        "inconclusive": 1,
+        "pending": 1,
+        "not_reached": 2,
+        "already_enforcing": 1,
+    }
+    assert rows["moved"]["duration"] == 360
+    assert rows["unproven"]["reasons"][0]["id"] == "rollout.prove.identity"
+    assert rows["failed"]["reasons"][0]["remedy"] == "add a disk"
+    assert [reason["id"] for reason in rows["bad"]["reasons"]] == ["denials"]
+    assert rows["waiting"]["reasons"][0]["id"] == "rollout.halted"
+    assert rows["cp"]["reasons"][0]["id"] == "plan.control_planes"
+    assert any(
+        text.startswith("open is unfinished (step reset is open); it may still be") for text in model["attention"]
+    )
+    assert any(text.startswith("failed is unfinished") for text in model["attention"])
+    assert is_sealed(model)
+    assert json.loads(canonical_json(model)) == model
+    assert canonical_json(model) == canonical_json(model_of(fleet, halted="1 of 9 nodes failed")), "bytes are stable"
+
+
+def test_nobody_moved_without_a_proof(fleet):
+    fleet["proofs"] = {}
+    assert model_of(fleet)["counts"]["moved"] == 0
+
+
+def test_check_mode_says_so(fleet):
+    fleet["ledger"] = None
+    model = model_of(fleet, check_mode=True)
+    assert model["ledger"] is None
+    assert {row["outcome"] for row in model["nodes"]} == {"not_reached", "refused", "inconclusive", "already_enforcing"}
+    assert "check mode: nothing was changed" in table.render(model)
+    assert "Check mode: nothing was changed." in html.render(model)
+
+
+def test_a_broken_ledger_is_told(fleet):
+    fleet["ledger"] = {**fleet["ledger"], "ok": False, "broken": "line 3 is not canonical", "torn": 4}
+    model = model_of(fleet)
+    assert any("broken: line 3" in text for text in model["attention"])
+    assert any("4 bytes" in text for text in model["attention"])
+    assert "CHAIN BROKEN" in table.render(model, width=200)
+
+
+class Reader(HTMLParser):
+    """What a browser would make of the page."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.tags, self.text, self.attributes = [], [], []
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += attrs
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+def test_html_is_inert_and_whole(fleet):
+    model = model_of(fleet, halted=HOSTILE, title=HOSTILE)
+    page = html.render(model)
+    reader = Reader(page)
+    text = " ".join(reader.text)
+    assert not {"script", "img", "a", "link", "iframe", "form"} & set(reader.tags)
+    assert not [name for name, _value in reader.attributes if name.startswith("on") or name in ("src", "href")]
+    assert "<script>alert(1)</script>" in text
+    assert "\x1b" not in page and "\u202e" not in page and "\x00" not in page
+    for outcome in OUTCOMES:
+        heading = f"{table.HEADINGS[outcome]} ({model['counts'][outcome]})"
+        assert heading in text and heading in table.render(model)
+    assert reader.tags.count("tr") == model["counts"]["total"] + len(OUTCOMES)
+    assert table.counts_line(model) in text
+    assert model["sha256"] in text
+    assert is_sealed(model), "rendering leaves the model as it was"
+
+
+@pytest.mark.parametrize("width", [20, 60, 80, 100, 200])
+def test_table_fits_and_tells(fleet, width):
+    text = table.render(model_of(fleet, halted=HOSTILE), width=width)
+    assert all(table.columns(line) <= max(width, 60) for line in text.splitlines())
+    assert re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e\u200b]", text) is None
+    words = re.sub(r"\s+", " ", text)
+    assert (
+        "9 nodes: 1 moved, 2 failed, 1 refused, 1 inconclusive, 1 pending, 2 not reached, 1 already enforcing" in words
+    )
+    assert "do:" in words and "ATTENTION" in words
+
+
+def test_colors_only_when_asked(fleet):
+    model = model_of(fleet)
+    plain, colored = table.render(model), table.render(model, color=True)
+    assert "\x1b" not in plain
+    assert re.sub(r"\x1b\[[0-9;]*m", "", colored) == plain
+
+
+@given(st.text(max_size=300), st.integers(60, 120))
+@settings(max_examples=200, deadline=None)
+def test_any_text_is_safe(text, width):
+    plan = make_plan(
+        [node(f"n{text}", "refused", reasons=[{"id": "x", "found": text, "remedy": text, "doc": text}])]
+    ).as_dict()
+    model = build_model(plan, {}, None, {}, generated_at=NOW, halted=text, title=text)
+    shown = table.render(model, width)
+    assert all(character.isprintable() or character == "\n" for character in shown)
+    assert all(table.columns(line) <= width for line in shown.split("\n"))
+    reader = Reader(html.render(model))
+    skeleton = {"html", "head", "meta", "title", "style", "body", "section", "footer"}
+    content = {"h1", "h2", "p", "table", "thead", "tbody", "tr", "th", "td", "code", "b", "ul", "li"}
+    assert set(reader.tags) <= skeleton | content
+    assert reader.tags.count("section") <= 3
+
+
+def test_clean():
+    assert clean("a\x1b[0m\tb\u202e\u200b") == "a\\x1b[0m\\tb\\u202e\\u200b"
+    assert clean("Stra\u00dfe \u6771\u4eac") == "Stra\u00dfe \u6771\u4eac"
+    assert clean("x" * 9, limit=4) == "xxxx [cut, 9 characters]"
+    assert clean(None) == "None"
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(5, "5 s"), (64, "1 min 4 s"), (3725, "1 h 2 min")])
+def test_durations(seconds, text):
+    assert table.duration(seconds) == text
+
+
+def test_wrapping_keeps_wide_characters_whole():
+    assert table.wrap("\u6771\u4eac\u6771\u4eac yz", 5) == ["\u6771\u4eac", "\u6771\u4eac", "yz"]
+    assert table.wrap("  abc def", 6) == ["  abc", "  def"]
+    assert table.wrap("", 6) == [""]
