@@ -1,0 +1,99 @@
+# Copyright (c) 2026, the talosops.selinux authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Ask many nodes at once: a value or an error for each, never an answer missing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Sequence
+from typing import Any, TypeVar
+
+from ..problem import Problem
+from .errors import DeadlineExceeded, InvalidAnswer, TalosError
+
+T = TypeVar("T", bound=Hashable)
+V = TypeVar("V")
+
+MAX_IN_FLIGHT = 256
+
+
+async def ask_all(
+    targets: Sequence[T],
+    ask: Callable[[T], Awaitable[V]],
+    *,
+    in_flight: int = 64,
+    node_deadline: float = 45.0,
+) -> dict[T, V | TalosError]:
+    """Call ``ask(target)`` for every target and return what each gave, in the order of ``targets``.
+
+    Args:
+        in_flight: how many are asked at the same time (1 to 256; above 64 they only wait for the processor).
+        node_deadline: seconds for one target, after which its value is a DeadlineExceeded.
+
+    Returns:
+        For each target its value, or the TalosError that asking it ended with.
+
+    Raises:
+        Problem: one that is not about a node (a missing library); it would be the same for all.
+    """
+    if not 1 <= in_flight <= MAX_IN_FLIGHT:
+        raise ValueError(f"in_flight must be between 1 and {MAX_IN_FLIGHT}")
+    order = list(dict.fromkeys(targets))
+    answers: dict[T, V | TalosError] = {}
+    waiting = iter(order)
+
+    async def one(target: T) -> V | TalosError:
+        try:
+            async with asyncio.timeout(node_deadline):
+                return await ask(target)
+        except TalosError as error:
+            return error
+        except Problem:
+            raise
+        except TimeoutError:
+            return DeadlineExceeded(
+                f"{target} was not read completely within {node_deadline:g} s",
+                "the node or the network is too slow; what arrived is not used",
+                "check the node, or raise the node deadline",
+                node=str(target),
+            )
+        except Exception as error:
+            # One node's strange answer must not cost the answers of all others; and it must not pass for a good one.
+            problem = InvalidAnswer(
+                f"reading {target} ended with an unexpected {type(error).__name__}",
+                "the answer was not understood, so nothing is known about this node",
+                "report this with the node's Talos version",
+                node=str(target),
+            )
+            problem.__cause__ = error
+            return problem
+
+    async def worker() -> None:
+        for target in waiting:
+            answers[target] = await one(target)
+
+    # A fixed pool instead of a task per node: results come as they are ready and memory does not grow with the fleet.
+    async with asyncio.TaskGroup() as group:
+        for _ in range(min(in_flight, len(order))):
+            group.create_task(worker())
+    return {target: answers[target] for target in order}
+
+
+def run(coroutine: Coroutine[Any, Any, V]) -> V:
+    """Run ``coroutine`` to its end in an event loop of its own, without threads, and return its value.
+
+    For Ansible's forked workers: nothing outlives the call, so nothing crosses a fork.
+
+    Raises:
+        Problem: what the coroutine raises.
+    """
+    try:
+        return asyncio.run(coroutine)
+    except BaseExceptionGroup as group:
+        # ask_all works in a task group; its caller wants the one problem, not the group around it.
+        problems = [error for error in group.exceptions if isinstance(error, Problem)]
+        if problems:
+            raise problems[0] from group
+        raise
