@@ -50,7 +50,8 @@ notes:
 options:
   hosts:
     description:
-      - Inventory names of the nodes to ask. When unset, all hosts of the play that have not failed.
+      - Inventory names of the nodes to ask. When unset, with C(run_once=true) all hosts of the play that have not
+        failed, without it the host of the task.
     type: list
     elements: str
   in_flight:
@@ -58,13 +59,10 @@ options:
     type: int
     default: 64
 notes:
-  - This is one task for the whole fleet. Say C(run_once=true) so that every host of the play sees the registered result.
+  - With C(run_once=true) this is one task for the whole fleet, which is by far the cheapest form, and every host of the
+    play sees the registered result.
   - A node that cannot be read is reported under RV(unread), never as a clean state. The task fails only when no node
     could be read.
-attributes:
-  bypass_host_loop:
-    description: Runs once for all hosts of the play.
-    support: full
 """
 
     ATTRIBUTES = r"""

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, ClassVar, TypeVar
 
@@ -128,11 +129,11 @@ class TalosAction(ActionBase):  # type: ignore[misc]
         return plain(self.variables["hostvars"][host].get(name))
 
     def hosts(self) -> list[str]:
-        """The hosts a fleet task is for: its ``hosts`` option, or those of the play that have not failed."""
+        """The hosts a task is for: its ``hosts`` option; with ``run_once`` all of the play that have not failed; or its own."""
         known = self.variables["hostvars"]
         hosts = self.params.get("hosts")
         if hosts is None:
-            hosts = plain(self.variables["ansible_play_batch"])
+            hosts = plain(self.variables["ansible_play_batch"]) if self._task.run_once else [self.host]
         missing = [host for host in hosts if host not in known]
         if missing:
             raise InventoryProblem(
@@ -144,8 +145,13 @@ class TalosAction(ActionBase):  # type: ignore[misc]
         return list(hosts)
 
     def target(self, host: str | None = None, *, address: str | None = None) -> Target:
-        """Where and how the node of a host is reached: task options first, then the host's connection variables."""
-        host = host or self.host
+        """Where and how a host's node is reached: task options first, then the host's connection variables.
+
+        Args:
+            host: the inventory name; unset, the host that the task is delegated to, or else its own.
+            address: another address to reach with that host's settings.
+        """
+        host = host or plain(self._task.delegate_to) or self.host
 
         def setting(option: str, variable: str) -> Any:
             value = self.params.get(option)
@@ -232,6 +238,53 @@ class FleetUnread(TalosError):
             str(first["do"]),
             unread=dict(failures),
         )
+
+
+def poll(
+    look: Callable[[], V],
+    done: Callable[[V], bool],
+    *,
+    timeout: float,
+    sleep: float,
+    waiting_for: str,
+    do: str,
+    patient_with: tuple[type[Problem], ...] = (),
+) -> V:
+    """Look again and again until ``done``.
+
+    Args:
+        look: one look.
+        timeout: seconds after which waiting ends.
+        sleep: seconds between two looks.
+        waiting_for: what is waited for, for the message.
+        do: what the operator should do when it does not come.
+        patient_with: problems that a look may meet on the way, such as a node that is just booting.
+
+    Raises:
+        NotYet: when the time is over, with the last thing that was seen.
+    """
+    end = time.monotonic() + timeout
+    while True:
+        try:
+            seen = look()
+            if done(seen):
+                return seen
+            last = repr(seen)
+        except patient_with as problem:
+            last = problem.found
+        if time.monotonic() + sleep >= end:
+            raise NotYet(
+                f"waited {timeout:g} seconds for {waiting_for}; last seen: {last[:500]}",
+                "the next step must not start before that",
+                do,
+            )
+        time.sleep(sleep)
+
+
+class NotYet(Problem):
+    """Something that was waited for did not happen in time."""
+
+    kind = "timeout"
 
 
 def summary(answers: Sequence[Any] | Mapping[str, Any], failures: Mapping[str, Any]) -> dict[str, int]:

@@ -127,7 +127,7 @@ async def collect(
         await visit.get("NodeStatus", client.get("node_status", kubernetes_name)) if kubernetes_name else None
     )
     role = _machine_type(machine_type)
-    etcd = await _etcd(visit, peer) if role == "controlplane" else None
+    etcd = await read_etcd(visit, peer) if role == "controlplane" else None
 
     boot_after = await _boot(visit)
     now = clock()
@@ -240,8 +240,16 @@ async def _boot(visit: Visit) -> _Boot:
     return _Boot(_text(boot_id, "bootID"), stat.boot_time if stat else None)
 
 
-async def _etcd(visit: Visit, peer: Callable[[str], NodeClient]) -> dict[str, Any]:
-    """etcd as every member sees it: agreement between members is evidence, one member's word is not."""
+async def read_etcd(visit: Visit, peer: Callable[[str], NodeClient]) -> dict[str, Any]:
+    """etcd as every member sees it: agreement between members is evidence, one member's word is not.
+
+    Args:
+        visit: an open visit to one control plane.
+        peer: gives an unopened client for another member's address.
+
+    Returns:
+        What ``etcd.assess`` says, with ``member_id`` of the visited node and the ``alarms``. Ids are hexadecimal text.
+    """
     client = visit.client
     own = await visit.get("EtcdMember", client.get("etcd_member"))
     members = await visit.get("EtcdMemberList", client.etcd_members())

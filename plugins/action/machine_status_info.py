@@ -1,0 +1,127 @@
+# Copyright (c) 2026, the talosops.selinux authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Read a node's stage, and wait for it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..plugin_utils.actions import TalosAction, poll
+from ..plugin_utils.problem import Problem
+from ..plugin_utils.talos.client import NodeClient, connect_maintenance
+from ..plugin_utils.talos.errors import NotFound, TalosError, Unsupported
+from ..plugin_utils.talos import fleet
+
+
+class WrongMachine(Problem):
+    """Another machine answers at the node's address."""
+
+    kind = "wrong_machine"
+
+
+class ActionModule(TalosAction):
+    """The stage of one node, now or once it is as wished."""
+
+    MODULE = "machine_status_info"
+    RULES = {"required_if": [("wait_for", "stage", ["stage"]), ("wait_for", "down", ["boot_time"])]}
+
+    def act(self) -> dict[str, Any]:
+        wish = self.params["wait_for"]
+        if self.params["mode"] == "maintenance" and not (self.params["fingerprint"] or self._expected()):
+            raise WrongMachine(
+                f"nothing is known by which {self.host} could be recognised in maintenance mode",
+                "a machine in maintenance mode cannot prove who it is, and the next step hands it the cluster's secrets",
+                "give its fingerprint, or the UUID or serial number that its evidence recorded",
+            )
+        if wish is None:
+            return self._look()
+        if wish == "down":
+            return self._wait_until_down()
+        goal = self.params["stage"] if wish == "stage" else "ready"
+        return poll(
+            self._look,
+            lambda seen: seen["stage"] == goal if wish == "stage" else (seen["stage"] == "running" and seen["ready"] is True),
+            timeout=self.params["wait_timeout"],
+            sleep=self.params["wait_sleep"],
+            waiting_for=f"{self.host} to be {goal}",
+            do=f"look at the console of {self.host}, then run again",
+            # While a machine boots it refuses connections, and answers with the other mode's certificate.
+            patient_with=(TalosError,),
+        )
+
+    def _look(self) -> dict[str, Any]:
+        target = self.target()
+        if self.params["mode"] == "running":
+            return self.ask(_status, target)
+        pinned = self.params["fingerprint"]
+        client = connect_maintenance(
+            target.address, fingerprints=[pinned] if pinned else [], trust_unverified=not pinned
+        )
+
+        async def visit() -> dict[str, Any]:
+            async with client:
+                return await _status(client) | {"fingerprint": client.peer_fingerprint}
+
+        seen = fleet.run(visit())
+        self._compare(seen)
+        return seen
+
+    def _wait_until_down(self) -> dict[str, Any]:
+        boot_time = self.params["boot_time"]
+
+        def look() -> dict[str, Any]:
+            try:
+                return self._look()
+            except TalosError as error:
+                return {"stage": "down", "ready": False, "boot_time": None, "found": error.found, "changed": False}
+
+        return poll(
+            look,
+            # The boot time drifts with clock steps, by less than a boot takes.
+            lambda seen: seen["boot_time"] is None or abs(seen["boot_time"] - boot_time) > 5,
+            timeout=self.params["wait_timeout"],
+            sleep=self.params["wait_sleep"],
+            waiting_for=f"{self.host} to go down",
+            do=f"look at the console of {self.host}, then run again",
+        )
+
+    def _expected(self) -> dict[str, str]:
+        return {key: value for key, value in (self.params["expect"] or {}).items() if value}
+
+    def _compare(self, seen: dict[str, Any]) -> None:
+        for key, expected in self._expected().items():
+            found = seen[key]
+            if found is None or found.lower() != expected.lower():
+                raise WrongMachine(
+                    f"the machine at the address of {self.host} has the {key.replace('_', ' ')} {found or 'unknown'}, not {expected}",
+                    "the machine configuration holds the cluster's secrets and must only reach the machine that was wiped",
+                    "find out which machine took that address before going on",
+                    expected=expected,
+                )
+
+
+async def _status(client: NodeClient) -> dict[str, Any]:
+    status = await client.spec("machine_status")
+    conditions = status.get("status") or {}
+    ready = conditions.get("ready")
+    try:
+        system = await client.spec("system_information")
+    except (NotFound, Unsupported):
+        system = {}
+    try:
+        boot_time = (await client.system_stat()).boot_time
+    except Unsupported:
+        # Before Talos 1.13 a node in maintenance mode does not serve it.
+        boot_time = None
+    return {
+        "stage": status.get("stage"),
+        "ready": ready if isinstance(ready, bool) else None,
+        "unmet_conditions": conditions.get("unmetConditions") or [],
+        "uuid": system.get("uuid"),
+        "serial_number": system.get("serialNumber"),
+        "fingerprint": None,
+        "boot_time": boot_time,
+        "changed": False,
+    }

@@ -1,0 +1,81 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the talosops.selinux authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: audit_log
+short_description: Keep the audit logs of Talos nodes
+version_added: 0.1.0
+author:
+  - The talosops.selinux authors (@talosops)
+description:
+  - Fetches the auditd service log and the kernel log of every node of the play and adds what is new to one stream for
+    each node and boot below O(directory).
+  - Talos keeps about 1 MiB of audit log in memory. Where it wrapped between two runs the stream gets a hole, which is
+    reported and never closed.
+options:
+  directory:
+    description: Where the streams are kept.
+    type: path
+    required: true
+  persisted:
+    description: Also read C(/var/log/auditd.log) from the node's disk. Needs the C(os:admin) role and Talos 1.12 or newer.
+    type: bool
+    default: false
+attributes:
+  check_mode:
+    description: In check mode the logs are read and nothing is written.
+    support: full
+  diff_mode:
+    description: Logs are only ever added to.
+    support: none
+  idempotent:
+    description: A run that finds nothing new changes nothing.
+    support: full
+extends_documentation_fragment:
+  - talosops.selinux.connection
+  - talosops.selinux.connection.fleet
+  - talosops.selinux.connection.attributes
+  - talosops.selinux.connection.group
+"""
+
+EXAMPLES = r"""
+- name: Keep the fleet's audit logs during the soak
+  talosops.selinux.audit_log:
+    directory: /srv/audit
+  run_once: true
+"""
+
+RETURN = r"""
+nodes:
+  description: What was added for each node that answered, by inventory name.
+  returned: always
+  type: dict
+  contains:
+    boot:
+      description: The boot that the logs are from.
+      type: str
+      sample: 5b2c4f1e-8d1a-4c0e-9a3b-0c1d2e3f4a5b
+    appended:
+      description: Bytes added for each source.
+      type: dict
+      sample: {service: 1024, kernel: 2048}
+    holes:
+      description: Places where records of this boot were lost between two runs.
+      type: list
+      elements: dict
+      sample: []
+unread:
+  description: The nodes that could not be read, by inventory name, with what was found, why it matters and what to do.
+  returned: always
+  type: dict
+  sample: {}
+summary:
+  description: How many nodes were asked, answered and could not be read.
+  returned: always
+  type: dict
+  sample: {asked: 1, answered: 1, unread: 0}
+"""

@@ -1,0 +1,108 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the talosops.selinux authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: denials_info
+short_description: Group SELinux denials by signature
+version_added: 0.1.0
+author:
+  - The talosops.selinux authors (@talosops)
+description:
+  - Reads the audit records of every node of the play, or of O(files), and groups the denials by source type, target type,
+    class and permissions.
+  - Tells how much it knows. Zero denials mean nothing unless RV(nodes) says that the coverage is complete.
+options:
+  files:
+    description:
+      - Logs to read instead of asking nodes, plain or gzip, in any form in which audit records reach people. All of them
+        are taken as one node's log.
+    type: list
+    elements: path
+  max_samples:
+    description: Decoded records kept for each denial. V(0) keeps all.
+    type: int
+    default: 5
+  watch_seconds:
+    description: Wait for so long before reading, to see what happens in the meantime.
+    type: float
+    default: 0
+  compare_with:
+    description: A saved evidence file to compare with.
+    type: path
+extends_documentation_fragment:
+  - talosops.selinux.connection
+  - talosops.selinux.connection.fleet
+  - talosops.selinux.connection.attributes
+  - talosops.selinux.connection.group
+  - talosops.selinux.connection.reads
+"""
+
+EXAMPLES = r"""
+- name: Group the fleet's denials
+  talosops.selinux.denials_info:
+  run_once: true
+  register: denials
+
+- name: Group the denials of a log that was sent by mail
+  talosops.selinux.denials_info:
+    files: [/tmp/auditd.log.gz, /tmp/dmesg.log]
+  run_once: true
+"""
+
+RETURN = r"""
+nodes:
+  description:
+    - The denials of each node that answered, by inventory name. With O(files), the RV(counts), RV(coverage) and
+      RV(denials) of the task itself.
+  returned: when O(files) is not set
+  type: dict
+  sample: {}
+counts:
+  description: Lines and records, each counted once.
+  returned: always
+  type: dict
+  sample:
+    {lines: 10, parsed: 8, ignored: 2, unparsed: 0, denied: 1, granted: 0, doubtful: 0, mac_errors: 0, events: 3}
+coverage:
+  description: How complete the logs are, with every reason against it. For a fleet, the verdict by node.
+  returned: always
+  type: dict
+  sample:
+    verdict: partial
+    seconds: 3600
+    first_serial: 1
+    last_serial: 100
+    lost_at_least: 0
+    reasons: [{id: F12, text: which boot the log is from is not known}]
+denials:
+  description: The denials, the most frequent first.
+  returned: always
+  type: list
+  elements: dict
+  sample: []
+enforced:
+  description: Those that were enforced and are not known to be harmless. Something does not work because of each of them.
+  returned: always
+  type: list
+  elements: dict
+  sample: []
+difference:
+  description: Signatures that are new, gone or still there since O(compare_with).
+  returned: when O(compare_with) is set
+  type: dict
+  sample: {new: [], gone: [], still: []}
+table:
+  description: The denials as a table for people.
+  returned: always
+  type: str
+  sample: no denials
+unread:
+  description: The nodes that could not be read, by inventory name.
+  returned: when O(files) is not set
+  type: dict
+  sample: {}
+"""

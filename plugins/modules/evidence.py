@@ -1,0 +1,119 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the talosops.selinux authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: evidence
+short_description: Collect and save the evidence of Talos nodes
+version_added: 0.1.0
+author:
+  - The talosops.selinux authors (@talosops)
+description:
+  - Asks every node of the play for everything that the gate judges, into one sealed document for each node, and saves it
+    with the raw logs below O(directory).
+  - A question that got no answer leaves V(null) in its place and an entry under C(errors). Nothing is filled in.
+  - Variables of each host that are read besides the connection variables, each only when set. C(talos_machine_config),
+    path of the machine configuration that the node will be installed with. C(talos_target), the image it is to be judged
+    for, as M(talosops.selinux.schematic) returns it. C(talos_boot_path), how the machine boots after the wipe.
+    C(talos_approved_local_data), whether the loss of the data on the node's disk was approved.
+options:
+  directory:
+    description: Where evidence is kept. In check mode nothing is written.
+    type: path
+    required: true
+  kubeconfig:
+    description:
+      - Path of a kubeconfig file. Without it, the network plugin, the storage plugins, restarts and local data are not
+        known, and the strict policy is inconclusive.
+    type: path
+  kube_context:
+    description: The context of the kubeconfig. When unset, its current one.
+    type: str
+  target:
+    description: The image the nodes are to be judged for, where the host variable C(talos_target) is not set.
+    type: dict
+    suboptions:
+      version:
+        description: The Talos version.
+        type: str
+        required: true
+      schematic:
+        description: The id of the enforcing schematic.
+        type: str
+        required: true
+      installer:
+        description: The installer image.
+        type: str
+        required: true
+      installer_digest:
+        description: The digest of the installer image.
+        type: str
+        required: true
+  ledger:
+    description: The rollout's ledger, to see whether another operation holds a node.
+    type: path
+  run:
+    description: The id of this run. An operation of this run does not hold its own node.
+    type: str
+  max_samples:
+    description: Decoded records kept for each denial. V(0) keeps all.
+    type: int
+    default: 5
+attributes:
+  check_mode:
+    description: In check mode the nodes are read and nothing is written.
+    support: full
+  diff_mode:
+    description: Each collection is a new document, so there is no earlier one to compare with.
+    support: none
+  idempotent:
+    description: Each run takes a new reading.
+    support: none
+extends_documentation_fragment:
+  - talosops.selinux.connection
+  - talosops.selinux.connection.fleet
+  - talosops.selinux.connection.attributes
+  - talosops.selinux.connection.group
+"""
+
+EXAMPLES = r"""
+- name: Collect the fleet's evidence
+  talosops.selinux.evidence:
+    directory: /srv/evidence
+    kubeconfig: ~/.kube/config
+  run_once: true
+  register: collected
+"""
+
+RETURN = r"""
+nodes:
+  description: What was collected from each node that answered, by inventory name.
+  returned: always
+  type: dict
+  contains:
+    path:
+      description: The saved document. Null in check mode.
+      type: str
+      sample: /srv/evidence/worker-1/20261122T120000Z-0123456789ab/evidence.json
+    sha256:
+      description: The document's hash.
+      type: str
+      sample: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
+    evidence:
+      description: The document itself.
+      type: dict
+      sample: {}
+unread:
+  description: The nodes that could not be read, by inventory name, with what was found, why it matters and what to do.
+  returned: always
+  type: dict
+  sample: {}
+summary:
+  description: How many nodes were asked, answered and could not be read.
+  returned: always
+  type: dict
+  sample: {asked: 1, answered: 1, unread: 0}
+"""

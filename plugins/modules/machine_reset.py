@@ -1,0 +1,95 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the talosops.selinux authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: machine_reset
+short_description: Wipe a node, if its verdict still holds
+version_added: 0.1.0
+author:
+  - The talosops.selinux authors (@talosops)
+description:
+  - Wipes the node of this host, so that it can be installed anew.
+  - Before anything is sent, the saved evidence and the verdict are read from their files, their hashes are recomputed,
+    and the live node is compared with what the verdict was given for. Another boot, identity, version or target, an
+    expired verdict or a new denial is a refusal.
+  - A control plane is only reset through another control plane, after every etcd member agreed that it can be spared.
+    It gives up the leadership first.
+  - The reply of a reset only says that it began. Use M(talosops.selinux.machine_status_info) to see the effect.
+options:
+  evidence:
+    description: The saved evidence file that the verdict rests on.
+    type: path
+    required: true
+  verdict:
+    description: The saved verdict file.
+    type: path
+    required: true
+  boot_path:
+    description:
+      - V(in_place) wipes META, STATE and EPHEMERAL, so that the old system comes up in maintenance mode without an
+        installation. Needs Talos 1.12 or newer.
+      - V(hook) wipes the whole system disk. The machine must then be booted from a medium.
+    type: str
+    choices: [in_place, hook]
+    required: true
+  config_sha256:
+    description: The hash of the machine configuration that will be applied. It must be the one that was judged.
+    type: str
+    required: true
+  installer_digest:
+    description: The digest of the installer image right now. It must be the one that was judged.
+    type: str
+    required: true
+  public_key:
+    description: Ed25519 public key (PEM file). When set, a verdict without a valid signature by it is refused.
+    type: path
+attributes:
+  check_mode:
+    description: Every check is made, nothing is sent.
+    support: full
+  diff_mode:
+    description: A wipe has no meaningful difference to show.
+    support: none
+  idempotent:
+    description: A node that was reset no longer is the node of the verdict, so a second run refuses.
+    support: none
+extends_documentation_fragment:
+  - talosops.selinux.connection
+  - talosops.selinux.connection.attributes
+  - talosops.selinux.connection.group
+seealso:
+  - module: talosops.selinux.gate
+"""
+
+EXAMPLES = r"""
+- name: Wipe the node
+  talosops.selinux.machine_reset:
+    evidence: "{{ evidence.path }}"
+    verdict: "{{ verdict.path }}"
+    boot_path: in_place
+    config_sha256: "{{ config.sha256 }}"
+    installer_digest: "{{ image.digest }}"
+"""
+
+RETURN = r"""
+actor_id:
+  description: The id under which the node reports the progress. Null in check mode.
+  returned: always
+  type: str
+  sample: null
+labels:
+  description: The partitions that are wiped. Empty means the whole system disk.
+  returned: always
+  type: list
+  elements: str
+  sample: [META, STATE, EPHEMERAL]
+boot_time:
+  description: When the boot began that the reset ends, in seconds since 1970.
+  returned: always
+  type: int
+  sample: 1795377038
+"""

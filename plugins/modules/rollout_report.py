@@ -1,0 +1,88 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the talosops.selinux authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: rollout_report
+short_description: Tell who moved, who was refused and why
+version_added: 0.1.0
+author:
+  - The talosops.selinux authors (@talosops)
+description:
+  - Joins the plan, the verdicts and the ledger into one report, as data, as a table for people and as an HTML page.
+options:
+  plan:
+    description: What M(talosops.selinux.rollout_plan) returned under RV(talosops.selinux.rollout_plan#module:plan).
+    type: dict
+    required: true
+  judged:
+    description: What M(talosops.selinux.gate) returned.
+    type: dict
+    required: true
+  ledger:
+    description: The rollout's ledger.
+    type: path
+    required: true
+  directory:
+    description: Where C(report.json) and C(report.html) are written. In check mode nothing is written.
+    type: path
+    required: true
+  max_failures:
+    description: How many nodes may fail before the rollout stops. The report says whether that was reached.
+    type: str
+    default: '0'
+  width:
+    description: The width of the table in characters.
+    type: int
+    default: 110
+attributes:
+  check_mode:
+    description: In check mode the report is returned and not written.
+    support: full
+  diff_mode:
+    description: A report has no meaningful difference to show.
+    support: none
+  idempotent:
+    description: The same ledger gives the same report.
+    support: full
+extends_documentation_fragment:
+  - talosops.selinux.connection.attributes
+"""
+
+EXAMPLES = r"""
+- name: Report
+  talosops.selinux.rollout_report:
+    plan: "{{ planned.plan }}"
+    judged: "{{ judged }}"
+    ledger: /srv/evidence/ledger.jsonl
+    directory: /srv/evidence
+  run_once: true
+  register: report
+"""
+
+RETURN = r"""
+report:
+  description: The report as data.
+  returned: always
+  type: dict
+  sample: {}
+table:
+  description: The report for people.
+  returned: always
+  type: str
+  sample: ''
+halted:
+  description: Whether the rollout must stop, and why.
+  returned: always
+  type: str
+  sample: null
+files:
+  description: The files that were written.
+  returned: always
+  type: list
+  elements: str
+  sample: [/srv/evidence/report.json, /srv/evidence/report.html]
+"""

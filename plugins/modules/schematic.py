@@ -1,0 +1,145 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the talosops.selinux authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: schematic
+short_description: Derive, create and verify the enforcing Image Factory schematic
+version_added: 0.1.0
+author:
+  - The talosops.selinux authors (@talosops)
+description:
+  - Derives the enforcing schematic from the present one of the node of this host. Adds C(enforcing=1) once, removes what
+    contradicts it, and keeps everything else.
+  - Registers it with the Image Factory, compares the id with the one computed here, reads it back, and checks that the
+    built image really carries C(enforcing=1), that it exists and what its digest is.
+options:
+  schematic:
+    description: The present schematic as YAML text. When unset, the node is asked for it.
+    type: str
+  version:
+    description: The Talos version to install. When unset, the one the node runs. V(latest) is refused.
+    type: str
+  platform:
+    description: The Talos platform, such as V(metal). When unset, the node is asked.
+    type: str
+  arch:
+    description: The machine's architecture. When unset, the node is asked.
+    type: str
+    choices: [amd64, arm64]
+  secureboot:
+    description: Whether the machine boots with SecureBoot. When unset, the node is asked.
+    type: bool
+  goal:
+    description: V(enforcing) is the way forward, V(permissive) the way back.
+    type: str
+    choices: [enforcing, permissive]
+    default: enforcing
+  factory_url:
+    description: The Image Factory.
+    type: str
+    default: https://factory.talos.dev
+  registry:
+    description: The registry to install from, when it is not the factory itself.
+    type: str
+  ca_path:
+    description: Path of the certificate authorities (PEM) to trust for the factory.
+    type: path
+  username:
+    description: User name for a factory that asks for one.
+    type: str
+  password:
+    description: Password or token for a factory that asks for one.
+    type: str
+  allow_plain_http:
+    description: Whether a factory or registry that does not use TLS may be used.
+    type: bool
+    default: false
+  expect_digest:
+    description: The digest that was resolved earlier. Another one now is an error.
+    type: str
+  bundle:
+    description: Directory of a prepared bundle, to be used instead of the factory.
+    type: path
+attributes:
+  check_mode:
+    description: In check mode the schematic is derived and nothing is registered. A known one is verified all the same.
+    support: full
+  diff_mode:
+    description: Shows the present and the derived schematic.
+    support: full
+  idempotent:
+    description: Registering the same schematic again changes nothing.
+    support: full
+extends_documentation_fragment:
+  - talosops.selinux.connection
+  - talosops.selinux.connection.attributes
+  - talosops.selinux.connection.group
+"""
+
+EXAMPLES = r"""
+- name: Prepare the enforcing image of this node
+  talosops.selinux.schematic:
+  register: image
+
+- name: Prepare the enforcing image of a machine that has no customization
+  talosops.selinux.schematic:
+    schematic: "customization: {}"
+    version: v1.14.1
+    platform: metal
+    arch: amd64
+    secureboot: false
+  register: image
+"""
+
+RETURN = r"""
+present:
+  description: The id of the present schematic. Null when O(schematic) is set.
+  returned: always
+  type: str
+  sample: 376567988ad370138ad8b2698212367b8edcb69b5fd68c80be1f2ec7d603b4ba
+id:
+  description: The id of the derived schematic.
+  returned: always
+  type: str
+  sample: 224daeedea2a793a0cd003ab8b8cadb4c8a16645d7b485fcfa965c5948be2e18
+schematic:
+  description: The derived schematic as canonical YAML.
+  returned: always
+  type: str
+  sample: "customization:\n    extraKernelArgs:\n        - enforcing=1\n"
+added:
+  description: Kernel arguments that were added.
+  returned: always
+  type: list
+  elements: str
+  sample: [enforcing=1]
+removed:
+  description: Kernel arguments that were removed.
+  returned: always
+  type: list
+  elements: str
+  sample: []
+verified:
+  description: Whether the image was verified. False only in check mode, for a schematic that is not registered yet.
+  returned: always
+  type: bool
+  sample: true
+target:
+  description: What verdicts are bound to. Null when the image was not verified.
+  returned: always
+  type: dict
+  sample:
+    version: v1.14.1
+    schematic: 224daeedea2a793a0cd003ab8b8cadb4c8a16645d7b485fcfa965c5948be2e18
+    installer: factory.talos.dev/metal-installer/224daeedea2a793a0cd003ab8b8cadb4c8a16645d7b485fcfa965c5948be2e18:v1.14.1
+    installer_digest: sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
+cmdline:
+  description: The kernel command line of the built image. Null when the image was not verified.
+  returned: always
+  type: str
+  sample: talos.platform=metal selinux=1 enforcing=1
+"""
