@@ -243,7 +243,31 @@ def _attention(ledger: Mapping[str, Any] | None, halted: str | None) -> list[str
     return lines
 
 
+# What each witness is called where people read it; the ids stay for machines.
+_NAMES = {
+    "selinux_state": "SELinux state",
+    "kernel_args": "kernel command line",
+    "pid1_label": "PID 1 label",
+    "policy_loaded": "policy load",
+    "denials": "no permissive denial",
+    "same_machine": "same machine",
+    "later": "newer evidence",
+    "identity": "new identity",
+    "meta": "new META",
+    "state": "new STATE",
+    "ephemeral": "new EPHEMERAL",
+    "boot": "new boot",
+    "version": "version",
+    "schematic": "schematic",
+    "etcd_member": "new etcd member",
+}
+
+
 def witness_summary(items: Sequence[Mapping[str, Any]]) -> str:
-    """``"selinux_state yes, pid1_label not known"``: one word per witness."""
-    words = {True: "yes", False: "NO"}
-    return ", ".join(f"{item['id']} {words.get(item['ok'], 'not known')}" for item in items)
+    """``"2 of 3 (SELinux state, PID 1 label); NO: policy load; not known: version"``: what proves and what does not."""
+    names: dict[Any, list[str]] = {True: [], False: [], None: []}
+    for item in items:
+        names[item["ok"] if item["ok"] in (True, False) else None].append(_NAMES.get(item["id"], item["id"]))
+    text = f"{len(names[True])} of {len(items)}" + (f" ({', '.join(names[True])})" if names[True] else "")
+    text += f"; NO: {', '.join(names[False])}" if names[False] else ""
+    return text + (f"; not known: {', '.join(names[None])}" if names[None] else "")

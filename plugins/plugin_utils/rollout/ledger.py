@@ -32,6 +32,9 @@ from ..problem import Problem
 SCHEMA = 1
 GENESIS = "0" * 64
 CONTROL_PLANE_LOCK = "control-plane"
+# Held for the whole fleet by the controller that runs the rollout; its owner is the one the Ledger was made with.
+ROLLOUT_LOCK = "rollout"
+FLEET = "*"
 LOCK_SECONDS = 30.0
 OUTCOMES = ("done", "failed", "skipped")
 
@@ -105,6 +108,7 @@ class NodeState:
     failure: dict[str, Any] | None = None
     attempts: dict[str, int] = field(default_factory=dict)
     canary: bool = False
+    machine_type: str | None = None
     started: str | None = None
     updated: str | None = None
     run: str | None = None
@@ -125,7 +129,7 @@ class NodeState:
         return POINT_OF_NO_RETURN in self.attempts
 
     def as_dict(self) -> dict[str, Any]:
-        """``{done, open, failed, failure, attempts, canary, started, updated, run, complete, unfinished, wiped}``."""
+        """``{done, open, failed, failure, attempts, canary, machine_type, started, updated, run, complete, ...}``."""
         return {
             "done": list(self.done),
             "open": self.open,
@@ -133,6 +137,7 @@ class NodeState:
             "failure": self.failure,
             "attempts": dict(self.attempts),
             "canary": self.canary,
+            "machine_type": self.machine_type,
             "started": self.started,
             "updated": self.updated,
             "run": self.run,
@@ -323,12 +328,15 @@ class Ledger:
         """Record that ``step`` starts now; returns the entry once it is on the disk.
 
         Beginning the open step again is a resumption and is recorded as such. Beginning ``verify`` on a node whose
-        operation is complete opens a new operation. ``wave="canary"`` marks a canary, and with
-        ``machine_type="controlplane"`` (or ``"init"``) steps that change the world demand the control-plane lock.
+        operation is complete opens a new operation. ``wave="canary"`` marks a canary. ``machine_type`` (controlplane,
+        init or worker) must have been given in this or an earlier entry of the operation before a step changes the
+        world: such a step of a control plane demands the control-plane lock.
 
         Raises:
-            StepRefused: out of order, already done, or another step of this node is open.
-            LockHeld: a control plane without its lock, or a worker that would start while a control plane is away.
+            StepRefused: out of order, already done, another step of this node is open, or the machine type is
+                not known or changed.
+            LockHeld: a control plane without its lock, a worker that would start while a control plane is away, or
+                another controller that holds the rollout lock.
             SecretRefused, LedgerBroken, LedgerProblem
         """
 
@@ -337,7 +345,7 @@ class Ledger:
             if known.complete and step == STEP_NAMES[0]:
                 known = NodeState()
             self._refuse_disorder(node, step, known)
-            self._refuse_without_lock(node, step, facts, state)
+            self._refuse_without_lock(node, step, {known.machine_type, facts.get("machine_type")} - {None}, state)
             return {"kind": "begin", "node": node, "step": step, "resumed": known.open == step, "facts": facts}
 
         return self._append(entry, facts)
@@ -461,12 +469,18 @@ class Ledger:
         if missing:
             raise _refused(node, step, f"not done yet: {', '.join(missing)}")
 
-    @staticmethod
-    def _refuse_without_lock(node: str, step: str, facts: Mapping[str, Any], state: LedgerState) -> None:
+    def _refuse_without_lock(self, node: str, step: str, machine_types: set[Any], state: LedgerState) -> None:
+        running = state.locks.get(ROLLOUT_LOCK)
+        if running and running["owner"] != self.owner and datetime.fromisoformat(running["expires"]) > self._now():
+            raise _held(ROLLOUT_LOCK, running, False)
+        if not next(known.changes_world for known in STEPS if known.name == step) and len(machine_types) < 2:
+            return
         held = state.locks.get(CONTROL_PLANE_LOCK)
-        changes_world = next(known.changes_world for known in STEPS if known.name == step)
-        if facts.get("machine_type") in ("controlplane", "init"):
-            if changes_world and (held is None or held["node"] != node):
+        if machine_types not in ({"worker"}, {"controlplane"}, {"init"}):
+            known = " and ".join(sorted(map(str, machine_types))) or "nothing"
+            raise _refused(node, step, f"whether it is a control plane is not known (recorded: {known})")
+        if machine_types != {"worker"}:
+            if held is None or held["node"] != node:
                 raise LockHeld(
                     f"step {step} of control plane {node} was asked for without the {CONTROL_PLANE_LOCK} lock"
                     + (f", which {held['owner']} holds for {held['node']}" if held else ""),
@@ -629,6 +643,7 @@ def _apply(state: LedgerState, entry: dict[str, Any]) -> None:
         known.open, known.failed, known.failure = step, None, None
         known.attempts[step] = known.attempts.get(step, 0) + 1
         known.canary = known.canary or entry["facts"].get("wave") == "canary"
+        known.machine_type = entry["facts"].get("machine_type", known.machine_type)
         known.updated, known.run = entry["at"], entry["run"]
     elif kind == "finish":
         known = state.nodes[entry["node"]]

@@ -129,8 +129,10 @@ def make_plan(
             "set canary to 1 or more",
         )
     size = max(1, budget.share(batch, len(workers), "batch"))
-    budget.share(max_failures, len(rows), "max_failures")
+    limit = budget.share(max_failures, len(rows), "max_failures")
     notes: list[str] = []
+    if min(size, len(workers) - canary) > limit + 1:
+        notes.append(f"{size} workers at a time can fail together, although only {limit} failures are tolerated")
     arithmetic = None
     if managers or resumed_managers:
         listed = sum(1 for row in rows if row["machine_type"] in CONTROL_PLANE_TYPES)

@@ -79,7 +79,7 @@ def fleet(tmp_path):
 
     def run(name, last, outcome="done", leave_open=False):
         for step in STEP_NAMES[: STEP_NAMES.index(last) + 1]:
-            ledger.begin(name, step)
+            ledger.begin(name, step, machine_type="worker")
             clock[0] += timedelta(seconds=30)
             if step == last and leave_open:
                 return

@@ -20,6 +20,8 @@ import pytest
 from ansible_collections.talosops.selinux.plugins.plugin_utils.canonical import canonical_json
 from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.ledger import (
     CONTROL_PLANE_LOCK,
+    FLEET,
+    ROLLOUT_LOCK,
     STEP_NAMES,
     STEPS,
     Ledger,
@@ -57,6 +59,7 @@ def ledger(tmp_path, clock):
 
 
 def through(ledger, node, last, **facts):
+    facts = {"machine_type": "worker", **facts}
     for step in STEP_NAMES[: STEP_NAMES.index(last) + 1]:
         ledger.begin(node, step, **facts)
         ledger.finish(node, step, "done")
@@ -78,7 +81,7 @@ def test_a_whole_operation(ledger, clock):
             "failed_before": False,
             "look_first": False,
         }
-        ledger.begin("w-1", step, wave="canary")
+        ledger.begin("w-1", step, wave="canary", machine_type="worker")
         clock.now += timedelta(minutes=1)
         assert ledger.state("w-1")["open"] == step
         ledger.finish("w-1", step, "skipped" if step == "save" else "done", note="ok")
@@ -213,6 +216,40 @@ def test_no_worker_leaves_while_a_control_plane_is_away(ledger):
         ledger.begin("w-1", "drain", machine_type="worker")
     ledger.release(CONTROL_PLANE_LOCK, "cp-1", "host-a")
     ledger.begin("w-1", "drain", machine_type="worker")
+
+
+@pytest.mark.parametrize("machine_type", [None, "unknown", "controlplane"])
+def test_an_unknown_or_changed_machine_type_changes_no_world(ledger, machine_type):
+    for step in ("verify", "gate", "save"):
+        ledger.begin("n-1", step, **({"machine_type": "worker"} if machine_type == "controlplane" else {}))
+        ledger.finish("n-1", step, "done")
+    with pytest.raises(StepRefused, match="whether it is a control plane is not known"):
+        ledger.begin("n-1", "drain", **({"machine_type": machine_type} if machine_type else {}))
+
+
+def test_the_machine_type_cannot_change_on_the_way(ledger):
+    through(ledger, "cp-1", "verify", machine_type="controlplane")
+    with pytest.raises(StepRefused, match="controlplane and worker"):
+        ledger.begin("cp-1", "gate", machine_type="worker")
+
+
+def test_the_machine_type_is_remembered(ledger):
+    through(ledger, "cp-1", "save", machine_type="controlplane")
+    with pytest.raises(LockHeld):
+        ledger.begin("cp-1", "drain")
+
+
+def test_one_controller_per_rollout(ledger, clock):
+    ledger.acquire(ROLLOUT_LOCK, FLEET, "host-a", START + timedelta(hours=1))
+    ledger.begin("w-1", "verify")
+    other = Ledger(ledger.path, owner="host-b", now=clock)
+    with pytest.raises(LockHeld, match="host-a holds the rollout lock"):
+        other.begin("w-2", "verify")
+    clock.now += timedelta(hours=2)
+    other.acquire(ROLLOUT_LOCK, FLEET, "host-b", clock.now + timedelta(hours=1))
+    with pytest.raises(LockHeld, match="host-b holds the rollout lock"):
+        ledger.begin("w-3", "verify")
+    assert other.begin("w-1", "verify")["resumed"] is True
 
 
 # -- secrets -------------------------------------------------------------------------------------------------------
@@ -352,7 +389,7 @@ ledger = Ledger(sys.argv[2], owner=sys.argv[3])
 for number in range(int(sys.argv[4])):
     for step in STEP_NAMES:
         node = f"{sys.argv[3]}-{number}"
-        ledger.begin(node, step, filler="x" * 2000)
+        ledger.begin(node, step, machine_type="worker", filler="x" * 2000)
         print(node, step, "begin", flush=True)
         ledger.finish(node, step, "done")
         print(node, step, "finish", flush=True)
@@ -385,7 +422,7 @@ def test_kill_at_random_moments(tmp_path):
         again = Ledger(path, owner="after")
         for node in state.unfinished:
             step = again.next_step(node)
-            again.begin(node, step.name)
+            again.begin(node, step.name, machine_type="worker")
             again.close(node, "the test is done with it")
     assert verify(path).unfinished == []
 

@@ -11,7 +11,7 @@ import random
 
 import pytest
 from ansible_collections.talosops.selinux.plugins.plugin_utils.canonical import is_sealed
-from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.budget import BadBudget, share
+from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.budget import BadBudget, assess, share
 from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.plan import UnsafePlan, make_plan
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -205,3 +205,30 @@ def test_waves_hold_their_promises(fleet, canary, batch, resume, seed):
     shuffled = list(fleet)
     random.Random(seed).shuffle(shuffled)
     assert make_plan(shuffled, canary=canary, batch=batch, resume=resume, etcd_voters=5) == plan, "deterministic"
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_thousand_nodes_stop_at_the_budget(seed):
+    dice = random.Random(seed)
+    limit = dice.choice([0, 3, "2%"])
+    fleet = [node(f"w-{n}", zone=dice.choice("abcde")) for n in range(997)] + CONTROL
+    plan = make_plan(fleet, batch=dice.choice([1, 7, "5%"]), max_failures=limit)
+    zones = {n["name"]: n["zone"] for n in fleet}
+    failed, touched, before = [], [], 0
+    for wave in plan.waves:
+        if assess(failed, plan.canaries, max_failures=limit, fleet=1000)["halted"]:
+            break
+        before = len(failed)
+        touched += wave.nodes
+        assert len({zones[name] for name in wave.nodes}) == 1
+        failed += [name for name in wave.nodes if dice.random() < 0.02]
+    allowed = share(limit, 1000, "x")
+    assert before <= allowed, "no wave began once the budget was spent"
+    assert len(touched) == len(set(touched))
+
+
+def test_a_batch_beyond_the_budget_is_noted():
+    fleet = [node(f"w-{n}") for n in range(9)]
+    assert "5 workers at a time can fail together" in make_plan(fleet, batch=5).notes[0]
+    assert make_plan(fleet, batch=5, max_failures=4).notes == ()
+    assert make_plan(fleet, batch=1).notes == ()
