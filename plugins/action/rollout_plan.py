@@ -21,14 +21,22 @@ class ActionModule(TalosAction):
     def act(self) -> dict[str, Any]:
         params = self.params
         collected, judged = params["evidence"]["nodes"], params["judged"]["nodes"]
-        unfinished = set(Ledger(params["ledger"]).open_operations())
+        # One that was not wiped starts over like any other, and must pass the gate again.
+        unfinished = {
+            host: state for host, state in Ledger(params["ledger"]).open_operations().items() if state["wiped"]
+        }
         nodes = []
         for host, verdict in judged.items():
             document = collected[host]["evidence"] if host in collected else None
             nodes.append(
                 {
                     "name": host,
-                    "machine_type": document["node"]["machine_type"] if document else None,
+                    "machine_type": (
+                        document["node"]["machine_type"]
+                        if document
+                        # A node between wipe and install cannot say it; the ledger kept it.
+                        else unfinished.get(host, {}).get("facts", {}).get("machine_type")
+                    ),
                     "zone": self.variable(host, "talos_zone"),
                     "decision": verdict["decision"],
                     "selinux_state": document["selinux"]["state"] if document else None,
@@ -47,6 +55,7 @@ class ActionModule(TalosAction):
             "plan": plan.as_dict(),
             "order": [host for wave in plan.waves for host in wave.nodes],
             "sizes": [len(wave.nodes) for wave in plan.waves],
+            "control_planes": sorted(row["name"] for row in nodes if row["machine_type"] == "controlplane"),
             "waves": {host: wave.kind for wave in plan.waves for host in wave.nodes},
             "summary": [
                 *(f"wave {wave.number}, {wave.kind}: {', '.join(wave.nodes)}" for wave in plan.waves),

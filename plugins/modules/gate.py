@@ -80,6 +80,10 @@ nodes:
       description: The verdict itself. Null for a node that could not be read.
       type: dict
       sample: {}
+    summary:
+      description: The verdict in one sentence.
+      type: str
+      sample: worker-1 is eligible.
     reasons:
       description: The checks that stand in the way, each with what was found and what to do.
       type: list

@@ -44,6 +44,10 @@ options:
     description: The digest of the installer image right now. It must be the one that was judged.
     type: str
     required: true
+  policy:
+    description: The policy that the verdict was given by.
+    type: str
+    default: strict
   public_key:
     description: Ed25519 public key (PEM file). When set, a verdict without a valid signature by it is refused.
     type: path

@@ -1,0 +1,102 @@
+# Copyright (c) 2026, the talosops.selinux authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Judge whether nodes may move to enforcing."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+from typing import Any
+
+from ..plugin_utils.actions import TalosAction
+from ..plugin_utils.canonical import canonical_json
+from ..plugin_utils.evidence.files import EvidenceProblem, safe_name, write_private
+from ..plugin_utils.gate import signing, waivers
+from ..plugin_utils.gate.policy import load_policy
+from ..plugin_utils.gate.verdict import INCONCLUSIVE, judge, policy_note
+
+
+class ActionModule(TalosAction):
+    """One verdict for each node; a node without evidence is inconclusive."""
+
+    MODULE = "gate"
+
+    def act(self) -> dict[str, Any]:
+        policy = load_policy(self.params["policy"])
+        now = dt.datetime.now(dt.UTC)
+        granted = waivers.load(self.params["waivers"], policy=policy, now=now) if self.params["waivers"] else None
+        collected = self.params["evidence"]
+        nodes: dict[str, dict[str, Any]] = {}
+        for host, entry in collected["nodes"].items():
+            verdict = judge(entry["evidence"], policy, waivers=granted, now=now, node=host)
+            if self.params["signing_key"]:
+                verdict = signing.sign(verdict, _read(self.params["signing_key"], "signing key"))
+            nodes[host] = {
+                "decision": verdict["decision"],
+                "path": None if self.check else str(self._save(host, entry["path"], verdict)),
+                "verdict": verdict,
+                "reasons": reasons(verdict),
+            }
+        for host, failure in collected["unread"].items():
+            nodes[host] = {
+                "decision": INCONCLUSIVE,
+                "path": None,
+                "verdict": None,
+                "reasons": [
+                    {"id": failure["kind"], "found": failure["found"], "remedy": failure["do"], "doc": None},
+                ],
+            }
+        for host, entry in nodes.items():
+            entry["summary"] = _summary(host, entry)
+        return {
+            "nodes": nodes,
+            "decisions": {
+                decision: sorted(host for host, entry in nodes.items() if entry["decision"] == decision)
+                for decision in ("eligible", "refused", "inconclusive")
+            },
+            "policy": policy_note(policy),
+            "changed": bool(collected["nodes"]),
+        }
+
+    def _save(self, host: str, evidence: str | None, verdict: dict[str, Any]) -> Path:
+        # Beside the evidence it was given for, or, for evidence that was not saved, in the node's own directory.
+        place = Path(evidence).parent if evidence else Path(self.params["directory"]) / safe_name(host)
+        path = place / "verdict.json"
+        try:
+            write_private(path, canonical_json(verdict) + b"\n")
+        except OSError as error:
+            raise EvidenceProblem(
+                f"the verdict on {host} cannot be written to {path}: {error.strerror}",
+                "nothing is wiped without a saved verdict",
+                "make the directory writable and give it room",
+            ) from error
+        return path
+
+
+def reasons(verdict: dict[str, Any]) -> list[dict[str, Any]]:
+    """The checks of a verdict that stand in the way."""
+    return [
+        {key: check[key] for key in ("id", "result", "found", "reason", "remedy", "doc")}
+        for check in verdict["checks"]
+        if check["severity"] == "block" and check["result"] in ("fail", "unknown")
+    ]
+
+
+def _summary(host: str, entry: dict[str, Any]) -> str:
+    if not entry["reasons"]:
+        return f"{host} is {entry['decision']}."
+    found = "; ".join(f"{reason['id']}: {reason['found']}. {reason['remedy']}" for reason in entry["reasons"])
+    return f"{host} is {entry['decision']}: {found}"
+
+
+def _read(path: str, what: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise EvidenceProblem(
+            f"the {what} {path} cannot be read: {error.strerror}",
+            "verdicts of this run are to be signed",
+            f"correct the path of the {what}",
+        ) from error
