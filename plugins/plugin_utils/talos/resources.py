@@ -148,9 +148,8 @@ def parse_spec(text: str) -> dict[str, Any] | str:
         raise missing_library("PyYAML", _IMPORT_ERROR)
     loader = _loader()
     try:
-        # Talos never writes aliases; a few lines with them can stand for gigabytes.
-        if "*" in text and any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=loader)):
-            raise ValueError("has aliases")
+        if _may_be_a_bomb(text):
+            _defuse(text, loader)
         value = yaml.load(text, Loader=loader)
     except (yaml.YAMLError, RecursionError):
         # The parser's message quotes the text, which may be a secret.
@@ -162,6 +161,34 @@ def parse_spec(text: str) -> dict[str, Any] | str:
     if isinstance(value, str):
         return value
     raise ValueError(f"is a YAML {type(value).__name__}, not a mapping or a text")
+
+
+_DEEPEST = 100
+
+
+def _may_be_a_bomb(text: str) -> bool:
+    """Cheap upper bounds: honest resources pass without being parsed twice."""
+    if "*" in text:
+        return True
+    indent = max((len(line) - len(line.lstrip(" ")) for line in text.splitlines()), default=0)
+    return indent + sum(text.count(opener) for opener in "[{-?") > _DEEPEST
+
+
+def _defuse(text: str, loader: Any) -> None:
+    """Refuse aliases, where a few lines can stand for gigabytes, and nesting that overflows the C loader's stack.
+
+    Talos writes neither. The events are read without recursion, so looking is safe.
+    """
+    depth = 0
+    for event in yaml.parse(text, Loader=loader):
+        if isinstance(event, yaml.AliasEvent):
+            raise ValueError("has aliases")
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > _DEEPEST:
+                raise ValueError(f"is nested more than {_DEEPEST} levels deep")
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
 
 
 _LOADER: Any = None

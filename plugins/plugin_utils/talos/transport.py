@@ -400,6 +400,7 @@ class Connection:
             TalosError: one subclass per failure kind.
         """
         received = 0
+        call: _Stream | None = None
         task = asyncio.current_task()
         cancelled_before = task.cancelling() if task else 0
         try:
@@ -429,7 +430,9 @@ class Connection:
             # or an enclosing asyncio.timeout would mistake its own expiry for a foreign cancellation.
             while task is not None and task.cancelling() > cancelled_before:
                 task.uncancel()
-            raise self._call_problem(error, method, received, timeout) from error
+            # Messages that arrived together with a reset are never handed out, but they did arrive.
+            carried = getattr(getattr(call, "_stream", None), "data_received", 0)
+            raise self._call_problem(error, method, received or carried, timeout) from error
 
     async def unary(self, method: wire.Method, request: Any, timeout: float) -> Any:
         """Send ``request`` once and return the one message of the answer.
@@ -513,7 +516,8 @@ class Connection:
                 "use the node's IP address or repair the name service",
                 method="connect",
             )
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else printable(error)
+        number = error.errno if isinstance(error, OSError) else None
+        reason = os.strerror(number) if number else printable(error) or type(error).__name__
         if isinstance(error, (ConnectionResetError, ConnectionAbortedError, BrokenPipeError, ssl.SSLEOFError)):
             return self._error(
                 Unreachable,
@@ -524,12 +528,11 @@ class Connection:
                 method="connect",
                 retryable=True,
             )
-        refused = isinstance(error, OSError) and error.errno == errno.ECONNREFUSED
         return self._error(
             Unreachable,
             f"{where} cannot be connected: {reason}",
             "nothing listens there: the node is down, starting or at another address"
-            if refused
+            if number == errno.ECONNREFUSED
             else "there is no path to the node from here",
             "check that the node runs and that the address and port are right",
             method="connect",
@@ -595,7 +598,7 @@ class Connection:
         if isinstance(error, TimeoutError):
             return self._error(
                 DeadlineExceeded,
-                f"{self._who()} did not answer {method.name} completely within {timeout or 0:g} s",
+                f"{self._who()} did not answer {method.name} completely within {timeout or 0:.1f} s",
                 "the node is overloaded or frozen, or the network loses packets; what arrived is not used",
                 "check the node, or raise the deadline",
                 method=method.name,
