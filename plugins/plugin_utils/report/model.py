@@ -21,7 +21,7 @@ def build_model(
     plan: Mapping[str, Any],
     verdicts: Mapping[str, Mapping[str, Any]],
     ledger: Mapping[str, Any] | None,
-    proofs: Mapping[str, Mapping[str, Any]],
+    proofs: Mapping[str, Mapping[str, Any]] | None = None,
     *,
     title: str = "SELinux enforcing rollout",
     generated_at: str,
@@ -34,7 +34,8 @@ def build_model(
         plan: ``Plan.as_dict()``; its ``nodes`` are the rows.
         verdicts: per node the gate's verdict.
         ledger: ``LedgerState.as_dict()``, or None when nothing was begun.
-        proofs: per node the answer of ``rollout.proof.prove``.
+        proofs: per node the answer of ``rollout.proof.prove``; by default the facts that the ledger's ``prove`` steps
+            were finished with, so that the ledger alone makes the report.
         generated_at: ISO time, given so that the same input makes the same bytes.
         halted: why the rollout stopped early.
         check_mode: nothing was to be changed.
@@ -46,7 +47,17 @@ def build_model(
         reinstall: [{id, ok, found}], step, duration: seconds|None}]``.
         A node counts as moved only when every step is done **and** its proof holds.
     """
-    states: Mapping[str, Any] = ledger["nodes"] if ledger else {}
+    states: dict[str, Any] = dict(ledger["nodes"]) if ledger else {}
+    fallen = [
+        name
+        for name, state in sorted(states.items())
+        if state["complete"] and state["seq"] <= plan["after_entry"] and name not in plan["done"]
+    ]
+    for name in fallen:
+        # What an earlier plan achieved is no answer to what this one was made for.
+        del states[name]
+    if proofs is None:
+        proofs = {name: state["results"].get("prove", {}) for name, state in states.items()}
     excluded = {row["name"]: row for row in plan["not_eligible"]}
     planned = {name for wave in plan["waves"] for name in wave["nodes"]}
     rows = [
@@ -76,7 +87,10 @@ def build_model(
             "nodes": rows,
             "waves": list(plan["waves"]),
             "etcd": plan["etcd"],
-            "attention": _attention(ledger, halted),
+            "attention": [
+                *(f"{name} was moved earlier but does not enforce any more" for name in fallen),
+                *_attention(ledger, halted),
+            ],
             "notes": list(plan["notes"]),
             "ledger": {key: ledger[key] for key in ("path", "ok", "entries", "head")} if ledger else None,
         }

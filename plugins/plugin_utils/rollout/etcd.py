@@ -95,7 +95,7 @@ def assess(
         problems.append("the alarm list could not be read")
     else:
         for alarm in alarms:
-            if alarm.get("alarm") not in ("NONE", 0):
+            if str(alarm.get("alarm")).lower() not in ("none", "0"):
                 problems.append(f"member {alarm.get('member_id')} raised the alarm {alarm.get('alarm')}")
     well = sum(1 for member in voting if member["healthy"] is True)
     unknown = alarms is None or any(member["healthy"] is None for member in members)

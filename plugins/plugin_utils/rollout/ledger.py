@@ -100,7 +100,10 @@ class SecretRefused(LedgerProblem):
 
 @dataclass
 class NodeState:
-    """What the ledger knows of one node's current operation."""
+    """What the ledger knows of one node's current operation.
+
+    ``results`` holds the facts each step was finished with, ``seq`` the number of the node's last entry.
+    """
 
     done: list[str] = field(default_factory=list)
     open: str | None = None
@@ -109,6 +112,8 @@ class NodeState:
     attempts: dict[str, int] = field(default_factory=dict)
     canary: bool = False
     machine_type: str | None = None
+    results: dict[str, dict[str, Any]] = field(default_factory=dict)
+    seq: int = 0
     started: str | None = None
     updated: str | None = None
     run: str | None = None
@@ -129,7 +134,7 @@ class NodeState:
         return POINT_OF_NO_RETURN in self.attempts
 
     def as_dict(self) -> dict[str, Any]:
-        """``{done, open, failed, failure, attempts, canary, machine_type, started, updated, run, complete, ...}``."""
+        """The fields, with ``complete``, ``unfinished`` and ``wiped``, as plain data."""
         return {
             "done": list(self.done),
             "open": self.open,
@@ -138,6 +143,8 @@ class NodeState:
             "attempts": dict(self.attempts),
             "canary": self.canary,
             "machine_type": self.machine_type,
+            "results": dict(self.results),
+            "seq": self.seq,
             "started": self.started,
             "updated": self.updated,
             "run": self.run,
@@ -312,7 +319,11 @@ class Ledger:
         return self.read().nodes.get(node, NodeState()).as_dict()
 
     def open_operations(self) -> dict[str, dict[str, Any]]:
-        """The nodes whose operation was begun and neither completed nor closed, with their state."""
+        """The nodes whose operation was begun and neither completed nor closed, with their state.
+
+        Those that are ``wiped`` must be resumed, whatever the gate says now. The others are judged anew: call
+        ``restart`` before their first step, so that no old verdict is carried on.
+        """
         state = self.read()
         return {name: state.nodes[name].as_dict() for name in state.unfinished}
 
@@ -345,7 +356,7 @@ class Ledger:
             if known.complete and step == STEP_NAMES[0]:
                 known = NodeState()
             self._refuse_disorder(node, step, known)
-            self._refuse_without_lock(node, step, {known.machine_type, facts.get("machine_type")} - {None}, state)
+            self._refuse_without_lock(node, step, {known.machine_type, facts.get("machine_type")} - {None, ""}, state)
             return {"kind": "begin", "node": node, "step": step, "resumed": known.open == step, "facts": facts}
 
         return self._append(entry, facts)
@@ -643,11 +654,13 @@ def _apply(state: LedgerState, entry: dict[str, Any]) -> None:
         known.open, known.failed, known.failure = step, None, None
         known.attempts[step] = known.attempts.get(step, 0) + 1
         known.canary = known.canary or entry["facts"].get("wave") == "canary"
-        known.machine_type = entry["facts"].get("machine_type", known.machine_type)
-        known.updated, known.run = entry["at"], entry["run"]
+        known.machine_type = entry["facts"].get("machine_type") or known.machine_type
+        known.seq, known.updated, known.run = entry["seq"], entry["at"], entry["run"]
     elif kind == "finish":
         known = state.nodes[entry["node"]]
-        known.open, known.updated, known.run = None, entry["at"], entry["run"]
+        known.seq, known.updated, known.run = entry["seq"], entry["at"], entry["run"]
+        known.open = None
+        known.results[entry["step"]] = entry["facts"]
         if entry["outcome"] == "failed":
             known.failed, known.failure = entry["step"], entry["facts"]
         else:
@@ -741,7 +754,7 @@ def _held(kind: str, held: Mapping[str, Any], stale: bool) -> LockHeld:
         else "one controller and one control plane at a time keep etcd's quorum",
         f"finish {held['node']} first (the rollout resumes it), or release the lock with a reason after looking at it"
         if stale
-        else "wait for it",
+        else "wait for it; when that controller is gone for good, release the lock with a reason",
         lock=kind,
         owner=held["owner"],
         node=held["node"],

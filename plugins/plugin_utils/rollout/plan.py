@@ -48,6 +48,7 @@ class Plan:
     nodes: tuple[dict[str, Any], ...]
     etcd: dict[str, int] | None
     settings: dict[str, Any]
+    after_entry: int
     notes: tuple[str, ...]
 
     @property
@@ -67,6 +68,7 @@ class Plan:
                 "nodes": list(self.nodes),
                 "etcd": self.etcd,
                 "settings": self.settings,
+                "after_entry": self.after_entry,
                 "notes": list(self.notes),
             }
         )
@@ -82,6 +84,7 @@ def make_plan(
     control_plane_batch: int = 1,
     etcd_voters: int | None = None,
     resume: Iterable[str] = (),
+    after_entry: int = 0,
 ) -> Plan:
     """Order a rollout. The same input, in any order, gives the same plan.
 
@@ -94,8 +97,10 @@ def make_plan(
         control_planes: False leaves the control planes out.
         control_plane_batch: anything but 1 is refused.
         etcd_voters: voting etcd members; counted from the nodes when not given.
-        resume: nodes whose operation an earlier run left unfinished. They go first, whatever the gate says now:
+        resume: nodes whose wipe an earlier run began and did not finish. They go first, whatever the gate says now:
             a node between wipe and install cannot give evidence any more.
+        after_entry: how many entries the ledger had when the evidence was judged, so that a report can tell a node
+            that this plan moved from one that an earlier plan moved and that has fallen back since.
 
     Raises:
         UnsafePlan: for control planes in parallel, fewer than three etcd voters, no canary, or two nodes of one name.
@@ -158,6 +163,7 @@ def make_plan(
         nodes=tuple({key: row[key] for key in ("name", "machine_type", "zone", "decision")} for row in rows),
         etcd=arithmetic,
         settings={"canary": canary, "batch": batch, "max_failures": max_failures, "control_planes": control_planes},
+        after_entry=after_entry,
         notes=tuple(notes),
     )
 

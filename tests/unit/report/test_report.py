@@ -147,6 +147,24 @@ def test_outcomes_and_counts(fleet):
     assert canonical_json(model) == canonical_json(model_of(fleet, halted="1 of 9 nodes failed")), "bytes are stable"
 
 
+def test_a_node_that_fell_back_is_not_reported_as_moved(fleet):
+    fleet["plan"] = {**fleet["plan"], "after_entry": fleet["ledger"]["entries"]}
+    model = model_of(fleet)
+    assert model["counts"]["moved"] == 0
+    assert "moved was moved earlier but does not enforce any more" in model["attention"]
+
+
+def test_the_ledger_alone_carries_the_proof(tmp_path):
+    ledger = Ledger(tmp_path / "ledger.jsonl")
+    for step in STEP_NAMES:
+        ledger.begin("w", step, machine_type="worker")
+        ledger.finish("w", step, "done", **(GOOD if step == "prove" else {}))
+    plan = make_plan([node("w")]).as_dict()
+    model = build_model(plan, {}, ledger.read().as_dict(), generated_at=NOW)
+    assert model["counts"]["moved"] == 1
+    assert model["nodes"][0]["witnesses"] == GOOD["witnesses"]
+
+
 def test_nobody_moved_without_a_proof(fleet):
     fleet["proofs"] = {}
     assert model_of(fleet)["counts"]["moved"] == 0

@@ -235,8 +235,9 @@ def test_the_machine_type_cannot_change_on_the_way(ledger):
 
 def test_the_machine_type_is_remembered(ledger):
     through(ledger, "cp-1", "save", machine_type="controlplane")
-    with pytest.raises(LockHeld):
-        ledger.begin("cp-1", "drain")
+    for facts in ({}, {"machine_type": None}, {"machine_type": ""}):
+        with pytest.raises(LockHeld):
+            ledger.begin("cp-1", "drain", **facts)
 
 
 def test_one_controller_per_rollout(ledger, clock):
