@@ -440,7 +440,10 @@ class _Writer:
             kept.last = following.last
             kept.collected[1] = max(kept.collected[1], following.collected[1])
             done = following.size - place.at
-        del segments[places[0].segment + 1 : places[-1].segment + 1]
+        # A run whose serials did not tell where it belongs may stand elsewhere in the list, and be in this read.
+        placed = range(places[0].segment, places[-1].segment + 1)
+        gone = {i for i in range(len(segments)) if i not in placed and self._holds(data, segments[i])}
+        segments[:] = [s for i, s in enumerate(segments) if i == placed[0] or not (i in placed or i in gone)]
         if done < len(data):
             kept.pieces.append(self._store(data[done:]))
             self._label(kept, b"", data)
@@ -526,6 +529,16 @@ class _Writer:
         if not overlap and not (tail.endswith(b"\n") and data.startswith(b"type=")):
             return None
         return text.size - overlap
+
+    def _holds(self, data: bytes, segment: Segment) -> bool:
+        if segment.size > len(data):
+            return False
+        text = _Text(self.stream.path, segment, self.new, self.stream.committed)
+        try:
+            content = text.part(0, text.size)
+        finally:
+            text.close()
+        return content in data and self.mark.search(content) is not None
 
     def _store(self, data: bytes) -> list[int]:
         self.new.append(data)
