@@ -1,0 +1,149 @@
+# Copyright (c) 2026, the talosops.selinux authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Whether the reset may still go ahead on a verdict: everything it was given for, compared with the live node."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from typing import Any
+
+from ..canonical import is_sealed, sha256_of
+from . import signing
+from .errors import VerdictRefused
+from .functions import iso, moment
+from .verdict import ELIGIBLE, SCHEMA, TARGET_KEYS, decide
+
+#: The boot time drifts with clock steps; two readings of one boot differ by no more than this.
+_BOOT_SECONDS = 2.0
+_AGAIN = "collect new evidence and ask the gate for a new verdict"
+
+
+def recheck(
+    verdict: Mapping[str, Any], live: Mapping[str, Any], now: dt.datetime, required_key: bytes | str | None = None
+) -> None:
+    """Refuse a verdict that does not fit the live node, down to the last bound value.
+
+    Args:
+        verdict: what ``judge`` returned, perhaps signed.
+        live: what is true now: ``{node, identity, uuid, boot_id, boot_time, talos_version, target, config_sha256,
+        policy_sha256,
+            evidence, coverage, denials}``. ``evidence`` is the saved evidence document, read again from disk (its hash
+            is computed anew); ``denials`` are the denials of a log read just now (``[{signature, count}]``),
+            ``coverage`` the coverage verdict of that read. A value that is missing or null is a refusal. ``boot_id``
+            may be null only where the verdict has none either (Talos before 1.14); then ``boot_time`` decides, within
+            two seconds.
+        now: the current time (aware).
+        required_key: an Ed25519 public key (PEM). When given, a verdict without its signature is refused.
+
+    Raises:
+        VerdictRefused: naming the bound value in ``context["bound"]``.
+    """
+    _check_document(verdict, now, required_key)
+    bound = verdict["binds"]
+    _same("node", verdict["node"], live.get("node"))
+    for name in ("identity", "uuid", "talos_version", "policy_sha256", "config_sha256"):
+        _same(name, bound.get(name), live.get(name))
+    _same_boot(bound, live)
+    target = live.get("target")
+    for name in TARGET_KEYS:
+        _same(f"target.{name}", bound["target"].get(name), target.get(name) if isinstance(target, Mapping) else None)
+    evidence = live.get("evidence")
+    if not isinstance(evidence, Mapping):
+        raise _refused(
+            "evidence_sha256", "the evidence behind the verdict cannot be read", "bring the evidence file back"
+        )
+    _same("evidence_sha256", bound.get("evidence_sha256"), sha256_of(evidence))
+    if not is_sealed(evidence):
+        raise _refused("evidence_sha256", "the evidence file does not match its own hash", _AGAIN)
+    _no_new_denials(verdict, evidence, live)
+
+
+def _check_document(verdict: Mapping[str, Any], now: dt.datetime, required_key: bytes | str | None) -> None:
+    if verdict.get("schema") != SCHEMA:
+        raise _refused("schema", f"the verdict has schema {verdict.get('schema')!r}, not {SCHEMA}", _AGAIN)
+    if verdict.get("sha256") != sha256_of(verdict, without=signing.OUTSIDE):
+        raise _refused("sha256", "the verdict does not match its own hash: it was changed after it was given", _AGAIN)
+    if required_key is not None:
+        signing.verify(verdict, required_key)
+    if verdict.get("decision") != ELIGIBLE or decide(verdict.get("checks", [])) != ELIGIBLE:
+        raise _refused(
+            "decision", f"the verdict is {verdict.get('decision')}, not {ELIGIBLE}", "do what its checks say"
+        )
+    try:
+        issued, expires = moment(verdict["issued_at"]), moment(verdict["expires_at"])
+    except (KeyError, TypeError, ValueError):
+        raise _refused("expires_at", "the verdict does not say from when to when it holds", _AGAIN) from None
+    if now < issued:
+        raise _refused(
+            "issued_at", f"the verdict was given at {iso(issued)}, which is in the future", "set this machine's clock"
+        )
+    if now >= expires:
+        raise _refused("expires_at", f"the verdict expired at {iso(expires)}", _AGAIN)
+    if not isinstance(verdict.get("binds"), Mapping) or not isinstance(verdict["binds"].get("target"), Mapping):
+        raise _refused("binds", "the verdict is bound to nothing", _AGAIN)
+
+
+def _same(name: str, bound: Any, live: Any) -> None:
+    if bound is None:
+        raise _refused(name, f"the verdict is not bound to any {name}", _AGAIN)
+    if live is None:
+        raise _refused(
+            name, f"the present {name} is not known (the verdict was given for {bound})", "find out, then retry"
+        )
+    if bound != live:
+        raise _refused(name, f"the verdict was given for {name} {bound}, and now it is {live}", _AGAIN)
+
+
+def _same_boot(bound: Mapping[str, Any], live: Mapping[str, Any]) -> None:
+    if bound.get("boot_id") is not None or live.get("boot_id") is not None:
+        _same("boot_id", bound.get("boot_id"), live.get("boot_id"))
+        return
+    try:
+        apart = abs((moment(bound["boot_time"]) - moment(live["boot_time"])).total_seconds())
+    except (KeyError, TypeError, ValueError):
+        raise _refused(
+            "boot_time", "it cannot be told whether this is still the boot that was judged", _AGAIN
+        ) from None
+    if apart > _BOOT_SECONDS:
+        raise _refused(
+            "boot_time",
+            f"the node booted at {live['boot_time']}; the verdict is for the boot of {bound['boot_time']}",
+            _AGAIN,
+        )
+
+
+def _no_new_denials(verdict: Mapping[str, Any], evidence: Mapping[str, Any], live: Mapping[str, Any]) -> None:
+    if live.get("coverage") != "complete":
+        raise _refused(
+            "denials",
+            f"the log read just now is {live.get('coverage') or 'of unknown coverage'}, not complete",
+            "see which records are missing; a denial could be among them",
+        )
+    seen = live.get("denials")
+    if not isinstance(seen, list):
+        raise _refused("denials", "the present denials are not known", "read the audit log again")
+    before = {denial["signature"]: denial["count"] for denial in evidence["audit"]["denials"]}
+    fates = verdict.get("denials") or {}
+    settled = {*fates.get("waived", ()), *fates.get("benign", ())}
+    new = sorted(
+        str(denial.get("signature"))
+        for denial in seen
+        if denial.get("signature") not in settled
+        and not (isinstance(denial.get("count"), int) and denial["count"] <= before.get(denial.get("signature"), 0))
+    )
+    if new:
+        listed = ", ".join(new[:5]).encode("unicode_escape").decode("ascii")
+        raise _refused("denials", f"there are denials that the evidence does not have: {listed}", _AGAIN, denials=new)
+
+
+def _refused(bound: str, found: str, do: str, **context: Any) -> VerdictRefused:
+    return VerdictRefused(
+        found,
+        "a verdict holds only for the node, boot, image and configuration it was given for",
+        do,
+        bound=bound,
+        **context,
+    )

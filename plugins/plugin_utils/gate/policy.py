@@ -1,0 +1,392 @@
+# Copyright (c) 2026, the talosops.selinux authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Gate policies: YAML documents of checks, built in or the operator's own, and how one differs from the other."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ..canonical import canonical_json, sha256_of
+from ..talos.versions import parse_version
+from . import shape
+from .errors import PolicyProblem
+from .expression import Expression, Template
+from .functions import duration
+
+SCHEMA = 1
+BUILT_IN = ("strict", "canary", "observe")
+BLOCK, WARN = "block", "warn"
+_DATA = Path(__file__).parent / "data"
+_ID = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+_DEEPEST = 8
+
+_TEXTS = ("title", "found", "reason", "remedy", "doc")
+_EXPRESSIONS = ("assert", "applies_when", "unknown_when", "waived_when")
+_FIELDS = {"id", "severity", "enabled", "nullable", "needs", "since", "until", *_TEXTS, *_EXPRESSIONS}
+
+
+def _duration_grew(old: Any, new: Any) -> bool:
+    return duration(new) > duration(old)
+
+
+def _duration_shrank(old: Any, new: Any) -> bool:
+    return duration(new) < duration(old)
+
+
+def _floor_fell(old: Any, new: Any) -> bool:
+    return parse_version(new) < parse_version(old)
+
+
+def _list_grew(old: Any, new: Any) -> bool:
+    return not set(new) <= set(old)
+
+
+def _args_widened(old: Any, new: Any) -> bool:
+    return any(name not in new or not set(new[name]) <= set(values) for name, values in old.items())
+
+
+def _number_grew(old: Any, new: Any) -> bool:
+    return bool(new > old)
+
+
+#: Setting -> whether a change makes the policy weaker. Every setting is listed; an unknown one is a typing error.
+_WEAKER: dict[str, Callable[[Any, Any], bool]] = {
+    "report_only": lambda old, new: bool(old) and not new,
+    "verdict_ttl": _duration_grew,
+    "max_evidence_age": _duration_grew,
+    "soak": _duration_shrank,
+    "talos_floor": _floor_fell,
+    "target_floor": _floor_fell,
+    "boot_paths": _list_grew,
+    "reviewed_extensions": _list_grew,
+    "allowed_kernel_args": _args_widened,
+    "waiver_max_days": _number_grew,
+    "waiver_unused_days": _number_grew,
+    "waiver_max_matches": _number_grew,
+}
+_HEAD = {"schema", "name", "extends", "weakened_by", "checks", "description"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Check:
+    """One check, compiled. ``raw`` is the YAML mapping it was read from."""
+
+    id: str
+    severity: str
+    raw: Mapping[str, Any]
+    assertion: Expression
+    applies_when: Expression | None
+    unknown_when: Expression | None
+    waived_when: Expression | None
+    needs: tuple[shape.Path, ...]
+    nullable: frozenset[shape.Path]
+    found: Template
+
+    def text(self, field: str) -> str:
+        """One of the texts ``title``, ``reason``, ``remedy``, ``doc``."""
+        return str(self.raw[field])
+
+
+@dataclasses.dataclass(frozen=True)
+class Policy:
+    """A policy, resolved to the end of its ``extends`` chain.
+
+    ``changes`` is its difference from the built-in it extends: ``{id, field, from, to, weaker, in, by}`` for each field
+    (``id`` null for a setting; ``by`` is ``{who, why}`` or null).
+    """
+
+    name: str
+    settings: Mapping[str, Any]
+    checks: tuple[Check, ...]
+    changes: tuple[Mapping[str, Any], ...]
+    sha256: str
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What expressions may read as ``policy.*``; durations in seconds."""
+        durations = ("verdict_ttl", "max_evidence_age", "soak")
+        plain = {k: v for k, v in self.settings.items() if k not in durations and not k.startswith("waiver_")}
+        return {"name": self.name, **plain, **{f"{key}_seconds": duration(self.settings[key]) for key in durations}}
+
+    def seconds(self, setting: str) -> int:
+        """A duration of the settings in seconds."""
+        return duration(self.settings[setting])
+
+
+def load_policy(name_or_path: str | Path = "strict") -> Policy:
+    """Load a built-in policy by name (``strict``, ``canary``, ``observe``), or an operator's from a YAML file.
+
+    An operator's document says ``extends:`` and names a built-in or another file (relative to its own directory). It
+    overrides checks by id, field by field, and adds its own. What weakens a blocking check needs ``weakened_by: {who,
+    why}`` in the same document.
+
+    Raises:
+        PolicyProblem: the document cannot be read, is not valid, or weakens a blocking check without saying who and
+        why.
+    """
+    document, changes = _resolve(name_or_path, Path(), 0)
+    return _compile(document, changes, shape.GATE)
+
+
+def load_checks(path: Path, document_shape: Any) -> tuple[Check, ...]:
+    """The checks of a data file that judges another kind of document (see ``request.py``)."""
+    raw = _read(path)
+    return tuple(_check(item, document_shape, str(path)) for item in raw["checks"])
+
+
+def _resolve(name_or_path: str | Path, base: Path, depth: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    if depth > _DEEPEST:
+        raise _invalid(str(name_or_path), f"the chain of extends is longer than {_DEEPEST} documents, or is a circle")
+    built_in = str(name_or_path) in BUILT_IN
+    path = _DATA / f"{name_or_path}.yml" if built_in else base / Path(name_or_path).expanduser()
+    raw = _read(path)
+    _check_head(raw, path)
+    extends = raw.get("extends")
+    if extends is None:
+        if not built_in:
+            raise _invalid(str(path), "it does not say which policy it extends; begin with `extends: strict`")
+        return raw, []
+    document, changes = _resolve(extends, path.parent, depth + 1)
+    merged, added = _merge(document, raw, path)
+    return merged, [*changes, *added]
+
+
+def _check_head(raw: Mapping[str, Any], path: Path) -> None:
+    where = str(path)
+    if raw.get("schema") != SCHEMA:
+        raise _invalid(where, f"its schema is {raw.get('schema')!r}, and this gate reads schema {SCHEMA}")
+    if not isinstance(raw.get("name"), str) or not _ID.fullmatch(raw["name"]):
+        raise _invalid(where, "its name is not a word in lower-case letters, digits and hyphens")
+    unknown = sorted(set(raw) - _HEAD - set(_WEAKER))
+    if unknown:
+        raise _invalid(where, f"it has unknown keys: {', '.join(unknown)}")
+    checks = raw.get("checks", [])
+    if not isinstance(checks, list) or not all(isinstance(item, dict) for item in checks):
+        raise _invalid(where, "its checks are not a list of mappings")
+    ids = [item.get("id") for item in checks]
+    for identifier in ids:
+        if not isinstance(identifier, str) or not _ID.fullmatch(identifier):
+            raise _invalid(
+                where, f"the check id {identifier!r} is not a word in lower-case letters, digits and hyphens"
+            )
+        if ids.count(identifier) > 1:
+            raise _invalid(where, f"the check {identifier} is there twice")
+    for item in checks:
+        unknown = sorted(set(item) - _FIELDS)
+        if unknown:
+            raise _invalid(where, f"the check {item['id']} has unknown keys: {', '.join(unknown)}")
+    by = raw.get("weakened_by")
+    if by is not None and not (
+        isinstance(by, dict)
+        and set(by) == {"who", "why"}
+        and all(isinstance(text, str) and text.strip() for text in by.values())
+    ):
+        raise _invalid(where, "weakened_by does not hold exactly `who` and `why`, both with text")
+
+
+def _merge(
+    document: Mapping[str, Any], raw: Mapping[str, Any], path: Path
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """``raw`` on top of ``document``, and the list of what that changes."""
+    merged = {**document, "name": raw["name"]}
+    changes = []
+    for setting, is_weaker in _WEAKER.items():
+        if setting in raw and raw[setting] != document[setting]:
+            try:
+                weaker = is_weaker(document[setting], raw[setting])
+            except (ValueError, TypeError, AttributeError):
+                raise _invalid(str(path), f"the value {raw[setting]!r} of {setting} cannot be used") from None
+            changes.append(_change(None, setting, document[setting], raw[setting], weaker))
+            merged[setting] = raw[setting]
+    checks = {item["id"]: item for item in document["checks"]}
+    for item in raw.get("checks", []):
+        old = checks.get(item["id"])
+        checks[item["id"]] = {**(old or {}), **item}
+        if old is None:
+            changes.append(_change(item["id"], "check", None, "added", False))
+            continue
+        for field in sorted(set(item) - {"id"}):
+            if item[field] != old.get(field):
+                weaker = _weakens(old, field, item[field])
+                changes.append(_change(item["id"], field, old.get(field), item[field], weaker))
+    merged["checks"] = list(checks.values())
+    by = raw.get("weakened_by")
+    weaker_ones = [f"{change['id'] or 'setting'}: {change['field']}" for change in changes if change["weaker"]]
+    if weaker_ones and by is None:
+        raise PolicyProblem(
+            f"the policy {path} weakens what blocks a node ({', '.join(weaker_ones)}) and does not say who and why",
+            "whoever reads the verdict must see on whose word a blocking check was relaxed",
+            "add `weakened_by: {who: ..., why: ...}` to the policy, or take the change out",
+            policy=str(path),
+            weakened=weaker_ones,
+        )
+    return merged, [{**change, "in": raw["name"], "by": by if change["weaker"] else None} for change in changes]
+
+
+def _weakens(old: Mapping[str, Any], field: str, value: Any) -> bool:
+    """Whether a changed field may let a node pass that the old check stopped. A changed condition counts as weaker:
+    that it is stronger cannot be shown."""
+    if old.get("severity") != BLOCK or not old.get("enabled", True):
+        return False
+    if field in _TEXTS:
+        return False
+    if field == "enabled":
+        return value is not True
+    if field == "needs":
+        return not set(old.get("needs", ())) <= set(value or ())
+    return True
+
+
+def _change(identifier: str | None, field: str, old: Any, new: Any, weaker: bool) -> dict[str, Any]:
+    return {"id": identifier, "field": field, "from": old, "to": new, "weaker": weaker}
+
+
+def _compile(document: Mapping[str, Any], changes: list[dict[str, Any]], document_shape: Any) -> Policy:
+    name = document["name"]
+    checks = tuple(
+        _check(item, document_shape, name) for item in document["checks"] if _flag(item, "enabled", True, name)
+    )
+    settings = {key: document[key] for key in _WEAKER}
+    _check_settings(settings, name)
+    resolved = {"schema": SCHEMA, "name": name, **settings, "checks": document["checks"], "changes": changes}
+    try:
+        canonical_json(resolved)
+    except (TypeError, ValueError):
+        raise _invalid(name, "it holds a value that JSON cannot carry (write times and dates as quoted text)") from None
+    return Policy(name, settings, checks, tuple(changes), sha256_of(resolved))
+
+
+def _check_settings(settings: Mapping[str, Any], name: str) -> None:
+    try:
+        for key in ("verdict_ttl", "max_evidence_age", "soak"):
+            duration(settings[key])
+        for key in ("talos_floor", "target_floor"):
+            parse_version(settings[key])
+    except (ValueError, TypeError, AttributeError) as problem:
+        raise _invalid(name, str(problem)) from None
+    for key in ("boot_paths", "reviewed_extensions"):
+        if not shape.conforms(settings[key], ["string"]):
+            raise _invalid(name, f"{key} is not a list of texts")
+    allowed = settings["allowed_kernel_args"]
+    if not isinstance(allowed, dict) or not all(shape.conforms(values, ["string"]) for values in allowed.values()):
+        raise _invalid(name, "allowed_kernel_args is not a mapping of parameters to lists of quoted values")
+    for key in ("waiver_max_days", "waiver_unused_days", "waiver_max_matches"):
+        if type(settings[key]) is not int or settings[key] < 1:
+            raise _invalid(name, f"{key} is not a whole number above zero")
+    if not isinstance(settings["report_only"], bool):
+        raise _invalid(name, "report_only is neither true nor false")
+
+
+def _flag(item: Mapping[str, Any], key: str, default: bool, where: str) -> bool:
+    value = item.get(key, default)
+    if not isinstance(value, bool):
+        raise _invalid(where, f"{key} of the check {item['id']} is neither true nor false")
+    return value
+
+
+def _check(item: Mapping[str, Any], document_shape: Any, where: str) -> Check:
+    identifier = item["id"]
+    if item.get("severity") not in (BLOCK, WARN):
+        raise _invalid(where, f"the severity of the check {identifier} is neither {BLOCK} nor {WARN}")
+    complete = {"doc": "docs/policies.md", **item}
+    for field in (*_TEXTS, "assert"):
+        if not isinstance(complete.get(field), str) or not complete[field].strip():
+            raise _invalid(where, f"the check {identifier} has no {field}")
+    for field in ("since", "until"):
+        try:
+            if item.get(field) is not None:
+                parse_version(item[field])
+        except (ValueError, TypeError, AttributeError):
+            raise _invalid(where, f"{field} of the check {identifier} is not a Talos version such as v1.14.1") from None
+    paths = {}
+    for field in ("nullable", "needs"):
+        texts = item.get(field, [])
+        if not shape.conforms(texts, ["string"]):
+            raise _invalid(where, f"{field} of the check {identifier} is not a list of paths")
+        paths[field] = tuple(shape.path_of(text) for text in texts)
+        for path in paths[field]:
+            try:
+                shape.at(document_shape, path)
+            except LookupError as problem:
+                raise _invalid(where, f"{field} of the check {identifier}: {problem}") from None
+    nullable = frozenset(paths["nullable"])
+
+    def expression(field: str) -> Expression | None:
+        text = item.get(field)
+        if text is None:
+            return None
+        if not isinstance(text, str):
+            raise _invalid(where, f"{field} of the check {identifier} is not a text")
+        return Expression(text, document_shape, nullable)
+
+    assertion = Expression(complete["assert"], document_shape, nullable)
+    if not assertion.paths:
+        raise _invalid(where, f"the assert of the check {identifier} reads nothing from the document")
+    unused = nullable - assertion.paths
+    if unused:
+        listed = ", ".join(sorted(shape.text_of(path) for path in unused))
+        raise _invalid(where, f"nullable of the check {identifier} lists what its assert does not read: {listed}")
+    return Check(
+        id=identifier,
+        severity=item["severity"],
+        raw=complete,
+        assertion=assertion,
+        applies_when=expression("applies_when"),
+        unknown_when=expression("unknown_when"),
+        waived_when=expression("waived_when"),
+        needs=paths["needs"],
+        nullable=nullable,
+        found=Template(complete["found"], document_shape, nullable),
+    )
+
+
+class _OnceOnly(yaml.SafeLoader):
+    """YAML in which a key written twice is an error: the second would silently win."""
+
+
+def _mapping(loader: yaml.SafeLoader, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+    keys = [loader.construct_object(key, deep=True) for key, _ in node.value]
+    for key in keys:
+        if keys.count(key) > 1:
+            raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} is there twice", node.start_mark)
+    return yaml.SafeLoader.construct_mapping(loader, node, deep=True)
+
+
+_OnceOnly.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+
+
+def read_yaml(path: Path) -> Any:
+    """The content of a YAML file in which no key is written twice.
+
+    Raises:
+        OSError, ValueError, yaml.YAMLError: it cannot be read.
+    """
+    with path.open(encoding="utf-8") as file:
+        return yaml.load(file, Loader=_OnceOnly)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        raw = read_yaml(path)
+    except (OSError, ValueError, yaml.YAMLError) as problem:
+        raise _invalid(str(path), f"it cannot be read: {' '.join(str(problem).split())}") from None
+    if not isinstance(raw, dict):
+        raise _invalid(str(path), "it is not a YAML mapping")
+    return raw
+
+
+def _invalid(where: str, why: str) -> PolicyProblem:
+    return PolicyProblem(
+        f"the gate policy {where} cannot be used: {why}",
+        "a policy that is not understood to the letter cannot decide about a wipe",
+        "correct the policy; docs/policies.md describes every field",
+        policy=where,
+    )

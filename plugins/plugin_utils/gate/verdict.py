@@ -1,0 +1,274 @@
+# Copyright (c) 2026, the talosops.selinux authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Run the checks, decide, and write the verdict down."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ..canonical import is_sealed, sealed
+from ..talos.versions import parse_version
+from . import compat, shape
+from .errors import EvidenceRefused
+from .expression import Expression, NotKnown
+from .functions import iso
+from .policy import BLOCK, Check, Policy
+from .waivers import Waivers
+
+SCHEMA = 1
+PASS, FAIL, UNKNOWN, WAIVED, SKIPPED = "pass", "fail", "unknown", "waived", "skipped"
+ELIGIBLE, REFUSED, INCONCLUSIVE = "eligible", "refused", "inconclusive"
+TARGET_KEYS = ("version", "schematic", "installer", "installer_digest")
+
+
+def decide(checks: Iterable[Mapping[str, Any]]) -> str:
+    """The decision that check results allow: ``eligible``, ``refused`` or ``inconclusive``.
+
+    Args:
+        checks: mappings with ``severity`` and ``result``. A missing result, or one of no known kind, is unknown.
+
+    A blocking check that does not apply (``skipped``) neither passes nor stops; with nothing passed there is no pass.
+    """
+    blocking = [check.get("result") for check in checks if check.get("severity") == BLOCK]
+    if FAIL in blocking:
+        return REFUSED
+    if all(result in (PASS, WAIVED, SKIPPED) for result in blocking) and (PASS in blocking or WAIVED in blocking):
+        return ELIGIBLE
+    return INCONCLUSIVE
+
+
+def judge(
+    evidence: Mapping[str, Any],
+    policy: Policy,
+    *,
+    target: Mapping[str, Any] | None = None,
+    waivers: Waivers | None = None,
+    now: dt.datetime,
+    node: str | None = None,
+    config: Mapping[str, Any] | None = None,
+    config_sha256: str | None = None,
+    operation: Mapping[str, Any] | None = None,
+    table: compat.Table | None = None,
+) -> dict[str, Any]:
+    """Judge one node by its evidence.
+
+    Args:
+        evidence: a sealed evidence document, schema 1.
+        policy: see ``load_policy``.
+        target: ``{version, schematic, installer, installer_digest}`` to be installed; by default the evidence's
+            ``operation.target``.
+        waivers: the operator's waivers, already linted; None for none.
+        now: the current time (aware).
+        node: the inventory name the verdict is asked for; evidence of another node is refused.
+        config: facts of the machine configuration that will be applied, as in the evidence's ``config``; replaces that.
+        config_sha256: hash of that configuration; by default ``config.sha256``.
+        operation: ``{locked_by, boot_path, approved_local_data}``, replaces keys of the evidence's ``operation``.
+        table: the compatibility table; the collection's own by default.
+
+    Returns:
+        The verdict, sealed (see docs/policies.md): ``{schema, node, decision, checks, binds, policy, denials, waived,
+        issued_at, expires_at, sha256}``.
+
+    Raises:
+        EvidenceRefused: the evidence is altered, of another schema or of another node.
+    """
+    check_evidence(evidence, node)
+    document = document_for(
+        evidence, policy, target=target, waivers=waivers, now=now, config=config, operation=operation, table=table
+    )
+    checks = run_checks(policy.checks, document, now, shape.GATE)
+    target_bound = {key: (document["target"] or {}).get(key) for key in TARGET_KEYS}
+    config_bound = config_sha256 if config_sha256 is not None else (document["config"] or {}).get("sha256")
+    boot = evidence.get("boot") or {}
+    about = evidence.get("node") or {}
+    return sealed(
+        {
+            "schema": SCHEMA,
+            "node": about.get("name"),
+            "decision": decide(checks),
+            "checks": checks,
+            "binds": {
+                "identity": about.get("identity"),
+                "uuid": about.get("uuid"),
+                "boot_id": boot.get("id"),
+                "boot_time": boot.get("time"),
+                "talos_version": (evidence.get("talos") or {}).get("version"),
+                "evidence_sha256": evidence["sha256"],
+                "policy_sha256": policy.sha256,
+                "target": target_bound,
+                "config_sha256": config_bound,
+            },
+            "policy": policy_note(policy),
+            "denials": document["denials"],
+            "waived": waivers.used(document["audit"]) if waivers is not None else [],
+            "issued_at": iso(now),
+            "expires_at": iso(now + dt.timedelta(seconds=policy.seconds("verdict_ttl"))),
+        }
+    )
+
+
+def policy_note(policy: Policy) -> dict[str, Any]:
+    """What a verdict says about its policy: its name, how it differs from the built-in, whether that weakens it."""
+    changes = [dict(change) for change in policy.changes]
+    return {"name": policy.name, "changes": changes, "weakened": any(change["weaker"] for change in changes)}
+
+
+def check_evidence(evidence: Mapping[str, Any], node: str | None = None) -> None:
+    """Refuse evidence that is not what it says.
+
+    Raises:
+        EvidenceRefused: wrong schema, changed after it was sealed, or of another node than ``node``.
+    """
+    name = shape_name(evidence)
+    if evidence.get("schema") != SCHEMA:
+        raise EvidenceRefused(
+            f"the evidence of {name} has schema {evidence.get('schema')!r}, and this gate reads schema {SCHEMA}",
+            "fields of another schema would be read as missing, or worse, as something else",
+            "collect the evidence again with this version of the collection",
+            node=name,
+        )
+    if not is_sealed(evidence):
+        raise EvidenceRefused(
+            f"the evidence of {name} does not match its own hash",
+            "it was changed after it was collected, or the file is damaged",
+            "collect the evidence again, and find out who changed the file",
+            node=name,
+        )
+    if node is not None and node != name:
+        raise EvidenceRefused(
+            f"the evidence is of node {name}, not of {node}",
+            "one node's evidence says nothing about another",
+            f"collect the evidence of {node}",
+            node=node,
+        )
+
+
+def shape_name(evidence: Mapping[str, Any]) -> str:
+    """The node's name in an evidence document, for messages."""
+    about = evidence.get("node")
+    return str(about.get("name")) if isinstance(about, Mapping) else "an unnamed node"
+
+
+def document_for(
+    evidence: Mapping[str, Any],
+    policy: Policy,
+    *,
+    target: Mapping[str, Any] | None,
+    waivers: Waivers | None,
+    now: dt.datetime,
+    config: Mapping[str, Any] | None = None,
+    operation: Mapping[str, Any] | None = None,
+    table: compat.Table | None = None,
+) -> dict[str, Any]:
+    """The document that expressions see: the evidence, and what the gate adds to it (``shape.ADDED``)."""
+    planned: Any = evidence.get("operation")
+    if operation is not None:
+        planned = {**(planned or {}), **operation}
+    if target is None:
+        target = planned.get("target") if isinstance(planned, Mapping) else None
+    audit = evidence.get("audit")
+    if waivers is not None:
+        audit = waivers.applied(audit, evidence)
+    return {
+        **evidence,
+        "audit": audit,
+        "config": dict(config) if config is not None else evidence.get("config"),
+        "operation": planned,
+        "target": dict(target) if target is not None else None,
+        "policy": policy.facts,
+        "denials": sort_denials(audit),
+        "compat": (table or compat.load()).rate(evidence, target),
+        "now": iso(now),
+    }
+
+
+def sort_denials(audit: Any) -> dict[str, list[str]] | None:
+    """Signatures by fate: ``{open, waived, benign}``, or None when the denials are not known.
+
+    Whatever is not clearly waived or clearly benign is open. Benign is a denial of the reviewed list, which is kept by
+    Talos version (the audit package's catalogue), of which no record is doubtful.
+    """
+    denials = audit.get("denials") if isinstance(audit, Mapping) else None
+    if not isinstance(denials, list) or not all(isinstance(denial, Mapping) for denial in denials):
+        return None
+    fates: dict[str, list[str]] = {"open": [], "waived": [], "benign": []}
+    for denial in denials:
+        if isinstance(denial.get("waiver_id"), str):
+            fate = "waived"
+        elif denial.get("known_benign") is True and denial.get("doubtful") == 0:
+            fate = "benign"
+        else:
+            fate = "open"
+        fates[fate].append(str(denial.get("signature")))
+    return {fate: sorted(signatures) for fate, signatures in fates.items()}
+
+
+def run_checks(
+    checks: Iterable[Check], document: Mapping[str, Any], now: dt.datetime, document_shape: Any
+) -> list[dict[str, Any]]:
+    """The results ``[{id, title, severity, result, found, reason, remedy, doc}]`` of the checks, in their order."""
+    return [_run(check, document, now, document_shape) for check in checks]
+
+
+def _run(check: Check, document: Mapping[str, Any], now: dt.datetime, document_shape: Any) -> dict[str, Any]:
+    try:
+        result, note = _result(check, document, now, document_shape)
+    except NotKnown as gap:
+        result, note = UNKNOWN, str(gap)
+    found = check.found.render(document, now)
+    return {
+        "id": check.id,
+        "title": check.text("title"),
+        "severity": check.severity,
+        "result": result,
+        "found": f"{found} ({note})" if note else found,
+        "reason": check.text("reason"),
+        "remedy": check.text("remedy"),
+        "doc": check.text("doc"),
+    }
+
+
+def _result(check: Check, document: Mapping[str, Any], now: dt.datetime, document_shape: Any) -> tuple[str, str | None]:
+    """A result and, where it needs one, a note.
+
+    Raises:
+        NotKnown: the check has no answer.
+    """
+    if not _in_versions(check, document) or not _holds(check.applies_when, document, now, True):
+        return SKIPPED, None
+    gaps = sorted(
+        {gap for path in check.needs for gap in shape.defects(document, path, check.nullable, document_shape)}
+    )
+    if gaps:
+        raise NotKnown("; ".join(gaps))
+    if _holds(check.unknown_when, document, now, False):
+        return UNKNOWN, None
+    if not _holds(check.assertion, document, now, False):
+        return FAIL, None
+    if _holds(check.waived_when, document, now, False):
+        return WAIVED, None
+    return PASS, None
+
+
+def _holds(condition: Expression | None, document: Mapping[str, Any], now: dt.datetime, default: bool) -> bool:
+    if condition is None:
+        return default
+    value = condition.evaluate(document, now)
+    if not isinstance(value, bool):
+        raise NotKnown(f"the answer is {type(value).__name__}, neither true nor false")
+    return value
+
+
+def _in_versions(check: Check, document: Mapping[str, Any]) -> bool:
+    since, until = check.raw.get("since"), check.raw.get("until")
+    if since is None and until is None:
+        return True
+    try:
+        version = parse_version(document["talos"]["version"])
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise NotKnown("talos.version is not known, and this check depends on it") from None
+    return (since is None or version >= parse_version(since)) and (until is None or version < parse_version(until))
