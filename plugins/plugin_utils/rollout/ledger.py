@@ -11,6 +11,7 @@ step of which node was under way. Locks that must outlive a process (one control
 from __future__ import annotations
 
 import contextlib
+import copy
 import errno
 import fcntl
 import hashlib
@@ -303,6 +304,8 @@ class Ledger:
         self.owner = owner or f"{socket.gethostname()}:{os.getpid()}"
         self._now = now
         self._lock_seconds = lock_seconds
+        self._known = LedgerState(path=str(self.path))
+        self._replayed = 0
 
     def read(self) -> LedgerState:
         """The whole state.
@@ -310,13 +313,11 @@ class Ledger:
         Raises:
             LedgerBroken: when a link does not hold.
         """
-        state = verify(self.path)
-        _require_chain(state)
-        return state
+        return copy.deepcopy(self._current())
 
     def state(self, node: str) -> dict[str, Any]:
         """``NodeState.as_dict`` of one node; all empty for a node the ledger does not know."""
-        return self.read().nodes.get(node, NodeState()).as_dict()
+        return self._current().nodes.get(node, NodeState()).as_dict()
 
     def open_operations(self) -> dict[str, dict[str, Any]]:
         """The nodes whose operation was begun and neither completed nor closed, with their state.
@@ -324,12 +325,12 @@ class Ledger:
         Those that are ``wiped`` must be resumed, whatever the gate says now. The others are judged anew: call
         ``restart`` before their first step, so that no old verdict is carried on.
         """
-        state = self.read()
+        state = self._current()
         return {name: state.nodes[name].as_dict() for name in state.unfinished}
 
     def next_step(self, node: str, steps: Sequence[Step] = STEPS) -> NextStep | None:
         """Where this node goes on; None when every step is done."""
-        known = self.read().nodes.get(node, NodeState())
+        known = self._current().nodes.get(node, NodeState())
         for step in steps:
             if step.name not in known.done:
                 return NextStep(step.name, step.changes_world, known.open == step.name, known.failed == step.name)
@@ -387,7 +388,7 @@ class Ledger:
         Raises:
             StepRefused: once the reset was begun: the operation can only go on, or be closed by a person.
         """
-        known = self.read().nodes.get(node, NodeState())
+        known = self._current().nodes.get(node, NodeState())
         if not known.unfinished:
             return None
         if known.wiped:
@@ -448,7 +449,7 @@ class Ledger:
         Raises:
             LockHeld: when somebody else holds it and no reason to break it was given.
         """
-        if kind not in self.read().locks:
+        if kind not in self._current().locks:
             return None
 
         def entry(state: LedgerState) -> dict[str, Any]:
@@ -467,6 +468,41 @@ class Ledger:
         return self._append(entry, {"broken_because": broken_because})
 
     # -- inside -------------------------------------------------------------------------------------------------
+
+    def _current(self) -> LedgerState:
+        try:
+            descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            if self._replayed:
+                raise self._shorter() from None
+            return LedgerState(path=str(self.path))
+        except OSError as error:
+            raise _unusable(self.path, error) from error
+        try:
+            _lock(descriptor, self.path, fcntl.LOCK_SH, self._lock_seconds)
+            return self._catch_up(descriptor)
+        except OSError as error:
+            raise _unusable(self.path, error) from error
+        finally:
+            os.close(descriptor)
+
+    def _catch_up(self, descriptor: int) -> LedgerState:
+        """Replay what was added since this object last looked: a large ledger is read once per object, not per call."""
+        if os.fstat(descriptor).st_size < self._replayed:
+            raise self._shorter()
+        data = _read_all(descriptor, self._replayed)
+        _replay(self._known, data)
+        _require_chain(self._known)
+        self._replayed += len(data) - self._known.torn
+        return self._known
+
+    def _shorter(self) -> LedgerBroken:
+        return LedgerBroken(
+            f"the ledger {self.path} became shorter while it was in use",
+            "entries that were written are gone",
+            "restore it from a copy and look for what else writes to it",
+            file=str(self.path),
+        )
 
     @staticmethod
     def _refuse_disorder(node: str, step: str, known: NodeState) -> None:
@@ -517,14 +553,11 @@ class Ledger:
             raise _unusable(self.path, error) from error
         try:
             _lock(descriptor, self.path, fcntl.LOCK_EX, self._lock_seconds)
-            data = _read_all(descriptor)
-            state = LedgerState(path=str(self.path))
-            _replay(state, data)
-            _require_chain(state)
-            if not data:
+            state = self._catch_up(descriptor)
+            if not self._replayed:
                 _sync_directory(self.path.parent)
             if state.torn:
-                self._set_aside(descriptor, data, state)
+                self._set_aside(descriptor, state)
             return self._write(descriptor, make(state), state)
         except OSError as error:
             raise _unusable(self.path, error) from error
@@ -547,10 +580,11 @@ class Ledger:
             rest = rest[os.write(descriptor, rest) :]
         os.fsync(descriptor)
         _replay(state, line + b"\n")
+        self._replayed += len(line) + 1
         return full
 
-    def _set_aside(self, descriptor: int, data: bytes, state: LedgerState) -> None:
-        torn = data[len(data) - state.torn :]
+    def _set_aside(self, descriptor: int, state: LedgerState) -> None:
+        torn = _read_all(descriptor, self._replayed)
         digest = hashlib.sha256(torn).hexdigest()
         aside = self.path.with_name(f"{self.path.name}.torn-{state.entries}-{digest[:12]}")
         with open(aside, "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as copy:
@@ -558,7 +592,7 @@ class Ledger:
             copy.flush()
             os.fsync(copy.fileno())
         _sync_directory(self.path.parent)
-        os.ftruncate(descriptor, len(data) - state.torn)
+        os.ftruncate(descriptor, self._replayed)
         os.fsync(descriptor)
         state.torn = 0
         self._write(descriptor, {"kind": "recovered", "file": aside.name, "bytes": len(torn), "sha256": digest}, state)
@@ -708,9 +742,9 @@ def _lock(descriptor: int, path: str | os.PathLike[str], how: int, seconds: floa
         time.sleep(0.02)
 
 
-def _read_all(descriptor: int) -> bytes:
+def _read_all(descriptor: int, start: int = 0) -> bytes:
     parts = []
-    os.lseek(descriptor, 0, os.SEEK_SET)
+    os.lseek(descriptor, start, os.SEEK_SET)
     while part := os.read(descriptor, 1 << 20):
         parts.append(part)
     return b"".join(parts)

@@ -347,7 +347,7 @@ def test_lines_cannot_be_moved(ledger, change):
     with pytest.raises(LedgerBroken):
         list(entries(ledger.path))
     with pytest.raises(LedgerBroken):
-        ledger.state("w-1")
+        Ledger(ledger.path).state("w-1")
 
 
 def test_a_torn_tail_at_every_length(ledger, tmp_path):
@@ -367,6 +367,33 @@ def test_a_torn_tail_at_every_length(ledger, tmp_path):
         (report,) = state.recovered
         assert report["bytes"] == cut
         assert (path.parent / report["file"]).read_bytes() == last[:cut]
+
+
+def test_a_ledger_that_shrinks_is_noticed(ledger):
+    lines = filled(ledger)
+    ledger.path.write_bytes(b"".join(lines[:-1]))
+    with pytest.raises(LedgerBroken, match="became shorter"):
+        ledger.state("w-1")
+    ledger.path.unlink()
+    with pytest.raises(LedgerBroken, match="became shorter"):
+        ledger.state("w-1")
+
+
+def test_one_object_sees_what_others_write(ledger):
+    other = Ledger(ledger.path, owner="host-b")
+    ledger.begin("w-1", "verify")
+    assert other.state("w-1")["open"] == "verify"
+    other.finish("w-1", "verify", "done")
+    assert ledger.state("w-1")["done"] == ["verify"]
+    kept = ledger.read()
+    ledger.begin("w-1", "gate")
+    assert kept.nodes["w-1"].open is None, "a state that was handed out does not change"
+    with ledger.path.open("ab") as file:
+        file.write(b'{"torn')
+    assert other.state("w-1")["open"] == "gate"
+    ledger.finish("w-1", "gate", "done")
+    assert other.state("w-1")["done"] == ["verify", "gate"]
+    assert verify(ledger.path).ok
 
 
 def test_nothing_there_is_an_empty_ledger(tmp_path):
