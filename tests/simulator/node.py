@@ -1,0 +1,372 @@
+# Copyright (c) 2026, the talosops.selinux authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""State of one simulated machine: hardware, what is on its disk, and the boot it is in."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import collections
+import hashlib
+import itertools
+import os
+import time
+import uuid
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from . import audit, versions
+from .scenario import NodeSpec
+
+if TYPE_CHECKING:
+    from .fleet import Fleet
+    from .wire import Gateway
+
+GIB = 1 << 30
+
+
+@dataclass
+class System:
+    """An operating system image, on the disk or on a boot medium."""
+
+    version: str
+    schematic: str
+    arguments: list[str]
+    extensions: list[str] = field(default_factory=list)
+
+    @property
+    def schematic_id(self) -> str:
+        """Id of the schematic this system was built from."""
+        return versions.schematic_id(self.schematic)
+
+
+def build_system(version: str, schematic: dict[str, Any], platform: str, extra: list[str] | None = None) -> System:
+    """The system that the Image Factory would build; ``extra`` are arguments beyond the schematic (GRUB only)."""
+    customization = schematic.get("customization") or {}
+    arguments = versions.merge_arguments(
+        versions.default_arguments(version, platform), [*(customization.get("extraKernelArgs") or []), *(extra or [])]
+    )
+    extensions = (customization.get("systemExtensions") or {}).get("officialExtensions") or []
+    return System(version, versions.canonical_schematic(schematic), arguments, list(extensions))
+
+
+@dataclass
+class Partition:
+    """One partition of the system disk."""
+
+    label: str
+    index: int
+    size: int
+    filesystem: str
+    uuid: str = field(default_factory=lambda: str(uuid.uuid4()))
+    partition_uuid: str = field(default_factory=lambda: str(uuid.uuid4()))
+    wiped: bool = False
+
+
+_LAYOUT = (
+    ("EFI", 1, 2 * GIB, "vfat"),
+    ("META", 2, 1 << 20, "talosmeta"),
+    ("STATE", 3, 100 << 20, "xfs"),
+    ("EPHEMERAL", 4, 96 * GIB, "xfs"),
+)
+_GRUB_LAYOUT = (
+    ("EFI", 1, 100 << 20, "vfat"),
+    ("BIOS", 2, 1 << 20, ""),
+    ("BOOT", 3, 2 * GIB, "xfs"),
+    ("META", 4, 1 << 20, "talosmeta"),
+    ("STATE", 5, 100 << 20, "xfs"),
+    ("EPHEMERAL", 6, 96 * GIB, "xfs"),
+)
+
+
+def _base62(data: bytes) -> str:
+    alphabet = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+    number, text = int.from_bytes(data, "big"), ""
+    while number:
+        number, rest = divmod(number, 62)
+        text = alphabet[rest] + text
+    return text
+
+
+@dataclass
+class Boot:
+    """What lives exactly as long as one boot."""
+
+    system: System
+    arguments: list[str]
+    origin: str
+    started: float
+    id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    installed: bool = False
+    booted_with_uki: bool = True
+    logs: audit.Logs | None = None
+    reset_actor: str | None = None
+
+
+@dataclass
+class Event:
+    """One entry of the Events stream."""
+
+    id: str
+    actor: str
+    type: str
+    payload: bytes
+
+
+class Node:
+    """One machine. ``state`` is the Talos stage, or ``off``, ``dead`` (nothing bootable), ``rebooting`` between boots."""
+
+    def __init__(self, spec: NodeSpec, fleet: Fleet, index: int) -> None:
+        self.spec = spec
+        self.fleet = fleet
+        self.gateway: Gateway
+        self.name = spec.name
+        self.hostname = spec.name
+        self.role = spec.role
+        self.index = index
+        self.address = fleet.address(10 + index)
+        self.faults: dict[str, Any] = dict(spec.faults)
+        self.uuid = str(uuid.uuid5(uuid.NAMESPACE_DNS, f"{fleet.scenario.cluster}.{spec.name}"))
+        self.serial = "SIM" + hashlib.sha256(self.uuid.encode()).hexdigest()[:8].upper()
+        self.disk_path = "/dev/sda"
+        self.state = "running"
+        self.ready = True
+        self.unschedulable = False
+        # Talos takes back only a cordon that is its own.
+        self.talos_cordon = False
+        self.etcd_data = False
+        self.boot: Boot | None = None
+        self.disk: System | None = None
+        self.partitions: dict[str, Partition] = {}
+        self.bootloader = spec.bootloader
+        self.medium: System | None = None
+        self.medium_next = False
+        self.config: str | None = None
+        self.token = base64.b64encode(os.urandom(32)).decode()
+        self.node_id: str | None = None
+        self.machine_id: str | None = None
+        self.meta: dict[int, str] = {}
+        self.install_phase: tuple[str, str, str] | None = None
+        self.extra_denials: list[Any] = []
+        self.events: collections.deque[Event] = collections.deque(maxlen=1000)
+        self.changed = asyncio.Event()
+        self.unmet: list[tuple[str, str]] = []
+        self.first_boot_id = ""
+        self.task: asyncio.Task[None] | None = None
+        self._event_ids = itertools.count(1)
+        self._prepare()
+
+    # -- scenario to first state ------------------------------------------------------------------------------------
+
+    def _prepare(self) -> None:
+        spec = self.spec
+        schematic = {key: value for key, value in spec.schematic.items()}
+        if spec.extensions:
+            customization = dict(schematic.get("customization") or {})
+            customization["systemExtensions"] = {"officialExtensions": spec.extensions}
+            schematic["customization"] = customization
+        if spec.kernel_args:
+            customization = dict(schematic.get("customization") or {})
+            known = list(customization.get("extraKernelArgs") or [])
+            customization["extraKernelArgs"] = known + spec.kernel_args
+            schematic["customization"] = customization
+        system = build_system(spec.talos, schematic, spec.platform)
+        if spec.medium is not None:
+            self.medium = self.medium_system(spec.medium)
+        started = time.time() - (spec.uptime or 0.0)
+        if spec.uptime is None and spec.dmesg is not None:
+            started = audit.boot_time_of(audit.read_text(spec.dmesg)) or time.time() - 72 * 3600
+        if spec.state in ("maintenance", "dead", "off"):
+            if spec.state == "maintenance":
+                system = self.medium or system
+                self.boot = Boot(system, system.arguments, "medium", started)
+                self.first_boot_id = self.boot.id
+            self.state, self.ready = spec.state, False
+            return
+        self.disk = system
+        self.make_partitions()
+        self.new_identity()
+        self.config = self.default_config() if spec.config is None else spec.config
+        uki = spec.bootloader == "uki" and versions.at_least(spec.talos, "1.10")
+        self.boot = Boot(system, list(system.arguments), "disk", started, installed=True, booted_with_uki=uki)
+        self.first_boot_id = self.boot.id
+        self.etcd_data = self.role == "controlplane"
+
+    def default_config(self) -> str:
+        """The machine config this node runs with: enough to be recognised, no real secrets."""
+        document = {
+            "version": "v1alpha1",
+            "machine": {
+                "type": self.role,
+                "install": {"disk": self.disk_path, "image": f"ghcr.io/siderolabs/installer:{self.spec.talos}"},
+                "network": {"hostname": self.hostname},
+            },
+            "cluster": {"clusterName": self.fleet.scenario.cluster},
+        }
+        return str(yaml.safe_dump(document, sort_keys=False))
+
+    def medium_system(self, medium: dict[str, Any]) -> System:
+        """The system on a boot medium: ``{version, schematic (mapping or YAML text), kernel_args}``."""
+        schematic = medium.get("schematic") or {}
+        if isinstance(schematic, str):
+            schematic = yaml.safe_load(schematic) or {}
+        version = str(medium.get("version") or self.spec.talos)
+        return build_system(version, schematic, self.spec.platform, list(medium.get("kernel_args") or []))
+
+    def make_partitions(self) -> None:
+        """Lay the system disk out anew, with fresh identifiers."""
+        layout = _LAYOUT if self.bootloader == "uki" else _GRUB_LAYOUT
+        self.partitions = {
+            label: Partition(label, index, size, filesystem) for label, index, size, filesystem in layout
+        }
+        for number, name in enumerate(self.spec.user_volumes, start=len(layout) + 1):
+            self.partitions[f"u-{name}"] = Partition(f"u-{name}", number, 10 * GIB, "xfs")
+
+    def new_identity(self) -> None:
+        """A fresh STATE partition: new node identity, new machine id."""
+        self.node_id = _base62(os.urandom(32))
+        self.machine_id = uuid.uuid4().hex
+
+    # -- facts ------------------------------------------------------------------------------------------------------
+
+    @property
+    def system(self) -> System:
+        """The system that runs, or (when off) the one on the disk."""
+        if self.boot is not None:
+            return self.boot.system
+        return self.disk or self.medium or build_system(self.spec.talos, {}, self.spec.platform)
+
+    @property
+    def version(self) -> str:
+        """Talos version of the running system."""
+        return self.system.version
+
+    @property
+    def boot_id(self) -> str:
+        """Boot id, '' while the machine is not up."""
+        return self.boot.id if self.boot else ""
+
+    @property
+    def maintenance(self) -> bool:
+        """Tell whether the API serves maintenance mode."""
+        return self.state == "maintenance"
+
+    @property
+    def config_applied(self) -> bool:
+        """Tell whether a complete machine config is in force."""
+        return self.config is not None
+
+    @property
+    def arguments(self) -> list[str]:
+        """Kernel command line of this boot, with the two faults that live on it."""
+        arguments = list(self.boot.arguments if self.boot else self.system.arguments)
+        if "audit_disabled" in self.faults:
+            arguments.append("audit=0")
+        if "auditd_disabled" in self.faults:
+            arguments.append("talos.auditd.disabled=1")
+        return arguments
+
+    @property
+    def extensions(self) -> list[str]:
+        """System extensions of the running system."""
+        names = list(self.system.extensions)
+        if "extension" in self.faults:
+            value = self.faults["extension"]
+            names.append(value if isinstance(value, str) else "siderolabs/iscsi-tools")
+        return names
+
+    @property
+    def schematic(self) -> str:
+        """Canonical schematic text of the running system."""
+        text = self.system.schematic
+        if "extension" not in self.faults and not {"audit_disabled", "auditd_disabled"} & set(self.faults):
+            return text
+        document = yaml.safe_load(text)
+        customization = document.setdefault("customization", {})
+        if "extension" in self.faults:
+            customization["systemExtensions"] = {"officialExtensions": self.extensions}
+        added = self.arguments[len(self.boot.arguments if self.boot else []) :]
+        if added:
+            customization["extraKernelArgs"] = [*(customization.get("extraKernelArgs") or []), *added]
+        return versions.canonical_schematic(document)
+
+    @property
+    def selinux(self) -> str:
+        """disabled, permissive or enforcing."""
+        return versions.selinux_state(self.arguments, self.version, self.spec.mode)
+
+    @property
+    def meta_installed(self) -> bool:
+        """What Talos calls installed: the META partition entry exists (its content does not count)."""
+        return "META" in self.partitions
+
+    def kernel_logs(self) -> audit.Logs:
+        """The rings of this boot, generated when first asked for."""
+        assert self.boot is not None
+        if self.boot.logs is None:
+            replay = self.boot.id == self.first_boot_id
+            denials = [*self.spec.denials, *self.extra_denials] if self.state != "maintenance" else self.extra_denials
+            facts = audit.BootFacts(
+                seed=self.boot.id,
+                version=self.version,
+                arguments=self.arguments,
+                started=self.boot.started,
+                now=time.time(),
+                mode=self.spec.mode,
+                denials=denials,
+                enforcing_denials=[*self.spec.enforcing_denials, *self.extra_denials],
+                kernel_lines=self.spec.kernel_lines,
+                faults=self.faults,
+                audit_log=self.spec.audit_log if replay else None,
+                dmesg=self.spec.dmesg if replay else None,
+            )
+            self.boot.logs = audit.generate(facts)
+        return self.boot.logs
+
+    # -- change -----------------------------------------------------------------------------------------------------
+
+    def notify(self) -> None:
+        """Wake everyone who watches this node."""
+        self.changed.set()
+        self.changed = asyncio.Event()
+
+    def set_state(self, state: str, *, ready: bool | None = None) -> None:
+        """Enter a stage and tell the watchers."""
+        self.state = state
+        if ready is not None:
+            self.ready = ready
+        self.add_event("machine.MachineStatusEvent", self.status_event())
+        self.notify()
+
+    def status_event(self) -> bytes:
+        """Serialized MachineStatusEvent of the present stage."""
+        from .proto import make
+
+        stages = {
+            "booting": 1, "installing": 2, "maintenance": 3, "running": 4, "rebooting": 5, "shutting down": 6, "resetting": 7,
+        }  # fmt: skip
+        status = make("machine.MachineStatus", ready=self.ready)
+        return bytes(
+            make("machine.MachineStatusEvent", stage=stages.get(self.state, 0), status=status).SerializeToString()
+        )
+
+    def add_event(self, kind: str, payload: bytes, actor: str = "") -> None:
+        """Append to the Events ring."""
+        self.events.append(Event(f"{next(self._event_ids):020d}", actor, kind, payload))
+        self.notify()
+
+    def log_kernel(self, text: str) -> None:
+        """Write a machined line into the kernel ring of the running boot."""
+        if self.boot is not None:
+            self.kernel_logs().kernel.write(audit.format_kernel(1, 4, time.time(), f"[talos] {text}"))
+            self.notify()
+
+    def forget_logs(self) -> None:
+        """Let the logs be generated anew: a fault that shapes them was switched."""
+        if self.boot is not None:
+            self.boot.logs = None
+            self.notify()
