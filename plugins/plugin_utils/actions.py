@@ -107,7 +107,8 @@ class TalosAction(ActionBase):  # type: ignore[misc]
         try:
             result.update(self.act())
         except Problem as problem:
-            result.update(failed=True, msg=str(problem), failure=plain(problem.as_dict()))
+            failure = {**problem.as_dict(), "of_node": isinstance(problem, TalosError)}
+            result.update(failed=True, msg=str(problem), failure=plain(failure))
         return result
 
     def act(self) -> dict[str, Any]:

@@ -183,7 +183,7 @@ async def collect(
             "arch": version.arch,
             "stage": _text(status, "stage"),
             "ready": _flag(status, "status", "ready"),
-            "schematic": _schematic(schematic, extensions),
+            "schematic": schematic_of(schematic, extensions),
             "extensions": _extensions(extensions),
             "booted_with_uki": security.booted_with_uki if security else None,
             "secure_boot": security.secure_boot if security else None,
@@ -308,8 +308,16 @@ def _hex(member_id: int) -> str:
     return f"{member_id:016x}"
 
 
-def _schematic(resource: Any, extensions: Any) -> dict[str, Any] | None:
-    """The booted schematic: its id from the 1.14 resource, its text from the factory's virtual extension."""
+def schematic_of(resource: Any, extensions: Any) -> dict[str, Any] | None:
+    """The booted schematic: its id from the 1.14 resource, its text from the factory's virtual extension.
+
+    Args:
+        resource: the ImageFactorySchematic resource, or None.
+        extensions: the ExtensionStatuses resources, or None.
+
+    Returns:
+        ``{id, source, kernel_args, extensions, text}``, the last three None when the text is not known; or None.
+    """
     identifier = _text(resource, "schematicId")
     source = "resource" if identifier else None
     text = None

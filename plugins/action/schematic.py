@@ -1,0 +1,120 @@
+# Copyright (c) 2026, the talosops.selinux authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Derive, create and verify the enforcing Image Factory schematic."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..plugin_utils.actions import TalosAction
+from ..plugin_utils.evidence.collect import schematic_of
+from ..plugin_utils.image import bundle, factory, schematic
+from ..plugin_utils.talos.client import NodeClient
+from ..plugin_utils.talos.errors import InvalidAnswer, NotFound, Unsupported
+
+
+class ActionModule(TalosAction):
+    """From the schematic a node runs to a verified image that enforces."""
+
+    MODULE = "schematic"
+    SECRET = frozenset({"password"})
+
+    def act(self) -> dict[str, Any]:
+        params = self.params
+        asked = ("schematic", "version", "platform", "arch", "secureboot")
+        wanted = {key: params[key] for key in asked}
+        present = None
+        if any(value is None for value in wanted.values()):
+            found = self.ask(_present)
+            present = found.pop("id")
+            if wanted["schematic"] is None and found["schematic"] is None:
+                found["schematic"] = self._factory().get(present)
+            wanted = {key: found[key] if value is None else value for key, value in wanted.items()}
+        derived = schematic.derive(wanted["schematic"], params["goal"])
+        result: dict[str, Any] = {
+            "present": present,
+            "id": derived.target_id,
+            "schematic": derived.target.canonical,
+            "added": list(derived.kernel.added),
+            "removed": list(derived.kernel.removed),
+            "verified": False,
+            "target": None,
+            "cmdline": None,
+            "changed": False,
+            "diff": {"prepared": "\n".join(derived.diff) + "\n"} if derived.diff else {},
+        }
+        if params["bundle"]:
+            verified = bundle.verify_offline(
+                params["bundle"], derived.target.canonical, wanted["version"], wanted["platform"], wanted["arch"],
+                secureboot=wanted["secureboot"], goal=params["goal"],
+            )
+        else:
+            service = self._factory()
+            known = self._is_registered(service, derived.target_id)
+            result["changed"] = not known
+            if self.check and not known:
+                return result
+            verified = service.verify(
+                derived.target.canonical, wanted["version"], wanted["platform"], wanted["arch"],
+                secureboot=wanted["secureboot"], goal=params["goal"], expected_digest=params["expect_digest"],
+            )
+        return result | {
+            "id": verified["id"],
+            "schematic": verified["schematic"],
+            "verified": True,
+            "target": {
+                "version": verified["version"],
+                "schematic": verified["id"],
+                "installer": verified["installer"],
+                "installer_digest": verified["digest"],
+            },
+            "cmdline": verified["cmdline"],
+        }
+
+    def _factory(self) -> factory.Factory:
+        params = self.params
+        access = factory.Access(
+            params["factory_url"],
+            username=params["username"],
+            password=params["password"],
+            ca_file=params["ca_path"],
+            allow_plain_http=params["allow_plain_http"],
+        )
+        return factory.Factory(access, registry=params["registry"])
+
+    def _is_registered(self, service: factory.Factory, identifier: str | None) -> bool:
+        if identifier is None:
+            return False
+        try:
+            service.get(identifier)
+        except (factory.NotFound, factory.LostSchematic):
+            return False
+        return True
+
+
+async def _present(client: NodeClient) -> dict[str, Any]:
+    """What the node runs, as far as an image for it needs it."""
+    version = await client.version()
+    try:
+        resource = await client.get("image_factory_schematic")
+    except (NotFound, Unsupported):
+        resource = None
+    booted = schematic_of(resource, await client.list("extension_statuses"))
+    security = await client.security_state()
+    if booted is None or version.platform is None:
+        raise InvalidAnswer(
+            "the node does not tell which schematic it booted",
+            "the enforcing image must keep everything else that the present one has",
+            "give the schematic, version, platform and arch yourself, from the image the node was installed with",
+            node=client.node,
+        )
+    return {
+        "id": booted["id"],
+        "schematic": booted["text"],
+        "version": version.tag,
+        "platform": version.platform,
+        "arch": version.arch,
+        "secureboot": security.secure_boot,
+    }

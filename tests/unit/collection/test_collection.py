@@ -1,0 +1,70 @@
+# Copyright (c) 2026, the talosops.selinux authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The collection's own promises about itself: complete groups, documented actions, no forbidden calls."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[3]
+PLUGINS = "ansible_collections.talosops.selinux.plugins"
+MODULES = sorted(path.stem for path in (ROOT / "plugins" / "modules").glob("*.py"))
+
+
+def documentation(name: str) -> dict:
+    return yaml.safe_load(importlib.import_module(f"{PLUGINS}.modules.{name}").DOCUMENTATION)
+
+
+def test_every_module_has_its_action_and_the_other_way_round():
+    actions = sorted(path.stem for path in (ROOT / "plugins" / "action").glob("*.py"))
+    assert actions == MODULES
+    assert len(MODULES) >= 10
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_an_action_serves_the_module_it_is_named_after(name):
+    action = importlib.import_module(f"{PLUGINS}.action.{name}")
+    assert action.ActionModule.MODULE == name
+    assert documentation(name)["module"] == name
+
+
+def test_the_action_group_holds_exactly_the_modules_that_connect():
+    runtime = yaml.safe_load((ROOT / "meta" / "runtime.yml").read_text())
+    connecting = [
+        name
+        for name in MODULES
+        if "talosops.selinux.connection" in documentation(name)["extends_documentation_fragment"]
+    ]
+    assert sorted(runtime["action_groups"]["talos"]) == connecting
+    for name in MODULES:
+        claims = "talosops.selinux.connection.group" in documentation(name)["extends_documentation_fragment"]
+        assert claims == (name in connecting), name
+
+
+def test_nothing_that_is_shipped_calls_an_upgrade():
+    found = [
+        f"{path.relative_to(ROOT)}: {line.strip()}"
+        for folder in ("plugins", "roles", "playbooks")
+        for path in (ROOT / folder).rglob("*")
+        if path.is_file() and path.suffix in (".py", ".yml", ".yaml")
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if re.search(r"Service/Upgrade|\.upgrade\(|\.Upgrade\(|[\"']Upgrade[\"']", line)
+    ]
+    assert found == []
+
+
+def test_the_roles_document_every_variable_they_default():
+    for role in sorted((ROOT / "roles").iterdir()):
+        options = yaml.safe_load((role / "meta" / "argument_specs.yml").read_text())["argument_specs"]["main"]["options"]
+        defaults = yaml.safe_load((role / "defaults" / "main.yml").read_text())
+        assert set(defaults) <= set(options), role.name
+        for name, option in options.items():
+            assert name.startswith(f"{role.name}_")
+            assert option.get("required", False) or defaults[name] == option.get("default"), name
