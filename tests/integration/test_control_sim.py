@@ -31,6 +31,7 @@ class Fleet:
     def __init__(self) -> None:
         self.calls = [Call("worker-1", "Version"), Call("worker-1", "Reset")]
         self.told: list[tuple[Any, ...]] = []
+        self.factory = Factory()
 
     def writes(self) -> list[Call]:
         return [call for call in self.calls if call.method == "Reset"]
@@ -38,19 +39,31 @@ class Fleet:
     def upgrades(self) -> list[Call]:
         return []
 
-    def kubernetes_nodes(self) -> list[dict[str, Any]]:
+    def describe(self) -> list[dict[str, Any]]:
         return [{"name": "worker-1", "ready": True}]
 
-    def set_fault(self, name: str, fault: str, value: Any = True) -> None:
+    async def set_fault(self, name: str, fault: str, value: Any = True) -> None:
         if name != "worker-1":
             raise KeyError(name)
         self.told.append((name, fault, value))
 
-    def clear_fault(self, name: str, fault: str) -> None:
+    async def clear_fault(self, name: str, fault: str) -> None:
         self.told.append((name, fault, None))
 
-    async def boot_medium(self, name: str, *, schematic: Any, version: str | None) -> None:
-        self.told.append((name, schematic, version))
+    async def boot_medium(self, name: str, medium: Any = None) -> None:
+        self.told.append((name, medium))
+
+    async def eject_medium(self, name: str) -> None:
+        self.told.append((name, "eject"))
+
+    async def power_on(self, name: str) -> None:
+        self.told.append((name, "on"))
+
+    async def power_off(self, name: str) -> None:
+        self.told.append((name, "off"))
+
+    async def power_cycle(self, name: str) -> None:
+        self.told.append((name, "cycle"))
 
 
 def ask(url: str, method: str = "GET", value: Any = None, **headers: str) -> tuple[int, Any]:
@@ -66,9 +79,10 @@ def ask(url: str, method: str = "GET", value: Any = None, **headers: str) -> tup
 
 def test_the_control_api() -> None:
     async def run() -> None:
-        fleet, factory = Fleet(), Factory()
+        fleet = Fleet()
+        factory = fleet.factory
         identity = factory.put("customization: {extraKernelArgs: [audit=1]}")
-        control = Control(fleet, factory)
+        control = Control(fleet)
         await control.start("127.0.0.1", 0)
 
         async def get(path: str, *arguments: Any, **headers: str) -> tuple[int, Any]:
@@ -92,11 +106,16 @@ def test_the_control_api() -> None:
         assert (await get("/nodes/worker-1/boot", "POST", boot))[0] == 200
         assert (await get("/nodes/worker-1/boot", "POST", {**boot, "schematic": "0" * 64}))[0] == 404
         assert (await get("/nodes/worker-1/boot", "POST", []))[0] == 400
+        assert (await get("/nodes/worker-1/power", "POST", {"state": "cycle"}))[0] == 200
+        assert (await get("/nodes/worker-1/power", "POST", {"state": "melt"}))[0] == 400
+        assert (await get("/nodes/worker-1/boot", "DELETE"))[0] == 200
         assert fleet.told == [
             ("worker-1", "slow", 3),
             ("worker-1", "unreachable", True),
             ("worker-1", "slow", None),
-            ("worker-1", factory.schematic_text(identity), "v1.14.1"),
+            ("worker-1", {"schematic": factory.schematic_text(identity), "version": "v1.14.1"}),
+            ("worker-1", "cycle"),
+            ("worker-1", "eject"),
         ]
         assert (await get("/factory/faults/wrong_id", "POST"))[0] == 200
         assert factory.faults == {"wrong_id": True}
@@ -112,4 +131,4 @@ def test_the_control_api() -> None:
 
 def test_it_listens_on_loopback_only() -> None:
     with pytest.raises(ValueError, match="loopback"):
-        asyncio.run(Control(Fleet(), None).start("0.0.0.0", 0))
+        asyncio.run(Control(Fleet()).start("0.0.0.0", 0))

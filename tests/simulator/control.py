@@ -10,7 +10,6 @@ A playbook's boot hook inserts the medium here, as a real one would ask a BMC.
 from __future__ import annotations
 
 import dataclasses
-import inspect
 import ipaddress
 import json
 import re
@@ -27,6 +26,7 @@ class ControlledFleet(Protocol):
     """What the control API needs of a fleet. Unknown nodes are KeyError, unknown faults ValueError."""
 
     calls: Sequence[Any]
+    factory: Factory | None
 
     def writes(self) -> Sequence[Any]:
         """Calls that change the world."""
@@ -34,17 +34,29 @@ class ControlledFleet(Protocol):
     def upgrades(self) -> Sequence[Any]:
         """Calls that upgrade: the collection makes none."""
 
-    def kubernetes_nodes(self) -> list[dict[str, Any]]:
-        """The nodes as Kubernetes knows them."""
+    def describe(self) -> list[dict[str, Any]]:
+        """One line of facts per node."""
 
-    def set_fault(self, name: str, fault: str, value: Any = True) -> None:
+    async def set_fault(self, name: str, fault: str, value: Any = True) -> None:
         """Switch a node's fault on."""
 
-    def clear_fault(self, name: str, fault: str) -> None:
+    async def clear_fault(self, name: str, fault: str) -> None:
         """Switch a node's fault off."""
 
-    def boot_medium(self, name: str, *, schematic: Any, version: str | None) -> Any:
-        """Insert a boot medium and boot the machine from it; may be a coroutine function."""
+    async def boot_medium(self, name: str, medium: Mapping[str, Any] | None = None) -> None:
+        """Insert a boot medium and select it for the next start; a machine that is down starts."""
+
+    async def eject_medium(self, name: str) -> None:
+        """Remove the boot medium."""
+
+    async def power_on(self, name: str) -> None:
+        """Start a machine that is down."""
+
+    async def power_off(self, name: str) -> None:
+        """Cut the power."""
+
+    async def power_cycle(self, name: str) -> None:
+        """Cut the power and start again through the firmware."""
 
 
 class _Refused(Exception):
@@ -58,14 +70,15 @@ class Control:
 
     Routes:
         ``GET /nodes``, ``/calls``, ``/writes``, ``/upgrades``, ``/factory/requests``: JSON lists.
-        ``POST /nodes/<name>/boot`` with ``{"schematic": id | text | mapping, "version": "v1.14.1"}``.
+        ``POST /nodes/<name>/boot`` with ``{"schematic": id | text | mapping, "version": "v1.14.1"}``: insert a medium
+        and boot from it next; ``DELETE`` ejects it.
+        ``POST /nodes/<name>/power`` with ``{"state": "on" | "off" | "cycle"}``.
         ``POST`` (the body is the value, nothing means true) and ``DELETE /nodes/<name>/faults/<fault>``.
         ``POST`` and ``DELETE /factory/faults/<fault>``.
     """
 
-    def __init__(self, fleet: ControlledFleet, factory: Factory | None = None) -> None:
+    def __init__(self, fleet: ControlledFleet) -> None:
         self._fleet = fleet
-        self._factory = factory
         self._server = HttpServer(self._answer)
 
     @property
@@ -106,8 +119,7 @@ class Control:
             case "GET", []:
                 return {"routes": [line.strip() for line in (Control.__doc__ or "").splitlines() if "``" in line]}
             case "GET", ["nodes"]:
-                describe = getattr(self._fleet, "describe_nodes", self._fleet.kubernetes_nodes)
-                return _plain(describe())
+                return _plain(self._fleet.describe())
             case "GET", ["calls"]:
                 return _plain(self._fleet.calls)
             case "GET", ["writes"]:
@@ -116,34 +128,47 @@ class Control:
                 return _plain(self._fleet.upgrades())
             case "POST", ["nodes", name, "boot"]:
                 return await self._boot(name, _value(request, {}))
+            case "DELETE", ["nodes", name, "boot"]:
+                await self._fleet.eject_medium(name)
+                return {"node": name, "medium": None}
+            case "POST", ["nodes", name, "power"]:
+                return await self._power(name, _value(request, {}))
             case "POST", ["nodes", name, "faults", fault]:
-                self._fleet.set_fault(name, fault, _value(request, True))
+                await self._fleet.set_fault(name, fault, _value(request, True))
                 return {"node": name, "fault": fault, "on": True}
             case "DELETE", ["nodes", name, "faults", fault]:
-                self._fleet.clear_fault(name, fault)
+                await self._fleet.clear_fault(name, fault)
                 return {"node": name, "fault": fault, "on": False}
-        if parts[0] == "factory" and self._factory is not None:
+        factory = self._fleet.factory
+        if parts[0] == "factory" and factory is not None:
             match request.method, parts[1:]:
                 case "GET", ["requests"]:
-                    return _plain(self._factory.requests)
+                    return _plain(factory.requests)
                 case "POST", ["faults", fault]:
-                    self._factory.set_fault(fault, _value(request, True))
+                    factory.set_fault(fault, _value(request, True))
                     return {"factory": True, "fault": fault, "on": True}
                 case "DELETE", ["faults", fault]:
-                    self._factory.clear_fault(fault)
+                    factory.clear_fault(fault)
                     return {"factory": True, "fault": fault, "on": False}
         raise _Refused(404, f"no such route: {request.method} {request.path}")
 
     async def _boot(self, name: str, body: Any) -> Any:
         if not isinstance(body, Mapping):
             raise _Refused(400, "the body must be a JSON object")
-        schematic, version = body.get("schematic"), body.get("version")
-        if isinstance(schematic, str) and _SCHEMATIC_ID.match(schematic) and self._factory is not None:
-            schematic = self._factory.schematic_text(schematic)
-        result = self._fleet.boot_medium(name, schematic=schematic, version=version)
-        if inspect.isawaitable(result):
-            await result
-        return {"node": name, "medium": {"schematic": schematic, "version": version}}
+        medium = {key: body[key] for key in ("schematic", "version", "kernel_args") if body.get(key)}
+        schematic = medium.get("schematic")
+        if isinstance(schematic, str) and _SCHEMATIC_ID.match(schematic) and self._fleet.factory is not None:
+            medium["schematic"] = self._fleet.factory.schematic_text(schematic)
+        await self._fleet.boot_medium(name, medium)
+        return {"node": name, "medium": medium}
+
+    async def _power(self, name: str, body: Any) -> Any:
+        state = body.get("state") if isinstance(body, Mapping) else None
+        switches = {"on": self._fleet.power_on, "off": self._fleet.power_off, "cycle": self._fleet.power_cycle}
+        if state not in switches:
+            raise _Refused(400, "state must be on, off or cycle")
+        await switches[state](name)
+        return {"node": name, "power": state}
 
 
 def _value(request: Request, default: Any) -> Any:

@@ -62,7 +62,11 @@ class Nodes(Protocol):
     """The part of a fleet that Kubernetes needs."""
 
     def kubernetes_nodes(self) -> list[dict[str, Any]]:
-        """One dict per registered node: name, role, zone, ready, unschedulable, boot_id, machine_id, address."""
+        """One dict per registered node: name, role, zone, ready, unschedulable, boot_id, machine_id, address.
+
+        Optional keys: ``talos`` (version), ``system_uuid``, ``labels``, and ``pods``: workloads (as in the scenario,
+        of kind Pod when not said otherwise) that run on this node only.
+        """
 
     def set_unschedulable(self, name: str, value: bool) -> None:
         """Cordon or uncordon a node."""
@@ -199,7 +203,7 @@ class Cluster:
                 self._run_everywhere(workload, ready)
             elif workload["kind"] in ("Deployment", "StatefulSet"):
                 self._run_replicas(workload)
-            elif not workload.get("made"):
+            elif not workload.get("made") and workload.get("node") in (None, *ready):
                 workload["made"] = True
                 self._add_pod(workload, workload["name"], workload.get("node"))
         for node in ready.values():
@@ -317,6 +321,8 @@ class Cluster:
             where = next((one["node"] for one in self._local_volumes() if one["name"] == workload["volume"]), None)
             if where is not None:
                 annotations["simulator.talosops/only-on"] = where
+        if workload.get("node"):
+            annotations["simulator.talosops/only-on"] = str(workload["node"])
         spec: Object = {"containers": [container], "volumes": volumes, "restartPolicy": "Always"}
         if workload.get("host"):
             spec["hostNetwork"] = True
@@ -382,6 +388,7 @@ class Cluster:
             "kubernetes.io/hostname": name,
             "kubernetes.io/os": "linux",
         }
+        labels |= {str(key): str(value) for key, value in (node.get("labels") or {}).items()}
         if node.get("zone"):
             labels["topology.kubernetes.io/zone"] = str(node["zone"])
         if control_plane:
@@ -436,7 +443,7 @@ class Cluster:
                 "conditions": conditions,
                 "nodeInfo": {
                     "machineID": str(node["machine_id"]),
-                    "systemUUID": str(node.get("uuid", node["machine_id"])),
+                    "systemUUID": str(node.get("system_uuid", node["machine_id"])),
                     "bootID": str(node["boot_id"]),
                     "kernelVersion": str(node.get("kernel", "6.18.33-talos")),
                     "osImage": f"Talos ({talos})",
@@ -469,8 +476,11 @@ class Cluster:
         base.append({"namespace": "kube-system", **dns})
         if self.scenario.get("defaults", True):
             base += _DEFAULT_WORKLOADS
+        base += self.scenario.get("workloads", [])
+        for node in self.fleet.kubernetes_nodes():
+            base += [{"kind": "Pod", "node": node["name"], **one} for one in node.get("pods") or []]
         result = []
-        for given in [*base, *self.scenario.get("workloads", [])]:
+        for given in base:
             workload: Object = {"kind": "Deployment", "namespace": "default", "replicas": 1, **given}
             workload["image"] = str(workload.get("image", "docker.io/library/busybox:1")).replace(
                 "{version}", self.version
