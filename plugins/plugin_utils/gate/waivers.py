@@ -237,6 +237,21 @@ class Waivers:
         return None
 
 
+def load(
+    path: str | Path,
+    *,
+    policy: Policy,
+    now: dt.datetime,
+    catalogue: known_denials.Catalogue | None = None,
+) -> Waivers:
+    """The waivers of a file, ready to be linted and applied.
+
+    Raises:
+        WaiverProblem: as :func:`load_waivers`.
+    """
+    return Waivers(load_waivers(path), policy, now, catalogue)
+
+
 def load_waivers(path: str | Path) -> list[Waiver]:
     """Read a waiver file (docs/waivers.md).
 
