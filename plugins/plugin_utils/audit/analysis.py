@@ -1,0 +1,119 @@
+# Copyright (c) 2026, the talosops.selinux authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The one call that turns a node's logs into evidence: counts, coverage, denials, errors, and what is known."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from . import catalogue as known
+from .coverage import CoverageInput, as_summary, assess
+from .denials import MORE
+from .parser import Source, Summary
+
+COUNTS = ("lines", "parsed", "ignored", "unparsed", "denied", "granted", "doubtful", "mac_errors", "events")
+
+
+def analyze(
+    service_log: Source | Summary | None,
+    kernel_log: Source | Summary | None,
+    context: CoverageInput | None = None,
+    *,
+    max_samples: int = 5,
+    catalogue: known.Catalogue | None = None,
+) -> dict[str, Any]:
+    """Analyze what was read from one node.
+
+    Args:
+        service_log: auditd's log as bytes, path, binary file or chunks; None when it could not be read.
+        kernel_log: the kernel ring likewise.
+        context: what else is known of the node; its own logs are replaced by the two arguments.
+        max_samples: records kept per denial; 0 keeps all.
+        catalogue: the known denials; the collection's own by default.
+
+    Returns plain data: ``{counts, coverage, denials, mac_errors, known_benign, changes, ignored_types, doubtful, ...}``.
+    ``denials`` holds every denial; those the catalogue calls harmless for this version carry ``known_benign`` and are
+    listed once more, without samples, under ``known_benign``, so that nobody has to search for what was waved through.
+    """
+    context = context or CoverageInput()
+    service = as_summary(service_log, max_samples)
+    kernel = as_summary(kernel_log, max_samples)
+    coverage = assess(replace(context, service_log=service, kernel_log=kernel))
+    summaries = [summary for summary in (kernel, service) if summary is not None]
+    counts = {name: sum(summary.counts[name] for summary in summaries) for name in COUNTS}
+    denials = merge([denial for summary in summaries for denial in summary.denials], max_samples)
+    book = known.load() if catalogue is None else catalogue
+    for denial in denials:
+        entry = book.match(denial, context.talos_version)
+        if entry is not None:
+            denial["catalogue_id"] = entry.id
+            harmless = context.talos_version is not None and entry.benign_for(context.talos_version)
+            # A record a process may have written must not be waved through.
+            denial["known_benign"] = bool(harmless) and not denial["doubtful"]
+    return {
+        "counts": counts,
+        "coverage": coverage,
+        "denials": denials,
+        "known_benign": [
+            {key: value for key, value in denial.items() if key != "samples"}
+            for denial in denials
+            if denial["known_benign"]
+        ],
+        "mac_errors": [error for summary in summaries for error in summary.mac_errors],
+        "changes": [change for summary in summaries for change in summary.changes],
+        "ignored_types": _added([summary.ignored_types for summary in summaries]),
+        "doubtful": [line for summary in summaries for line in summary.doubtful],
+        "doubt_reasons": _added([summary.doubt_reasons for summary in summaries]),
+        "unparsed_examples": [line for summary in summaries for line in summary.unparsed_examples],
+        "user_domains": _added([summary.user_domains for summary in summaries]),
+        "kernel": None
+        if kernel is None
+        else {
+            "head": kernel.ring.head,
+            "cmdline": kernel.ring.cmdline,
+            "policy_loaded": kernel.ring.policy_loaded or any(c["type"] == "MAC_POLICY_LOAD" for c in kernel.changes),
+            "undefined_permissions": kernel.ring.undefined,
+            "losses": kernel.ring.losses,
+        },
+    }
+
+
+def merge(denials: list[dict[str, Any]], max_samples: int = 5) -> list[dict[str, Any]]:
+    """Add up denials of several streams by signature (and by who says so: kernel or program)."""
+    merged: dict[tuple[str, bool], dict[str, Any]] = {}
+    for denial in denials:
+        key = (denial["signature"], denial["userspace"])
+        kept = merged.get(key)
+        if kept is None:
+            merged[key] = dict(denial)
+            continue
+        for name in ("count", "doubtful", "enforced", "mcs_count"):
+            kept[name] += denial[name]
+        kept["permissive"] = _least(kept["permissive"], denial["permissive"])
+        kept["first"] = min(filter(None, (kept["first"], denial["first"])), default=None)
+        kept["last"] = max(filter(None, (kept["last"], denial["last"])), default=None)
+        kept["constraint"] = kept["constraint"] or denial["constraint"]
+        for name in ("comms", "paths", "owners", "raw_contexts"):
+            values = set(kept[name]) | set(denial[name])
+            kept[name] = sorted(values - {MORE}) + ([MORE] if MORE in values else [])
+        kept["samples"] = kept["samples"] + denial["samples"]
+        if max_samples:
+            kept["samples"] = kept["samples"][:max_samples]
+    return sorted(merged.values(), key=lambda denial: (-denial["count"], denial["signature"]))
+
+
+def _least(one: bool | None, other: bool | None) -> bool | None:
+    if one is False or other is False:
+        return False
+    return True if one or other else None
+
+
+def _added(parts: list[dict[str, int]]) -> dict[str, int]:
+    total: dict[str, int] = {}
+    for part in parts:
+        for name, count in part.items():
+            total[name] = total.get(name, 0) + count
+    return dict(sorted(total.items()))

@@ -1,0 +1,471 @@
+# Copyright (c) 2026, the talosops.selinux authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""How much a log can be believed to be the whole story since boot.
+
+The verdict is ``complete`` only when every known way of losing a denial was looked for and none was found. An input that
+is missing is a way of losing one. Reasons carry the ids of the false-negative catalogue (docs/audit-evidence.md).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from .events import gaps, union
+from .parser import Source, Summary, summarize
+
+RING_BYTES = 15 * 64 * 1024
+"""Below this many bytes the in-memory log never wrapped (Talos internal/app/machined/pkg/runtime/logging/circular.go)."""
+
+BOOT_TIME_DRIFT = 2.0
+"""Seconds two reads of the boot time of one boot may differ by."""
+
+EARLY_START = 60.0
+"""Seconds after boot within which auditd starts on a healthy node (it starts before the configuration is loaded)."""
+
+_VERSION = re.compile(r"v?(\d+)\.(\d+)(?:\.(\d+))?")
+_HEALTHY_STAGES = frozenset({"running"})
+
+
+@dataclass
+class CoverageInput:
+    """What was read from one node around its logs. None always means that it is not known.
+
+    ``service_log`` and ``kernel_log``: the bytes (or a path), or a Summary of them. ``services``: ServiceList as dicts
+    ``{id, state, events: [{msg, state, ts}]}``. Times are seconds since 1970. ``stream_clean``: the log stream ended by
+    itself (False when it was cut). ``baseline_missing``: how many serials per boot the operator documented as explained
+    (record types below 1100 that auditd drops, such as LOGIN).
+    """
+
+    service_log: Source | Summary | None = None
+    kernel_log: Source | Summary | None = None
+    services: list[dict[str, Any]] | None = None
+    cmdline: str | None = None
+    talos_version: str | None = None
+    boot_id_before: str | None = None
+    boot_id_after: str | None = None
+    boot_time_before: float | None = None
+    boot_time_after: float | None = None
+    now: float | None = None
+    uptime_seconds: float | None = None
+    stage: str | None = None
+    mode: str | None = None
+    selinux_state: str | None = None
+    extensions: list[Any] | None = None
+    time_synced: bool | None = None
+    stream_clean: bool | None = True
+    persisted: bool = False
+    baseline_missing: int = 0
+    service_bytes: int | None = None
+
+
+def assess(given: CoverageInput) -> dict[str, Any]:
+    """Judge one node's logs.
+
+    Returns ``{verdict: complete|partial|none, seconds, first_serial, last_serial, lost_at_least, reasons: [{id, text,
+    severity}], notes: [{id, text}]}``. ``reasons`` is empty exactly for ``complete``. ``severity`` is ``fatal`` where
+    nothing can be concluded at all (verdict ``none``), else ``gap``.
+    """
+    return _Assessment(given).result()
+
+
+def as_summary(source: Source | Summary | None, max_samples: int = 5) -> Summary | None:
+    """Read a source unless it was read before."""
+    if source is None or isinstance(source, Summary):
+        return source
+    return summarize(source, max_samples=max_samples)
+
+
+class _Assessment:
+    def __init__(self, given: CoverageInput) -> None:
+        self.given = given
+        self.service = as_summary(given.service_log, 1)
+        self.kernel = as_summary(given.kernel_log, 1)
+        self.reasons: list[dict[str, str]] = []
+        self.notes: list[dict[str, str]] = []
+        self.lost = 0
+        self.version = _version(given.talos_version)
+
+    def result(self) -> dict[str, Any]:
+        self._mode()
+        self._cmdline()
+        self._version_facts()
+        self._boot()
+        self._services()
+        self._service_log()
+        self._kernel_log()
+        self._numbers()
+        seen = self._seen()
+        verdict = "complete"
+        if self.reasons:
+            verdict = "none" if any(reason["severity"] == "fatal" for reason in self.reasons) else "partial"
+        return {
+            "verdict": verdict,
+            "seconds": self._seconds(),
+            "first_serial": seen[0][0] if seen else None,
+            "last_serial": seen[-1][1] if seen else None,
+            "lost_at_least": self.lost,
+            "reasons": self.reasons,
+            "notes": self.notes,
+        }
+
+    # -- the checks
+
+    def _mode(self) -> None:
+        given = self.given
+        if given.mode is None:
+            self._gap("F17", "the platform mode is not known")
+        elif given.mode == "container":
+            self._fatal("F17", "the node runs in container mode: SELinux is off and auditd is not started there")
+        if given.stage is None:
+            self._gap("F18", "the node's stage is not known")
+        elif given.stage == "maintenance":
+            before = self.version is not None and self.version < (1, 13, 0)
+            tail = "; releases before 1.13 serve no logs there" if before else ""
+            self._fatal("F18", f"the node is in maintenance mode{tail}")
+        elif given.stage not in _HEALTHY_STAGES:
+            self._gap("F18", f"the node's stage is {given.stage}, not running")
+        state = given.selinux_state
+        if state is None or state == "unknown":
+            self._gap("F15", "the SELinux state is not known")
+        elif state == "disabled":
+            self._fatal("F15", "SELinux is disabled: nothing is checked, so nothing is denied")
+        elif state == "unsupported":
+            self._fatal("F16", "this release does not report SELinux: no policy is active")
+        elif state not in ("permissive", "enforcing"):
+            self._gap("F15", f"the SELinux state {state!r} is not one this collection knows")
+        if state == "enforcing":
+            self._note(
+                "F23",
+                "the node enforces: a program that is refused takes other paths, so the log is never the whole list",
+            )
+        elif state == "permissive":
+            self._note("F13", "permissive mode logs a denial once per cache entry: only the time since boot counts")
+        if given.extensions:
+            self._note("F27", "extension services run in unconfined_container_t: a later policy may confine them")
+
+    def _cmdline(self) -> None:
+        cmdline = self.given.cmdline
+        if cmdline is None:
+            self._gap("F3", "the kernel command line is not known")
+            self._gap("F2", "whether auditd is disabled on the kernel command line is not known")
+            return
+        words: dict[str, list[str]] = {}
+        for word in cmdline.split():
+            key, _, value = word.partition("=")
+            words.setdefault(key, []).append(value)
+        if any(value in ("0", "off") for value in words.get("audit", [])):
+            self._fatal("F3", "the kernel command line has audit=0: no denial is ever recorded")
+        if any(value not in ("0", "false") for value in words.get("talos.auditd.disabled", [])):
+            self._fatal("F2", "the kernel command line has talos.auditd.disabled: the service does not run")
+        for key in ("security", "lsm"):
+            for value in words.get(key, []):
+                if "selinux" not in value.split(","):
+                    self._fatal(
+                        "F15", f"the kernel command line has {key}={value}: another module than SELinux is active"
+                    )
+                elif "apparmor" in value.split(",") and value.split(",").index("apparmor") < value.split(",").index(
+                    "selinux"
+                ):
+                    self._fatal("F15", f"the kernel command line has {key}={value}: AppArmor comes before SELinux")
+        first = words.get("selinux", [None])[0]
+        if first != "1" and self.given.selinux_state != "enforcing":
+            if first is None:
+                self._gap("F15", "the kernel command line has no selinux=1: Talos loads no policy")
+            else:
+                self._fatal("F15", f"the first selinux= on the kernel command line is {first!r}: Talos loads no policy")
+
+    def _version_facts(self) -> None:
+        if self.given.talos_version is None or self.version is None:
+            self._gap("F16", "the Talos version is not known")
+            return
+        if self.version < (1, 10, 0):
+            self._fatal("F16", f"Talos {self.given.talos_version} has no policy active by default")
+        self._note("F21", "a clean run under this version's policy says nothing firm about another version's")
+
+    def _boot(self) -> None:
+        given = self.given
+        checked = False
+        if given.boot_id_before and given.boot_id_after:
+            checked = True
+            if given.boot_id_before != given.boot_id_after:
+                self._gap("F12", "the node rebooted while it was read")
+        if given.boot_time_before is not None and given.boot_time_after is not None:
+            if not checked and abs(given.boot_time_before - given.boot_time_after) > BOOT_TIME_DRIFT:
+                self._gap("F12", "the boot time changed while the node was read")
+            checked = True
+        if not checked:
+            self._gap("F12", "nothing shows that the node did not reboot while it was read")
+        if given.uptime_seconds is None:
+            self._gap("F12", "the uptime is not known")
+        elif given.uptime_seconds < 0:
+            self._gap("F32", "the uptime is negative: a clock is wrong")
+        if given.time_synced is False:
+            self._gap("F32", "the node's clock is not synchronised")
+
+    def _services(self) -> None:
+        services = self.given.services
+        if services is None:
+            self._gap("F4", "the service list is not known")
+            return
+        auditd = next((service for service in services if service.get("id") == "auditd"), None)
+        if auditd is None:
+            self._fatal("F2", "auditd is not among the node's services")
+            return
+        state = auditd.get("state")
+        if state != "Running":
+            if str(state).lower() in ("finished", "failed", "stopping"):
+                self._gap("F4", f"auditd is {state}: what came after it went to the kernel ring")
+            else:
+                self._gap("F2", f"auditd is {state}, not Running")
+        events = auditd.get("events") or []
+        starts = [event for event in events if event.get("state") == "Running"]
+        if state == "Running":
+            # Each healthy start passes Running once; a health report repeats the state with another message.
+            starts = [event for event in starts if "health" not in str(event.get("msg", "")).lower()]
+            if len(starts) > 1:
+                self._gap("F5", f"auditd started {len(starts)} times: records in between went to the kernel ring")
+            elif not starts:
+                self._gap("F5", "no start of auditd is in the service's history")
+            elif any(str(event.get("state")) in ("Failed", "Finished", "Skipped") for event in events):
+                self._gap("F5", "auditd stopped at least once")
+            started = _seconds_of(starts[0].get("ts")) if starts else None
+            boot = self._boot_time()
+            if started is not None and boot is not None and started - boot > EARLY_START:
+                self._gap("F5", f"auditd started {int(started - boot)} seconds after boot: an earlier start is likely")
+        pids = self._pid_changes()
+        if len(pids) > 1:
+            self._gap("F30", f"the audit socket changed hands {len(pids) - 1} times (audit_pid {', '.join(pids)})")
+
+    def _pid_changes(self) -> list[str]:
+        found: list[str] = []
+        for summary in (self.kernel, self.service):
+            for change in summary.changes if summary is not None else []:
+                match = re.search(r"\bop=set audit_pid=(\d{1,10}) ", str(change["text"]) + " ")
+                if change["type"] == "CONFIG_CHANGE" and match and match[1] not in found:
+                    found.append(match[1])
+        return found
+
+    def _service_log(self) -> None:
+        log = self.service
+        if log is None:
+            self._fatal("F1", "the auditd log was not read")
+            return
+        size = self.given.service_bytes if self.given.service_bytes is not None else log.bytes
+        if not log.bytes:
+            self._fatal("F1", "the auditd log is empty")
+        elif not log.counts["events"]:
+            self._fatal("F1", "the auditd log holds no record at all, not even auditd's own start")
+        if size >= RING_BYTES and not self.given.persisted:
+            self._gap("F10", f"the log is {size} bytes long: from {RING_BYTES} on the memory buffer may have wrapped")
+        if log.torn_first:
+            self._gap("F10", "the first line of the log is cut: what stood before it is gone")
+        if log.torn_last:
+            self._gap("F33", "the last line of the log is cut")
+        if log.broken:
+            self._gap("F33", log.broken)
+        if self.given.stream_clean is not True:
+            self._gap("F33", "the log stream did not end by itself")
+        if log.notices:
+            self._gap("F8", f"auditd lost records {log.notices} times because its socket was full")
+            self.lost = max(self.lost, log.notices)
+        if log.boots > 1:
+            self._gap("F31", f"the log holds the numbering of {log.boots} boots")
+        self._quality(log, "auditd log")
+
+    def _quality(self, log: Summary, name: str) -> None:
+        counts = log.counts
+        if counts["unparsed"]:
+            self._gap("F26", f"{counts['unparsed']} lines of the {name} could not be read")
+        if log.torn:
+            self._gap("F26", f"{log.torn} records of the {name} are cut or run into one another")
+        if log.orphans:
+            self._gap("F6", f"{log.orphans} events of the {name} lack the record they were written for")
+            self.lost = max(self.lost, log.orphans)
+        if counts["doubtful"]:
+            self._gap("forged", f"{counts['doubtful']} records of the {name} may have been written by a process")
+        elif log.unconfirmed:
+            self._gap(
+                "forged",
+                f"the {name} ends right after a message of a workload: its last {log.unconfirmed} events are not confirmed",
+            )
+        workloads = {name: count for name, count in log.user_domains.items() if name not in _SYSTEM}
+        if workloads:
+            told = ", ".join(f"{domain} ({count})" for domain, count in workloads.items())
+            self._note("forged", f"audit messages were sent by workloads: {told}")
+        if log.clock_steps:
+            self._note("F32", f"the clock was set back {log.clock_steps} times; numbers, not times, were followed")
+
+    def _kernel_log(self) -> None:
+        log = self.kernel
+        if log is None:
+            self._gap("F11", "the kernel ring was not read")
+            return
+        ring = log.ring
+        if not ring.has_head:
+            self._gap(
+                "F11", "the kernel ring does not start with the kernel's first line: its beginning is overwritten"
+            )
+        if not ring.initialized:
+            text = "the kernel ring has no record with serial 1"
+            self._gap("F3" if ring.has_head else "F11", text)
+        if log.broken:
+            self._gap("F33", log.broken)
+        for line in ring.losses:
+            self._gap(_loss_id(line), f"the kernel said: {line}")
+        self.lost = max(self.lost, ring.audit_lost)
+        if ring.auditd_disabled:
+            self._fatal("F2", "the kernel ring says that auditd is disabled")
+        if ring.selinux_disabled:
+            self._fatal("F15", "the kernel ring says that no SELinux policy is loaded")
+        if ring.undefined:
+            self._note(
+                "F22",
+                f"{len(ring.undefined)} kernel classes or permissions are not in the policy: denied once enforcing",
+            )
+        self._quality(log, "kernel ring")
+        after = self._after_start()
+        if after:
+            self._gap("F4", f"{after} events went to the kernel ring after auditd had started")
+
+    def _after_start(self) -> int:
+        """Events in the kernel ring with numbers above the first one auditd wrote: auditd was not there for them."""
+        service, kernel = self.service, self.kernel
+        if service is None or kernel is None or service.first_serial is None:
+            return 0
+        return sum(
+            high - max(low, service.first_serial + 1) + 1 for low, high in kernel.seen if high > service.first_serial
+        )
+
+    def _numbers(self) -> None:
+        seen = self._seen()
+        if not seen:
+            return
+        missing = gaps(seen, 1)
+        if self.service is not None and self.kernel is not None and self.service.boots == self.kernel.boots == 1:
+            first, ms = self.service.first_ms, self.kernel.last_ms
+            if (
+                first is not None
+                and ms is not None
+                and self.kernel.last_serial is not None
+                and self.service.first_serial is not None
+                and self.kernel.last_serial < self.service.first_serial
+                and ms - first > 60_000
+                and not self.service.clock_steps
+            ):
+                self._gap(
+                    "F31", "the kernel ring's last record is later than the log's first: they are not of one boot"
+                )
+        count = sum(last - first + 1 for first, last in missing)
+        if missing and missing[0][0] == 1:
+            self._gap("F10" if self.kernel is not None else "F11", f"serials 1 to {missing[0][1]} are in neither log")
+            missing = missing[1:]
+        inner = sum(last - first + 1 for first, last in missing)
+        if inner > self.given.baseline_missing:
+            shown = ", ".join(f"{a}" if a == b else f"{a}-{b}" for a, b in missing[:5])
+            more = " and more" if len(missing) > 5 else ""
+            self._gap(
+                "F6",
+                f"{inner} serials are missing ({shown}{more}); auditd drops record types below 1100, of which LOGIN (1006)"
+                " is a real event: unexplained all the same",
+            )
+        elif inner:
+            self._note("F6", f"{inner} serials are missing; the documented baseline is {self.given.baseline_missing}")
+        if inner > self.given.baseline_missing or count != inner:
+            self.lost = max(self.lost, count - min(inner, self.given.baseline_missing))
+
+    # -- what the checks ask
+
+    def _seen(self) -> list[tuple[int, int]]:
+        parts: list[tuple[int, int]] = []
+        for summary in (self.kernel, self.service):
+            if summary is not None:
+                parts += summary.seen
+        return union(parts)
+
+    def _boot_time(self) -> float | None:
+        given = self.given
+        for value in (given.boot_time_after, given.boot_time_before):
+            if value is not None:
+                return value
+        if given.now is not None and given.uptime_seconds is not None:
+            return given.now - given.uptime_seconds
+        return None
+
+    def _seconds(self) -> float | None:
+        """From the first record known to the moment of reading (else to the last record)."""
+        firsts = [log.first_ms for log in (self.kernel, self.service) if log is not None and log.first_ms is not None]
+        lasts = [log.last_ms for log in (self.kernel, self.service) if log is not None and log.last_ms is not None]
+        if not firsts or not lasts:
+            return None
+        end = max(lasts) / 1000
+        if self.given.now is not None and self.given.now >= end:
+            end = self.given.now
+        return round(max(0.0, end - min(firsts) / 1000), 3)
+
+    def _gap(self, id_: str, text: str) -> None:
+        self._reason(id_, text, "gap")
+
+    def _fatal(self, id_: str, text: str) -> None:
+        self._reason(id_, text, "fatal")
+
+    def _reason(self, id_: str, text: str, severity: str) -> None:
+        reason = {"id": id_, "text": text, "severity": severity}
+        if reason not in self.reasons and len(self.reasons) < 200:
+            self.reasons.append(reason)
+
+    def _note(self, id_: str, text: str) -> None:
+        note = {"id": id_, "text": text}
+        if note not in self.notes:
+            self.notes.append(note)
+
+
+_SYSTEM = frozenset(
+    [
+        "init_t",
+        "initramfs_t",
+        "kernel_t",
+        "udev_t",
+        "installer_t",
+        "sys_containerd_t",
+        "pod_containerd_t",
+        "kubelet_t",
+        "etcd_t",
+        "apid_t",
+        "trustd_t",
+        "dashboard_t",
+    ]
+)
+
+
+def _loss_id(line: str) -> str:
+    if "callbacks suppressed" in line:
+        return "F9"
+    if "audit_backlog=" in line or "backlog limit exceeded" in line or "out of memory" in line:
+        return "F7"
+    if "queue overflow" in line:
+        return "F8"
+    return "F6"
+
+
+def _version(text: str | None) -> tuple[int, int, int] | None:
+    match = _VERSION.match(text or "")
+    return (int(match[1]), int(match[2]), int(match[3] or 0)) if match else None
+
+
+def _seconds_of(moment: Any) -> float | None:
+    """A service event's time: a number, or RFC 3339 text."""
+    if isinstance(moment, int | float):
+        return float(moment)
+    if not isinstance(moment, str):
+        return None
+    from datetime import datetime
+
+    text = re.sub(r"(\.\d{1,6})\d*", r"\1", moment).replace("Z", "+00:00")
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except (ValueError, OverflowError):
+        return None

@@ -1,0 +1,266 @@
+# Copyright (c) 2026, the talosops.selinux authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Denials: what was refused to whom, counted by a signature that no volatile part can split."""
+
+from __future__ import annotations
+
+import base64
+import re
+from typing import Any
+
+from .records import Avc, Tail, context_type, decode, fields, moment, parse_avc, refused_by_categories, show
+
+MORE = "(more)"
+"""Stands at the end of ``comms`` or ``paths`` when there were more than are kept."""
+
+NEVERALLOW = frozenset({"load_policy", "setenforce"})
+"""What no domain may ever be allowed on class security (Talos policy: services/selinux.cil)."""
+
+_MOST_COMMS = 64
+_MOST_PATHS = 32
+
+
+class Group:
+    """All records of one signature."""
+
+    __slots__ = (
+        "comms",
+        "count",
+        "doubtful",
+        "enforced",
+        "first",
+        "last",
+        "mcs",
+        "owners",
+        "paths",
+        "permissions",
+        "permissive",
+        "rawcon",
+        "samples",
+        "source",
+        "target",
+        "tclass",
+        "userspace",
+        "verdict",
+    )
+
+    def __init__(
+        self,
+        source: bytes,
+        target: bytes,
+        tclass: bytes,
+        permissions: tuple[bytes, ...],
+        verdict: bytes,
+        userspace: bool,
+    ) -> None:
+        self.source = source
+        self.target = target
+        self.tclass = tclass
+        self.permissions = permissions
+        self.verdict = verdict
+        self.userspace = userspace
+        self.count = 0
+        self.doubtful = 0
+        self.permissive = 0
+        self.enforced = 0
+        self.mcs = 0
+        self.first: bytes | None = None
+        self.last: bytes | None = None
+        self.comms: dict[bytes, None] = {}
+        self.paths: dict[bytes, None] = {}
+        self.rawcon: dict[bytes, None] = {}
+        self.owners: dict[str, None] = {}
+        self.samples: list[tuple[bytes, bytes, int, Joined, bool]] = []
+
+    def add(self, count: int, first: bytes | None, last: bytes | None, tail: Tail) -> None:
+        """Count ``count`` records with this tail, seen between two times."""
+        self.count += count
+        if first is not None and (self.first is None or _time(first) < _time(self.first)):
+            self.first = first
+        if last is not None and (self.last is None or _time(last) > _time(self.last)):
+            self.last = last
+        if tail.permissive is True:
+            self.permissive += count
+        elif tail.permissive is False:
+            self.enforced += count
+        if refused_by_categories(tail.source, tail.target):
+            self.mcs += count
+        for raw in (tail.srawcon, tail.trawcon):
+            if raw is not None and len(self.rawcon) < 16:
+                self.rawcon[raw] = None
+
+    def as_dict(self, doubtful_lines: set[bytes]) -> dict[str, Any]:
+        """The denial as plain data (contract version 1)."""
+        source, target, tclass = (show(part) or "" for part in (self.source, self.target, self.tclass))
+        permissions = sorted(show(one) or "" for one in self.permissions)
+        samples = [
+            _sample(raw, stamp, serial, joined, suspect or raw in doubtful_lines)
+            for raw, stamp, serial, joined, suspect in self.samples
+        ]
+        for sample in samples:
+            self.owners.update(dict.fromkeys(sample.pop("_owners")))
+        paths = [show(decode(path)) or "" for path in self.paths]
+        for path in self.paths:
+            self.owners.update(dict.fromkeys(owners_in(decode(path) or b"")))
+        constraint = None
+        if tclass == "security" and NEVERALLOW.intersection(permissions):
+            constraint = "neverallow"
+        elif self.mcs:
+            constraint = "mcs"
+        return {
+            "signature": signature_of(source, target, tclass, permissions),
+            "source_type": source,
+            "target_type": target,
+            "class": tclass,
+            "permissions": permissions,
+            "permissive": False if self.enforced else True if self.permissive else None,
+            "enforced": self.enforced,
+            "count": self.count,
+            "first": moment(self.first) if self.first else None,
+            "last": moment(self.last) if self.last else None,
+            "comms": _limited([show(decode(comm)) or "" for comm in self.comms], _MOST_COMMS),
+            "paths": _limited([path for path in paths if path], _MOST_PATHS),
+            "owners": sorted(self.owners),
+            "catalogue_id": None,
+            "known_benign": False,
+            "waiver_id": None,
+            "constraint": constraint,
+            "mcs_count": self.mcs,
+            "raw_contexts": [show(raw) or "" for raw in self.rawcon],
+            "userspace": self.userspace,
+            "doubtful": min(self.doubtful, self.count),
+            "samples": samples,
+        }
+
+
+class Joined:
+    """What the other records of an event add to an AVC record."""
+
+    __slots__ = ("found",)
+
+    def __init__(self, found: dict[str, bytes]) -> None:
+        self.found = found
+
+    @classmethod
+    def of(cls, text: bytes) -> Joined:
+        """Read SYSCALL, CWD, PATH, PROCTITLE and EXECVE lines of one event."""
+        found: dict[str, bytes] = {}
+        if text.count(b"\n") < 1 and not text.startswith(b"type=SYSCALL"):
+            return cls(found)
+        for line in text[:131072].split(b"\n"):
+            type_ = line[5 : line.find(b" ", 5)]
+            if type_ == b"SYSCALL":
+                values = fields(line)
+                for name in (b"exe", b"syscall", b"success", b"exit", b"ppid", b"uid"):
+                    if name in values:
+                        found.setdefault(name.decode(), values[name])
+            elif type_ == b"PROCTITLE":
+                found.setdefault("proctitle", line.partition(b"proctitle=")[2].split(b"\x1d", 1)[0].strip())
+            elif type_ == b"CWD":
+                found.setdefault("cwd", line.partition(b" cwd=")[2].split(b"\x1d", 1)[0].strip())
+            elif type_ == b"PATH":
+                found["names"] = found.get("names", b"") + fields(line).get(b"name", b"") + b" "
+        return cls(found)
+
+
+def group_of(groups: dict[tuple[bytes, ...], Group], avc: Avc, userspace: bool) -> Group:
+    """The group of a decision, made when it is the first of its kind."""
+    source, target = context_type(avc.tail.source), context_type(avc.tail.target)
+    key = (avc.verdict, b"u" if userspace else b"", source, target, avc.tail.tclass, *avc.permissions)
+    group = groups.get(key)
+    if group is None:
+        group = groups[key] = Group(source, target, avc.tail.tclass, avc.permissions, avc.verdict, userspace)
+    return group
+
+
+def signature_of(source: str, target: str, tclass: str, permissions: list[str]) -> str:
+    """``source:target:class:perm+perm``: readable, stable, and made of nothing volatile."""
+    return f"{source}:{target}:{tclass}:{'+'.join(sorted(permissions))}"
+
+
+_POD_VOLUME = re.compile(
+    rb"/(?:var/lib/kubelet/)?pods/([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})(?:/|\Z)"
+)
+_POD_LOG = re.compile(rb"/pods/([a-z0-9-]{1,63})_([a-z0-9.-]{1,253})_([0-9a-f-]{32,36})(?:/([a-z0-9-]{1,63}))?")
+_CONTAINER_LOG = re.compile(rb"/containers/([a-z0-9.-]{1,253})_([a-z0-9-]{1,63})_([a-z0-9-]{1,63})-([0-9a-f]{64})\.log")
+_CONTAINERD = re.compile(rb"/io\.containerd\.[a-z0-9.-]{1,64}/k8s\.io/([0-9a-f]{64})(?:/|\Z)")
+_CGROUP = re.compile(
+    rb"/kubepods[^/ ]{0,64}(?:/[^/ ]{1,128}){0,3}?/(?:pod|kubepods-[a-z]{0,16}-?pod)([0-9a-f]{8}[-_][0-9a-f_-]{27})"
+)
+
+
+def owners_in(path: bytes) -> list[str]:
+    """Whose a path is, where the path itself says so: ``pod:<uid>``, ``pod:<namespace>/<name>``, ``container:<id>``.
+
+    Sources: kubelet's directory layout, containerd's state directory, and kubelet's cgroup names.
+    """
+    found = []
+    path = path[:8192]
+    if match := _POD_LOG.search(path):
+        found.append(f"pod:{match[1].decode()}/{match[2].decode()}")
+        if match[4]:
+            found.append(f"container:{match[1].decode()}/{match[2].decode()}/{match[4].decode()}")
+    elif match := _CONTAINER_LOG.search(path):
+        found.append(f"pod:{match[2].decode()}/{match[1].decode()}")
+    elif match := _POD_VOLUME.search(path):
+        found.append(f"pod:{match[1].decode()}")
+    if match := _CONTAINERD.search(path):
+        found.append(f"container:{match[1].decode()}")
+    if match := _CGROUP.search(path):
+        found.append(f"pod:{match[1].decode().replace('_', '-')}")
+    return found
+
+
+def _sample(raw: bytes, stamp: bytes, serial: int, joined: Joined, doubtful: bool) -> dict[str, Any]:
+    start = raw.find(b"avc:")
+    user = b"USER_AVC" in raw[:1024] or b"type=1107 " in raw[:1024]
+    avc = parse_avc(raw[start:].rstrip(b"\r"), user) if start >= 0 else None
+    values = fields(avc.middle if avc is not None else raw[start:])
+    pid = values.get(b"pid", b"")
+    name, path, comm = (decode(values.get(key)) for key in (b"name", b"path", b"comm"))
+    sample: dict[str, Any] = {
+        "pid": int(pid) if pid.isdigit() and len(pid) < 12 else None,
+        "comm": show(comm),
+        "name": show(name),
+        "path": show(path),
+        "timestamp": moment(stamp),
+        "serial": serial,
+        "source_context": show(avc.tail.source) if avc is not None else None,
+        "target_context": show(avc.tail.target) if avc is not None else None,
+        "doubtful": doubtful,
+        "raw": base64.b64encode(raw).decode(),
+    }
+    other = {
+        key.decode(): show(value.strip(b'"'))
+        for key, value in values.items()
+        if key not in (b"pid", b"comm", b"name", b"path") and len(key) < 32 and key.isalnum()
+    }
+    if other:
+        sample["fields"] = other
+    owners = owners_in(path or b"")
+    for key in ("exe", "cwd", "proctitle"):
+        value = decode(joined.found.get(key))
+        if value is not None:
+            sample[key] = show(value)
+            owners += owners_in(value)
+    for key in ("syscall", "success", "exit", "ppid", "uid"):
+        if key in joined.found:
+            sample[key] = show(joined.found[key])
+    if "names" in joined.found:
+        names = [decode(one) or b"" for one in joined.found["names"].split()][:8]
+        sample["names"] = [show(one) for one in names]
+        for one in names:
+            owners += owners_in(one)
+    sample["_owners"] = owners
+    return sample
+
+
+def _limited(values: list[str], most: int) -> list[str]:
+    kept = sorted(set(values[:most]))
+    return [*kept, MORE] if len(values) > most else kept
+
+
+def _time(stamp: bytes) -> tuple[int, bytes]:
+    return (len(stamp), stamp)

@@ -1,0 +1,318 @@
+# Copyright (c) 2026, the talosops.selinux authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Tell records a process wrote from records the kernel wrote.
+
+The kernel copies the text of user messages unescaped, line breaks included, and auditd writes it raw: a pod with
+CAP_AUDIT_WRITE can put any line into the log. Such lines can only stand in the *shadow* of a user message, the bytes
+that one message can hold. What gives them away are the numbers: the kernel gives each event one number and one time,
+and both grow along the file. A forged event has to reuse a number, join the forger's own message, step back, run ahead
+of the records that follow, or sit in a gap that a loss left.
+
+Outside a shadow nothing can be forged, so there late records, clock steps and jumps are what they look like.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from .events import Serials
+from .records import USER_MESSAGE_BYTES, context_type, milliseconds
+
+SYSTEM_DOMAINS = frozenset(
+    b"init_t initramfs_t kernel_t udev_t installer_t sys_containerd_t pod_containerd_t kubelet_t etcd_t apid_t trustd_t"
+    b" dashboard_t".split()
+)
+"""Domains of Talos' own programs; everything else may run code of a workload."""
+
+# Largest step back in time between neighbours seen on real kernels, floods included, in milliseconds.
+BACKWARD = 1000
+# Events of a new numbering before it is believed; more than one user message can hold when told outside a shadow.
+NEW_BOOT = 32
+# A record may come this many serials before the first one seen when the stream starts out of order.
+EARLY = 1024
+# Events in a row behind the clock before the clock is taken to have been set back.
+CLOCK_STEP = 8
+_RECENT = 8192
+
+
+@dataclass(slots=True)
+class _Seen:
+    serial: int
+    stamp: bytes
+    text: bytes
+    shadow: bool
+
+
+class Order:
+    """Follows serials and times along one stream.
+
+    ``mark(text, reason)`` is called with the lines of every event found doubtful, at once or when later records show it.
+    """
+
+    def __init__(self, mark: Callable[[bytes, str], None]) -> None:
+        self._mark = mark
+        self.serials = Serials()
+        self.boots: list[Serials] = []
+        self.serial = -1
+        self.stamp = b""
+        self.first_stamp = b""
+        self.recent: dict[int, bytes] = {}
+        self.older: dict[int, bytes] = {}
+        self.users: dict[int, bytes] = {}
+        self.shadow_end = -1
+        self.trusted = True
+        self.user_domains: dict[bytes, int] = {}
+        self.late = 0
+        self.clock_steps = 0
+        self._behind = 0
+        self._base = (-1, b"")
+        self.probation: list[_Seen] = []
+        self.off: list[_Seen] = []
+        self.last_offset = -1
+        self.events = 0
+        self._reason = ""
+
+    def rotate(self) -> None:
+        """Forget serials too old to be continued; call now and then."""
+        if len(self.recent) > _RECENT:
+            self.older, self.recent = self.recent, {}
+        if len(self.users) > _RECENT:
+            self.users = dict(list(self.users.items())[-_RECENT // 2 :])
+
+    def known(self, serial: int) -> bytes | None:
+        """The time of a recently seen serial."""
+        return self.recent.get(serial) or self.older.get(serial)
+
+    def take(self, serial: int, stamp: bytes, user: bool, start: int, text: bytes, reach: int = 1) -> bool:
+        """Judge the records ``text`` of one event, at byte ``start`` of the stream.
+
+        ``reach`` widens the shadow for forms whose lines carry a prefix. True when the event is a new one and believed.
+        """
+        shadow = start < self.shadow_end
+        self.last_offset = start
+        if shadow and not user and _closes_quote(text):
+            self._quote_closed(text)
+            return False
+        if self.serial < 0:
+            self._accept(serial, stamp, user, shadow, start, text, reach)
+            return True
+        known = self.known(serial)
+        if known == stamp:
+            if user != (serial in self.users):
+                self._mark(text, "its number belongs to a message of a process")
+            elif shadow and self.probation and self.probation[-1].serial == serial:
+                self.probation[-1].text += text
+            return False
+        if self.off and self.off[-1].serial == serial and self.off[-1].stamp == stamp:
+            self.off[-1].text += text
+            return False
+        if known is not None and self._settle_two_times(serial, stamp, shadow):
+            known = None
+        reason = self._misfit(serial, stamp, shadow, known)
+        if reason:
+            return self._set_aside(serial, stamp, shadow, start, text, reason, user, reach)
+        if self.off:
+            self._settle_off(serial)
+        self._accept(serial, stamp, user, shadow, start, text, reach)
+        return True
+
+    def close(self) -> None:
+        """The stream ended: decide what is still open."""
+        if not self.off:
+            return
+        if any(seen.shadow for seen in self.off) or len(self.off) < 3:
+            self._drop_off("nothing after it confirms its number")
+        else:
+            self._switch()
+
+    @property
+    def unconfirmed(self) -> int:
+        """Events in the shadow of a workload's message that nothing after the shadow confirms."""
+        if self.trusted or self.last_offset >= self.shadow_end:
+            return 0
+        return len(self.probation)
+
+    # -- parts
+
+    def _misfit(self, serial: int, stamp: bytes, shadow: bool, known: bytes | None) -> str:
+        if known is not None:
+            return "its number has two times"
+        if serial > self.serial:
+            back = milliseconds(self.stamp) - milliseconds(stamp)
+            if back > BACKWARD and self.probation:
+                back = self._settle_future(stamp, back)
+            if back > BACKWARD and shadow:
+                return "it steps back in time"
+            if shadow and serial > self.serial + 1:
+                return "it runs ahead of the records after it"
+            return ""
+        hole = self.serials.hole(serial)
+        if hole is not None:
+            when = milliseconds(stamp)
+            if milliseconds(hole[2]) - BACKWARD <= when <= milliseconds(hole[3]) + BACKWARD:
+                return "it fills a gap from inside a message of a workload" if shadow and not self.trusted else ""
+            return "its time does not belong to its number"
+        first = self.serials.first
+        if (
+            first is not None
+            and first - EARLY <= serial < first
+            and not shadow
+            and abs(milliseconds(self.stamp) - milliseconds(stamp)) <= BACKWARD
+        ):
+            return ""
+        return "its number steps back"
+
+    def _accept(self, serial: int, stamp: bytes, user: bool, shadow: bool, start: int, text: bytes, reach: int) -> None:
+        self.events += 1
+        self.first_stamp = self.first_stamp or stamp
+        advanced = serial > self.serial
+        if advanced:
+            self.serials.extend(serial, self.stamp or stamp, stamp)
+            self.serial = serial
+            if milliseconds(self.stamp or b"0.0") - milliseconds(stamp) > BACKWARD:
+                self._behind += 1
+                if self._behind >= CLOCK_STEP:
+                    self.stamp, self._behind = stamp, 0
+                    self.clock_steps += 1
+            else:
+                self._behind = 0
+                if milliseconds(stamp) >= milliseconds(self.stamp or b"0.0"):
+                    self.stamp = stamp
+        else:
+            self.late += 1
+            if not self.serials.fill(serial):
+                self.serials.lower(serial, stamp)
+        self.recent[serial] = stamp
+        if user:
+            self.users[serial] = stamp
+            domain = _subject(text)
+            self.user_domains[domain] = self.user_domains.get(domain, 0) + 1
+            self.shadow_end = max(self.shadow_end, start + (USER_MESSAGE_BYTES + 512) * reach)
+            self.trusted = domain in SYSTEM_DOMAINS and (self.trusted or not shadow)
+            self._base = (self.serial, self.stamp)
+            self.probation = []
+        elif shadow and advanced:
+            self.probation.append(_Seen(serial, stamp, text, True))
+        self.rotate()
+
+    def _set_aside(
+        self, serial: int, stamp: bytes, shadow: bool, start: int, text: bytes, reason: str, user: bool, reach: int
+    ) -> bool:
+        """Keep an event that does not fit until the next ones tell whether it or the numbering changed."""
+        last = self.off[-1] if self.off else None
+        follows = (
+            last is not None
+            and last.serial < serial <= last.serial + 64
+            and milliseconds(stamp) >= milliseconds(last.stamp) - BACKWARD
+        )
+        if last is not None and not follows:
+            self._drop_off("its number and time do not follow those around it")
+        self.off.append(_Seen(serial, stamp, text, shadow))
+        self.events += 1
+        self._reason = reason
+        if not shadow and len(self.off) >= NEW_BOOT:
+            self._switch()
+        return False
+
+    def _settle_off(self, serial: int) -> None:
+        """An event fits the old numbering: those set aside before it were either ahead of it, and real, or forged."""
+        first, last = self.off[0], self.off[-1]
+        in_order = first.serial > self.serial and last.serial < serial
+        in_time = milliseconds(first.stamp) >= milliseconds(self.stamp) - BACKWARD
+        if in_order and in_time:
+            for seen in self.off:
+                self.serials.extend(seen.serial, self.stamp, seen.stamp)
+                self.serial, self.recent[seen.serial] = seen.serial, seen.stamp
+                self.probation.append(seen)
+            self.off = []
+        else:
+            self._drop_off(self._reason)
+
+    def _drop_off(self, reason: str) -> None:
+        for seen in self.off:
+            self._mark(seen.text, reason)
+        self.off = []
+
+    def _switch(self) -> None:
+        """The numbering started anew: another boot."""
+        if self.off[0].serial <= self.serial:
+            self.boots.append(self.serials)
+            self.serials = Serials()
+            self.recent, self.older, self.users = {}, {}, {}
+            self.stamp = self.off[0].stamp
+        for seen in self.off:
+            self.serials.extend(seen.serial, self.stamp, seen.stamp)
+            self.recent[seen.serial] = seen.stamp
+            self.serial, self.stamp = seen.serial, seen.stamp
+        self.off, self.probation = [], []
+
+    def _settle_two_times(self, serial: int, stamp: bytes, shadow: bool) -> bool:
+        """A number came with a second time: True when the earlier event was the forged one and is now marked."""
+        for place, seen in enumerate(self.probation):
+            if seen.serial == serial:
+                if shadow and abs(milliseconds(stamp) - milliseconds(seen.stamp)) <= BACKWARD:
+                    # Both stand where a process could write: neither is to be believed.
+                    self._mark(seen.text, "its number has two times")
+                    del self.probation[place]
+                    return False
+                self._roll_back(place, "its number has two times")
+                return True
+        return False
+
+    def _settle_future(self, stamp: bytes, back: int) -> int:
+        """Time steps back behind events from a shadow that claimed a later one: those are marked."""
+        for place, seen in enumerate(self.probation):
+            if milliseconds(seen.stamp) - milliseconds(stamp) > BACKWARD:
+                self._roll_back(place, "its time runs ahead of the records after it")
+                return milliseconds(self.stamp) - milliseconds(stamp)
+        return back
+
+    def _roll_back(self, place: int, reason: str) -> None:
+        """Undo the shadow's events from ``place`` on, marking that one; the rest must fit anew."""
+        undone = self.probation[place:]
+        del self.probation[place:]
+        kept = self.probation[-1] if self.probation else None
+        self.serial, self.stamp = (kept.serial, kept.stamp) if kept else self._base
+        for seen in undone:
+            self.recent.pop(seen.serial, None)
+            self.older.pop(seen.serial, None)
+        while self.serials.holes and self.serials.holes[-1][0] > self.serial:
+            self.serials.holes.pop()
+        self.serials.last = self.serial
+        for index, seen in enumerate(undone):
+            if index == 0 or not (seen.serial == self.serial + 1 and seen.stamp >= self.stamp):
+                self._mark(seen.text, reason)
+            else:
+                self.serials.extend(seen.serial, self.stamp, seen.stamp)
+                self.serial, self.stamp = seen.serial, seen.stamp
+                self.recent[seen.serial] = seen.stamp
+                self.probation.append(seen)
+
+    def _quote_closed(self, text: bytes) -> None:
+        """A kernel record ends with the quote the kernel put after a user message: all since that message is its text."""
+        reason = "it stands inside the text of a message of a process"
+        self.events += 1
+        undone, self.probation = self.probation, []
+        self.serial, self.stamp = self._base
+        for seen in undone:
+            self.recent.pop(seen.serial, None)
+            self._mark(seen.text, reason)
+        while self.serials.holes and self.serials.holes[-1][0] > self.serial:
+            self.serials.holes.pop()
+        self.serials.last = self.serial
+        self._drop_off(reason)
+        self._mark(text, reason)
+
+
+def _closes_quote(text: bytes) -> bool:
+    return b"'\n" in text or b"'\r\n" in text or text.endswith(b"'")
+
+
+def _subject(text: bytes) -> bytes:
+    """The type in ``subj=`` of a user record, from the part the kernel wrote."""
+    header = text[:1024].partition(b" msg=")[0] if b" msg='" not in text[:1024] else text[: text.find(b" msg='")]
+    start = header.rfind(b" subj=")
+    return context_type(header[start + 6 :].split(b" ", 1)[0]) if start >= 0 else b"unknown"

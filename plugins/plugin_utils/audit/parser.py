@@ -1,0 +1,777 @@
+# Copyright (c) 2026, the talosops.selinux authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Read a whole log: every line accounted for, every denial counted, every number followed.
+
+The common line is one auditd wrote. One regular expression takes all neighbouring lines of an event at a time, and an
+AVC record is cut into head, middle and tail, so that only distinct (permissions, contexts, class) are taken apart.
+Whatever does not look like that, or whose numbers are out of order, takes the careful way through :mod:`records`.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from os import PathLike
+from pathlib import Path
+from typing import IO, Any
+
+from .denials import Group, Joined, group_of
+from .forgery import Order
+from .records import (
+    IGNORED,
+    MAC_ERRORS,
+    NUMBERS,
+    SECONDARY,
+    UNDERSTOOD,
+    UNPARSED,
+    USER_MESSAGE_BYTES,
+    Line,
+    Record,
+    fields,
+    is_user,
+    moment,
+    parse_avc,
+    read_line,
+    show,
+)
+
+BLOCK = 1 << 20
+# A line longer than this is cut: no record of auditd is longer than 9 KiB, and memory has to stay flat.
+LONGEST_LINE = 4 << 20
+_MOST_KEYS = 20_000
+_MOST_BARE = 10_000
+_MOST_COMMS = 64
+_MOST_PATHS = 32
+_MOST_KEPT = 200
+
+_RUN = re.compile(
+    rb"type=([A-Z0-9_]{1,48}|UNKNOWN\[[0-9]{1,5}\]) msg=audit(\(([0-9]{1,12}\.[0-9]{3}):([0-9]{1,12})\)): .*\n"
+    rb"(?:type=(?:AVC|SYSCALL|PROCTITLE|EOE|PATH|CWD|EXECVE|SOCKADDR) msg=audit\2: .*\n)*"
+)
+_RING_LOSS = re.compile(
+    rb"audit_lost=|audit_backlog=|rate limit exceeded|backlog limit exceeded|callbacks suppressed|queue overflow"
+    rb"|out of memory in audit_log_start|audit: no memory"
+)
+_LOST = re.compile(rb"audit_lost=([0-9]{1,18})")
+_SUPPRESSED = re.compile(rb"([0-9]{1,12}) callbacks suppressed")
+_UNKNOWN_PERMISSION = re.compile(
+    rb"SELinux: +(?:Permission ([a-z0-9_]{1,64}) in )?[Cc]lass ([a-z0-9_]{1,64}) not defined in policy"
+)
+
+_PRIMARY, _SECOND, _OTHER, _USER = range(4)
+_KINDS: dict[bytes, int] = {
+    name: _USER if is_user(name) else _SECOND if name in SECONDARY else _PRIMARY if name in UNDERSTOOD else _OTHER
+    for name in NUMBERS
+}
+_NOTED = MAC_ERRORS | {b"MAC_STATUS", b"MAC_POLICY_LOAD", b"CONFIG_CHANGE", b"KERNEL"}
+
+Source = bytes | str | PathLike[str] | IO[bytes] | Iterable[bytes]
+
+
+@dataclass
+class Ring:
+    """What the kernel ring says besides records."""
+
+    has_head: bool = False
+    first_line_seen: bool = False
+    head: str | None = None
+    cmdline: str | None = None
+    initialized: bool = False
+    """The type=2000 record with serial 1 was seen."""
+    losses: list[str] = field(default_factory=list)
+    loss_lines: int = 0
+    audit_lost: int = 0
+    suppressed: int = 0
+    auditd_disabled: bool = False
+    policy_loaded: bool = False
+    selinux_disabled: bool = False
+    undefined: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Summary:
+    """Everything one stream tells. See :func:`summarize`."""
+
+    counts: dict[str, int]
+    denials: list[dict[str, Any]]
+    mac_errors: list[dict[str, Any]]
+    changes: list[dict[str, Any]]
+    ignored_types: dict[str, int]
+    seen: list[tuple[int, int]]
+    """Serials of the last boot in the stream, as ascending closed intervals."""
+    first_serial: int | None
+    last_serial: int | None
+    first: str | None
+    last: str | None
+    first_ms: int | None
+    last_ms: int | None
+    missing: int
+    boots: int
+    orphans: int
+    orphan_serials: list[int]
+    notices: int
+    torn_first: bool
+    torn_last: bool
+    torn: int
+    doubtful: list[dict[str, Any]]
+    doubt_reasons: dict[str, int]
+    unconfirmed: int
+    user_domains: dict[str, int]
+    clock_steps: int
+    late: int
+    rules: bool
+    unparsed_examples: list[str]
+    bytes: int
+    broken: str | None
+    """Why the input could not be read to its end (a torn gzip), or None."""
+    ring: Ring
+    ring_records: int
+    service_records: int
+
+
+def summarize(source: Source, *, max_samples: int = 5) -> Summary:
+    """Read a log in any of the accepted forms and tell all that is in it.
+
+    Args:
+        source: bytes (the log itself), a path (text or str), a binary file, or an iterable of chunks of bytes; plain or gzip.
+        max_samples: records kept per denial; 0 keeps all.
+
+    Never raises on content. ``counts["parsed"] + counts["ignored"] + counts["unparsed"] == counts["lines"]`` always.
+    """
+    scanner = Scanner(max_samples=max_samples)
+    for chunk in _chunks(source, scanner):
+        scanner.feed(chunk)
+    return scanner.close()
+
+
+class Scanner:
+    """The reader behind :func:`summarize`, for callers that have the log in pieces: ``feed`` bytes, then ``close``."""
+
+    def __init__(self, *, max_samples: int = 5) -> None:
+        self._most = max_samples
+        self._rest: list[bytes] = []
+        self._held = 0
+        self._skipping = False
+        self.size = 0
+        self.lines = 0
+        self.unparsed = 0
+        self.ignored: Counter[str] = Counter()
+        self.order = Order(self._doubt)
+        self.groups: dict[tuple[bytes, ...], Group] = {}
+        self._cache: dict[tuple[bytes, bytes], _Entry | None] = {}
+        self.denied = 0
+        self.granted = 0
+        self.mac_error_lines = 0
+        self.mac_errors: dict[tuple[str, ...], dict[str, Any]] = {}
+        self.changes: list[dict[str, Any]] = []
+        self.doubtful = 0
+        self.doubts: Counter[str] = Counter()
+        self.doubt_examples: list[dict[str, Any]] = []
+        self.doubt_lines: set[bytes] = set()
+        self.bare: dict[bytes, bool] = {}
+        self.orphans = 0
+        self.orphan_serials: list[int] = []
+        self.notices = 0
+        self.torn = 0
+        self.torn_first = False
+        self.torn_last = False
+        self.rules = False
+        self.unparsed_examples: list[str] = []
+        self.broken: str | None = None
+        self.ring = Ring()
+        self.ring_records = 0
+        self.service_records = 0
+        self._base = 0
+        self._first_stamp: bytes | None = None
+
+    # -- input
+
+    def feed(self, chunk: bytes) -> None:
+        """Take the next bytes of the log, in pieces of any size."""
+        self.size += len(chunk)
+        if self._skipping:
+            cut = chunk.find(b"\n")
+            if cut < 0:
+                return
+            chunk = chunk[cut + 1 :]
+            self._skipping = False
+        cut = chunk.rfind(b"\n") + 1
+        if not cut:
+            self._rest.append(chunk)
+            self._held += len(chunk)
+            if self._held > LONGEST_LINE:
+                self._overlong()
+            return
+        block = b"".join((*self._rest, chunk[:cut]))
+        rest = chunk[cut:]
+        kept = self._block(block, False)
+        tail = block[kept:] + rest if kept < len(block) else rest
+        self._rest = [tail] if tail else []
+        self._held = len(tail)
+
+    def close(self) -> Summary:
+        """The log ended: settle what is open and sum up."""
+        rest = b"".join(self._rest)
+        if rest:
+            if not rest.endswith(b"\n"):
+                before = self.unparsed, self.torn
+                self._block(rest + b"\n", True)
+                self.torn_last = (self.unparsed, self.torn) != before
+            else:
+                self._block(rest, True)
+        self.order.close()
+        self._settle_bare(0)
+        return self._sum()
+
+    def _overlong(self) -> None:
+        """A line without end: look at its start only, count it once."""
+        line = b"".join(self._rest)
+        self._rest, self._held, self._skipping = [], 0, True
+        whole, _, last = line.rpartition(b"\n")
+        if whole:
+            self._block(whole + b"\n", True)
+        self.lines += 1
+        self._bad_line(last[:200], "a line longer than any record")
+
+    # -- the fast way
+
+    def _block(self, block: bytes, final: bool) -> int:
+        """Read whole lines; returns where the last event starts when it may go on in the next block."""
+        match_run, find, rfind = _RUN.match, block.find, block.rfind
+        order, cache, most = self.order, self._cache, self._most
+        kinds, base, size = _KINDS, self._base, len(block)
+        recent = order.recent
+        position = 0
+        stop = size
+        avc = find(b"avc:")
+        if avc < 0:
+            avc = size
+        if self._first_stamp is None:
+            self._begin(block)
+        while position < size:
+            match = match_run(block, position)
+            if match is None:
+                end = find(b"\n", position) + 1
+                self._odd(block[position : end - 1], base + position)
+                recent = order.recent
+                if avc < end:
+                    avc = find(b"avc:", end)
+                    if avc < 0:
+                        avc = size
+                position = end
+                continue
+            type_, key, stamp, number = match.groups()
+            kind = kinds.get(type_, -1)
+            end = match.end()
+            if kind < 0 or kind == _USER:
+                # One line at a time: an unknown name, or text of a process.
+                end = find(b"\n", position) + 1
+                if kind < 0:
+                    self._odd(block[position : end - 1], base + position)
+                    recent = order.recent
+                    if avc < end:
+                        avc = find(b"avc:", end)
+                        if avc < 0:
+                            avc = size
+                    position = end
+                    continue
+            if end == size and not final and size - position < BLOCK:
+                stop = position
+                break
+            serial = int(number)
+            if (
+                serial == order.serial + 1
+                and stamp >= order.stamp
+                and kind != _USER
+                and not order.off
+                and base + position >= order.shadow_end
+                and len(stamp) == 14
+            ):
+                order.serial = serial
+                order.stamp = stamp
+                order.serials.last = serial
+                order.events += 1
+                recent[serial] = stamp
+                new = True
+            else:
+                new = order.take(serial, stamp, kind == _USER, base + position, block[position:end])
+                recent = order.recent
+            if kind == _SECOND:
+                if find(b"\ntype=AVC ", position, end) >= 0:
+                    self.bare.pop(key, None)
+                elif new:
+                    self._bare(key, block[position:end])
+            elif not new and self.bare:
+                self.bare.pop(key, None)
+            if kind == _OTHER or kind == _USER or type_ in _NOTED:
+                self._special(type_, key, stamp, serial, kind, block, position)
+            while avc < end:
+                stop_line = find(b"\n", avc)
+                start = rfind(b"\n", position, avc) + 1 or position
+                tail = rfind(b" scontext=", avc, stop_line)
+                brace = find(b"}", avc, tail)
+                if (
+                    avc == start + 20 + len(key)
+                    and block.startswith(b"type=AVC", start)
+                    and tail > 0
+                    and brace > 0
+                    and find(b" msg=audit(", avc, stop_line) < 0
+                ):
+                    cut = (block[avc:brace], block[tail:stop_line])
+                    entry = cache.get(cut)
+                    if entry is None:
+                        entry = self._entry(cut)
+                    if entry is not None:
+                        entry.count += 1
+                        entry.last = stamp
+                        group = entry.group
+                        comm = find(b" comm=", brace, tail)
+                        if comm > 0:
+                            name = block[comm + 6 : find(b" ", comm + 6, tail + 1)]
+                            if name not in group.comms and len(group.comms) <= _MOST_COMMS:
+                                group.comms[name] = None
+                        if len(group.paths) <= _MOST_PATHS or len(group.samples) < most or not most:
+                            self._look(group, block, start, stop_line, brace, tail, stamp, serial, position, end, key)
+                        if entry.first is None:
+                            entry.first = stamp
+                    else:
+                        self._odd_in_run(block[start:stop_line], key, stamp, serial, base + start)
+                elif kind == _USER:
+                    self._user_avc(type_, block[start:stop_line], stamp, serial)
+                else:
+                    self._odd_in_run(block[start:stop_line], key, stamp, serial, base + start)
+                avc = find(b"avc:", stop_line)
+                if avc < 0:
+                    avc = size
+            position = end
+        order.rotate()
+        self.lines += block.count(b"\n", 0, stop)
+        self._base = base + stop
+        return stop
+
+    def _begin(self, block: bytes) -> None:
+        """At the first line: is it cut? A cut one may have been a message of a process."""
+        first = block[: block.find(b"\n")]
+        self._first_stamp = b""
+        line = read_line(first)
+        if line.kind == UNPARSED and line.label in ("torn", "text", "kernel", "unknown type") and first:
+            self.torn_first = True
+            self.order.shadow_end, self.order.trusted = USER_MESSAGE_BYTES, False
+
+    def _entry(self, cut: tuple[bytes, bytes]) -> _Entry | None:
+        """The counter of one distinct (verdict and permissions, contexts and class); None when they cannot be read."""
+        if len(self._cache) >= _MOST_KEYS:
+            self._fold()
+        avc = parse_avc(cut[0] + b"} for " + cut[1])
+        entry = None
+        if avc is not None:
+            entry = _Entry(group_of(self.groups, avc, False), avc.verdict == b"denied", avc.tail)
+            if avc.tail.torn or (entry.denied and avc.tail.permissive is None):
+                self.torn += 1
+            self._cache[cut] = entry
+        return entry
+
+    def _fold(self) -> None:
+        """Add the counters of distinct tails to their groups."""
+        for entry in self._cache.values():
+            if entry is None or not entry.count:
+                continue
+            entry.group.add(entry.count, entry.first, entry.last, entry.tail)
+            if entry.denied:
+                self.denied += entry.count
+            else:
+                self.granted += entry.count
+        self._cache.clear()
+
+    def _look(
+        self,
+        group: Group,
+        block: bytes,
+        start: int,
+        stop: int,
+        brace: int,
+        tail: int,
+        stamp: bytes,
+        serial: int,
+        run: int,
+        end: int,
+        key: bytes,
+    ) -> None:
+        """Keep a sample and the names of one record, with what the event's other records add."""
+        path = None
+        for name in (b" path=", b" name="):
+            place = block.find(name, brace, tail)
+            if place > 0:
+                path = block[place + 6 : block.find(b" ", place + 6, tail + 1)]
+                break
+        if path is not None and path not in group.paths and len(group.paths) <= _MOST_PATHS:
+            group.paths[path] = None
+        if not self._most or len(group.samples) < self._most:
+            text = block[run:end]
+            if b"type=SYSCALL" not in text and end < len(block):
+                near = block[max(0, run - 65536) : end + 65536]
+                text = b"\n".join(_lines_of(near, key)) if near.count(b"audit" + key) > 1 else text
+            group.samples.append((block[start:stop], stamp, serial, Joined.of(text), False))
+
+    # -- the careful way
+
+    def _odd(self, raw: bytes, start: int) -> None:
+        """A line that is not plainly auditd's."""
+        line = read_line(raw)
+        if line.kind == UNPARSED:
+            self._bad_line(raw, line.label)
+        elif line.kind == IGNORED:
+            self.ignored[line.label] += 1
+        if line.joined:
+            self.torn += 1
+        if line.label == "notice":
+            self.notices += 1
+        if line.label == "kernel" and line.text and not line.user_written:
+            self._kernel_line(line)
+        reach = 1 if raw.startswith(b"type=") else 4
+        for record in line.records:
+            self._record(record, raw, start, reach)
+        if not line.records and self.order.shadow_end > start and raw.rstrip(b"\r").endswith(b"'"):
+            # The rest of a message with line breaks: what stood between is its text.
+            self.order.take(self.order.serial, b"", False, start, raw + b"\n")
+
+    def _record(self, record: Record, raw: bytes, start: int, reach: int) -> None:
+        kind = _KINDS.get(record.type, _USER if is_user(record.type) else _OTHER)
+        text = record.line + b"\n"
+        ring = b"audit: type=" in raw[:1024] and not raw.startswith(b"type=")
+        if ring:
+            self.ring_records += 1
+        if record.suspect:
+            self.order.events += 1
+            self._doubt(text, record.suspect)
+            new = False
+        else:
+            new = self.order.take(record.serial, record.stamp, kind == _USER, start, text, reach)
+        if kind == _SECOND and new:
+            self._bare(record.key, text)
+        elif kind != _SECOND and self.bare:
+            self.bare.pop(record.key, None)
+        if record.type in _NOTED or kind == _USER:
+            self._note(record.type, record.stamp, record.serial, record.payload)
+        if kind == _USER:
+            if record.type == b"USER_AVC":
+                self._user_avc(record.type, raw, record.stamp, record.serial, record.payload)
+        elif record.type == b"AVC":
+            self._avc(record, raw)
+
+    def _avc(self, record: Record, raw: bytes) -> None:
+        avc = parse_avc(record.payload)
+        if avc is None:
+            return
+        group = group_of(self.groups, avc, False)
+        group.add(1, record.stamp, record.stamp, avc.tail)
+        if avc.verdict == b"denied":
+            self.denied += 1
+        else:
+            self.granted += 1
+        if avc.tail.torn or (avc.verdict == b"denied" and avc.tail.permissive is None):
+            self.torn += 1
+        self._names(group, avc.middle)
+        if not self._most or len(group.samples) < self._most:
+            suspect = bool(record.suspect)
+            group.samples.append((raw, record.stamp, record.serial, Joined.of(record.line), suspect))
+
+    def _names(self, group: Group, middle: bytes) -> None:
+        found = fields(middle)
+        comm = found.get(b"comm")
+        if comm is not None and len(group.comms) <= _MOST_COMMS:
+            group.comms[comm] = None
+        path = found.get(b"path", found.get(b"name"))
+        if path is not None and len(group.paths) <= _MOST_PATHS:
+            group.paths[path] = None
+
+    def _odd_in_run(self, raw: bytes, key: bytes, stamp: bytes, serial: int, start: int) -> None:
+        """A line inside an event that speaks of ``avc:`` but is not a plain AVC record."""
+        line = read_line(raw)
+        if line.kind == UNPARSED:
+            self._bad_line(raw, line.label)
+        if line.joined:
+            self.torn += 1
+        for index, record in enumerate(line.records):
+            if index == 0:
+                if record.type == b"AVC":
+                    self._avc(record, raw)
+            else:
+                self._record(record, raw, start, 1)
+
+    def _user_avc(self, type_: bytes, raw: bytes, stamp: bytes, serial: int, payload: bytes | None = None) -> None:
+        """A decision of a program that keeps its own access checks, or what claims to be one."""
+        if type_ != b"USER_AVC":
+            return
+        if payload is None:
+            payload = raw.partition(b"): ")[2]
+        if b"avc:" not in payload:
+            return
+        avc = parse_avc(payload, user=True)
+        if avc is None:
+            if raw.startswith(b"type=USER_AVC"):
+                self._bad_line(raw, "USER_AVC")
+            return
+        group = group_of(self.groups, avc, True)
+        group.add(1, stamp, stamp, avc.tail)
+        if avc.verdict == b"denied":
+            self.denied += 1
+        else:
+            self.granted += 1
+        self._names(group, avc.middle)
+        if not self._most or len(group.samples) < self._most:
+            group.samples.append((raw, stamp, serial, Joined.of(b""), False))
+
+    def _special(
+        self, type_: bytes, key: bytes, stamp: bytes, serial: int, kind: int, block: bytes, start: int
+    ) -> None:
+        end = block.find(b"\n", start)
+        if type_ not in UNDERSTOOD and block.find(b"avc:", start, end) < 0:
+            self.ignored[type_.decode()] += 1
+        if type_ in _NOTED:
+            self._note(type_, stamp, serial, block[start + len(type_) + len(key) + 17 : end])
+
+    def _note(self, type_: bytes, stamp: bytes, serial: int, payload: bytes) -> None:
+        if type_ in MAC_ERRORS:
+            self.mac_error_lines += 1
+            found = fields(payload[:16384])
+            key = (
+                type_.decode(),
+                show(found.get(b"op")) or "",
+                show(found.get(b"oldcontext", found.get(b"scontext"))) or "",
+                show(found.get(b"newcontext", found.get(b"tcontext", found.get(b"invalid_context")))) or "",
+            )
+            known = self.mac_errors.get(key)
+            if known is None:
+                if len(self.mac_errors) < _MOST_KEPT:
+                    self.mac_errors[key] = {
+                        "type": key[0],
+                        "op": key[1],
+                        "source": key[2],
+                        "target": key[3],
+                        "count": 1,
+                        "first": moment(stamp),
+                        "last": moment(stamp),
+                        "serial": serial,
+                        "text": show(payload[:2048].strip()),
+                    }
+            else:
+                known["count"] += 1
+                known["last"] = moment(stamp)
+            return
+        if type_ == b"KERNEL":
+            self.ring.initialized = self.ring.initialized or serial == 1
+        if type_ == b"CONFIG_CHANGE" and b"op=add_rule" in payload:
+            self.rules = True
+        if type_ in _NOTED and len(self.changes) < _MOST_KEPT:
+            self.changes.append(
+                {
+                    "type": type_.decode(),
+                    "timestamp": moment(stamp),
+                    "serial": serial,
+                    "text": show(payload[:512].strip()),
+                }
+            )
+
+    def _kernel_line(self, line: Line) -> None:
+        ring, text = self.ring, line.text
+        if text.startswith(b"Linux version ") and not ring.has_head:
+            ring.has_head, ring.head = not ring.first_line_seen, show(text[:200])
+        ring.first_line_seen = True
+        if text.startswith((b"Command line: ", b"Kernel command line: ")) and ring.cmdline is None:
+            ring.cmdline = show(text.partition(b": ")[2][:8192])
+        if _RING_LOSS.search(text, 0, 400):
+            ring.loss_lines += 1
+            if len(ring.losses) < 50:
+                ring.losses.append(show(text[:200]) or "")
+            lost, quiet = _LOST.search(text, 0, 400), _SUPPRESSED.search(text, 0, 400)
+            if lost:
+                ring.audit_lost = max(ring.audit_lost, int(lost[1]))
+            if quiet:
+                ring.suppressed += int(quiet[1])
+        if b"SELinux" in text:
+            undefined = _UNKNOWN_PERMISSION.search(text, 0, 400)
+            if undefined and len(ring.undefined) < 500:
+                ring.undefined.append(show(undefined[2] + b":" + undefined[1] if undefined[1] else undefined[2]) or "")
+        if b"selinux: " in text:
+            ring.policy_loaded = ring.policy_loaded or b"selinux: policy loaded" in text
+            ring.selinux_disabled = ring.selinux_disabled or b"selinux: disabled, not loading policy" in text
+        if b"auditd" in text and b"disabled" in text:
+            ring.auditd_disabled = True
+
+    # -- what is wrong
+
+    def _bad_line(self, raw: bytes, label: str) -> None:
+        self.unparsed += 1
+        if len(self.unparsed_examples) < 20:
+            self.unparsed_examples.append(f"{label}: {show(raw[:160])}")
+
+    def _doubt(self, text: bytes, reason: str) -> None:
+        for raw in text.split(b"\n"):
+            if not raw:
+                continue
+            line = read_line(raw)
+            self.doubtful += max(1, len(line.records)) if line.records else 0
+            if not line.records:
+                continue
+            self.doubts[reason] += len(line.records)
+            if len(self.doubt_lines) < 10_000:
+                self.doubt_lines.add(raw)
+            if len(self.doubt_examples) < 50:
+                self.doubt_examples.append({"reason": reason, "text": show(raw[:400])})
+            for record in line.records:
+                if record.type in (b"AVC", b"USER_AVC"):
+                    avc = parse_avc(record.payload, record.type == b"USER_AVC")
+                    if avc is not None:
+                        group_of(self.groups, avc, record.type == b"USER_AVC").doubtful += 1
+
+    def _bare(self, key: bytes, text: bytes) -> None:
+        """An event without a primary record so far. A record a rule asked for names the rule's key."""
+        self.bare[key] = b"type=SYSCALL" in text and b' key="' in text
+        if len(self.bare) > _MOST_BARE:
+            self._settle_bare(_MOST_BARE // 2)
+
+    def _settle_bare(self, keep: int) -> None:
+        settled = list(self.bare.items())[: len(self.bare) - keep]
+        for key, ruled in settled:
+            del self.bare[key]
+            if not ruled:
+                self.orphans += 1
+                if len(self.orphan_serials) < _MOST_KEPT:
+                    self.orphan_serials.append(int(key[key.index(b":") + 1 : -1]))
+
+    def _sum(self) -> Summary:
+        self._fold()
+        order = self.order
+        serials = order.serials
+        ignored = sum(self.ignored.values())
+        denials = [
+            group.as_dict(self.doubt_lines)
+            for group in self.groups.values()
+            if group.verdict == b"denied" and group.count
+        ]
+        denials.sort(key=lambda denial: (-int(denial["count"]), str(denial["signature"])))
+        stamps = [stamp for stamp in (order.first_stamp, order.stamp) if stamp]
+        first, last = (stamps[0], stamps[-1]) if stamps else (None, None)
+        return Summary(
+            counts={
+                "lines": self.lines,
+                "parsed": self.lines - ignored - self.unparsed,
+                "ignored": ignored,
+                "unparsed": self.unparsed,
+                "denied": self.denied,
+                "granted": self.granted,
+                "doubtful": self.doubtful,
+                "mac_errors": self.mac_error_lines,
+                "events": order.events,
+            },
+            denials=denials,
+            mac_errors=sorted(self.mac_errors.values(), key=lambda error: int(error["serial"])),
+            changes=self.changes,
+            ignored_types=dict(sorted(self.ignored.items())),
+            seen=serials.intervals(),
+            first_serial=serials.first,
+            last_serial=serials.last,
+            first=moment(first) if first else None,
+            last=moment(last) if last else None,
+            first_ms=_ms(first),
+            last_ms=_ms(last),
+            missing=serials.missing,
+            boots=1 + len(order.boots),
+            orphans=self.orphans,
+            orphan_serials=self.orphan_serials,
+            notices=self.notices,
+            torn_first=self.torn_first,
+            torn_last=self.torn_last,
+            torn=self.torn,
+            doubtful=self.doubt_examples,
+            doubt_reasons=dict(self.doubts),
+            unconfirmed=order.unconfirmed,
+            user_domains={show(name) or "": count for name, count in sorted(order.user_domains.items())},
+            clock_steps=order.clock_steps,
+            late=order.late,
+            rules=self.rules,
+            unparsed_examples=self.unparsed_examples,
+            bytes=self.size,
+            broken=self.broken,
+            ring=self.ring,
+            ring_records=self.ring_records,
+            service_records=order.events - self.ring_records,
+        )
+
+
+class _Entry:
+    """The counter behind one distinct AVC tail."""
+
+    __slots__ = ("count", "denied", "first", "group", "last", "tail")
+
+    def __init__(self, group: Group, denied: bool, tail: Any) -> None:
+        self.group = group
+        self.denied = denied
+        self.tail = tail
+        self.count = 0
+        self.first: bytes | None = None
+        self.last: bytes | None = None
+
+
+def _ms(stamp: bytes | None) -> int | None:
+    if not stamp:
+        return None
+    seconds, _, millis = stamp.partition(b".")
+    return int(seconds) * 1000 + int(millis)
+
+
+def _lines_of(text: bytes, key: bytes) -> Iterator[bytes]:
+    want = b" msg=audit" + key + b": "
+    position = text.find(want)
+    while position >= 0:
+        start, end = text.rfind(b"\n", 0, position) + 1, text.find(b"\n", position)
+        end = len(text) if end < 0 else end
+        yield text[start:end]
+        position = text.find(want, end)
+
+
+def _chunks(source: Source, scanner: Scanner) -> Iterator[bytes]:
+    """The bytes of any source in blocks, unpacked when they are gzip."""
+    if isinstance(source, bytes):
+        raw: Iterable[bytes] = (source[start : start + BLOCK] for start in range(0, len(source), BLOCK))
+        yield from _unpacked(raw, scanner)
+    elif isinstance(source, str | PathLike):
+        with Path(source).open("rb", buffering=0) as handle:
+            yield from _unpacked(iter(lambda: handle.read(BLOCK), b""), scanner)
+    elif hasattr(source, "read"):
+        yield from _unpacked(iter(lambda: source.read(BLOCK), b""), scanner)
+    else:
+        yield from _unpacked(source, scanner)
+
+
+def _unpacked(chunks: Iterable[bytes], scanner: Scanner) -> Iterator[bytes]:
+    unpack: Any = None
+    started = False
+    for chunk in chunks:
+        if not started and chunk:
+            started = True
+            if chunk.startswith(b"\x1f\x8b"):
+                unpack = zlib.decompressobj(wbits=31)
+        if unpack is None:
+            yield chunk
+            continue
+        try:
+            while chunk:
+                made = unpack.decompress(chunk, BLOCK)
+                yield made
+                chunk = unpack.unconsumed_tail
+                if unpack.eof:
+                    chunk = unpack.unused_data.lstrip(b"\x00")
+                    if chunk:
+                        unpack = zlib.decompressobj(wbits=31)
+        except zlib.error as error:
+            scanner.broken = f"the gzip data is damaged ({error})"
+            return
+    if unpack is not None and not unpack.eof:
+        scanner.broken = "the gzip data ends early"

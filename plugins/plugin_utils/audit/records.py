@@ -1,0 +1,455 @@
+# Copyright (c) 2026, the talosops.selinux authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""One line of an audit log: which record it holds, in which of the forms it reached us, and its fields.
+
+Everything here takes and gives bytes: the log is written by whoever runs on the node. Only
+:func:`show` makes text, for people, with nothing in it that a terminal would obey.
+Record numbers and names: linux/include/uapi/linux/audit.h, and the names of go-libaudit 2.6 that Talos'
+auditd prints (numbers it does not know print as ``UNKNOWN[n]``).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+_NUMBERED: dict[int, str] = {
+    1000: "GET SET LIST ADD DEL USER LOGIN WATCH_INS WATCH_REM WATCH_LIST SIGNAL_INFO ADD_RULE DEL_RULE LIST_RULES TRIM"
+    " MAKE_EQUIV TTY_GET TTY_SET SET_FEATURE GET_FEATURE",
+    1100: "USER_AUTH USER_ACCT USER_MGMT CRED_ACQ CRED_DISP USER_START USER_END USER_AVC USER_CHAUTHTOK USER_ERR CRED_REFR"
+    " USYS_CONFIG USER_LOGIN USER_LOGOUT ADD_USER DEL_USER ADD_GROUP DEL_GROUP DAC_CHECK CHGRP_ID TEST TRUSTED_APP"
+    " USER_SELINUX_ERR USER_CMD USER_TTY CHUSER_ID GRP_AUTH SYSTEM_BOOT SYSTEM_SHUTDOWN SYSTEM_RUNLEVEL SERVICE_START"
+    " SERVICE_STOP GRP_MGMT GRP_CHAUTHTOK MAC_CHECK ACCT_LOCK ACCT_UNLOCK USER_DEVICE SOFTWARE_UPDATE",
+    1199: "LAST_USER_MSG DAEMON_START DAEMON_END DAEMON_ABORT DAEMON_CONFIG DAEMON_RECONFIG DAEMON_ROTATE DAEMON_RESUME"
+    " DAEMON_ACCEPT DAEMON_CLOSE DAEMON_ERR",
+    1299: "LAST_DAEMON SYSCALL",
+    1302: "PATH IPC SOCKETCALL CONFIG_CHANGE SOCKADDR CWD",
+    1309: "EXECVE",
+    1311: "IPC_SET_PERM MQ_OPEN MQ_SENDRECV MQ_NOTIFY MQ_GETSETATTR KERNEL_OTHER FD_PAIR OBJ_PID TTY EOE BPRM_FCAPS CAPSET"
+    " MMAP NETFILTER_PKT NETFILTER_CFG SECCOMP PROCTITLE FEATURE_CHANGE REPLACE KERN_MODULE FANOTIFY TIME_INJOFFSET"
+    " TIME_ADJNTPVAL BPF EVENT_LISTENER URINGOP OPENAT2 DM_CTRL DM_EVENT",
+    1399: "LAST_EVENT AVC SELINUX_ERR AVC_PATH MAC_POLICY_LOAD MAC_STATUS MAC_CONFIG_CHANGE MAC_UNLBL_ALLOW MAC_CIPSOV4_ADD"
+    " MAC_CIPSOV4_DEL MAC_MAP_ADD MAC_MAP_DEL MAC_IPSEC_ADDSA MAC_IPSEC_DELSA MAC_IPSEC_ADDSPD MAC_IPSEC_DELSPD"
+    " MAC_IPSEC_EVENT MAC_UNLBL_STCADD MAC_UNLBL_STCDEL MAC_CALIPSO_ADD MAC_CALIPSO_DEL IPE_ACCESS IPE_CONFIG_CHANGE"
+    " IPE_POLICY_LOAD LANDLOCK_ACCESS LANDLOCK_DOMAIN MAC_TASK_CONTEXTS MAC_OBJ_CONTEXTS",
+    1499: "LAST_SELINUX APPARMOR APPARMOR_AUDIT APPARMOR_ALLOWED APPARMOR_DENIED APPARMOR_HINT APPARMOR_STATUS APPARMOR_ERROR",
+    1599: "LAST_APPARMOR FIRST_KERN_CRYPTO_MSG",
+    1699: "LAST_KERN_CRYPTO_MSG ANOM_PROMISCUOUS ANOM_ABEND ANOM_LINK ANOM_CREAT",
+    1799: "LAST_KERN_ANOM_MSG INTEGRITY_DATA INTEGRITY_METADATA INTEGRITY_STATUS INTEGRITY_HASH INTEGRITY_PCR INTEGRITY_RULE"
+    " INTEGRITY_EVM_XATTR INTEGRITY_POLICY_RULE",
+    1899: "INTEGRITY_LAST_MSG",
+    2000: "KERNEL",
+    2100: "ANOM_LOGIN_FAILURES ANOM_LOGIN_TIME ANOM_LOGIN_SESSIONS ANOM_LOGIN_ACCT ANOM_LOGIN_LOCATION ANOM_MAX_DAC"
+    " ANOM_MAX_MAC ANOM_AMTU_FAIL ANOM_RBAC_FAIL ANOM_RBAC_INTEGRITY_FAIL ANOM_CRYPTO_FAIL ANOM_ACCESS_FS ANOM_EXEC"
+    " ANOM_MK_EXEC ANOM_ADD_ACCT ANOM_DEL_ACCT ANOM_MOD_ACCT ANOM_ROOT_TRANS ANOM_LOGIN_SERVICE ANOM_LOGIN_ROOT"
+    " ANOM_ORIGIN_FAILURES ANOM_SESSION",
+    2199: "LAST_ANOM_MSG RESP_ANOMALY RESP_ALERT RESP_KILL_PROC RESP_TERM_ACCESS RESP_ACCT_REMOTE RESP_ACCT_LOCK_TIMED"
+    " RESP_ACCT_UNLOCK_TIMED RESP_ACCT_LOCK RESP_TERM_LOCK RESP_SEBOOL RESP_EXEC RESP_SINGLE RESP_HALT RESP_ORIGIN_BLOCK"
+    " RESP_ORIGIN_BLOCK_TIMED RESP_ORIGIN_UNBLOCK_TIMED",
+    2299: "LAST_ANOM_RESP USER_ROLE_CHANGE ROLE_ASSIGN ROLE_REMOVE LABEL_OVERRIDE LABEL_LEVEL_CHANGE USER_LABELED_EXPORT"
+    " USER_UNLABELED_EXPORT DEV_ALLOC DEV_DEALLOC FS_RELABEL USER_MAC_POLICY_LOAD ROLE_MODIFY USER_MAC_CONFIG_CHANGE"
+    " USER_MAC_STATUS",
+    2399: "LAST_USER_LSPP_MSG CRYPTO_TEST_USER CRYPTO_PARAM_CHANGE_USER CRYPTO_LOGIN CRYPTO_LOGOUT CRYPTO_KEY_USER"
+    " CRYPTO_FAILURE_USER CRYPTO_REPLAY_USER CRYPTO_SESSION CRYPTO_IKE_SA CRYPTO_IPSEC_SA",
+    2499: "LAST_CRYPTO_MSG VIRT_CONTROL VIRT_RESOURCE VIRT_MACHINE_ID VIRT_INTEGRITY_CHECK VIRT_CREATE VIRT_DESTROY"
+    " VIRT_MIGRATE_IN VIRT_MIGRATE_OUT",
+    2599: "LAST_VIRT_MSG",
+    2999: "LAST_USER_MSG2",
+}
+NAMES: dict[int, bytes] = {
+    first + step: name.encode() for first, names in _NUMBERED.items() for step, name in enumerate(names.split())
+}
+"""Record number to the name auditd prints."""
+NUMBERS: dict[bytes, int] = {name: number for number, name in NAMES.items()}
+
+SECONDARY = frozenset(
+    b"SYSCALL PATH IPC SOCKETCALL SOCKADDR CWD EXECVE IPC_SET_PERM MQ_OPEN MQ_SENDRECV MQ_NOTIFY MQ_GETSETATTR FD_PAIR"
+    b" OBJ_PID EOE BPRM_FCAPS CAPSET MMAP PROCTITLE KERN_MODULE TIME_INJOFFSET TIME_ADJNTPVAL URINGOP OPENAT2"
+    b" MAC_TASK_CONTEXTS MAC_OBJ_CONTEXTS AVC_PATH".split()
+)
+"""Types the kernel only writes because another record of the same event exists (kernel/auditsc.c, audit_log_exit)."""
+
+UNDERSTOOD = frozenset(
+    b"AVC USER_AVC SELINUX_ERR USER_SELINUX_ERR MAC_STATUS MAC_POLICY_LOAD CONFIG_CHANGE SYSCALL PATH CWD PROCTITLE EXECVE"
+    b" SOCKADDR EOE KERNEL".split()
+)
+"""Types whose lines count as parsed; other known types are ignored, by name, unless they speak of ``avc:``."""
+
+MAC_ERRORS = frozenset((b"SELINUX_ERR", b"USER_SELINUX_ERR"))
+
+# Longest text of one user message: AUDIT_MESSAGE_TEXT_MAX is 8560 and auditd's buffer 8970 bytes (linux, Talos auditd).
+USER_MESSAGE_BYTES = 8970
+
+_HEAD = re.compile(
+    rb"type=([A-Z][A-Z0-9_]{0,47}|UNKNOWN\[[0-9]{1,5}\]) msg=audit(\(([0-9]{1,12}\.[0-9]{3}):([0-9]{1,12})\)): ?"
+)
+_RING = re.compile(rb"audit: type=([0-9]{1,5}) audit(\(([0-9]{1,12}\.[0-9]{3}):([0-9]{1,12})\)): ?")
+_MARK = re.compile(rb"type=(?:[A-Z][A-Z0-9_]{0,47}|UNKNOWN\[[0-9]{1,5}\]) msg=audit\(|audit: type=[0-9]{1,5} audit\(")
+# What may stand before a record: line numbers and file names of grep, node names, times, syslog and ring marks.
+_PREFIX = re.compile(rb"[ \t]*[-A-Za-z0-9_.:/\[\]<>,+ \t]{0,240}")
+_KERNEL_LINE = re.compile(
+    rb"[ \t]*(?:[-A-Za-z0-9_.:/\[\]]{1,200}: )?"
+    rb"(?:(?:<(?P<level>[0-9]{1,3})>)?\[ *[0-9]{1,9}\.[0-9]{1,9}\](?:\[ *[TC][0-9]{1,9}\])? ?|"
+    rb"(?P<facility>[a-z][a-z0-9]{1,9}): +[a-z]{3,9}: \[[-0-9T:.Z+ ]{8,40}\]: ?)"
+)
+_PLAIN_KERNEL = (b"audit: ", b"Linux version ", b"SELinux: ", b"selinux: ", b"kauditd")
+LOSS_NOTICE = b"audit backlog limit reached, some audit events may have been lost"
+
+_MOST_JOINED = 64
+PARSED, IGNORED, UNPARSED = "parsed", "ignored", "unparsed"
+
+
+@dataclass(slots=True)
+class Record:
+    """One audit record in canonical form.
+
+    ``stamp`` is ``b"<seconds>.<milliseconds>"``; ``line`` the record as auditd would write it, no newline.
+    ``suspect`` says why this form alone makes the record doubtful (empty: nothing in the form does).
+    """
+
+    type: bytes
+    key: bytes
+    stamp: bytes
+    serial: int
+    payload: bytes
+    suspect: str = ""
+
+    @property
+    def line(self) -> bytes:
+        return b"type=" + self.type + b" msg=audit" + self.key + b": " + self.payload
+
+
+@dataclass(slots=True)
+class Line:
+    """What a physical line turned out to be: ``kind`` is PARSED, IGNORED or UNPARSED, ``label`` its type or form."""
+
+    kind: str
+    label: str
+    records: list[Record] = field(default_factory=list)
+    text: bytes = b""
+    """For kernel messages that are no records: the message without its prefix."""
+    joined: bool = False
+    """More than one record stood in the line: a line break was lost."""
+    user_written: bool = False
+    """The kernel ring's own mark says a process wrote this message."""
+
+
+def is_user(type_: bytes) -> bool:
+    """Whether records of this type carry text handed in by a process (1100..1199 and 2100..2999, and 1005)."""
+    if type_ in _USER:
+        return True
+    if type_.startswith(b"UNKNOWN["):
+        return _user_number(int(type_[8:-1]))
+    return False
+
+
+def _user_number(number: int) -> bool:
+    return 1100 <= number <= 1199 or 2100 <= number <= 2999 or number == 1005
+
+
+_USER = frozenset(name for name, number in NUMBERS.items() if _user_number(number))
+
+
+def is_known(type_: bytes) -> bool:
+    """Whether auditd can have written this type name at all."""
+    return type_ in NUMBERS or type_.startswith(b"UNKNOWN[")
+
+
+def read_line(line: bytes) -> Line:
+    """Tell what one line (without its newline) is; never raises, and takes time linear in its length."""
+    text = line.rstrip(b"\r")
+    if not text.strip(b" \t\x00"):
+        return Line(IGNORED, "blank")
+    if text.startswith(b"type="):
+        return _at(text, 0, _HEAD, Line(PARSED, ""))
+    stripped = text.strip()
+    if stripped in (b"----", b"--"):
+        return Line(IGNORED, "separator")
+    if stripped.startswith(b"time->") and b"avc:" not in stripped:
+        return Line(IGNORED, "separator")
+    if stripped.startswith(b"{") and stripped.endswith(b"}"):
+        return _json(stripped)
+    mark = _MARK.search(text, 0, 1024)
+    if mark is not None and _PREFIX.fullmatch(text, 0, mark.start()):
+        found = Line(PARSED, "")
+        kernel = _KERNEL_LINE.match(text)
+        if kernel is not None:
+            found.user_written = _by_process(kernel)
+        return _at(text, mark.start(), _HEAD if text.startswith(b"type=", mark.start()) else _RING, found)
+    return _other(text, stripped)
+
+
+def _at(text: bytes, start: int, form: re.Pattern[bytes], found: Line) -> Line:
+    for _ in range(_MOST_JOINED):
+        match = form.match(text, start)
+        if match is None:
+            found.kind, found.label = UNPARSED, found.label or "torn"
+            return found
+        type_, key, stamp, serial = match.group(1, 2, 3, 4)
+        if form is _RING:
+            number = int(type_)
+            type_ = NAMES.get(number, b"UNKNOWN[%d]" % number)
+        elif not is_known(type_):
+            found.kind, found.label = UNPARSED, found.label or "unknown type"
+            return found
+        # A blank cannot occur inside a quoted kernel string, so a second head means a lost line break; a process' own
+        # message may hold anything.
+        second = None if is_user(type_) else _MARK.search(text, match.end())
+        payload = text[match.end() : second.start() if second else len(text)]
+        record = Record(type_, key, stamp, int(serial), payload)
+        if found.user_written:
+            record.suspect = "a process wrote it to the kernel ring"
+        found.records.append(record)
+        found.label = found.label or type_.decode()
+        if (type_ == b"AVC" and parse_avc(payload) is None) or (
+            type_ == b"USER_AVC" and b"avc:" in payload and parse_avc(payload, user=True) is None
+        ):
+            found.kind = UNPARSED
+        if second is None:
+            break
+        found.joined = True
+        start = second.start()
+        form = _HEAD if text.startswith(b"type=", start) else _RING
+    else:
+        found.kind = UNPARSED
+    if found.kind == PARSED and not found.joined and found.records[0].type not in UNDERSTOOD and b"avc:" not in text:
+        found.kind = IGNORED
+    return found
+
+
+def _by_process(match: re.Match[bytes]) -> bool:
+    level, facility = match["level"], match["facility"]
+    return (level is not None and int(level) >= 8) or (facility is not None and facility != b"kern")
+
+
+def _json(text: bytes) -> Line:
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError):
+        return Line(UNPARSED, "json")
+    message = document.get("msg", document.get("message")) if isinstance(document, dict) else None
+    if not isinstance(message, str):
+        return Line(UNPARSED if b"avc:" in text else IGNORED, "json")
+    parts = message.encode("utf-8", "surrogatepass").split(b"\n")
+    while len(parts) > 1 and not parts[-1]:
+        parts.pop()
+    if parts[0].lstrip().startswith(b"{"):
+        return Line(UNPARSED, "json")
+    found = read_line(parts[0])
+    for part in parts[1:]:
+        # The sender forwards one record a line: a line break inside can only come from the record's text.
+        inner = read_line(part)
+        for record in inner.records:
+            record.suspect = "it stands inside the text of another record"
+        found.records += inner.records
+        if inner.kind == UNPARSED:
+            found.kind = UNPARSED
+    if found.kind == IGNORED and b"avc:" in text:
+        found.kind = PARSED if found.records else UNPARSED
+    return found
+
+
+def _other(text: bytes, stripped: bytes) -> Line:
+    kernel = _KERNEL_LINE.match(text)
+    body = text[kernel.end() :] if kernel is not None else stripped
+    if b"avc:" in text:
+        return Line(UNPARSED, "kernel" if kernel else "text", text=body)
+    if LOSS_NOTICE in text and len(text) < 400:
+        return Line(PARSED, "notice", text=LOSS_NOTICE)
+    if kernel is not None:
+        return Line(IGNORED, "kernel", text=body, user_written=_by_process(kernel))
+    if stripped.startswith(_PLAIN_KERNEL):
+        return Line(IGNORED, "kernel", text=stripped)
+    return Line(UNPARSED, "text", text=stripped)
+
+
+# -- fields
+
+_AVC = re.compile(rb"avc: {1,2}(denied|granted) {1,2}\{ ?([^{}]{0,4096}?) ?\} for ")
+_TAIL = re.compile(
+    rb" scontext=(?P<source>[^\s'\x1d]{1,4096}) tcontext=(?P<target>[^\s'\x1d]{1,4096})"
+    rb"(?: tclass=(?P<tclass>[A-Za-z0-9_?]{1,64}))?(?: permissive=(?P<permissive>[01]))?"
+    rb"(?: srawcon=(?P<srawcon>[^\s\x1d]{1,16384}))?(?: trawcon=(?P<trawcon>[^\s\x1d]{1,16384}))?"
+    rb"(?P<rest>(?:[\s'\x1d].*)?)\Z",
+    re.DOTALL,
+)
+
+
+@dataclass(slots=True)
+class Tail:
+    """The end of an AVC record: who, what, of which class."""
+
+    source: bytes
+    target: bytes
+    tclass: bytes
+    permissive: bool | None
+    srawcon: bytes | None
+    trawcon: bytes | None
+    torn: bool
+    stray_quote: bool
+
+
+@dataclass(slots=True)
+class Avc:
+    """One decision of the access vector cache, still in bytes."""
+
+    verdict: bytes
+    permissions: tuple[bytes, ...]
+    middle: bytes
+    tail: Tail
+
+
+def parse_tail(tail: bytes, user: bool = False) -> Tail | None:
+    """Read `` scontext=... `` to the end of the record; None when a context is missing or cut."""
+    match = _TAIL.match(tail)
+    if match is None:
+        return None
+    target = match["target"]
+    tclass = match["tclass"] or b"unknown"
+    permissive = None if match["permissive"] is None else match["permissive"] == b"1"
+    rest = match["rest"].rstrip(b"\r ")
+    stray = False
+    if not user:
+        plain = rest.split(b"\x1d", 1)[0]
+        stray = plain.endswith(b"'")
+        if plain not in (b"", b"'"):
+            return None
+    return Tail(
+        match["source"],
+        target,
+        tclass,
+        permissive,
+        _maybe(match["srawcon"]),
+        _maybe(match["trawcon"]),
+        match["tclass"] is None,
+        stray,
+    )
+
+
+def parse_avc(payload: bytes, user: bool = False) -> Avc | None:
+    """Take an AVC payload apart; None when it is cut or not of this form.
+
+    The contexts are looked for from the end: a file may be called ``scontext=...``, but the kernel writes a name with a
+    space in hex, so the last `` scontext=`` is the record's own.
+    """
+    start = payload.find(b"avc:")
+    head = _AVC.match(payload, start)
+    if start < 0 or head is None or (start != 0 and not user):
+        return None
+    cut = payload.rfind(b" scontext=", head.end() - 1)
+    if cut < 0:
+        return None
+    tail = parse_tail(payload[cut:], user)
+    if tail is None:
+        return None
+    return Avc(head[1], tuple(sorted(set(head[2].split()))), payload[head.end() : cut], tail)
+
+
+def fields(text: bytes) -> dict[bytes, bytes]:
+    """``key=value`` pairs, split at blanks (kernel strings with blanks are hex); the first of a name wins."""
+    found: dict[bytes, bytes] = {}
+    for part in text.replace(b"\x1d", b" ").split():
+        name, equals, value = part.partition(b"=")
+        if equals and name not in found:
+            found[name] = value
+    return found
+
+
+_HEX = re.compile(rb"(?:[0-9A-F]{2})+\Z")
+
+
+def decode(value: bytes | None) -> bytes | None:
+    """The text of an untrusted string: quoted is literal, unquoted is hex, ``(null)`` is None.
+
+    Kernel: audit_log_untrustedstring.
+    """
+    if value is None or value in (b"(null)", b""):
+        return None
+    if value[:1] == b'"':
+        return value[1:].removesuffix(b'"')
+    if _HEX.match(value):
+        return bytes.fromhex(value.decode("ascii"))
+    return value
+
+
+def _maybe(value: bytes | None) -> bytes | None:
+    return None if value is None else decode(value)
+
+
+def context_type(context: bytes) -> bytes:
+    """The type of ``user:role:type:level``; the whole text when it is not of that form."""
+    parts = context.split(b":", 3)
+    return parts[2] if len(parts) >= 3 and parts[2] else context
+
+
+def categories(context: bytes) -> frozenset[int] | None:
+    """The category set of the HIGH level of a context; None when it cannot be read."""
+    parts = context.split(b":", 3)
+    if len(parts) < 4:
+        return frozenset() if len(parts) == 3 else None
+    high = parts[3].rpartition(b"-")[2]
+    _, colon, names = high.partition(b":")
+    if not colon:
+        return frozenset()
+    found: set[int] = set()
+    for name in names.split(b","):
+        low, dot, top = name.partition(b".")
+        try:
+            first = int(low[1:])
+            last = int(top[1:]) if dot else first
+        except ValueError:
+            return None
+        if not 0 <= first <= last <= 4096:
+            return None
+        found.update(range(first, last + 1))
+    return frozenset(found)
+
+
+def refused_by_categories(source: bytes, target: bytes) -> bool:
+    """Whether the policy's MLS constraints refuse this pair: a subject must hold all categories of the object.
+
+    init_t is the one domain the policy exempts (mcs_exempt_p).
+    """
+    if context_type(source) == b"init_t":
+        return False
+    have, need = categories(source), categories(target)
+    return have is not None and need is not None and not need <= have
+
+
+def show(value: bytes | None) -> str | None:
+    """Text for people: UTF-8 where it is, and every control, direction and undecodable byte written as an escape."""
+    if value is None:
+        return None
+    text = value.decode("utf-8", "backslashreplace")
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(char if char == " " or _harmless(char) else _escape(char) for char in text)
+
+
+def _harmless(char: str) -> bool:
+    return char.isprintable()
+
+
+def _escape(char: str) -> str:
+    code = ord(char)
+    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def moment(stamp: bytes) -> str | None:
+    """``b"<seconds>.<milliseconds>"`` as ISO-8601 UTC; None when no calendar has that moment."""
+    seconds, _, millis = stamp.partition(b".")
+    try:
+        when = datetime.fromtimestamp(int(seconds), UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
+    return f"{when:%Y-%m-%dT%H:%M:%S}.{int(millis or b'0'):03d}Z"
+
+
+def milliseconds(stamp: bytes) -> int:
+    """A record's time in milliseconds since 1970."""
+    seconds, _, millis = stamp.partition(b".")
+    return int(seconds) * 1000 + int(millis or b"0")
