@@ -42,7 +42,9 @@ def main() -> None:
     """Parse the command line and run."""
     parser = argparse.ArgumentParser(prog="simulator", description="Run a fleet of simulated Talos nodes.")
     parser.add_argument("scenario", type=Path, help="scenario file (YAML)")
-    parser.add_argument("directory", type=Path, help="where talosconfig, kubeconfig, inventory.yml and connection.json go")
+    parser.add_argument(
+        "directory", type=Path, help="where talosconfig, kubeconfig, inventory.yml and connection.json go"
+    )
     arguments = parser.parse_args()
     asyncio.run(_run(arguments.scenario, arguments.directory))
 

@@ -4,8 +4,8 @@
 
 """Kernel ring and auditd ring of one simulated boot.
 
-Everything is generated from the boot's description, so a fault can be switched on or off at run time and the logs simply
-become what they would have been. The shape of the records follows logs of a real kernel under the Talos policy.
+Everything is generated from the boot's description, so a fault can be switched on or off at run time and the logs
+simply become what they would have been. The shape of the records follows logs of a real kernel under the Talos policy.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class KernelRing:
 def format_kernel(facility: int, level: int, moment: float, message: str | bytes) -> bytes:
     """One kernel record in the text form of the Dmesg call: facility, padded level, RFC 3339 time, message."""
     whole = int(moment // 1)
-    stamp = datetime.datetime.fromtimestamp(whole, datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%S")
+    stamp = datetime.datetime.fromtimestamp(whole, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S")
     fraction = f"{int((moment - whole) * 1e6):06d}000".rstrip("0")
     name = _FACILITIES[facility] if facility < len(_FACILITIES) else str(facility)
     head = f"{name}: {_LEVELS[level]:>7}: [{stamp}{'.' + fraction if fraction else ''}Z]: ".encode()
@@ -103,21 +103,58 @@ def _denial(scontext: str, tcontext: str, tclass: str, perms: str, **more: Any) 
 # Known families of denials; the values are one inline denial each (the keys that a scenario may also write itself).
 TEMPLATES: dict[str, dict[str, Any]] = {
     "csi_unlabeled": _denial(
-        "pod_t", "unlabeled_t", "dir", "write", comm="csi-driver", name="mount", dev="sdb", exe="/bin/csi-driver", count=7
+        "pod_t",
+        "unlabeled_t",
+        "dir",
+        "write",
+        comm="csi-driver",
+        name="mount",
+        dev="sdb",
+        exe="/bin/csi-driver",
+        count=7,
     ),
     "cilium_run": _denial(
-        "pod_t", "run_t", "sock_file", "create", comm="cilium-agent", name="cilium.sock", dev="tmpfs",
-        exe="/usr/bin/cilium-agent", count=3,
+        "pod_t",
+        "run_t",
+        "sock_file",
+        "create",
+        comm="cilium-agent",
+        name="cilium.sock",
+        dev="tmpfs",
+        exe="/usr/bin/cilium-agent",
+        count=3,
     ),
     "nsenter": _denial(
-        "pod_t", "init_exec_t", "file", "execute", comm="nsenter", path="/usr/sbin/lvm", dev="overlay",
-        exe="/usr/bin/nsenter", count=2,
+        "pod_t",
+        "init_exec_t",
+        "file",
+        "execute",
+        comm="nsenter",
+        path="/usr/sbin/lvm",
+        dev="overlay",
+        exe="/usr/bin/nsenter",
+        count=2,
     ),
     "bpf_prog_run": _denial(
-        "pod_t", "init_t", "bpf", "prog_run", target_role="system_r", comm="cilium-agent", exe="/usr/bin/cilium-agent", count=4
+        "pod_t",
+        "init_t",
+        "bpf",
+        "prog_run",
+        target_role="system_r",
+        comm="cilium-agent",
+        exe="/usr/bin/cilium-agent",
+        count=4,
     ),
     "relabelto": _denial(
-        "pod_t", "ephemeral_t", "file", "relabelto", comm="rsync", name="data.db", dev="sda6", exe="/usr/bin/rsync", count=5
+        "pod_t",
+        "ephemeral_t",
+        "file",
+        "relabelto",
+        comm="rsync",
+        name="data.db",
+        dev="sda6",
+        exe="/usr/bin/rsync",
+        count=5,
     ),
     "nfs": _denial(
         "pod_t", "network_fs_t", "dir", "write", comm="nginx", name="srv", dev="0:71", exe="/usr/sbin/nginx", count=3
@@ -126,10 +163,18 @@ TEMPLATES: dict[str, dict[str, Any]] = {
         "pod_t", "run_t", "dir", "write", comm="collector", name="state", dev="tmpfs", exe="/collector", count=6
     ),
     "modprobe_boot": _denial(
-        "kernel_t", "init_exec_t", "file", "execute", comm="modprobe", path="/usr/bin/modprobe", dev="rootfs",
-        exe="/usr/bin/modprobe", count=1, phase="boot",
+        "kernel_t",
+        "init_exec_t",
+        "file",
+        "execute",
+        comm="modprobe",
+        path="/usr/bin/modprobe",
+        dev="rootfs",
+        exe="/usr/bin/modprobe",
+        count=1,
+        phase="boot",
     ),
-}  # fmt: skip
+}
 
 
 def context(text: str, role: str) -> str:
@@ -223,12 +268,15 @@ class _Writer:
                 # Without a daemon auditing is off, so the kernel attaches no system call to a denial.
                 self.printk(offset, f"audit: type={number} {stamp}: {payload}", level=5)
 
-    def syscall(self, comm: str, exe: str, subject: str, number: int = 257, exit_code: int = 5) -> list[tuple[str, int, str]]:
+    def syscall(
+        self, comm: str, exe: str, subject: str, number: int = 257, exit_code: int = 5
+    ) -> list[tuple[str, int, str]]:
         ok = "yes" if exit_code >= 0 else "no"
         proctitle = exe.encode().hex().upper()
         text = (
-            f"arch=c000003e syscall={number} success={ok} exit={exit_code} a0=ffffff9c a1=c000{self.random.randrange(1 << 24):06x} "
-            f"a2=80000 a3=0 items=0 ppid={max(1, self.pid - 9)} pid={self.pid} auid={_UNSET} uid=0 gid=0 euid=0 suid=0 fsuid=0 "
+            f"arch=c000003e syscall={number} success={ok} exit={exit_code} a0=ffffff9c "
+            f"a1=c000{self.random.randrange(1 << 24):06x} a2=80000 a3=0 items=0 ppid={max(1, self.pid - 9)} "
+            f"pid={self.pid} auid={_UNSET} uid=0 gid=0 euid=0 suid=0 fsuid=0 "
             f'egid=0 sgid=0 fsgid=0 tty=(none) ses={_UNSET} comm="{comm[:15]}" exe="{exe}" subj={subject} key=(null)'
         )
         return [("SYSCALL", 1300, text), ("PROCTITLE", 1327, f"proctitle={proctitle}"), ("EOE", 1320, "")]
@@ -247,7 +295,9 @@ class _Writer:
         if not self.listening:
             return
         self.pid += 1
-        payload = f"dev=veth{self.random.randrange(1 << 32):08x} prom=256 old_prom=0 auid={_UNSET} uid=0 gid=0 ses={_UNSET}"
+        payload = (
+            f"dev=veth{self.random.randrange(1 << 32):08x} prom=256 old_prom=0 auid={_UNSET} uid=0 gid=0 ses={_UNSET}"
+        )
         subject = "system_u:system_r:pod_containerd_t:s0"
         syscall = self.syscall("bridge", "/opt/cni/bin/bridge", subject, number=44, exit_code=40)
         self.emit(offset, [("ANOM_PROMISCUOUS", 1700, payload), *syscall])
@@ -291,7 +341,9 @@ def _early(out: _Writer) -> None:
     facts = out.facts
     line = " ".join(facts.arguments)
     series = "6.18.9" if versions.at_least(facts.version, "1.12") else "6.12.36"
-    out.printk(0, f"Linux version {series}-talos (root@buildkitsandbox) (gcc (GCC) 15.2.0, GNU ld 2.45) #1 SMP", level=5)
+    out.printk(
+        0, f"Linux version {series}-talos (root@buildkitsandbox) (gcc (GCC) 15.2.0, GNU ld 2.45) #1 SMP", level=5
+    )
     out.printk(0, f"Command line: {line}")
     out.printk(0, "BIOS-provided physical RAM map:")
     out.printk(0, "BIOS-e820: [mem 0x0000000000000000-0x000000000009fbff] usable")

@@ -19,7 +19,8 @@ from typing import Any
 import yaml
 from grpclib.const import Status
 
-from . import lifecycle, scenario as scenarios, services, versions, wire
+from . import lifecycle, machine_configs, services, wire
+from . import scenario as scenarios
 from .etcd import Etcd
 from .node import Node
 from .pki import Pair, Pki, write_private
@@ -49,7 +50,7 @@ class Fleet:
         self._prefix: str | None = None
         self._by_address: dict[str, Node] = {}
 
-    # -- start and stop -----------------------------------------------------------------------------------------------
+    # -- start and stop --
 
     def _take_network(self) -> None:
         """Take a loopback network that no other fleet on this machine uses: whoever binds its lock port owns it."""
@@ -118,7 +119,7 @@ class Fleet:
         if self._lock is not None:
             self._lock.close()
 
-    # -- files --------------------------------------------------------------------------------------------------------
+    # -- files --
 
     def talosconfig(self, pairs: Mapping[str, Pair]) -> str:
         """A talosconfig with one context per client certificate; the first is current."""
@@ -150,10 +151,16 @@ class Fleet:
             "control_url": f"http://{self.address(4)}:8081",
             "kubernetes_url": f"https://{self.address(2)}:6443",
         }
-        write_private(directory / "connection.json", (json.dumps(self.connection, indent=2) + "\n").encode())
         write_private(directory / "inventory.yml", str(yaml.safe_dump(self._inventory(), sort_keys=False)).encode())
-        if self.kubernetes is not None:
-            self.kubernetes.write_kubeconfig(directory / "kubeconfig")
+        self.kubernetes.write_kubeconfig(directory / "kubeconfig")
+        if any(spec.role == "controlplane" for spec in self.scenario.nodes.values()):
+            facts = {
+                node.name: {"role": node.role, "address": node.address, "talos": node.spec.talos}
+                for node in self.nodes.values()
+            }
+            machine_configs.write(directory, facts)
+        # Last, so that whoever waits for this file finds everything else in place.
+        write_private(directory / "connection.json", (json.dumps(self.connection, indent=2) + "\n").encode())
 
     def _inventory(self) -> dict[str, Any]:
         def hosts(role: str) -> dict[str, Any]:
@@ -167,10 +174,12 @@ class Fleet:
                 if node.spec.role == role
             }
 
-        groups = {name: {"hosts": hosts(role)} for name, role in (("controlplanes", "controlplane"), ("workers", "worker"))}
+        groups = {
+            name: {"hosts": hosts(role)} for name, role in (("controlplanes", "controlplane"), ("workers", "worker"))
+        }
         return {"talos": {"children": groups}}
 
-    # -- nodes --------------------------------------------------------------------------------------------------------
+    # -- nodes --
 
     def find(self, target: str) -> Node | None:
         """A node by address or name."""
@@ -193,7 +202,7 @@ class Fleet:
         schematic = yaml.safe_load(found["text"]) if found.get("text") else {}
         return {"version": found["version"], "schematic": schematic, "kernel_args": found.get("kernel_args")}
 
-    # -- faults and hands on the hardware -------------------------------------------------------------------------------
+    # -- faults and hands on the hardware --
 
     async def set_fault(self, name: str, fault: str, value: Any = True) -> None:
         """Switch a fault on. Raises ValueError for an unknown one."""
@@ -256,7 +265,7 @@ class Fleet:
         node.extra_denials.append(denial)
         node.forget_logs()
 
-    # -- Kubernetes' view -----------------------------------------------------------------------------------------------
+    # -- Kubernetes' view --
 
     def kubernetes_nodes(self) -> list[dict[str, Any]]:
         """The nodes as Kubernetes sees them."""
@@ -287,7 +296,7 @@ class Fleet:
             node.talos_cordon = False
             node.notify()
 
-    # -- records --------------------------------------------------------------------------------------------------------
+    # -- records --
 
     def record(self, node: str, via: str, known: Any, request: Any, caller: Any, code: Status) -> None:
         """Keep the record of one gRPC call."""
@@ -305,7 +314,7 @@ class Fleet:
         """All calls of any upgrade method."""
         return [call for call in self.calls if call.is_upgrade]
 
-    def describe(self) -> list[dict[str, Any]]:
+    def describe_nodes(self) -> list[dict[str, Any]]:
         """One line of facts per node, for people and for the control API."""
         return [
             {
@@ -323,6 +332,3 @@ class Fleet:
             }
             for node in self.nodes.values()
         ]
-
-
-__all__ = ["Fleet", "versions"]

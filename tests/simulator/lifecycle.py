@@ -34,9 +34,14 @@ MODE_ALL, MODE_SYSTEM_DISK, MODE_USER_DISKS = 0, 1, 2
 REBOOT, AUTO, NO_REBOOT, STAGED, TRY = 0, 1, 2, 3, 4
 START, STOPPED = 1, 2
 _CARRIED_OVER = (
-    "talos.auditd.disabled", "net.ifnames", "siderolink.api", "talos.events.sink", "talos.logging.kernel",
-    "talos.dashboard.disabled", "module.sig_enforce",
-)  # fmt: skip
+    "talos.auditd.disabled",
+    "net.ifnames",
+    "siderolink.api",
+    "talos.events.sink",
+    "talos.logging.kernel",
+    "talos.dashboard.disabled",
+    "module.sig_enforce",
+)
 
 
 class InstallError(Exception):
@@ -85,7 +90,7 @@ def _report(task: asyncio.Task[None]) -> None:
         )
 
 
-# -- requests -----------------------------------------------------------------------------------------------------------
+# -- requests --
 
 
 def reset(node: Node, request: Any) -> str:
@@ -94,7 +99,9 @@ def reset(node: Node, request: Any) -> str:
     disks = list(request.user_disks_to_wipe)
     if disks:
         if request.mode == MODE_SYSTEM_DISK:
-            raise _refuse("reset failed: invalid input, wipe mode SYSTEM_DISK doesn't support UserDisksToWipe parameter")
+            raise _refuse(
+                "reset failed: invalid input, wipe mode SYSTEM_DISK doesn't support UserDisksToWipe parameter"
+            )
         for device in disks:
             if device == node.disk_path and node.meta_installed:
                 raise _refuse(f"reset user disk failed: device {device} is the system disk")
@@ -113,7 +120,8 @@ def reset(node: Node, request: Any) -> str:
                 backing = volumes[label].get("parentID", "EPHEMERAL")
                 if not labels.get(backing):
                     raise _refuse(
-                        f'failed to reset: volume "{label}" resides on volume "{backing}", and therefore "{label}" cannot be '
+                        f'failed to reset: volume "{label}" resides on volume "{backing}", '
+                        f'and therefore "{label}" cannot be '
                         f'wiped without wiping "{backing}"'
                     )
     actor = new_actor()
@@ -178,7 +186,9 @@ def parse_config(data: bytes) -> tuple[dict[str, Any] | None, list[dict[str, Any
             raise ValueError("error decoding document: missing kind")
         unknown = sorted(set(document) - _TOP_LEVEL)
         if unknown:
-            raise ValueError("unknown keys found during decoding:\n" + "\n".join(f"{key}: {document[key]}" for key in unknown))
+            raise ValueError(
+                "unknown keys found during decoding:\n" + "\n".join(f"{key}: {document[key]}" for key in unknown)
+            )
         if main is not None:
             raise ValueError("error decoding document: duplicate v1alpha1 document")
         main = document
@@ -192,14 +202,16 @@ def _document(others: list[dict[str, Any]], kind: str) -> dict[str, Any] | None:
 def _validate(node: Node, main: dict[str, Any], others: list[dict[str, Any]]) -> None:
     machine = main.get("machine") or {}
     if machine.get("type") not in ("controlplane", "worker"):
-        raise ValueError("1 error occurred:\n\t* unknown machine type \"\"\n\n")
+        raise ValueError('1 error occurred:\n\t* unknown machine type ""\n\n')
     if _document(others, "UnattendedInstallConfig") is not None and not versions.at_least(node.version, "1.14"):
         raise ValueError('error decoding document: "UnattendedInstallConfig" "v1alpha1": not registered')
     install = machine.get("install") or {}
     if install.get("grubUseUKICmdline") is not None and not versions.at_least(node.version, "1.12"):
         raise ValueError("unknown keys found during decoding:\nmachine:\n    install:\n        grubUseUKICmdline: true")
     if install.get("grubUseUKICmdline") and install.get("extraKernelArgs"):
-        raise ValueError("1 error occurred:\n\t* install.extraKernelArgs and install.grubUseUKICmdline can't be used together\n\n")
+        raise ValueError(
+            "1 error occurred:\n\t* install.extraKernelArgs and install.grubUseUKICmdline can't be used together\n\n"
+        )
     if install and not install.get("disk") and not install.get("diskSelector"):
         raise ValueError("1 error occurred:\n\t* either install.disk or install.diskSelector should be defined\n\n")
 
@@ -218,23 +230,31 @@ def apply(node: Node, request: Any) -> Any:
             text = f"apply configuration mode {mode} is not supported in maintenance mode"
             raise GRPCError(Status.UNIMPLEMENTED, text)
         if main is None and not versions.at_least(node.version, "1.12"):
-            raise GRPCError(Status.INVALID_ARGUMENT, "the applied machine configuration doesn't contain v1alpha1 config")
+            raise GRPCError(
+                Status.INVALID_ARGUMENT, "the applied machine configuration doesn't contain v1alpha1 config"
+            )
         mode = NO_REBOOT
     else:
         if main is None:
             raise GRPCError(
                 Status.INVALID_ARGUMENT,
-                "the applied machine configuration doesn't contain v1alpha1 config, did you mean to patch the machine config instead?",
+                "the applied machine configuration doesn't contain v1alpha1 config, "
+                "did you mean to patch the machine config instead?",
             )
         if mode == REBOOT and versions.at_least(node.version, "1.14"):
             text = "the REBOOT mode is not supported, please use AUTO or NO_REBOOT modes instead"
             raise GRPCError(Status.UNIMPLEMENTED, text)
         if mode == AUTO:
             mode = NO_REBOOT
-    details = "Staged configuration to be applied after the next reboot" if mode == STAGED else "Applied configuration without a reboot"
+    details = (
+        "Staged configuration to be applied after the next reboot"
+        if mode == STAGED
+        else "Applied configuration without a reboot"
+    )
     if request.dry_run:
         same = node.config is not None and request.data.decode(errors="replace") == node.config
-        details = f"Dry run summary:\n{details} (skipped in dry-run).\nConfig diff:\n\n{'No changes.' if same else '(differs)'}"
+        diff = "No changes." if same else "(differs)"
+        details = f"Dry run summary:\n{details} (skipped in dry-run).\nConfig diff:\n\n{diff}"
         return make("machine.ApplyConfiguration", mode=mode, mode_details=details)
     warnings: list[str] = []
     if node.maintenance:
@@ -251,7 +271,7 @@ def apply(node: Node, request: Any) -> Any:
     return make("machine.ApplyConfiguration", mode=mode, warnings=warnings, mode_details=details)
 
 
-# -- sequences ----------------------------------------------------------------------------------------------------------
+# -- sequences --
 
 
 async def _reset(node: Node, actor: str, labels: dict[str, bool], disks: list[str], request: Any) -> None:
@@ -512,7 +532,9 @@ def resolve(node: Node, image: str, install: dict[str, Any], unattended: dict[st
     assert node.boot is not None
     if "install_fails" in node.faults:
         value = node.faults["install_fails"]
-        raise InstallError(value if isinstance(value, str) else f'failed to pull image "{image}": unexpected status 500')
+        raise InstallError(
+            value if isinstance(value, str) else f'failed to pull image "{image}": unexpected status 500'
+        )
     baked: list[str] | None = None
     disk = install.get("disk")
     if disk and disk not in (node.disk_path, *node.spec.user_disks):
@@ -540,7 +562,9 @@ def resolve(node: Node, image: str, install: dict[str, Any], unattended: dict[st
     )
     if not from_uki:
         carried = [argument for argument in node.arguments if argument.partition("=")[0] in _CARRIED_OVER]
-        extra = [argument for argument in carried if argument not in system.arguments] + list(install.get("extraKernelArgs") or [])
+        extra = [argument for argument in carried if argument not in system.arguments] + list(
+            install.get("extraKernelArgs") or []
+        )
         system.arguments = versions.merge_arguments(versions.default_arguments(version, node.spec.platform), extra)
     return system
 
@@ -550,6 +574,11 @@ def swap_boot(node: Node) -> None:
     if node.boot is not None:
         old = node.boot
         node.boot = Boot(
-            old.system, list(old.arguments), old.origin, time.time() - 1, installed=old.installed, booted_with_uki=old.booted_with_uki
+            old.system,
+            list(old.arguments),
+            old.origin,
+            time.time() - 1,
+            installed=old.installed,
+            booted_with_uki=old.booted_with_uki,
         )
         node.notify()

@@ -118,7 +118,10 @@ class Event:
 
 
 class Node:
-    """One machine. ``state`` is the Talos stage, or ``off``, ``dead`` (nothing bootable), ``rebooting`` between boots."""
+    """One machine.
+
+    ``state`` is the Talos stage, or ``off``, ``dead`` (nothing bootable), ``rebooting`` between boots.
+    """
 
     def __init__(self, spec: NodeSpec, fleet: Fleet, index: int) -> None:
         self.spec = spec
@@ -160,11 +163,11 @@ class Node:
         self._event_ids = itertools.count(1)
         self._prepare()
 
-    # -- scenario to first state ------------------------------------------------------------------------------------
+    # -- scenario to first state --
 
     def _prepare(self) -> None:
         spec = self.spec
-        schematic = {key: value for key, value in spec.schematic.items()}
+        schematic = dict(spec.schematic)
         if spec.extensions:
             customization = dict(schematic.get("customization") or {})
             customization["systemExtensions"] = {"officialExtensions": spec.extensions}
@@ -231,7 +234,7 @@ class Node:
         self.node_id = _base62(os.urandom(32))
         self.machine_id = uuid.uuid4().hex
 
-    # -- facts ------------------------------------------------------------------------------------------------------
+    # -- facts --
 
     @property
     def system(self) -> System:
@@ -327,7 +330,7 @@ class Node:
             self.boot.logs = audit.generate(facts)
         return self.boot.logs
 
-    # -- change -----------------------------------------------------------------------------------------------------
+    # -- change --
 
     def notify(self) -> None:
         """Wake everyone who watches this node."""
@@ -347,8 +350,14 @@ class Node:
         from .proto import make
 
         stages = {
-            "booting": 1, "installing": 2, "maintenance": 3, "running": 4, "rebooting": 5, "shutting down": 6, "resetting": 7,
-        }  # fmt: skip
+            "booting": 1,
+            "installing": 2,
+            "maintenance": 3,
+            "running": 4,
+            "rebooting": 5,
+            "shutting down": 6,
+            "resetting": 7,
+        }
         status = make("machine.MachineStatus", ready=self.ready)
         return bytes(
             make("machine.MachineStatusEvent", stage=stages.get(self.state, 0), status=status).SerializeToString()

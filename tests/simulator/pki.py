@@ -26,7 +26,7 @@ DAY = datetime.timedelta(days=1)
 
 
 def _now() -> datetime.datetime:
-    return datetime.datetime.now(datetime.timezone.utc)
+    return datetime.datetime.now(datetime.UTC)
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,7 @@ def server_context(pair: Pair, client_ca: bytes | None) -> ssl.SSLContext:
             file.write(pair.crt + pair.pem_key)
         context.load_cert_chain(path)
     finally:
-        os.unlink(path)
+        Path(path).unlink()
     if client_ca is not None:
         context.verify_mode = ssl.CERT_REQUIRED
         context.load_verify_locations(cadata=client_ca.decode())

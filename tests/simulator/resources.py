@@ -42,16 +42,32 @@ class ResourceType:
         name = self.type.partition(".")[0]
         if name.endswith("ies"):
             return name[:-3] + "y"
-        if name.endswith("sses") or name.endswith("Statuses") or name.endswith("Indexes"):
+        if name.endswith(("sses", "Statuses", "Indexes")):
             return name[:-2]
         return name[:-1] if name.endswith("s") else name
 
 
 TYPES: dict[str, ResourceType] = {}
 NAMESPACES = (
-    "cluster", "cluster-raw", "config", "controlplane", "cri", "etcd", "files", "hardware", "k8s", "kubespan", "meta", "network",
-    "network-config", "perf", "runtime", "secrets", "security", "storage",
-)  # fmt: skip
+    "cluster",
+    "cluster-raw",
+    "config",
+    "controlplane",
+    "cri",
+    "etcd",
+    "files",
+    "hardware",
+    "k8s",
+    "kubespan",
+    "meta",
+    "network",
+    "network-config",
+    "perf",
+    "runtime",
+    "secrets",
+    "security",
+    "storage",
+)
 
 
 def resource(
@@ -93,7 +109,7 @@ def _elsewhere(node: Node) -> str | None:
     return value if isinstance(value, str) else f"stranger-{node.index}"
 
 
-# -- runtime ------------------------------------------------------------------------------------------------------------
+# -- runtime --
 
 
 @resource(
@@ -158,7 +174,12 @@ def _extensions(node: Node) -> Specs:
     if node.extensions:
         result["modules.dep"] = {
             "image": f"{len(result)}.modules.dep.sqsh",
-            "metadata": {"name": "modules.dep", "version": "6.18.9-talos", "author": "Talos Machinery", "description": ""},
+            "metadata": {
+                "name": "modules.dep",
+                "version": "6.18.9-talos",
+                "author": "Talos Machinery",
+                "description": "",
+            },
         }
     return result
 
@@ -291,7 +312,7 @@ def _time(node: Node) -> Specs:
     return {"node": {"synced": "clock_skew" not in node.faults, "epoch": 0, "syncDisabled": False}}
 
 
-# -- disks --------------------------------------------------------------------------------------------------------------
+# -- disks --
 
 
 @resource("SystemDisks.block.talos.dev", since="1.9")
@@ -406,7 +427,7 @@ def _disks(node: Node) -> Specs:
     return result
 
 
-# -- config, cluster, Kubernetes ----------------------------------------------------------------------------------------
+# -- config, cluster, Kubernetes --
 
 
 @resource("MachineTypes.config.talos.dev", namespace="config")
@@ -502,7 +523,10 @@ _STATIC = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
 def _static_pods(node: Node) -> Specs:
     if node.role != "controlplane" or not _up(node):
         return {}
-    return {name: {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": "kube-system"}} for name in _STATIC}
+    return {
+        name: {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": "kube-system"}}
+        for name in _STATIC
+    }
 
 
 @resource("StaticPodStatuses.kubernetes.talos.dev", namespace="k8s", aliases=("podstatus",))
@@ -576,7 +600,7 @@ def _sbom(node: Node) -> Specs:
     return {"talos": {"name": "talos", "version": node.version, "license": "MPL-2.0"}}
 
 
-# -- meta ---------------------------------------------------------------------------------------------------------------
+# -- meta --
 
 
 @resource("Namespaces.meta.cosi.dev", namespace="meta", aliases=("ns",))
@@ -617,7 +641,10 @@ def _all_aliases(known: ResourceType) -> list[str]:
 def _proto_spec(known: ResourceType, spec: Any) -> bytes:
     """Only the two meta types need it: the Go client decodes exactly those to resolve aliases."""
     if known.type == "ResourceDefinitions.meta.cosi.dev":
-        columns = [make("cosi.resource.meta.PrintColumn", name=c["name"], json_path=c["jsonPath"]) for c in spec["printColumns"]]
+        columns = [
+            make("cosi.resource.meta.PrintColumn", name=c["name"], json_path=c["jsonPath"])
+            for c in spec["printColumns"]
+        ]
         message = make(
             "cosi.resource.meta.ResourceDefinitionSpec",
             resource_type=spec["type"],

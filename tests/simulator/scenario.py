@@ -18,12 +18,31 @@ from . import audit, versions
 
 FAULTS = frozenset(
     {
-        "unreachable", "slow", "hanging_stream", "reset_mid_stream", "wrong_certificate", "expired_certificate", "not_tls",
-        "auditd_dead", "audit_disabled", "auditd_disabled", "wrapped_ring", "lost_records", "extension", "install_fails",
-        "wrong_machine", "permission_denied", "garbage_yaml", "torn_log", "clock_skew", "boot_during_read",
-        "member_remove_fails", "drain_blocked", "reset_ignored",
+        "unreachable",
+        "slow",
+        "hanging_stream",
+        "reset_mid_stream",
+        "wrong_certificate",
+        "expired_certificate",
+        "not_tls",
+        "auditd_dead",
+        "audit_disabled",
+        "auditd_disabled",
+        "wrapped_ring",
+        "lost_records",
+        "extension",
+        "install_fails",
+        "wrong_machine",
+        "permission_denied",
+        "garbage_yaml",
+        "torn_log",
+        "clock_skew",
+        "boot_during_read",
+        "member_remove_fails",
+        "drain_blocked",
+        "reset_ignored",
     }
-)  # fmt: skip
+)
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -83,10 +102,34 @@ class Scenario:
 
 
 _NODE_KEYS = {
-    "role", "talos", "zone", "uptime", "schematic", "kernel_args", "extensions", "denials", "enforcing_denials", "kernel_lines",
-    "faults", "audit_log", "dmesg", "bootloader", "firmware", "medium", "platform", "mode", "secure_boot", "state",
-    "user_disks", "user_volumes", "config", "extra", "pods", "labels", "count",
-}  # fmt: skip
+    "role",
+    "talos",
+    "zone",
+    "uptime",
+    "schematic",
+    "kernel_args",
+    "extensions",
+    "denials",
+    "enforcing_denials",
+    "kernel_lines",
+    "faults",
+    "audit_log",
+    "dmesg",
+    "bootloader",
+    "firmware",
+    "medium",
+    "platform",
+    "mode",
+    "secure_boot",
+    "state",
+    "user_disks",
+    "user_volumes",
+    "config",
+    "extra",
+    "pods",
+    "labels",
+    "count",
+}
 
 
 def _node(name: str, given: Mapping[str, Any], default: Mapping[str, Any], directory: Path) -> NodeSpec:
@@ -135,7 +178,11 @@ def _node(name: str, given: Mapping[str, Any], default: Mapping[str, Any], direc
         user_disks=list(pick("user_disks", ["/dev/sdb"])),
         user_volumes=list(pick("user_volumes", [])),
         config=pick("config", None),
-        extra={**(default.get("extra") or {}), **(given.get("extra") or {}), **{k: given[k] for k in ("pods", "labels") if k in given}},
+        extra={
+            **(default.get("extra") or {}),
+            **(given.get("extra") or {}),
+            **{k: given[k] for k in ("pods", "labels") if k in given},
+        },
     )
     versions.parse(spec.talos)
     audit.expand(spec.denials + spec.enforcing_denials)

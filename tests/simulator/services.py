@@ -24,7 +24,13 @@ from .proto import make, timestamp
 if TYPE_CHECKING:
     from .node import Node
 
-ADMIN, OPERATOR, READER, ETCD_BACKUP, META_WRITER = "os:admin", "os:operator", "os:reader", "os:etcd:backup", "os:meta:writer"
+ADMIN, OPERATOR, READER, ETCD_BACKUP, META_WRITER = (
+    "os:admin",
+    "os:operator",
+    "os:reader",
+    "os:etcd:backup",
+    "os:meta:writer",
+)
 READERS = frozenset({ADMIN, OPERATOR, READER})
 CHUNK = 1024
 
@@ -69,18 +75,35 @@ METHODS: dict[str, Method] = {}
 WRITES = frozenset(
     f"/machine.MachineService/{name}"
     for name in (
-        "Reset", "ApplyConfiguration", "Reboot", "Shutdown", "EtcdForfeitLeadership", "EtcdRemoveMemberByID", "EtcdLeaveCluster",
-        "MetaWrite", "MetaDelete", "Upgrade",
+        "Reset",
+        "ApplyConfiguration",
+        "Reboot",
+        "Shutdown",
+        "EtcdForfeitLeadership",
+        "EtcdRemoveMemberByID",
+        "EtcdLeaveCluster",
+        "MetaWrite",
+        "MetaDelete",
+        "Upgrade",
     )
 ) | {
-    "/storage.StorageService/BlockDeviceWipe", "/machine.LifecycleService/Install", "/machine.LifecycleService/Upgrade",
-    "/cosi.resource.State/Create", "/cosi.resource.State/Update", "/cosi.resource.State/Destroy",
-    "/cosi.resource.State/Teardown", "/cosi.resource.State/TeardownAndDestroy",
-}  # fmt: skip
+    "/storage.StorageService/BlockDeviceWipe",
+    "/machine.LifecycleService/Install",
+    "/machine.LifecycleService/Upgrade",
+    "/cosi.resource.State/Create",
+    "/cosi.resource.State/Update",
+    "/cosi.resource.State/Destroy",
+    "/cosi.resource.State/Teardown",
+    "/cosi.resource.State/TeardownAndDestroy",
+}
 # Fan-out by "nodes" wraps each answer with the name of the node it came from.
 FAN_OUT = (
-    "/machine.MachineService/", "/cluster.ClusterService/", "/inspect.InspectService/", "/storage.StorageService/", "/time.TimeService/",
-)  # fmt: skip
+    "/machine.MachineService/",
+    "/cluster.ClusterService/",
+    "/inspect.InspectService/",
+    "/storage.StorageService/",
+    "/time.TimeService/",
+)
 
 
 def method(
@@ -115,11 +138,17 @@ OPERATORS = frozenset({ADMIN, OPERATOR})
 # What the maintenance service up to 1.12 offers without SideroLink.
 _OLD_MAINTENANCE = frozenset(
     {
-        "/cosi.resource.State/Get", "/cosi.resource.State/List", "/cosi.resource.State/Watch",
-        "/machine.MachineService/ApplyConfiguration", "/storage.StorageService/Disks", "/storage.StorageService/BlockDeviceWipe",
+        "/cosi.resource.State/Get",
+        "/cosi.resource.State/List",
+        "/cosi.resource.State/Watch",
+        "/machine.MachineService/ApplyConfiguration",
+        "/storage.StorageService/Disks",
+        "/storage.StorageService/BlockDeviceWipe",
     }
-)  # fmt: skip
-_OLD_MAINTENANCE_SIDEROLINK = frozenset(f"/machine.MachineService/{n}" for n in ("Version", "Reset", "Upgrade", "MetaWrite"))
+)
+_OLD_MAINTENANCE_SIDEROLINK = frozenset(
+    f"/machine.MachineService/{n}" for n in ("Version", "Reset", "Upgrade", "MetaWrite")
+)
 
 
 def authorize(node: Node, known: Method, caller: Caller) -> None:
@@ -142,7 +171,7 @@ def authorize(node: Node, known: Method, caller: Caller) -> None:
         raise GRPCError(Status.PERMISSION_DENIED, "not authorized")
 
 
-# -- facts about the machine --------------------------------------------------------------------------------------------
+# -- facts about the machine --
 
 
 @machine("Version", EMPTY, "machine.VersionResponse")
@@ -184,14 +213,22 @@ async def _system_stat(node: Node, _request: Any, _caller: Caller) -> Any:
 
 @machine("Memory", EMPTY, "machine.MemoryResponse")
 async def _memory(_node: Node, _request: Any, _caller: Caller) -> Any:
-    info = make("machine.MemInfo", memtotal=8_000_000, memfree=4_000_000, memavailable=6_000_000, buffers=1000, cached=900_000)
+    info = make(
+        "machine.MemInfo", memtotal=8_000_000, memfree=4_000_000, memavailable=6_000_000, buffers=1000, cached=900_000
+    )
     return make("machine.MemoryResponse", messages=[make("machine.Memory", meminfo=info)])
 
 
 @machine("Mounts", EMPTY, "machine.MountsResponse")
 async def _mounts(node: Node, _request: Any, _caller: Caller) -> Any:
     stats = [
-        make("machine.MountStat", filesystem=f"{node.disk_path}{part.index}", size=part.size, available=part.size // 2, mounted_on=on)
+        make(
+            "machine.MountStat",
+            filesystem=f"{node.disk_path}{part.index}",
+            size=part.size,
+            available=part.size // 2,
+            mounted_on=on,
+        )
         for label, on in (("STATE", "/system/state"), ("EPHEMERAL", "/var"))
         if (part := node.partitions.get(label)) is not None
     ]
@@ -233,7 +270,7 @@ async def _processes(node: Node, _request: Any, _caller: Caller) -> Any:
     return make("machine.ProcessesResponse", messages=[make("machine.Process", processes=result)])
 
 
-# -- services and logs --------------------------------------------------------------------------------------------------
+# -- services and logs --
 
 
 @dataclass
@@ -269,7 +306,8 @@ async def _service_list(node: Node, _request: Any, _caller: Caller) -> Any:
     services = []
     for service in service_states(node):
         events = [
-            make("machine.ServiceEvent", msg=event.message, state=event.state, ts=timestamp(event.time)) for event in service.events
+            make("machine.ServiceEvent", msg=event.message, state=event.state, ts=timestamp(event.time))
+            for event in service.events
         ]
         health = make("machine.ServiceHealth", unknown=service.healthy is None, healthy=service.healthy is True)
         if service.healthy is not None:
@@ -363,7 +401,7 @@ async def _dmesg(node: Node, request: Any, _caller: Caller) -> AsyncIterator[Any
         await woken.wait()
 
 
-# -- files --------------------------------------------------------------------------------------------------------------
+# -- files --
 
 _FILES: dict[str, tuple[bool, str]] = {
     "/": (True, "rootfs_t"),
@@ -440,7 +478,7 @@ async def _list(node: Node, request: Any, _caller: Caller) -> AsyncIterator[Any]
         yield info
 
 
-# -- life cycle ---------------------------------------------------------------------------------------------------------
+# -- life cycle --
 
 
 @machine("Reset", "machine.ResetRequest", "machine.ResetResponse", roles=ADMINS)
@@ -485,7 +523,12 @@ async def _finished(text: str, code: int) -> AsyncIterator[Any]:
 
 
 @method(
-    "/machine.LifecycleService/Install", "machine.LifecycleServiceInstallRequest", _PROGRESS, roles=ADMINS, stream=True, since="1.13"
+    "/machine.LifecycleService/Install",
+    "machine.LifecycleServiceInstallRequest",
+    _PROGRESS,
+    roles=ADMINS,
+    stream=True,
+    since="1.13",
 )
 async def _lifecycle_install(node: Node, _request: Any, _caller: Caller) -> AsyncIterator[Any]:
     if node.meta_installed:
@@ -495,7 +538,12 @@ async def _lifecycle_install(node: Node, _request: Any, _caller: Caller) -> Asyn
 
 
 @method(
-    "/machine.LifecycleService/Upgrade", "machine.LifecycleServiceUpgradeRequest", _PROGRESS, roles=ADMINS, stream=True, since="1.13"
+    "/machine.LifecycleService/Upgrade",
+    "machine.LifecycleServiceUpgradeRequest",
+    _PROGRESS,
+    roles=ADMINS,
+    stream=True,
+    since="1.13",
 )
 async def _lifecycle_upgrade(_node: Node, _request: Any, _caller: Caller) -> AsyncIterator[Any]:
     async for message in _finished("the new system would be written now", 0):
@@ -567,7 +615,7 @@ async def _generate(node: Node, request: Any, _caller: Caller) -> Any:
     return make("machine.GenerateClientConfigurationResponse", messages=[answer])
 
 
-# -- etcd ---------------------------------------------------------------------------------------------------------------
+# -- etcd --
 
 
 def _control_plane(node: Node, api: str) -> None:
@@ -645,17 +693,26 @@ async def _etcd_alarms(node: Node, _request: Any, _caller: Caller) -> Any:
     return make("machine.EtcdAlarmListResponse", messages=[make("machine.EtcdAlarm", member_alarms=alarms)])
 
 
-@machine("EtcdForfeitLeadership", "machine.EtcdForfeitLeadershipRequest", "machine.EtcdForfeitLeadershipResponse", roles=ADMINS)
+@machine(
+    "EtcdForfeitLeadership",
+    "machine.EtcdForfeitLeadershipRequest",
+    "machine.EtcdForfeitLeadershipResponse",
+    roles=ADMINS,
+)
 async def _etcd_forfeit(node: Node, _request: Any, _caller: Caller) -> Any:
     _control_plane(node, "etcd forfeit leadership")
     try:
         leader = node.fleet.etcd.forfeit(node.name)
     except EtcdError as error:
         raise GRPCError(Status.UNKNOWN, f"failed to forfeit leadership: {error}") from error
-    return make("machine.EtcdForfeitLeadershipResponse", messages=[make("machine.EtcdForfeitLeadership", member=leader)])
+    return make(
+        "machine.EtcdForfeitLeadershipResponse", messages=[make("machine.EtcdForfeitLeadership", member=leader)]
+    )
 
 
-@machine("EtcdRemoveMemberByID", "machine.EtcdRemoveMemberByIDRequest", "machine.EtcdRemoveMemberByIDResponse", roles=ADMINS)
+@machine(
+    "EtcdRemoveMemberByID", "machine.EtcdRemoveMemberByIDRequest", "machine.EtcdRemoveMemberByIDResponse", roles=ADMINS
+)
 async def _etcd_remove(node: Node, request: Any, _caller: Caller) -> Any:
     _control_plane(node, "etcd remove member")
     if "member_remove_fails" in node.faults:
@@ -679,7 +736,9 @@ async def _etcd_leave(node: Node, _request: Any, _caller: Caller) -> Any:
     return make("machine.EtcdLeaveClusterResponse", messages=[make("machine.EtcdLeaveCluster")])
 
 
-@machine("EtcdSnapshot", "machine.EtcdSnapshotRequest", DATA, roles=frozenset({ADMIN, OPERATOR, ETCD_BACKUP}), stream=True)
+@machine(
+    "EtcdSnapshot", "machine.EtcdSnapshotRequest", DATA, roles=frozenset({ADMIN, OPERATOR, ETCD_BACKUP}), stream=True
+)
 async def _etcd_snapshot(node: Node, _request: Any, _caller: Caller) -> AsyncIterator[Any]:
     _control_plane(node, "etcd snapshot")
     if not node.fleet.etcd.quorum():
@@ -690,7 +749,7 @@ async def _etcd_snapshot(node: Node, _request: Any, _caller: Caller) -> AsyncIte
         yield chunk
 
 
-# -- other services -----------------------------------------------------------------------------------------------------
+# -- other services --
 
 
 @method("/time.TimeService/Time", EMPTY, "time.TimeResponse")
@@ -758,7 +817,7 @@ async def _wipe(node: Node, request: Any, caller: Caller) -> Any:
     return make("storage.BlockDeviceWipeResponse", messages=[make("storage.BlockDeviceWipe")])
 
 
-# -- COSI ---------------------------------------------------------------------------------------------------------------
+# -- COSI --
 
 
 def _access(node: Node, kind: str, namespace: str, caller: Caller) -> resources.ResourceType:
@@ -778,7 +837,9 @@ async def _get(node: Node, request: Any, caller: Caller) -> Any:
     known = _access(node, request.type, request.namespace, caller)
     specs = resources.collect(node, known, request.namespace)
     if request.id not in specs:
-        text = f"failed to get resource: resource {request.type}({request.namespace}/{request.id}@undefined) doesn't exist"
+        text = (
+            f"failed to get resource: resource {request.type}({request.namespace}/{request.id}@undefined) doesn't exist"
+        )
         raise GRPCError(Status.NOT_FOUND, text.removeprefix("failed to get resource: "))
     found = resources.message(node, known, request.namespace, request.id, specs[request.id])
     return make("cosi.resource.GetResponse", resource=found)
@@ -850,7 +911,9 @@ async def _watch(node: Node, request: Any, caller: Caller) -> AsyncIterator[Any]
                 counts[identifier] = counts.get(identifier, 1) + 1
                 yield make("cosi.resource.WatchResponse", event=[event(UPDATED, identifier, spec, counts[identifier])])
         for identifier in seen.keys() - current.keys():
-            yield make("cosi.resource.WatchResponse", event=[event(DESTROYED, identifier, {}, counts.get(identifier, 1))])
+            yield make(
+                "cosi.resource.WatchResponse", event=[event(DESTROYED, identifier, {}, counts.get(identifier, 1))]
+            )
         seen = current
         await woken.wait()
 
@@ -859,5 +922,11 @@ async def _no_writes(_node: Node, _request: Any, _caller: Caller) -> Any:
     raise GRPCError(Status.PERMISSION_DENIED, "write access is not allowed")
 
 
-for _name, _since in (("Create", "1.8"), ("Update", "1.8"), ("Destroy", "1.8"), ("Teardown", "1.14"), ("TeardownAndDestroy", "1.14")):
+for _name, _since in (
+    ("Create", "1.8"),
+    ("Update", "1.8"),
+    ("Destroy", "1.8"),
+    ("Teardown", "1.14"),
+    ("TeardownAndDestroy", "1.14"),
+):
     method(f"/cosi.resource.State/{_name}", EMPTY, EMPTY, roles=ADMINS, since=_since)(_no_writes)

@@ -66,7 +66,7 @@ class Simulator:
         """Run a coroutine in the fleet's event loop and wait for its result."""
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
-    # -- what tests look at ---------------------------------------------------------------------------------------------
+    # -- what tests look at --
 
     @property
     def nodes(self) -> dict[str, Node]:
@@ -107,7 +107,7 @@ class Simulator:
         self.run(asyncio.wait_for(wait(), timeout))
         return self.nodes[name]
 
-    # -- what tests do --------------------------------------------------------------------------------------------------
+    # -- what tests do --
 
     def set_fault(self, name: str, fault: str, value: Any = True) -> None:
         """Switch a node's fault on."""

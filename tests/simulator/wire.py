@@ -35,7 +35,10 @@ logging.getLogger("grpclib").setLevel(logging.CRITICAL)
 
 @dataclass(frozen=True)
 class Call:
-    """One call as a node saw it; ``via`` is the endpoint it came through, '' when direct. ``code`` is the status name."""
+    """One call as a node saw it.
+
+    ``via`` is the endpoint it came through, '' when direct; ``code`` is the name of the gRPC status.
+    """
 
     node: str
     via: str
@@ -147,7 +150,7 @@ class Gateway:
             server.close()
             server.cut()
 
-    # -- calls ----------------------------------------------------------------------------------------------------
+    # -- calls --
 
     async def unknown(self, stream: Stream[Any, Any]) -> None:
         """Answer a method that no version of Talos in this table has."""
@@ -214,7 +217,13 @@ class Gateway:
         return fleet.find(node[0]) or node[0]
 
     async def _one(
-        self, known: services.Method, stream: Stream[Any, Any], request: Any, caller: services.Caller, target: Node, via: str
+        self,
+        known: services.Method,
+        stream: Stream[Any, Any],
+        request: Any,
+        caller: services.Caller,
+        target: Node,
+        via: str,
     ) -> None:
         fleet, code = self.node.fleet, Status.OK
         try:
@@ -223,7 +232,9 @@ class Gateway:
         except services.Abort:
             code = Status.UNAVAILABLE
             if via:
-                raise GRPCError(Status.UNAVAILABLE, "error reading from server: read: connection reset by peer") from None
+                raise GRPCError(
+                    Status.UNAVAILABLE, "error reading from server: read: connection reset by peer"
+                ) from None
             _reset(stream)
         except GRPCError as error:
             code = error.status
@@ -286,7 +297,9 @@ def _unreachable(name: str, why: str) -> GRPCError:
 
 
 def _handshake(why: str) -> GRPCError:
-    return GRPCError(Status.UNAVAILABLE, f'connection error: desc = "transport: authentication handshake failed: {why}"')
+    return GRPCError(
+        Status.UNAVAILABLE, f'connection error: desc = "transport: authentication handshake failed: {why}"'
+    )
 
 
 def _backend(target: Node) -> None:
@@ -345,7 +358,9 @@ async def _no_tls(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
     writer.close()
 
 
-def record_of(fleet: Fleet, node: str, via: str, known: services.Method, request: Any, caller: services.Caller, code: Status) -> Call:
+def record_of(
+    fleet: Fleet, node: str, via: str, known: services.Method, request: Any, caller: services.Caller, code: Status
+) -> Call:
     """Make the record of a call."""
     dry = bool(getattr(request, "dry_run", False))
     return Call(node, via, known.path, caller.role, code.name, dry, time.time())
