@@ -151,7 +151,8 @@ def parse(text: str) -> Schematic:
             yaml.compose_all(text, Loader=yaml.CSafeLoader if hasattr(yaml, "CSafeLoader") else yaml.SafeLoader)
         )
     except yaml.YAMLError as error:
-        raise _bad("the schematic is not readable YAML", str(getattr(error, "problem_mark", "") or "")) from None
+        mark = getattr(error, "problem_mark", None)
+        raise _bad("the schematic is not readable YAML", f"line {mark.line + 1}" if mark else "") from None
     if len(documents) != 1:
         raise _uncertain(f"the schematic text holds {len(documents)} YAML documents")
     for token in yaml.scan(text):
