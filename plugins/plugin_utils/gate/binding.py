@@ -41,7 +41,7 @@ def recheck(
     Raises:
         VerdictRefused: naming the bound value in ``context["bound"]``.
     """
-    _check_document(verdict, now, required_key)
+    check_document(verdict, now, required_key)
     bound = verdict["binds"]
     _same("node", verdict["node"], live.get("node"))
     for name in ("identity", "uuid", "talos_version", "policy_sha256", "config_sha256"):
@@ -61,7 +61,7 @@ def recheck(
     _no_new_denials(verdict, evidence, live)
 
 
-def _check_document(verdict: Mapping[str, Any], now: dt.datetime, required_key: bytes | str | None) -> None:
+def check_document(verdict: Mapping[str, Any], now: dt.datetime, required_key: bytes | str | None) -> None:
     if verdict.get("schema") != SCHEMA:
         raise _refused("schema", f"the verdict has schema {verdict.get('schema')!r}, not {SCHEMA}", _AGAIN)
     if verdict.get("sha256") != sha256_of(verdict, without=signing.OUTSIDE):
