@@ -29,7 +29,9 @@ class ActionModule(TalosAction):
             lambda seen: self._fulfilled(wish, seen["etcd"]),
             timeout=self.params["wait_timeout"],
             sleep=self.params["wait_sleep"],
-            waiting_for=f"etcd member {self.params['member']} to be {wish}" if self.params["member"] else "etcd to be healthy",
+            waiting_for=f"etcd member {self.params['member']} to be {wish}"
+            if self.params["member"]
+            else "etcd to be healthy",
             do="look at etcd on the other control planes (talosctl etcd members, talosctl logs etcd) and run again",
             patient_with=(TalosError,),
         )
@@ -50,6 +52,8 @@ class ActionModule(TalosAction):
         found = [m for m in etcd["members"] if self.params["member"] in (m["id"], m["hostname"])]
         if wish == "gone":
             return not found
-        if wish == "voter" and not (len(found) == 1 and found[0]["is_learner"] is False and found[0]["healthy"] is True):
+        if wish == "voter" and not (
+            len(found) == 1 and found[0]["is_learner"] is False and found[0]["healthy"] is True
+        ):
             return False
         return etcd["healthy"] is True

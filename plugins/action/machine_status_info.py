@@ -10,9 +10,9 @@ from typing import Any
 
 from ..plugin_utils.actions import TalosAction, poll
 from ..plugin_utils.problem import Problem
+from ..plugin_utils.talos import fleet
 from ..plugin_utils.talos.client import NodeClient, connect_maintenance
 from ..plugin_utils.talos.errors import NotFound, TalosError, Unsupported
-from ..plugin_utils.talos import fleet
 
 
 class WrongMachine(Problem):
@@ -42,7 +42,9 @@ class ActionModule(TalosAction):
         goal = self.params["stage"] if wish == "stage" else "ready"
         return poll(
             self._look,
-            lambda seen: seen["stage"] == goal if wish == "stage" else (seen["stage"] == "running" and seen["ready"] is True),
+            lambda seen: (
+                seen["stage"] == goal if wish == "stage" else (seen["stage"] == "running" and seen["ready"] is True)
+            ),
             timeout=self.params["wait_timeout"],
             sleep=self.params["wait_sleep"],
             waiting_for=f"{self.host} to be {goal}",

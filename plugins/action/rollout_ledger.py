@@ -27,6 +27,7 @@ class ActionModule(TalosAction):
             ("state", "skipped", ["step"]),
             ("state", "failed", ["step"]),
             ("state", "closed", ["reason"]),
+            ("state", "restarted", ["reason"]),
         ]
     }
 
@@ -38,8 +39,9 @@ class ActionModule(TalosAction):
             if state == "begun":
                 self._take_lock(ledger)
                 ledger.begin(self.host, step, **facts)
-            elif state == "closed":
-                ledger.close(self.host, self.params["reason"])
+            elif state in ("closed", "restarted"):
+                end = ledger.close if state == "closed" else ledger.restart
+                end(self.host, self.params["reason"])
                 self._give_lock_back(ledger)
             else:
                 ledger.finish(self.host, step, state, **facts)
@@ -48,8 +50,12 @@ class ActionModule(TalosAction):
                     self._give_lock_back(ledger)
         known = ledger.state(self.host)
         following = ledger.next_step(self.host)
+        facts = {}
+        for name in STEP_NAMES:
+            if name in known["done"]:
+                facts.update(known["results"].get(name, {}))
         return {
-            "node": known,
+            "node": {**known, "facts": facts},
             "pending": [name for name in STEP_NAMES if name not in known["done"]],
             "look_first": following is not None and following.look_first,
             "changed": changed,

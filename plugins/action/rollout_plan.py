@@ -21,10 +21,9 @@ class ActionModule(TalosAction):
     def act(self) -> dict[str, Any]:
         params = self.params
         collected, judged = params["evidence"]["nodes"], params["judged"]["nodes"]
+        ledger = Ledger(params["ledger"])
         # One that was not wiped starts over like any other, and must pass the gate again.
-        unfinished = {
-            host: state for host, state in Ledger(params["ledger"]).open_operations().items() if state["wiped"]
-        }
+        unfinished = {host: state for host, state in ledger.open_operations().items() if state["wiped"]}
         nodes = []
         for host, verdict in judged.items():
             document = collected[host]["evidence"] if host in collected else None
@@ -35,7 +34,7 @@ class ActionModule(TalosAction):
                         document["node"]["machine_type"]
                         if document
                         # A node between wipe and install cannot say it; the ledger kept it.
-                        else unfinished.get(host, {}).get("facts", {}).get("machine_type")
+                        else unfinished.get(host, {}).get("machine_type")
                     ),
                     "zone": self.variable(host, "talos_zone"),
                     "decision": verdict["decision"],
@@ -50,6 +49,8 @@ class ActionModule(TalosAction):
             max_failures=_number(params["max_failures"]),
             control_planes=params["control_planes"],
             resume=unfinished,
+            # What was done before this run says nothing about a node that fell back to permissive since.
+            after_entry=ledger.read().entries,
         )
         return {
             "plan": plan.as_dict(),

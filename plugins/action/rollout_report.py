@@ -38,12 +38,15 @@ class ActionModule(TalosAction):
             plan,
             {host: entry["verdict"] for host, entry in judged["nodes"].items() if entry["verdict"]},
             state.as_dict() if state.entries else None,
-            {host: node.facts["proof"] for host, node in state.nodes.items() if "proof" in node.facts},
             generated_at=dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             halted=spent["reason"],
             check_mode=self.check,
         )
-        files = {} if self.check else {"report.json": canonical_json(model) + b"\n", "report.html": html.render(model).encode()}
+        files = (
+            {}
+            if self.check
+            else {"report.json": canonical_json(model) + b"\n", "report.html": html.render(model).encode()}
+        )
         for name, data in files.items():
             try:
                 write_private(Path(self.params["directory"]) / name, data)

@@ -47,8 +47,13 @@ class ActionModule(TalosAction):
         }
         if params["bundle"]:
             verified = bundle.verify_offline(
-                params["bundle"], derived.target.canonical, wanted["version"], wanted["platform"], wanted["arch"],
-                secureboot=wanted["secureboot"], goal=params["goal"],
+                params["bundle"],
+                derived.target.canonical,
+                wanted["version"],
+                wanted["platform"],
+                wanted["arch"],
+                secureboot=wanted["secureboot"],
+                goal=params["goal"],
             )
         else:
             service = self._factory()
@@ -57,8 +62,13 @@ class ActionModule(TalosAction):
             if self.check and not known:
                 return result
             verified = service.verify(
-                derived.target.canonical, wanted["version"], wanted["platform"], wanted["arch"],
-                secureboot=wanted["secureboot"], goal=params["goal"], expected_digest=params["expect_digest"],
+                derived.target.canonical,
+                wanted["version"],
+                wanted["platform"],
+                wanted["arch"],
+                secureboot=wanted["secureboot"],
+                goal=params["goal"],
+                expected_digest=params["expect_digest"],
             )
         return result | {
             "id": verified["id"],
@@ -69,6 +79,7 @@ class ActionModule(TalosAction):
                 "schematic": verified["id"],
                 "installer": verified["installer"],
                 "installer_digest": verified["digest"],
+                "kernel_args": verified["kernel_args"],
             },
             "cmdline": verified["cmdline"],
         }

@@ -52,6 +52,16 @@ options:
         description: The digest of the installer image.
         type: str
         required: true
+      kernel_args:
+        description: The kernel arguments of the schematic.
+        type: list
+        elements: str
+        default: []
+  boot:
+    description: How the installed systems boot.
+    type: str
+    choices: [uki, grub]
+    default: uki
   ledger:
     description: The rollout's ledger, to see whether another operation holds a node.
     type: path

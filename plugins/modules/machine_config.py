@@ -35,6 +35,11 @@ options:
     type: str
     choices: [uki, grub]
     default: uki
+  kernel_args:
+    description: The kernel arguments of the image's schematic, to see that none of the configuration's own get lost.
+    type: list
+    elements: str
+    default: []
   state:
     description:
       - V(rendered) rewrites and validates the configuration in memory and returns its hash.

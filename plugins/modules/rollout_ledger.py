@@ -30,9 +30,10 @@ options:
       - V(look) reads where the node stands.
       - V(begun) records that O(step) starts now.
       - V(done), V(skipped) and V(failed) record how it ended.
-      - V(closed) ends an operation that will not be finished, with O(reason). Nothing must have been wiped.
+      - V(restarted) gives up an operation that has not begun to wipe, so that it starts over.
+      - V(closed) ends an operation by decision of a person. Its failure no longer counts, and nothing resumes it.
     type: str
-    choices: [look, begun, done, skipped, failed, closed]
+    choices: [look, begun, done, skipped, failed, restarted, closed]
     default: look
   step:
     description: The step.
@@ -43,7 +44,7 @@ options:
     type: dict
     default: {}
   reason:
-    description: With O(state=closed), why.
+    description: With O(state=restarted) and O(state=closed), why.
     type: str
   lock_timeout:
     description: For how long the control plane lock is taken, in seconds.
@@ -78,8 +79,8 @@ node:
   returned: always
   type: dict
   sample:
-    {done: [], open: null, failed: null, failure: null, attempts: {}, canary: false, started: null, updated: null,
-     run: null, complete: false, unfinished: false, wiped: false, facts: {}}
+    {done: [], open: null, failed: null, failure: null, attempts: {}, canary: false, machine_type: null, results: {},
+     seq: 0, started: null, updated: null, run: null, complete: false, unfinished: false, wiped: false, facts: {}}
 pending:
   description: The steps that are not done yet, in order.
   returned: always

@@ -129,7 +129,7 @@ verified:
   type: bool
   sample: true
 target:
-  description: What verdicts are bound to. Null when the image was not verified.
+  description: The image, as verdicts are bound to it, with the schematic's kernel arguments. Null when the image was not verified.
   returned: always
   type: dict
   sample:
@@ -137,6 +137,7 @@ target:
     schematic: 224daeedea2a793a0cd003ab8b8cadb4c8a16645d7b485fcfa965c5948be2e18
     installer: factory.talos.dev/metal-installer/224daeedea2a793a0cd003ab8b8cadb4c8a16645d7b485fcfa965c5948be2e18:v1.14.1
     installer_digest: sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
+    kernel_args: [enforcing=1]
 cmdline:
   description: The kernel command line of the built image. Null when the image was not verified.
   returned: always

@@ -14,6 +14,7 @@ import dataclasses
 import importlib
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 import yaml
@@ -144,6 +145,25 @@ class TalosAction(ActionBase):  # type: ignore[misc]
                 hosts=missing,
             )
         return list(hosts)
+
+    def machine_config_text(self, host: str, src: str | None = None) -> str | None:
+        """The operator's machine configuration of a host, full of secrets; None when the inventory names none.
+
+        Raises:
+            InventoryProblem: when the file that is named cannot be read.
+        """
+        path = src or self.variable(host, "talos_machine_config")
+        if path is None:
+            return None
+        try:
+            return Path(path).expanduser().read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise InventoryProblem(
+                f"the machine configuration {path} of {host} cannot be read: {getattr(error, 'strerror', None) or 'it is not UTF-8'}",
+                "a wiped node can only be installed with its configuration, and the node does not give it back",
+                "bring the file back, or correct talos_machine_config",
+                node=host,
+            ) from error
 
     def target(self, host: str | None = None, *, address: str | None = None) -> Target:
         """Where and how a host's node is reached: task options first, then the host's connection variables.

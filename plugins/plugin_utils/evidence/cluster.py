@@ -54,7 +54,9 @@ class Cluster:
         pods = [pod for pod in self.pods if _path(pod, "spec", "nodeName") == nodename]
         return {
             "cni": _found(known, "cni", self.daemonsets),
-            "csi": [{"name": _path(d, "metadata", "name"), "source": "CSIDriver"} for d in self.csidrivers],
+            "csi": [
+                {"name": _path(d, "metadata", "name"), "version": None, "source": "CSIDriver"} for d in self.csidrivers
+            ],
             "addons": _found(known, "addon", [*self.daemonsets, *pods]),
             "workloads_restarted": _restarts(pods, booted_at),
             "local_data": _local_data(nodename, pods, self.volumes),
@@ -145,9 +147,7 @@ def _restarts(pods: Sequence[Mapping[str, Any]], booted_at: str | None) -> dict[
     return {"checked": len(resident), "stale": sorted(stale)}
 
 
-def _local_data(
-    nodename: str, pods: Sequence[Mapping[str, Any]], volumes: Sequence[Mapping[str, Any]]
-) -> list[str]:
+def _local_data(nodename: str, pods: Sequence[Mapping[str, Any]], volumes: Sequence[Mapping[str, Any]]) -> list[str]:
     """Persistent volumes that live on this node's disks (facts: a wipe of EPHEMERAL destroys them)."""
     local = []
     for volume in volumes:

@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 import yaml
 
 from ..audit import analysis
+from ..audit.coverage import CoverageInput
 from ..canonical import sealed
 from ..talos.client import NodeClient
 from ..talos.errors import NotFound, TalosError, Unsupported
@@ -81,7 +82,7 @@ async def collect(
     operation: Mapping[str, Any],
     cluster: Mapping[str, Any],
     max_samples: int = 5,
-    clock: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.timezone.utc),
+    clock: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC),
 ) -> Collection:
     """Collect the evidence of one node.
 
@@ -103,7 +104,7 @@ async def collect(
     """
     visit = Visit(client)
     version = await client.version()
-    boot_before = await _boot(visit)
+    boot_before = await read_boot(visit)
 
     security = await visit.get("SecurityState", client.security_state())
     cmdline = await visit.get("KernelCmdline", client.get("kernel_cmdline"))
@@ -123,39 +124,40 @@ async def collect(
     kernel_log = await visit.get("Dmesg", client.dmesg())
     service_log = await visit.get("Logs of auditd", client.logs("auditd"))
     kubernetes_name = _text(nodename, "nodename")
-    node_status = (
-        await visit.get("NodeStatus", client.get("node_status", kubernetes_name)) if kubernetes_name else None
-    )
+    node_status = await visit.get("NodeStatus", client.get("node_status", kubernetes_name)) if kubernetes_name else None
     role = _machine_type(machine_type)
     etcd = await read_etcd(visit, peer) if role == "controlplane" else None
 
-    boot_after = await _boot(visit)
+    boot_after = await read_boot(visit)
     now = clock()
     uptime = int(now.timestamp()) - boot_after.time if boot_after.time is not None else None
     args = str(cmdline.spec["cmdline"]).split() if cmdline and _text(cmdline, "cmdline") is not None else None
     state = security.selinux if security else "unknown"
     booted_at = _moment(boot_after.time)
+    installed = _extensions(extensions)
 
     analysed = analysis.analyze(
-        service_log=service_log,
-        kernel_log=kernel_log,
-        services=[dataclasses.asdict(service) for service in services] if services is not None else None,
-        cmdline=" ".join(args) if args is not None else None,
-        talos_version=version.tag,
-        boot_id_before=boot_before.id,
-        boot_id_after=boot_after.id,
-        boot_time_before=boot_before.time,
-        boot_time_after=boot_after.time,
-        now=now.timestamp(),
-        uptime_seconds=uptime,
-        stage=_text(status, "stage"),
-        platform_mode=version.mode,
-        selinux_state=state,
+        service_log,
+        kernel_log,
+        CoverageInput(
+            services=[dataclasses.asdict(service) for service in services] if services is not None else None,
+            cmdline=" ".join(args) if args is not None else None,
+            talos_version=version.tag,
+            boot_id_before=boot_before.id,
+            boot_id_after=boot_after.id,
+            boot_time_before=boot_before.time,
+            boot_time_after=boot_after.time,
+            now=now.timestamp(),
+            uptime_seconds=uptime,
+            stage=_text(status, "stage"),
+            mode=version.mode,
+            selinux_state=state,
+            extensions=[entry["name"] for entry in installed] if installed is not None else None,
+            time_synced=_flag(time_status, "synced"),
+        ),
         max_samples=max_samples,
     )
-    logs = {
-        file: data for file, data in (("auditd.log", service_log), ("dmesg.log", kernel_log)) if data is not None
-    }
+    logs = {file: data for file, data in (("auditd.log", service_log), ("dmesg.log", kernel_log)) if data is not None}
 
     kube: dict[str, Any] = {"cni": None, "csi": None, "addons": None, "workloads_restarted": None, "local_data": None}
     if kubernetes is not None and kubernetes_name:
@@ -184,7 +186,7 @@ async def collect(
             "stage": _text(status, "stage"),
             "ready": _flag(status, "status", "ready"),
             "schematic": schematic_of(schematic, extensions),
-            "extensions": _extensions(extensions),
+            "extensions": installed,
             "booted_with_uki": security.booted_with_uki if security else None,
             "secure_boot": security.secure_boot if security else None,
             "booted_entry": _text(booted_entry, "bootedEntry"),
@@ -228,16 +230,24 @@ async def collect(
 
 
 @dataclasses.dataclass(frozen=True)
-class _Boot:
+class Boot:
+    """Which boot answers: its id, where Talos has one, and its time in seconds since 1970; None for what is not known."""
+
     id: str | None
     time: int | None
 
+    def same_as(self, other: Boot) -> bool:
+        """Whether two readings are surely of one boot. The boot time drifts with clock steps, the id does not."""
+        if self.id is not None or other.id is not None:
+            return self.id == other.id
+        return self.time is not None and other.time is not None and abs(self.time - other.time) <= 2
 
-async def _boot(visit: Visit) -> _Boot:
-    """Which boot answers: BootID from Talos 1.14 on, and the boot time, which drifts with clock steps, on all."""
+
+async def read_boot(visit: Visit) -> Boot:
+    """Which boot answers: BootID from Talos 1.14 on, and the boot time on all."""
     _, boot_id = await visit.get_if_there("BootID", visit.client.get("boot_id"))
     stat = await visit.get("SystemStat", visit.client.system_stat())
-    return _Boot(_text(boot_id, "bootID"), stat.boot_time if stat else None)
+    return Boot(_text(boot_id, "bootID"), stat.boot_time if stat else None)
 
 
 async def read_etcd(visit: Visit, peer: Callable[[str], NodeClient]) -> dict[str, Any]:
@@ -291,6 +301,7 @@ async def read_etcd(visit: Visit, peer: Callable[[str], NodeClient]) -> dict[str
     return {
         "member_id": own_id,
         **assessment,
+        "errors": assessment["problems"],
         "alarms": alarms if alarms_known else None,
     }
 
@@ -441,4 +452,4 @@ def _flag(resource: Any, *keys: str) -> bool | None:
 def _moment(seconds: int | None) -> str | None:
     if seconds is None:
         return None
-    return dt.datetime.fromtimestamp(seconds, dt.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return dt.datetime.fromtimestamp(seconds, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -12,8 +12,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ..canonical import sealed
+from ..evidence import etcd
 from ..problem import Problem
-from . import budget, etcd
+from . import budget
 
 CONTROL_PLANE_TYPES = ("controlplane", "init")
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout import etcd
-from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.etcd import (
+from ansible_collections.talosops.selinux.plugins.plugin_utils.evidence import etcd
+from ansible_collections.talosops.selinux.plugins.plugin_utils.evidence.etcd import (
     EtcdUnsafe,
     assess,
     may_remove,
