@@ -188,9 +188,9 @@ class Catalogue:
     def is_benign(self, denial: Mapping[str, Any], talos_version: str | None) -> bool:
         """Whether a denial may be listed as known-benign.
 
-        Doubtful records may be forged and are never benign, whatever they look like.
+        Doubtful records may be forged, and user messages say what their sender likes: neither is ever benign.
         """
-        if denial.get("doubtful"):
+        if denial.get("doubtful") or denial.get("userspace"):
             return False
         entry = self.match(denial, talos_version)
         return entry is not None and entry.benign_for(talos_version)
@@ -219,7 +219,7 @@ def has_raw_context(denial: Mapping[str, Any]) -> bool:
 
     Both fields follow ``permissive=`` at the end of a record, so a file name cannot fake them.
     """
-    if denial.get("trawcon") or denial.get("srawcon"):
+    if denial.get("raw_contexts"):
         return True
     for sample in denial.get("samples") or ():
         try:

@@ -133,19 +133,23 @@ class Rule:
 def refusal(denial: Mapping[str, Any]) -> tuple[str, str] | None:
     """Why no allow rule may be made from a denial, as (code, reason), or None.
 
-    Codes: doubtful, granted, not_policy_names, mcs, neverallow, relabel, policy, machine_config, etcd, init, kernel,
+    Codes: doubtful, granted, userspace, not_policy_names, mcs, neverallow, relabel, policy, machine_config, etcd, init, kernel,
     secret, runtime, device, power, other_domain, unknown_permission.
     """
     if denial.get("doubtful"):
         return "doubtful", "a record of it may be forged, and policy must not come from forged records"
     if denial.get("verdict") == "granted" or denial.get("granted"):
         return "granted", "the access was granted: there is nothing to allow"
+    if denial.get("userspace"):
+        return "userspace", "a program says so and not the kernel, and any pod may send such messages"
     try:
         rule = Rule.of(denial)
     except ValueError as error:
         return "not_policy_names", f"{error}, so no rule can name it"
     constraint = denial.get("constraint")
-    if constraint == "mcs":
+    # Records of one signature may differ in categories; the rule can only help those where they are not the cause.
+    count = denial.get("count", 0)
+    if constraint == "mcs" and denial.get("mcs_count", count) >= count:
         return "mcs", "the subject lacks the object's MCS categories, and no allow rule changes that"
     changes_policy = rule.target == "security_t" and {"load_policy", "setenforce"} & set(rule.permissions)
     if constraint == "neverallow" or changes_policy:
@@ -238,6 +242,8 @@ def _cil(rule: Rule, denial: Mapping[str, Any]) -> dict[str, Any]:
         warnings.append("it opens every unlabelled file; a mount option labels just the volume")
     if {"relabelto", "relabelfrom"} & set(rule.permissions):
         warnings.append("whoever may relabel decides what other domains can reach")
+    if denial.get("constraint") == "mcs":
+        warnings.append("some of the records were refused for their MCS categories, which this does not change")
     if denial.get("permissive") is False:
         warnings.append("it comes from an enforcing node: once allowed, the next refusal behind it will show")
     return {

@@ -124,6 +124,7 @@ def test_benign_is_keyed_by_version(version: str | None, benign: bool) -> None:
     assert entry.benign_for(version) is benign
     assert CATALOGUE.is_benign(denial, version) is benign
     assert not CATALOGUE.is_benign(denial | {"doubtful": 1}, version)
+    assert not CATALOGUE.is_benign(denial | {"userspace": True}, version)
     assert not CATALOGUE.is_benign(denial | {"permissions": ["map_write", "prog_run"]}, version)
 
 

@@ -66,6 +66,13 @@ CASES = [
     (denial("pod_t", "unlabeled_t", "file", "read", samples=RAW), "relabel"),
     (denial("pod_t", "run_t", "dir", "write", doubtful=1), "doubtful"),
     (denial("pod_t", "run_t", "dir", "write", verdict="granted"), "granted"),
+    (denial("pod_t", "run_t", "dir", "write", userspace=True), "userspace"),
+    (denial("pod_t", "unlabeled_t", "file", "read", raw_contexts=["a:b:c_t:s0"]), "relabel"),
+    (denial("pod_t", "opt_t", "file", "write", constraint="mcs", count=3, mcs_count=3), "mcs"),
+    (
+        denial("pod_t", "opt_t", "file", "write", constraint="mcs", count=3, mcs_count=2),
+        "(allow pod_t opt_t (file (write)))",
+    ),
     (denial("kernel_t", "run_t", "file", "execute"), "kernel"),
     (denial("initramfs_t", "bin_exec_t", "file", "execute"), "kernel"),
     (denial("pod_t", "module_t", "system", "module_load"), "kernel"),
