@@ -314,7 +314,7 @@ class Fleet:
         """All calls of any upgrade method."""
         return [call for call in self.calls if call.is_upgrade]
 
-    def describe_nodes(self) -> list[dict[str, Any]]:
+    def describe(self) -> list[dict[str, Any]]:
         """One line of facts per node, for people and for the control API."""
         return [
             {

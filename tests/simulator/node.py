@@ -104,6 +104,7 @@ class Boot:
     installed: bool = False
     booted_with_uki: bool = True
     logs: audit.Logs | None = None
+    lines: list[bytes] = field(default_factory=list)
     reset_actor: str | None = None
 
 
@@ -328,6 +329,8 @@ class Node:
                 dmesg=self.spec.dmesg if replay else None,
             )
             self.boot.logs = audit.generate(facts)
+            for line in self.boot.lines:
+                self.boot.logs.kernel.write(line)
         return self.boot.logs
 
     # -- change --
@@ -371,7 +374,9 @@ class Node:
     def log_kernel(self, text: str) -> None:
         """Write a machined line into the kernel ring of the running boot."""
         if self.boot is not None:
-            self.kernel_logs().kernel.write(audit.format_kernel(1, 4, time.time(), f"[talos] {text}"))
+            line = audit.format_kernel(1, 4, time.time(), f"[talos] {text}")
+            self.kernel_logs().kernel.write(line)
+            self.boot.lines.append(line)
             self.notify()
 
     def forget_logs(self) -> None:

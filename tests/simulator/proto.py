@@ -206,6 +206,8 @@ cosi.resource.meta.ResourceDefinitionSpec: resource_type=1 string, display_type=
     aliases=4 *string, all_aliases=5 *string, print_columns=6 *cosi.resource.meta.PrintColumn, sensitivity=7 int32
 """
 
+_OPTIONAL = descriptor_pb2.FieldDescriptorProto.LABEL_OPTIONAL
+_STRING = descriptor_pb2.FieldDescriptorProto.TYPE_STRING
 _FIELD = re.compile(r"^(\w+)=(\d+) (\*|\?|<\w+>)?([\w.]+)$")
 
 
@@ -228,12 +230,12 @@ def _build() -> descriptor_pool.DescriptorPool:
             if match is None:
                 raise ValueError(f"bad field {text!r} of {full}")
             field_name, number, mark, kind = match.groups()
-            field = message.field.add(name=field_name, number=int(number), label=1)
+            field: Any = message.field.add(name=field_name, number=int(number), label=_OPTIONAL)
             if kind == "map":
                 entry = message.nested_type.add(name=f"{field_name.title()}Entry")
                 entry.options.map_entry = True
                 for index, part in enumerate(("key", "value"), start=1):
-                    entry.field.add(name=part, number=index, label=1, type=9)
+                    entry.field.add(name=part, number=index, label=_OPTIONAL, type=_STRING)
                 field.label, field.type, field.type_name = 3, 11, f".{full}.{entry.name}"
                 continue
             if mark == "*":
