@@ -601,7 +601,10 @@ def _set(text: str, node: yaml.Node | None, key: str, value: str) -> list[_Edit]
             colon = text.index(":", _span(entry[0])[1]) + 1
             return [_Edit(colon, colon, f" {value}")]
         return [_Edit(start, _end(old), value)]
-    first = node.value[0][0]
+    # Not in front of a key that the same rewrite may take out.
+    first = next((name for name, _ in node.value if name.value != "extraKernelArgs"), None)
+    if first is None:
+        raise _bad("machine.install holds nothing but extraKernelArgs")
     at = _span(first)[0]
     if node.flow_style:
         return [_Edit(at, at, f"{key}: {value}, ")]
