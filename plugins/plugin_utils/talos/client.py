@@ -32,7 +32,6 @@ from .errors import (
     InvalidAnswer,
     NotFound,
     PermissionRefused,
-    Refused,
     TalosError,
     TornStream,
     Unreachable,
@@ -410,11 +409,17 @@ class NodeClient:
             try:
                 way = await self._connected(end)
                 return await ask(way, max(end - time.monotonic(), 0.001))
-            except TornStream:
-                # Once more from the start; the two parts are never joined, since the log moved on in between.
-                if torn_once:
+            except TornStream as error:
+                # Again from the start; parts are never joined, since the log moved on in between.
+                if error.context.get("overtaken"):
+                    # The writer overtook the reader: more is written than can be read, which is evidence.
+                    self.notes.append(f"{error.method}: the log overtook its reader, a flood of records")
+                    if attempt + 1 >= _TRIES:
+                        raise
+                elif torn_once:
                     raise
-                torn_once = True
+                else:
+                    torn_once = True
             except TalosError as error:
                 if not error.retryable or attempt + 1 >= _TRIES:
                     raise
@@ -439,21 +444,23 @@ class NodeClient:
         self._check_metadata(answer.messages[0], name)
         return answer.messages[0]
 
-    async def _collect(
-        self, name: str, take: Callable[[Any], T], /, *, budget: float | None = None, **fields: Any
-    ) -> builtins.list[T]:
-        """All messages of a stream, each passed through ``take``; nothing unless the stream ended properly."""
+    async def _collect(self, name: str, start: Callable[[], Callable[[Any], T]], /, **fields: Any) -> builtins.list[T]:
+        """All messages of a stream, or nothing when it did not end properly.
+
+        ``start`` is called for each reading and gives the function through which its messages pass.
+        """
         method = wire.METHODS[name]
         request = wire.message(method.request)(**fields)
 
         async def ask(way: Connection, left: float) -> builtins.list[T]:
             taken: builtins.list[T] = []
+            take = start()
             async with contextlib.aclosing(way.stream(method, request, left)) as messages:
                 async for message in messages:
                     taken.append(take(message))
             return taken
 
-        return await self._repeat(budget or self.deadlines.log, ask)
+        return await self._repeat(self.deadlines.log, ask)
 
     async def _follow(self, name: str, /, **fields: Any) -> AsyncGenerator[Any, None]:
         method = wire.METHODS[name]
@@ -514,7 +521,10 @@ class NodeClient:
         """
         kind = resource_kind(resource)
         found = await self._collect(
-            "List", lambda message: self._resource(message.resource, "List"), namespace=kind.namespace, type=kind.type
+            "List",
+            lambda: lambda message: self._resource(message.resource, "List"),
+            namespace=kind.namespace,
+            type=kind.type,
         )
         for item in found:
             if item.type != kind.type:
@@ -555,7 +565,7 @@ class NodeClient:
                 spec = parse_spec(message.spec.yaml_spec)
             except ValueError as error:
                 raise self._invalid(
-                    method, f"a {printable(metadata.type, 80)} {printable(metadata.id, 80)} whose content {error}"
+                    method, f"{printable(metadata.type, 80)} {printable(metadata.id, 80)} whose content {error}"
                 ) from None
         return Resource(
             type=metadata.type,
@@ -680,28 +690,22 @@ class NodeClient:
         return b"".join(await self._chunks(name, max_bytes, **fields))
 
     async def _chunks(self, name: str, max_bytes: int, /, **fields: Any) -> builtins.list[bytes]:
-        end = time.monotonic() + self.deadlines.log
-        for attempt in range(_TRIES):
+        size = 0
+
+        def start() -> Callable[[Any], bytes]:
+            nonlocal size
             size = 0
+            return take
 
-            def take(message: Any) -> bytes:
-                nonlocal size
-                self._check_metadata(message, name)
-                size += len(message.bytes)
-                if size > max_bytes:
-                    raise self._invalid(name, f"more than {max_bytes} bytes")
-                return bytes(message.bytes)
+        def take(message: Any) -> bytes:
+            nonlocal size
+            self._check_metadata(message, name)
+            size += len(message.bytes)
+            if size > max_bytes:
+                raise self._invalid(name, f"more than {max_bytes} bytes")
+            return bytes(message.bytes)
 
-            try:
-                return await self._collect(name, take, budget=max(end - time.monotonic(), 0.001), **fields)
-            except Refused as error:
-                # The ring's writer overtook the reader: more is written than can be read, which is evidence.
-                if "out of sync" not in error.found:
-                    raise
-                self.notes.append(f"{name} {fields.get('id', '')}: the log overtook its reader (a flood of records)")
-                if attempt + 1 == _TRIES or not await _pause(attempt, end):
-                    raise
-        raise AssertionError("unreachable")
+        return await self._collect(name, start, **fields)
 
     async def services(self) -> builtins.list[ServiceInfo]:
         """The Talos services with their histories."""
@@ -768,7 +772,7 @@ class NodeClient:
             )
 
         return await self._collect(
-            "ListFiles", take, root=root, recurse=recurse, recursion_depth=depth, report_xattrs=xattrs
+            "ListFiles", lambda: take, root=root, recurse=recurse, recursion_depth=depth, report_xattrs=xattrs
         )
 
     async def events(self, actor_id: str | None = None, tail: int = 0) -> AsyncGenerator[Event, None]:
@@ -784,7 +788,9 @@ class NodeClient:
         async with contextlib.aclosing(self._follow("Events", **fields)) as messages:
             async for message in messages:
                 self._check_metadata(message, "Events")
-                yield self._event(message)
+                # The first message is an empty greeting.
+                if message.data.type_url:
+                    yield self._event(message)
 
     def _event(self, message: Any) -> Event:
         full_name = message.data.type_url.rpartition("/")[2]

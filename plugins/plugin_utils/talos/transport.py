@@ -670,6 +670,19 @@ class Connection:
                 "use the talosconfig of this cluster",
                 method=name,
             )
+        if "out of sync" in lower:
+            # Talos' log ring (pkg/runtime/logging/circular.go): the writer lapped the reader.
+            torn = self.torn(method, said)
+            torn.context["overtaken"] = True
+            return torn
+        if code == 14 and "authentication handshake failed" in lower:
+            return self._error(
+                TlsFailure,
+                f"endpoint {self.address} cannot verify node {self.node}: {said}",
+                "the node is in maintenance mode, belongs to another cluster, or is not the node",
+                "look at the node's console; a node in maintenance mode must be asked directly, with its fingerprint",
+                method=name,
+            )
         if code == 5 or "was not registered" in lower:
             return self._error(
                 NotFound,
