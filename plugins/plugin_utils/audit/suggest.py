@@ -133,8 +133,8 @@ class Rule:
 def refusal(denial: Mapping[str, Any]) -> tuple[str, str] | None:
     """Why no allow rule may be made from a denial, as (code, reason), or None.
 
-    Codes: doubtful, granted, userspace, not_policy_names, mcs, neverallow, relabel, policy, machine_config, etcd, init, kernel,
-    secret, runtime, device, power, other_domain, unknown_permission.
+    Codes: doubtful, granted, userspace, not_policy_names, mcs, neverallow, relabel, policy, machine_config, etcd,
+    init, kernel, secret, runtime, device, power, other_domain, unknown_permission.
     """
     if denial.get("doubtful"):
         return "doubtful", "a record of it may be forged, and policy must not come from forged records"

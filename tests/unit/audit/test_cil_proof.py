@@ -76,6 +76,22 @@ def test_proof(prover: Prover, rules: list[Rule], state: str, added: list[str] |
 
 
 @needs_secilc
+@needs_setools
+def test_each_rule_gets_its_own_proof(prover: Prover) -> None:
+    rules = [
+        rule("pod_t", "run_t", "dir", "write"),
+        rule("pod_t", "run_t", "dir", "search"),
+        rule("pod_t", "security_t", "security", "setenforce"),
+        rule("pod_t", "run_t", "file", "open"),
+        rule("pod_t", "strange_t", "dir", "write"),
+    ]
+    states = ["exact", "redundant", "neverallow", "exact", "does_not_compile"]
+    assert [proof["state"] for proof in prover.prove_each(rules)] == states
+    assert [proof["state"] for proof in prover.prove_each(rules[:2])] == states[:2]
+    assert prover.prove_each([]) == []
+
+
+@needs_secilc
 def test_without_sediff_exactness_is_not_claimed() -> None:
     with Prover(POLICY, sediff="no-such-sediff") as prover:
         assert prover.prove([rule("pod_t", "run_t", "dir", "write")])["state"] == "compiles"
