@@ -18,6 +18,7 @@ import yaml
 from ..talos.versions import parse_version
 from .errors import PolicyProblem
 from .policy import read_yaml
+from .shape import value_at
 
 SCHEMA = 1
 KINDS = ("cni", "csi", "addons", "extensions")
@@ -66,13 +67,9 @@ class Table:
 
     def rate(self, evidence: Mapping[str, Any], target: Mapping[str, Any] | None) -> dict[str, Any]:
         """What the evidence found, rated for the target version: ``{cni, csi, addons, extensions}``, or null."""
-        talos = target.get("version") if isinstance(target, Mapping) else None
-        kubernetes = evidence.get("kubernetes")
-        found: dict[str, Any] = {
-            kind: kubernetes.get(kind) if isinstance(kubernetes, Mapping) else None for kind in ("cni", "csi", "addons")
-        }
-        system = evidence.get("talos")
-        found["extensions"] = system.get("extensions") if isinstance(system, Mapping) else None
+        talos = value_at(target, "version")
+        found = {kind: value_at(evidence, "kubernetes", kind) for kind in ("cni", "csi", "addons")}
+        found["extensions"] = value_at(evidence, "talos", "extensions")
         return {kind: self._rated(kind, items, talos) for kind, items in found.items()}
 
     def _rated(self, kind: str, items: Any, talos: Any) -> list[dict[str, Any]] | None:

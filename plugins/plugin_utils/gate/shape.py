@@ -284,3 +284,10 @@ def conforms(value: Any, shape: Any) -> bool:
     if isinstance(value, bool):
         return shape in ("boolean", "any")
     return value is not None and isinstance(value, _TYPES[shape])
+
+
+def value_at(document: Any, *keys: str) -> Any:
+    """The value under the keys, or None where there is none, whatever the document holds in between."""
+    for key in keys:
+        document = document.get(key) if isinstance(document, Mapping) else None
+    return document

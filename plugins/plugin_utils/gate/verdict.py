@@ -77,34 +77,33 @@ def judge(
         EvidenceRefused: the evidence is altered, of another schema or of another node.
     """
     check_evidence(evidence, node)
+    # Without waivers a waiver id in the evidence has nothing behind it, and is taken off.
+    waivers = waivers if waivers is not None else Waivers((), policy, now)
     document = document_for(
         evidence, policy, target=target, waivers=waivers, now=now, config=config, operation=operation, table=table
     )
     checks = run_checks(policy.checks, document, now, shape.GATE)
-    target_bound = {key: (document["target"] or {}).get(key) for key in TARGET_KEYS}
-    config_bound = config_sha256 if config_sha256 is not None else (document["config"] or {}).get("sha256")
-    boot = evidence.get("boot") or {}
-    about = evidence.get("node") or {}
+    value = shape.value_at
     return sealed(
         {
             "schema": SCHEMA,
-            "node": about.get("name"),
+            "node": value(evidence, "node", "name"),
             "decision": decide(checks),
             "checks": checks,
             "binds": {
-                "identity": about.get("identity"),
-                "uuid": about.get("uuid"),
-                "boot_id": boot.get("id"),
-                "boot_time": boot.get("time"),
-                "talos_version": (evidence.get("talos") or {}).get("version"),
+                "identity": value(evidence, "node", "identity"),
+                "uuid": value(evidence, "node", "uuid"),
+                "boot_id": value(evidence, "boot", "id"),
+                "boot_time": value(evidence, "boot", "time"),
+                "talos_version": value(evidence, "talos", "version"),
                 "evidence_sha256": evidence["sha256"],
                 "policy_sha256": policy.sha256,
-                "target": target_bound,
-                "config_sha256": config_bound,
+                "target": {key: value(document, "target", key) for key in TARGET_KEYS},
+                "config_sha256": config_sha256 if config_sha256 is not None else value(document, "config", "sha256"),
             },
             "policy": policy_note(policy),
             "denials": document["denials"],
-            "waived": waivers.used(document["audit"]) if waivers is not None else [],
+            "waived": waivers.used(document["audit"]),
             "issued_at": iso(now),
             "expires_at": iso(now + dt.timedelta(seconds=policy.seconds("verdict_ttl"))),
         }
@@ -123,7 +122,7 @@ def check_evidence(evidence: Mapping[str, Any], node: str | None = None) -> None
     Raises:
         EvidenceRefused: wrong schema, changed after it was sealed, or of another node than ``node``.
     """
-    name = shape_name(evidence)
+    name = _name(evidence)
     if evidence.get("schema") != SCHEMA:
         raise EvidenceRefused(
             f"the evidence of {name} has schema {evidence.get('schema')!r}, and this gate reads schema {SCHEMA}",
@@ -147,10 +146,9 @@ def check_evidence(evidence: Mapping[str, Any], node: str | None = None) -> None
         )
 
 
-def shape_name(evidence: Mapping[str, Any]) -> str:
+def _name(evidence: Mapping[str, Any]) -> str:
     """The node's name in an evidence document, for messages."""
-    about = evidence.get("node")
-    return str(about.get("name")) if isinstance(about, Mapping) else "an unnamed node"
+    return str(shape.value_at(evidence, "node", "name") or "an unnamed node")
 
 
 def document_for(
@@ -158,7 +156,7 @@ def document_for(
     policy: Policy,
     *,
     target: Mapping[str, Any] | None,
-    waivers: Waivers | None,
+    waivers: Waivers,
     now: dt.datetime,
     config: Mapping[str, Any] | None = None,
     operation: Mapping[str, Any] | None = None,
@@ -167,18 +165,16 @@ def document_for(
     """The document that expressions see: the evidence, and what the gate adds to it (``shape.ADDED``)."""
     planned: Any = evidence.get("operation")
     if operation is not None:
-        planned = {**(planned or {}), **operation}
+        planned = {**(planned if isinstance(planned, Mapping) else {}), **operation}
     if target is None:
-        target = planned.get("target") if isinstance(planned, Mapping) else None
-    audit = evidence.get("audit")
-    if waivers is not None:
-        audit = waivers.applied(audit, evidence)
+        target = shape.value_at(planned, "target")
+    audit = waivers.applied(evidence.get("audit"), evidence)
     return {
         **evidence,
         "audit": audit,
         "config": dict(config) if config is not None else evidence.get("config"),
         "operation": planned,
-        "target": dict(target) if target is not None else None,
+        "target": dict(target) if isinstance(target, Mapping) else None,
         "policy": policy.facts,
         "denials": sort_denials(audit),
         "compat": (table or compat.load()).rate(evidence, target),
@@ -192,7 +188,7 @@ def sort_denials(audit: Any) -> dict[str, list[str]] | None:
     Whatever is not clearly waived or clearly benign is open. Benign is a denial of the reviewed list, which is kept by
     Talos version (the audit package's catalogue), of which no record is doubtful.
     """
-    denials = audit.get("denials") if isinstance(audit, Mapping) else None
+    denials = shape.value_at(audit, "denials")
     if not isinstance(denials, list) or not all(isinstance(denial, Mapping) for denial in denials):
         return None
     fates: dict[str, list[str]] = {"open": [], "waived": [], "benign": []}

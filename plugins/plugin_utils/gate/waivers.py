@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import fnmatch
+import functools
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -21,6 +22,7 @@ from ..talos.versions import parse_version
 from .errors import WaiverProblem
 from .functions import iso, moment
 from .policy import Policy, read_yaml
+from .shape import value_at
 
 SCHEMA = 1
 _FIELDS = {"id", "signature", "match", "scope", "reason", "owner", "ticket", "granted", "expires"}
@@ -68,9 +70,9 @@ class Waiver:
     def in_scope(self, evidence: Mapping[str, Any]) -> bool:
         """Whether the node, its cluster and its Talos version are where the waiver holds. What is not known is not."""
         facts = {
-            "clusters": _value(evidence, "cluster", "name"),
-            "nodes": _value(evidence, "node", "name"),
-            "talos": _value(evidence, "talos", "version"),
+            "clusters": value_at(evidence, "cluster", "name"),
+            "nodes": value_at(evidence, "node", "name"),
+            "talos": value_at(evidence, "talos", "version"),
         }
         return all(
             isinstance(facts[part], str) and any(_fits(part, pattern, facts[part]) for pattern in patterns)
@@ -112,11 +114,15 @@ class Waivers:
             name: int(policy.settings[f"waiver_{name}"]) for name in ("max_days", "unused_days", "max_matches")
         }
         self._now = now
-        self._catalogue = catalogue if catalogue is not None else known_denials.load()
+        self._given_catalogue = catalogue
+
+    @functools.cached_property
+    def _catalogue(self) -> known_denials.Catalogue:
+        return self._given_catalogue if self._given_catalogue is not None else known_denials.load()
 
     def applied(self, audit: Any, evidence: Mapping[str, Any]) -> Any:
         """A copy of the ``audit`` part of an evidence document with ``waiver_id`` set on each denial that is waived."""
-        denials = audit.get("denials") if isinstance(audit, Mapping) else None
+        denials = value_at(audit, "denials")
         if not isinstance(denials, list):
             return audit
         return {**audit, "denials": [self._marked(denial, evidence) for denial in denials]}
@@ -124,7 +130,7 @@ class Waivers:
     def used(self, audit: Any) -> list[dict[str, Any]]:
         """``[{signature, count, waiver_id, owner, ticket, reason, expires}]`` of what :meth:`applied` gave."""
         by_id = {waiver.id: waiver for waiver in self.waivers}
-        denials = audit.get("denials") if isinstance(audit, Mapping) else None
+        denials = value_at(audit, "denials")
         return [
             {
                 "signature": denial.get("signature"),
@@ -135,7 +141,7 @@ class Waivers:
                 "reason": waiver.reason,
                 "expires": iso(waiver.expires),
             }
-            for denial in denials or ()
+            for denial in (denials if isinstance(denials, list) else ())
             if isinstance(denial, Mapping) and (waiver := by_id.get(str(denial.get("waiver_id")))) is not None
         ]
 
@@ -152,7 +158,7 @@ class Waivers:
             if own is not None:
                 findings.append(own)
             seen = [
-                (denial, _value(document, "talos", "version"))
+                (denial, value_at(document, "talos", "version"))
                 for document in documents
                 if waiver.in_scope(document)
                 for denial in _denials(document)
@@ -186,7 +192,7 @@ class Waivers:
     def _marked(self, denial: Any, evidence: Mapping[str, Any]) -> Any:
         if not isinstance(denial, Mapping):
             return denial
-        version = _value(evidence, "talos", "version")
+        version = value_at(evidence, "talos", "version")
         for waiver in self.waivers:
             if (
                 waiver.ages_badly(self._now, self._limits["max_days"]) is None
@@ -354,7 +360,7 @@ def _fits(part: str, pattern: str, value: str) -> bool:
 
 
 def _denials(evidence: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    denials = _value(evidence, "audit", "denials")
+    denials = value_at(evidence, "audit", "denials")
     return [denial for denial in denials if isinstance(denial, Mapping)] if isinstance(denials, list) else []
 
 
@@ -363,12 +369,6 @@ def _last(denial: Mapping[str, Any]) -> dt.datetime | None:
         return moment(denial["last"])
     except (KeyError, TypeError, ValueError):
         return None
-
-
-def _value(document: Any, *keys: str) -> Any:
-    for key in keys:
-        document = document.get(key) if isinstance(document, Mapping) else None
-    return document
 
 
 def _invalid(path: str | Path, why: str) -> WaiverProblem:
