@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import datetime
 import ipaddress
@@ -29,37 +28,6 @@ WITH_EXTENSION = (
     ' "systemExtensions": {"officialExtensions": ["siderolabs/iscsi-tools"]}}}'
 )
 VERSION = "v1.14.1"
-
-
-@pytest.fixture(scope="module")
-def loop():
-    running = asyncio.new_event_loop()
-    thread = threading.Thread(target=running.run_forever, daemon=True)
-    thread.start()
-    yield running
-    running.call_soon_threadsafe(running.stop)
-    thread.join()
-    running.close()
-
-
-@pytest.fixture
-def start(loop):
-    started = []
-
-    def run(**options):
-        server = simulated.Factory(**options)
-        asyncio.run_coroutine_threadsafe(server.start("127.0.0.1", 0), loop).result(10)
-        started.append(server)
-        return server
-
-    yield run
-    for server in started:
-        asyncio.run_coroutine_threadsafe(server.stop(), loop).result(10)
-
-
-@pytest.fixture
-def sim(start):
-    return start()
 
 
 def client(access, **options):

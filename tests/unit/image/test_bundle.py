@@ -1,0 +1,150 @@
+# Copyright (c) 2026, the talosops.selinux authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from ansible_collections.talosops.selinux.plugins.plugin_utils import canonical
+from ansible_collections.talosops.selinux.plugins.plugin_utils.image import bundle, factory, references
+from ansible_collections.talosops.selinux.plugins.plugin_utils.image.factory import Access, Factory
+from ansible_collections.talosops.selinux.plugins.plugin_utils.image.references import Target
+from simulator import factory as simulated
+
+ENFORCING = "customization:\n    extraKernelArgs:\n        - enforcing=1\n"
+PERMISSIVE = "customization: {}\n"
+VERSION = "v1.14.1"
+METAL = Target(VERSION)
+
+
+@pytest.fixture
+def made(sim, tmp_path):
+    bundle.prepare(Factory(sim.url), tmp_path, [ENFORCING], [METAL, Target(VERSION, "aws", "arm64")])
+    return tmp_path
+
+
+def reseal(directory, change):
+    path = directory / "manifest.json"
+    manifest = json.loads(path.read_text())
+    change(manifest)
+    path.write_text(json.dumps(canonical.sealed(manifest)))
+
+
+def test_a_bundle_says_what_the_factory_said(sim, made):
+    online = Factory(sim.url).verify(ENFORCING, VERSION)
+    sim.requests.clear()
+    offline = bundle.verify_offline(made, "customization: {extraKernelArgs: [enforcing=1]}", VERSION)
+    assert {key: offline[key] for key in online} == online
+    assert offline["bundle"]["factory"] == sim.url
+    assert not sim.requests
+    again = bundle.verify_offline(made, ENFORCING, VERSION, "aws", "arm64", expected_digest=None)
+    assert "/aws-installer/" in again["installer"]
+    assert [p.name for p in made.iterdir()] == ["manifest.json"]
+
+
+def test_a_bundle_grows(sim, made):
+    bundle.prepare(Factory(sim.url), made, [PERMISSIVE], [METAL], goal="permissive")
+    bundle.prepare(Factory(sim.url), made, [ENFORCING], [METAL])
+    assert len(bundle.load(made)["images"]) == 3
+    assert bundle.verify_offline(made, PERMISSIVE, VERSION, goal="permissive")["goal"] == "permissive"
+    with pytest.raises(bundle.NotInBundle):
+        bundle.verify_offline(made, PERMISSIVE, VERSION)
+
+
+def test_another_registry_behind_the_air_gap(sim, made):
+    found = bundle.verify_offline(made, ENFORCING, VERSION, registry="registry.example.org:5000/talos")
+    assert found["pinned"].startswith("registry.example.org:5000/talos/metal-installer/")
+    assert found["pinned"].endswith(found["digest"])
+    resolver = Factory(sim.url, mirrors={"registry.example.org": Access(sim.url)}, backoff=0.01, attempts=2)
+    options = {"registry": "registry.example.org", "resolver": resolver}
+    assert bundle.verify_offline(made, ENFORCING, VERSION, **options)["digest"] == found["digest"]
+    sim.set_fault("digest_changes")
+    with pytest.raises(factory.DigestChanged):
+        bundle.verify_offline(made, ENFORCING, VERSION, **options)
+
+
+def test_an_owner_of_an_enterprise_factory(start, tmp_path):
+    sim = start(auth=simulated.FactoryAuth(users={"alice": "hunter2"}))
+    bundle.prepare(Factory(Access(sim.url, "alice", "hunter2")), tmp_path, [ENFORCING], [METAL])
+    assert "hunter2" not in (tmp_path / "manifest.json").read_text()
+    assert bundle.verify_offline(tmp_path, ENFORCING, VERSION)["owner"] == "alice"
+
+
+@pytest.mark.parametrize(
+    ("schematic", "options"),
+    [
+        ("customization: {extraKernelArgs: [enforcing=1, quiet]}", {}),
+        (ENFORCING, {"version": "v1.14.2"}),
+        (ENFORCING, {"arch": "arm64"}),
+        (ENFORCING, {"secureboot": True}),
+        (ENFORCING, {"goal": "permissive"}),
+        (ENFORCING, {"expected_digest": "sha256:" + "0" * 64}),
+        ("owner: mallory\n" + ENFORCING, {}),
+    ],
+)
+def test_what_is_not_in_the_bundle(made, schematic, options):
+    with pytest.raises(bundle.NotInBundle):
+        bundle.verify_offline(made, schematic, **{"version": VERSION, **options})
+
+
+def test_no_bundle(tmp_path):
+    with pytest.raises(bundle.MissingBundle):
+        bundle.verify_offline(tmp_path, ENFORCING, VERSION)
+    with pytest.raises(references.BadReference):
+        bundle.verify_offline(tmp_path, ENFORCING, "latest")
+
+
+@pytest.mark.parametrize(
+    "damage", ["", "{", "[]", "null", "[" * 100000, '{"schema": 1, "images": [], "sha256": "x"}', "\xff"]
+)
+def test_damaged_manifests(made, damage):
+    (made / "manifest.json").write_text(damage, encoding="latin-1")
+    with pytest.raises(bundle.BundleError) as caught:
+        bundle.verify_offline(made, ENFORCING, VERSION)
+    assert caught.value.kind == "bundle_broken"
+
+
+def test_a_changed_byte_breaks_the_seal(made):
+    path = made / "manifest.json"
+    path.write_text(path.read_text().replace("enforcing=1", "enforcing=0"))
+    with pytest.raises(bundle.BundleError, match="hash"):
+        bundle.load(made)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "error"),
+    [
+        ("id", "0" * 64, bundle.BundleError),
+        ("cmdline", "talos.platform=metal selinux=1", factory.WrongCmdline),
+        ("cmdline", 1, bundle.BundleError),
+        ("digest", "sha256:0", bundle.BundleError),
+        ("installer", "x.example.org/installer:latest", references.BadReference),
+        ("installer", f"x.example.org/metal-installer/{'0' * 64}:{VERSION}", bundle.BundleError),
+        ("schematic", PERMISSIVE, bundle.NotInBundle),
+        ("schematic", None, bundle.BundleError),
+    ],
+)
+def test_a_resealed_lie_is_found_by_the_checks(made, key, value, error):
+    def change(manifest):
+        for image in manifest["images"]:
+            image[key] = value
+
+    reseal(made, change)
+    with pytest.raises(error):
+        bundle.verify_offline(made, ENFORCING, VERSION)
+
+
+def test_another_schema(made):
+    reseal(made, lambda manifest: manifest.update(schema=2))
+    with pytest.raises(bundle.BundleError, match="schema"):
+        bundle.load(made)
+
+
+def test_a_failed_preparation_leaves_the_old_bundle(sim, made):
+    before = (made / "manifest.json").read_bytes()
+    sim.set_fault("wrong_cmdline")
+    with pytest.raises(factory.WrongCmdline):
+        bundle.prepare(Factory(sim.url), made, [ENFORCING], [METAL])
+    assert (made / "manifest.json").read_bytes() == before
