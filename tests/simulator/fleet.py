@@ -99,7 +99,7 @@ class Fleet:
         from .kube import KubernetesApi
 
         raw = self.scenario.raw
-        known = [yaml.safe_load(node.system.schematic) for node in self.nodes.values()]
+        known = sorted({node.system.schematic for node in self.nodes.values()})
         self.factory = Factory(known=known, **(raw.get("factory") or {}))
         await self.factory.start(self.address(3), 8080)
         self.kubernetes = KubernetesApi(self, self.pki, raw.get("kubernetes"))
