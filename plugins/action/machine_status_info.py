@@ -122,7 +122,7 @@ async def _status(client: NodeClient) -> dict[str, Any]:
         "ready": ready if isinstance(ready, bool) else None,
         "unmet_conditions": conditions.get("unmetConditions") or [],
         "uuid": system.get("uuid"),
-        "serial_number": system.get("serialNumber"),
+        "serial_number": system.get("serialnumber"),
         "fingerprint": None,
         "boot_time": boot_time,
         "changed": False,

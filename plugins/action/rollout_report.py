@@ -10,6 +10,8 @@ import datetime as dt
 from pathlib import Path
 from typing import Any
 
+from ansible.utils.display import Display
+
 from ..plugin_utils.actions import TalosAction
 from ..plugin_utils.canonical import canonical_json
 from ..plugin_utils.evidence.files import EvidenceProblem, write_private
@@ -56,9 +58,13 @@ class ActionModule(TalosAction):
                     "the report is what is shown to those who must trust the rollout",
                     "make the directory writable and give it room",
                 ) from error
+        text = table.render(model, width=self.params["width"])
+        if self.params["show"]:
+            # Not every result callback shows text with line breaks as people would want to read it.
+            Display().display(f"\n{text}\n")
         return {
             "report": model,
-            "table": table.render(model, width=self.params["width"]),
+            "table": text,
             "halted": spent["reason"],
             "files": [str(Path(self.params["directory"]) / name) for name in files],
             "changed": bool(files),

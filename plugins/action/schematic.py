@@ -10,7 +10,7 @@ from typing import Any
 
 from ..plugin_utils.actions import TalosAction
 from ..plugin_utils.evidence.collect import schematic_of
-from ..plugin_utils.image import bundle, factory, schematic
+from ..plugin_utils.image import factory, schematic
 from ..plugin_utils.talos.client import NodeClient
 from ..plugin_utils.talos.errors import InvalidAnswer, NotFound, Unsupported
 
@@ -36,7 +36,7 @@ class ActionModule(TalosAction):
         result: dict[str, Any] = {
             "present": present,
             "id": derived.target_id,
-            "schematic": derived.target.canonical,
+            "schematic": derived.target.canonical(),
             "added": list(derived.kernel.added),
             "removed": list(derived.kernel.removed),
             "verified": False,
@@ -48,7 +48,7 @@ class ActionModule(TalosAction):
         if params["bundle"]:
             verified = bundle.verify_offline(
                 params["bundle"],
-                derived.target.canonical,
+                derived.target.canonical(),
                 wanted["version"],
                 wanted["platform"],
                 wanted["arch"],
@@ -62,7 +62,7 @@ class ActionModule(TalosAction):
             if self.check and not known:
                 return result
             verified = service.verify(
-                derived.target.canonical,
+                derived.target.canonical(),
                 wanted["version"],
                 wanted["platform"],
                 wanted["arch"],

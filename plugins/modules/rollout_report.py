@@ -34,6 +34,10 @@ options:
     description: How many nodes may fail before the rollout stops. The report says whether that was reached.
     type: str
     default: '0'
+  show:
+    description: Whether the table is also printed.
+    type: bool
+    default: false
   width:
     description: The width of the table in characters.
     type: int

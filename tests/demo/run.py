@@ -89,7 +89,10 @@ def _rollout(directory: Path, factory: str) -> int:
         "--extra-vars",
         f"@{directory / 'settings.json'}",
     ]
-    print(f"Running: ansible-playbook talosops.selinux.rollout -i {(fleet / 'inventory.yml').relative_to(ROOT)}", flush=True)
+    print(
+        f"Running: ansible-playbook talosops.selinux.rollout -i {(fleet / 'inventory.yml').relative_to(ROOT)}",
+        flush=True,
+    )
     environment = {
         **os.environ,
         "ANSIBLE_CONFIG": str(Path(__file__).resolve().parent / "ansible.cfg"),
@@ -119,7 +122,9 @@ def _judge(directory: Path, control: str, returned: int) -> int:
     for line in wrong:
         print(f"WRONG: {line}", file=sys.stderr)
     if not wrong:
-        print(f"\nExactly the right nodes moved. The report: {(directory / 'evidence' / 'report.html').relative_to(ROOT)}")
+        print(
+            f"\nExactly the right nodes moved. The report: {(directory / 'evidence' / 'report.html').relative_to(ROOT)}"
+        )
     return 1 if wrong else 0
 
 

@@ -253,6 +253,11 @@ def _json(text: bytes) -> Line:
     return found
 
 
+# The kernel tells to which device a message belongs on lines of their own (kernel: Documentation/ABI/testing/dev-kmsg), and
+# Talos passes them on.
+_DEVICE = re.compile(rb" (?:SUBSYSTEM|DEVICE)=\S{1,200}\s*")
+
+
 def _other(text: bytes, stripped: bytes) -> Line:
     kernel = _KERNEL_LINE.match(text)
     body = text[kernel.end() :] if kernel is not None else stripped
@@ -262,7 +267,7 @@ def _other(text: bytes, stripped: bytes) -> Line:
         return Line(PARSED, "notice", text=LOSS_NOTICE)
     if kernel is not None:
         return Line(IGNORED, "kernel", text=body, user_written=_by_process(kernel))
-    if stripped.startswith(_PLAIN_KERNEL):
+    if stripped.startswith(_PLAIN_KERNEL) or _DEVICE.fullmatch(text):
         return Line(IGNORED, "kernel", text=stripped)
     return Line(UNPARSED, "text", text=stripped)
 
@@ -425,7 +430,7 @@ def show(value: bytes | None) -> str | None:
     if value is None:
         return None
     text = value.decode("utf-8", "backslashreplace")
-    if text.isascii() and text.isprintable():
+    if text.isprintable():
         return text
     return "".join(char if char == " " or _harmless(char) else _escape(char) for char in text)
 
@@ -446,7 +451,7 @@ def moment(stamp: bytes) -> str | None:
         when = datetime.fromtimestamp(int(seconds), UTC)
     except (ValueError, OverflowError, OSError):
         return None
-    return f"{when:%Y-%m-%dT%H:%M:%S}.{int(millis or b'0'):03d}Z"
+    return f"{when.isoformat()[:19]}.{int(millis or b'0'):03d}Z"
 
 
 def milliseconds(stamp: bytes) -> int:

@@ -174,7 +174,7 @@ async def collect(
             "hostname": kubernetes_name,
             "machine_type": role,
             "uuid": _text(system, "uuid"),
-            "serial_number": _text(system, "serialNumber"),
+            "serial_number": _text(system, "serialnumber"),
         },
         "collected_at": now.strftime("%Y-%m-%dT%H:%M:%SZ"),
         "boot": {"id": boot_after.id, "time": booted_at, "uptime_seconds": uptime},
@@ -392,7 +392,9 @@ def _auditd(services: Any) -> dict[str, Any] | None:
         return None
     for service in services:
         if service.id == "auditd":
-            starts = sum(1 for event in service.events if event["state"] == "Running")
+            # A health report repeats the state with another message; only the first of a row is a start.
+            states = [event["state"] for event in service.events]
+            starts = sum(1 for before, state in zip([None, *states], states, strict=False) if state == "Running" != before)
             return {"state": service.state, "starts": starts}
     return {"state": "absent", "starts": 0}
 

@@ -180,7 +180,7 @@ def _row(
 
 def _gate_reasons(verdict: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [
-        _reason(check["id"], check.get("reason") or check.get("found"), check.get("remedy"), check.get("doc"))
+        _reason(check["id"], check.get("found") or check.get("reason"), check.get("remedy"), check.get("doc"))
         for check in verdict.get("checks", [])
         if check.get("result") in ("fail", "unknown") and check.get("severity") != "warn"
     ]
@@ -206,7 +206,7 @@ def _unproven(proof: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def _as_reason(reason: Any) -> dict[str, Any]:
     if isinstance(reason, Mapping):
-        found = reason.get("reason") or reason.get("found")
+        found = reason.get("found") or reason.get("reason")
         return _reason(str(reason.get("id") or "gate"), found, reason.get("remedy"), reason.get("doc"))
     return _reason("gate", reason, None)
 

@@ -31,7 +31,7 @@ def test_every_module_has_its_action_and_the_other_way_round():
 @pytest.mark.parametrize("name", MODULES)
 def test_an_action_serves_the_module_it_is_named_after(name):
     action = importlib.import_module(f"{PLUGINS}.action.{name}")
-    assert action.ActionModule.MODULE == name
+    assert name == action.ActionModule.MODULE
     assert documentation(name)["module"] == name
 
 
@@ -62,7 +62,9 @@ def test_nothing_that_is_shipped_calls_an_upgrade():
 
 def test_the_roles_document_every_variable_they_default():
     for role in sorted((ROOT / "roles").iterdir()):
-        options = yaml.safe_load((role / "meta" / "argument_specs.yml").read_text())["argument_specs"]["main"]["options"]
+        options = yaml.safe_load((role / "meta" / "argument_specs.yml").read_text())["argument_specs"]["main"][
+            "options"
+        ]
         defaults = yaml.safe_load((role / "defaults" / "main.yml").read_text())
         assert set(defaults) <= set(options), role.name
         for name, option in options.items():
