@@ -83,8 +83,8 @@ class Judge:
         self.mismatches: list[str] = []
 
     def address(self, name: str) -> str:
-        """The address of a node."""
-        return str(self.simulator.nodes[name].address)
+        """The address of a node, or of several with commas between them."""
+        return ",".join(str(self.simulator.nodes[one].address) for one in name.split(","))
 
     def run(self, name: str, *arguments: str, context: str = "admin", via: str | None = None) -> Answer:
         """Run talosctl for one node, directly or through the endpoint ``via``."""
@@ -222,6 +222,9 @@ def judge_reading(judge: Judge) -> None:
     control_planes, worker = ("cp-1", "cp-2", "cp-3"), judge.address("worker-1")
     judge.expect("worker-1", "version", then=succeeds(f"Tag:         {VERSION}", f"NODE:        {worker}", "RBAC"))
     judge.expect("worker-1", "version", via="cp-2", then=succeeds(f"NODE:        {worker}"))
+    both = succeeds(f"NODE:        {worker}", f"NODE:        {judge.address('cp-3')}")
+    judge.expect("worker-1,cp-3", "version", via="cp-1", then=both)
+    judge.expect("cp-1", "version", via="worker-1", then=fails("PermissionDenied", "no request forwarding"))
     permissive = has_spec(secureBoot=False, selinuxState="enabled, permissive", bootedWithUKI=True)
     judge.expect("worker-1", "get", "securitystate", "-o", "json", then=permissive)
     judge.expect("worker-1", "get", "securitystate", "-o", "json", via="cp-3", then=permissive)
@@ -306,7 +309,7 @@ def judge_life_cycle(judge: Judge) -> None:
     judge.expect("worker-1", "reset", "--user-disks-to-wipe", "/dev/nosuch", "--wait=false", then=fails("/dev/nosuch"))
     old = simulator.nodes["worker-2"].boot_id
     waiting = ("reset", "--system-labels-to-wipe", "EPHEMERAL", "--reboot", "--wait", "--timeout", "80s")
-    judge.expect("worker-2", *waiting, then=succeeds())
+    judge.expect("worker-2", *waiting, then=succeeds("post check passed"))
     new = simulator.nodes["worker-2"].boot_id
     judge.judge(
         Answer("(worker-2 booted again)", 0, "", ""), lambda _: None if new != old else "same boot id as before"
@@ -325,6 +328,24 @@ def judge_life_cycle(judge: Judge) -> None:
         judge.expect(name, "get", "machineconfig", "--insecure", then=fails("PermissionDenied"))
         judge.expect(name, "version", then=fails("x509"))
         install(judge, name)
+
+
+def judge_control_plane(judge: Judge) -> None:
+    """One control plane leaves etcd with a graceful reset and joins again."""
+    simulator = judge.simulator
+    judge.expect("cp-1", "etcd", "remove-member", "1234567890abcdef", then=fails("not found"))
+    for name in ("cp-1", "cp-2", "cp-3"):
+        judge.expect(name, "etcd", "forfeit-leadership", then=succeeds())
+    labels = "META,STATE,EPHEMERAL"
+    reset = ("reset", "--system-labels-to-wipe", labels, "--reboot", "--graceful", "--wait=false")
+    judge.expect("cp-3", *reset, via="cp-1", then=succeeds())
+    arrived = _reaches(simulator, "cp-3", "maintenance")
+    judge.judge(Answer("(cp-3 reaches maintenance mode)", 0, "", ""), lambda _: arrived)
+    judge.expect("cp-1", "etcd", "members", then=has_rows(2, "cp-1", "cp-2"))
+    judge.expect("cp-3", "version", via="cp-1", then=fails("Unavailable"))
+    install(judge, "cp-3")
+    judge.expect("cp-1", "etcd", "members", then=has_rows(3, "cp-3"))
+    judge.expect("cp-3", "etcd", "status", then=has_rows(1, "MEMBER", "LEADER"))
 
 
 def install(judge: Judge, name: str) -> None:
@@ -381,6 +402,7 @@ def judges(talosctl: Path, directory: Path) -> Iterator[Judge]:
         judge_resources(judge, "worker-1")
         judge_permissions(judge)
         judge_life_cycle(judge)
+        judge_control_plane(judge)
     yield judge
     with Simulator(OLD_SCENARIO, directory / "old") as simulator:
         judge = Judge(talosctl, simulator)
