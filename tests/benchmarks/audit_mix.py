@@ -26,6 +26,8 @@ def templates(source: Path = REAL) -> list[bytes]:
     events: list[list[bytes]] = []
     last = b""
     for line in gzip.decompress(source.read_bytes()).split(b"\n"):
+        if not line:
+            continue
         line += b"\n"
         if any(mark in line for mark in _FORGED):
             continue

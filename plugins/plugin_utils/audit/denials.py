@@ -18,8 +18,8 @@ MORE = "(more)"
 NEVERALLOW = frozenset({"load_policy", "setenforce"})
 """What no domain may ever be allowed on class security (Talos policy: services/selinux.cil)."""
 
-_MOST_COMMS = 64
-_MOST_PATHS = 32
+MOST_COMMS = 64
+MOST_PATHS = 32
 
 
 class Group:
@@ -120,8 +120,8 @@ class Group:
             "count": self.count,
             "first": moment(self.first) if self.first else None,
             "last": moment(self.last) if self.last else None,
-            "comms": _limited([show(decode(comm)) or "" for comm in self.comms], _MOST_COMMS),
-            "paths": _limited([path for path in paths if path], _MOST_PATHS),
+            "comms": _limited([show(decode(comm)) or "" for comm in self.comms], MOST_COMMS),
+            "paths": _limited([path for path in paths if path], MOST_PATHS),
             "owners": sorted(self.owners),
             "catalogue_id": None,
             "known_benign": False,
@@ -147,22 +147,27 @@ class Joined:
     def of(cls, text: bytes) -> Joined:
         """Read SYSCALL, CWD, PATH, PROCTITLE and EXECVE lines of one event."""
         found: dict[str, bytes] = {}
-        if text.count(b"\n") < 1 and not text.startswith(b"type=SYSCALL"):
-            return cls(found)
-        for line in text[:131072].split(b"\n"):
-            type_ = line[5 : line.find(b" ", 5)]
-            if type_ == b"SYSCALL":
-                values = fields(line)
-                for name in (b"exe", b"syscall", b"success", b"exit", b"ppid", b"uid"):
-                    if name in values:
-                        found.setdefault(name.decode(), values[name])
-            elif type_ == b"PROCTITLE":
-                found.setdefault("proctitle", line.partition(b"proctitle=")[2].split(b"\x1d", 1)[0].strip())
-            elif type_ == b"CWD":
-                found.setdefault("cwd", line.partition(b" cwd=")[2].split(b"\x1d", 1)[0].strip())
-            elif type_ == b"PATH":
-                found["names"] = found.get("names", b"") + fields(line).get(b"name", b"") + b" "
+        place = text.find(b"type=SYSCALL ")
+        if place >= 0:
+            end = text.find(b"\n", place)
+            for name, mark in _OF_SYSCALL:
+                start = text.find(mark, place, end if end >= 0 else len(text))
+                if start >= 0:
+                    start += len(mark)
+                    found[name] = text[start : start + 4096].split(None, 1)[0]
+        for name, type_, mark in _OF_OTHERS:
+            place = text.find(type_)
+            if place >= 0:
+                end = text.find(b"\n", place)
+                found[name] = text[place : end if end >= 0 else len(text)].partition(mark)[2].split(b"\x1d", 1)[0].strip()
+        if b"type=PATH " in text:
+            names = [fields(line).get(b"name", b"") for line in text[:131072].split(b"\n") if line.startswith(b"type=PATH ")]
+            found["names"] = b" ".join(names[:8])
         return cls(found)
+
+
+_OF_SYSCALL = tuple((name, f" {name}=".encode()) for name in ("exe", "syscall", "success", "exit", "ppid", "uid"))
+_OF_OTHERS = (("proctitle", b"type=PROCTITLE ", b"proctitle="), ("cwd", b"type=CWD ", b" cwd="))
 
 
 def group_of(groups: dict[tuple[bytes, ...], Group], avc: Avc, userspace: bool) -> Group:
@@ -196,7 +201,9 @@ def owners_in(path: bytes) -> list[str]:
 
     Sources: kubelet's directory layout, containerd's state directory, and kubelet's cgroup names.
     """
-    found = []
+    found: list[str] = []
+    if b"pod" not in path and b"/containers/" not in path and b"io.containerd" not in path:
+        return found
     path = path[:8192]
     if match := _POD_LOG.search(path):
         found.append(f"pod:{match[1].decode()}/{match[2].decode()}")
@@ -243,13 +250,14 @@ def _sample(raw: bytes, stamp: bytes, serial: int, joined: Joined, doubtful: boo
     for key in ("exe", "cwd", "proctitle"):
         value = decode(joined.found.get(key))
         if value is not None:
-            sample[key] = show(value)
-            owners += owners_in(value)
+            sample[key] = show(value[:8192])
+            if b"/" in value:
+                owners += owners_in(value)
     for key in ("syscall", "success", "exit", "ppid", "uid"):
         if key in joined.found:
             sample[key] = show(joined.found[key])
     if "names" in joined.found:
-        names = [decode(one) or b"" for one in joined.found["names"].split()][:8]
+        names = [decode(one) or b"" for one in joined.found["names"].split()]
         sample["names"] = [show(one) for one in names]
         for one in names:
             owners += owners_in(one)

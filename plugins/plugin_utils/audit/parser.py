@@ -20,7 +20,7 @@ from os import PathLike
 from pathlib import Path
 from typing import IO, Any
 
-from .denials import Group, Joined, group_of
+from .denials import MOST_COMMS, MOST_PATHS, Group, Joined, group_of
 from .forgery import Order
 from .records import (
     IGNORED,
@@ -32,6 +32,7 @@ from .records import (
     USER_MESSAGE_BYTES,
     Line,
     Record,
+    Tail,
     fields,
     is_user,
     moment,
@@ -45,8 +46,8 @@ BLOCK = 1 << 20
 LONGEST_LINE = 4 << 20
 _MOST_KEYS = 20_000
 _MOST_BARE = 10_000
-_MOST_COMMS = 64
-_MOST_PATHS = 32
+# How far around an event its other records are looked for when they do not stand beside it.
+NEAR = 32768
 _MOST_KEPT = 200
 
 _RUN = re.compile(
@@ -61,6 +62,13 @@ _LOST = re.compile(rb"audit_lost=([0-9]{1,18})")
 _SUPPRESSED = re.compile(rb"([0-9]{1,12}) callbacks suppressed")
 _UNKNOWN_PERMISSION = re.compile(
     rb"SELinux: +(?:Permission ([a-z0-9_]{1,64}) in )?[Cc]lass ([a-z0-9_]{1,64}) not defined in policy"
+)
+
+# An AVC line from ``avc:`` on: permissions, comm, path or name, and the tail. The kernel writes names with blanks in hex, so
+# a blank and ``scontext=`` begin the record's own contexts; a line with a second ``scontext=`` goes the careful way.
+_AVC_LINE = re.compile(
+    rb"(avc:  (?:denied|granted)  \{[^}\n]*)\} for  pid=[0-9]+ comm=(\S+)(?: (?:path|name)=(\S+))?"
+    rb"(?: (?!scontext=)[^ \n]*)*+( scontext=[^\n]*)\n"
 )
 
 _PRIMARY, _SECOND, _OTHER, _USER = range(4)
@@ -163,7 +171,7 @@ class Scanner:
         self.ignored: Counter[str] = Counter()
         self.order = Order(self._doubt)
         self.groups: dict[tuple[bytes, ...], Group] = {}
-        self._cache: dict[tuple[bytes, bytes], _Entry | None] = {}
+        self._cache: dict[tuple[bytes, bytes], _Entry] = {}
         self.denied = 0
         self.granted = 0
         self.mac_error_lines = 0
@@ -242,113 +250,119 @@ class Scanner:
 
     def _block(self, block: bytes, final: bool) -> int:
         """Read whole lines; returns where the last event starts when it may go on in the next block."""
-        match_run, find, rfind = _RUN.match, block.find, block.rfind
-        order, cache, most = self.order, self._cache, self._most
+        match_run, match_avc, find, starts = _RUN.match, _AVC_LINE.match, block.find, block.startswith
+        order, cache, most, bare = self.order, self._cache, self._most, self.bare
         kinds, base, size = _KINDS, self._base, len(block)
-        recent = order.recent
+        if self._first_stamp is None:
+            self._begin(block)
+        # The order's state is kept in locals while everything is in order, and handed over for the careful judgement.
+        serial_now, stamp_now, recent, events = order.serial, order.stamp, order.recent, 0
+        shadow_end, orderly = order.shadow_end - base, not order.off
         position = 0
         stop = size
         avc = find(b"avc:")
         if avc < 0:
             avc = size
-        if self._first_stamp is None:
-            self._begin(block)
         while position < size:
             match = match_run(block, position)
-            if match is None:
+            kind = -1
+            if match is not None:
+                type_, key, stamp, number = match.groups()
+                kind = kinds.get(type_, -1)
+                end = match.end()
+            if kind < 0:
+                order.went_on(serial_now, stamp_now, events)
                 end = find(b"\n", position) + 1
                 self._odd(block[position : end - 1], base + position)
-                recent = order.recent
+                serial_now, stamp_now, recent, events = order.serial, order.stamp, order.recent, 0
+                shadow_end, orderly = order.shadow_end - base, not order.off
                 if avc < end:
                     avc = find(b"avc:", end)
                     if avc < 0:
                         avc = size
                 position = end
                 continue
-            type_, key, stamp, number = match.groups()
-            kind = kinds.get(type_, -1)
-            end = match.end()
-            if kind < 0 or kind == _USER:
-                # One line at a time: an unknown name, or text of a process.
+            if kind == _USER:
+                # One line at a time: what follows may be its text.
                 end = find(b"\n", position) + 1
-                if kind < 0:
-                    self._odd(block[position : end - 1], base + position)
-                    recent = order.recent
-                    if avc < end:
-                        avc = find(b"avc:", end)
-                        if avc < 0:
-                            avc = size
-                    position = end
-                    continue
             if end == size and not final and size - position < BLOCK:
                 stop = position
                 break
             serial = int(number)
             if (
-                serial == order.serial + 1
-                and stamp >= order.stamp
+                serial == serial_now + 1
+                and stamp >= stamp_now
+                and position >= shadow_end
+                and orderly
                 and kind != _USER
-                and not order.off
-                and base + position >= order.shadow_end
                 and len(stamp) == 14
             ):
-                order.serial = serial
-                order.stamp = stamp
-                order.serials.last = serial
-                order.events += 1
+                serial_now = serial
+                stamp_now = stamp
+                events += 1
                 recent[serial] = stamp
                 new = True
             else:
+                order.went_on(serial_now, stamp_now, events)
                 new = order.take(serial, stamp, kind == _USER, base + position, block[position:end])
-                recent = order.recent
-            if kind == _SECOND:
-                if find(b"\ntype=AVC ", position, end) >= 0:
-                    self.bare.pop(key, None)
-                elif new:
-                    self._bare(key, block[position:end])
-            elif not new and self.bare:
-                self.bare.pop(key, None)
-            if kind == _OTHER or kind == _USER or type_ in _NOTED:
-                self._special(type_, key, stamp, serial, kind, block, position)
-            while avc < end:
-                stop_line = find(b"\n", avc)
-                start = rfind(b"\n", position, avc) + 1 or position
-                tail = rfind(b" scontext=", avc, stop_line)
-                brace = find(b"}", avc, tail)
-                if (
-                    avc == start + 20 + len(key)
-                    and block.startswith(b"type=AVC", start)
-                    and tail > 0
-                    and brace > 0
-                    and find(b" msg=audit(", avc, stop_line) < 0
-                ):
-                    cut = (block[avc:brace], block[tail:stop_line])
-                    entry = cache.get(cut)
-                    if entry is None:
-                        entry = self._entry(cut)
-                    if entry is not None:
-                        entry.count += 1
-                        entry.last = stamp
-                        group = entry.group
-                        comm = find(b" comm=", brace, tail)
-                        if comm > 0:
-                            name = block[comm + 6 : find(b" ", comm + 6, tail + 1)]
-                            if name not in group.comms and len(group.comms) <= _MOST_COMMS:
-                                group.comms[name] = None
-                        if len(group.paths) <= _MOST_PATHS or len(group.samples) < most or not most:
-                            self._look(group, block, start, stop_line, brace, tail, stamp, serial, position, end, key)
-                        if entry.first is None:
-                            entry.first = stamp
-                    else:
-                        self._odd_in_run(block[start:stop_line], key, stamp, serial, base + start)
-                elif kind == _USER:
-                    self._user_avc(type_, block[start:stop_line], stamp, serial)
+                serial_now, stamp_now, recent, events = order.serial, order.stamp, order.recent, 0
+                shadow_end, orderly = order.shadow_end - base, not order.off
+            if kind:
+                if kind == _SECOND:
+                    if find(b"\ntype=AVC ", position, end) >= 0:
+                        bare.pop(key, None)
+                    elif new:
+                        self._bare(key, block[position:end])
                 else:
-                    self._odd_in_run(block[start:stop_line], key, stamp, serial, base + start)
-                avc = find(b"avc:", stop_line)
+                    if bare:
+                        bare.pop(key, None)
+                    self._special(type_, key, stamp, serial, kind, block, position)
+            elif type_ != b"AVC":
+                self._special(type_, key, stamp, serial, kind, block, position)
+            if bare and not new and kind != _SECOND:
+                bare.pop(key, None)
+            head = 20 + len(key)
+            while avc < end:
+                start = avc - head
+                line = match_avc(block, avc) if start >= position and starts(b"type=AVC", start) else None
+                entry = None
+                if line is not None:
+                    permissions, comm, path, tail = line.groups()
+                    entry = cache.get((permissions, tail))
+                    if entry is None:
+                        entry = self._entry((permissions, tail), stamp)
+                if entry is None or line is None:
+                    start = block.rfind(b"\n", position, avc) + 1 or position
+                    after = find(b"\n", avc)
+                    if kind == _USER:
+                        self._user_avc(type_, block[start:after], stamp, serial)
+                    else:
+                        order.went_on(serial_now, stamp_now, events)
+                        self._odd_in_run(block[start:after], base + start)
+                        serial_now, stamp_now, recent, events = order.serial, order.stamp, order.recent, 0
+                        shadow_end, orderly = order.shadow_end - base, not order.off
+                    after += 1
+                else:
+                    after = line.end()
+                    entry.count += 1
+                    entry.last = stamp
+                    group = entry.group
+                    if comm not in group.comms and len(group.comms) <= MOST_COMMS:
+                        group.comms[comm] = None
+                    if path is not None and len(group.paths) <= MOST_PATHS:
+                        group.paths[path] = None
+                    if len(group.samples) < most or not most:
+                        self._keep(group, block, start, after - 1, stamp, serial, position, end, key)
+                if starts(b"type=AVC", after):
+                    avc = find(b"avc:", after + 28, after + 64)
+                    if avc < 0:
+                        avc = find(b"avc:", after)
+                else:
+                    avc = find(b"avc:", after)
                 if avc < 0:
                     avc = size
             position = end
+        order.went_on(serial_now, stamp_now, events)
         order.rotate()
         self.lines += block.count(b"\n", 0, stop)
         self._base = base + stop
@@ -363,24 +377,22 @@ class Scanner:
             self.torn_first = True
             self.order.shadow_end, self.order.trusted = USER_MESSAGE_BYTES, False
 
-    def _entry(self, cut: tuple[bytes, bytes]) -> _Entry | None:
+    def _entry(self, cut: tuple[bytes, bytes], stamp: bytes) -> _Entry | None:
         """The counter of one distinct (verdict and permissions, contexts and class); None when they cannot be read."""
         if len(self._cache) >= _MOST_KEYS:
             self._fold()
         avc = parse_avc(cut[0] + b"} for " + cut[1])
-        entry = None
-        if avc is not None:
-            entry = _Entry(group_of(self.groups, avc, False), avc.verdict == b"denied", avc.tail)
-            if avc.tail.torn or (entry.denied and avc.tail.permissive is None):
-                self.torn += 1
-            self._cache[cut] = entry
+        if avc is None:
+            return None
+        entry = _Entry(group_of(self.groups, avc, False), avc.verdict == b"denied", avc.tail, stamp)
+        if avc.tail.torn or (entry.denied and avc.tail.permissive is None):
+            self.torn += 1
+        self._cache[cut] = entry
         return entry
 
     def _fold(self) -> None:
         """Add the counters of distinct tails to their groups."""
         for entry in self._cache.values():
-            if entry is None or not entry.count:
-                continue
             entry.group.add(entry.count, entry.first, entry.last, entry.tail)
             if entry.denied:
                 self.denied += entry.count
@@ -388,35 +400,25 @@ class Scanner:
                 self.granted += entry.count
         self._cache.clear()
 
-    def _look(
+    def _keep(
         self,
         group: Group,
         block: bytes,
         start: int,
         stop: int,
-        brace: int,
-        tail: int,
         stamp: bytes,
         serial: int,
         run: int,
         end: int,
         key: bytes,
     ) -> None:
-        """Keep a sample and the names of one record, with what the event's other records add."""
-        path = None
-        for name in (b" path=", b" name="):
-            place = block.find(name, brace, tail)
-            if place > 0:
-                path = block[place + 6 : block.find(b" ", place + 6, tail + 1)]
-                break
-        if path is not None and path not in group.paths and len(group.paths) <= _MOST_PATHS:
-            group.paths[path] = None
-        if not self._most or len(group.samples) < self._most:
-            text = block[run:end]
-            if b"type=SYSCALL" not in text and end < len(block):
-                near = block[max(0, run - 65536) : end + 65536]
-                text = b"\n".join(_lines_of(near, key)) if near.count(b"audit" + key) > 1 else text
-            group.samples.append((block[start:stop], stamp, serial, Joined.of(text), False))
+        """Keep a sample of one record, with what the event's other records add."""
+        text = block[run:end]
+        if b"type=SYSCALL" not in text:
+            near = block[max(0, run - NEAR) : end + NEAR]
+            if near.count(b"audit" + key) > text.count(b"audit" + key):
+                text = b"\n".join(_lines_of(near, key))
+        group.samples.append((block[start:stop], stamp, serial, Joined.of(text), False))
 
     # -- the careful way
 
@@ -484,13 +486,13 @@ class Scanner:
     def _names(self, group: Group, middle: bytes) -> None:
         found = fields(middle)
         comm = found.get(b"comm")
-        if comm is not None and len(group.comms) <= _MOST_COMMS:
+        if comm is not None and len(group.comms) <= MOST_COMMS:
             group.comms[comm] = None
         path = found.get(b"path", found.get(b"name"))
-        if path is not None and len(group.paths) <= _MOST_PATHS:
+        if path is not None and len(group.paths) <= MOST_PATHS:
             group.paths[path] = None
 
-    def _odd_in_run(self, raw: bytes, key: bytes, stamp: bytes, serial: int, start: int) -> None:
+    def _odd_in_run(self, raw: bytes, start: int) -> None:
         """A line inside an event that speaks of ``avc:`` but is not a plain AVC record."""
         line = read_line(raw)
         if line.kind == UNPARSED:
@@ -710,13 +712,13 @@ class _Entry:
 
     __slots__ = ("count", "denied", "first", "group", "last", "tail")
 
-    def __init__(self, group: Group, denied: bool, tail: Any) -> None:
+    def __init__(self, group: Group, denied: bool, tail: Tail, first: bytes) -> None:
         self.group = group
         self.denied = denied
         self.tail = tail
         self.count = 0
-        self.first: bytes | None = None
-        self.last: bytes | None = None
+        self.first = first
+        self.last = first
 
 
 def _ms(stamp: bytes | None) -> int | None:
