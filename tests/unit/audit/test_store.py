@@ -382,12 +382,17 @@ def test_kill_at_fifty_random_moments_loses_nothing_stored(tmp_path: Path) -> No
 
         pid = _child(collect)
         os.close(send)
-        time.sleep(rng.random() * 0.12)
-        os.kill(pid, signal.SIGKILL)
-        _, status = os.waitpid(pid, 0)
-        killed += os.WIFSIGNALED(status)
-        with os.fdopen(receive, "rb") as pipe:
-            acknowledged = [int(line) for line in pipe.read().split()]
+        with os.fdopen(receive, "rb", buffering=0) as pipe:
+            # The moment is counted in merges, so that every kill hits a collector at work on any machine.
+            heard = b""
+            wanted = rng.randrange(60)
+            while heard.count(b"\n") < wanted:
+                heard += os.read(receive, 1 << 16)
+            time.sleep(rng.random() * 0.003)
+            os.kill(pid, signal.SIGKILL)
+            _, status = os.waitpid(pid, 0)
+            killed += os.WIFSIGNALED(status)
+            acknowledged = [int(line) for line in (heard + pipe.read()).split()]
         store = AuditStore(directory)
         content = stored(store)
         assert data.startswith(content)

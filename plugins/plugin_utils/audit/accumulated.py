@@ -1,0 +1,82 @@
+# Copyright (c) 2026, the talosops.selinux authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Judge a soak by all that was collected of a boot, not by the last read."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from .analysis import analyze
+from .catalogue import Catalogue
+from .coverage import CoverageInput
+from .store import BootLog, Hole, Stream
+
+
+def analyze_stored(
+    log: BootLog,
+    context: CoverageInput | None = None,
+    *,
+    max_samples: int = 5,
+    catalogue: Catalogue | None = None,
+) -> dict[str, Any]:
+    """``analysis.analyze`` over one boot of an AuditStore.
+
+    The result is the same plain data. In its ``coverage`` every hole of the store is a reason (so a union with a hole
+    is at most ``partial``), ``seconds`` counts only what hole-free runs cover, up to the last read, and ``holes`` and
+    ``windows`` list both. Raises StoreError for a damaged store.
+    """
+    service, kernel = log.streams["service"], log.streams["kernel"]
+    result = analyze(
+        service.chunks() if service.reads else None,
+        kernel.chunks() if kernel.reads else None,
+        # The store knows from each read whether the ring had wrapped; its own size says nothing.
+        replace(context or CoverageInput(), persisted=True),
+        max_samples=max_samples,
+        catalogue=catalogue,
+    )
+    coverage = result["coverage"]
+    coverage["reasons"] += [_reason(hole) for hole in log.holes]
+    if log.holes and coverage["verdict"] == "complete":
+        coverage["verdict"] = "partial"
+    coverage["seconds"] = _seconds(service, kernel)
+    coverage["holes"] = [hole.as_dict() for hole in log.holes]
+    coverage["windows"] = log.windows
+    return result
+
+
+def _reason(hole: Hole) -> dict[str, str]:
+    facts = hole.as_dict()
+    before = "" if hole.before is None else f" before serial {facts['before_serial']} ({facts['before']})"
+    after = "" if hole.after is None else f" after serial {facts['after_serial']} ({facts['after']})"
+    if hole.kind == "head":
+        text = (
+            f"no read of the {hole.stream} log reached its beginning: what stood{before or ' there'} was never stored"
+        )
+    elif hole.kind == "conflict":
+        text = (
+            f"two reads of the {hole.stream} log differ{after}{before}: one of them is not of this boot, or was forged"
+        )
+    else:
+        text = f"two reads of the {hole.stream} log do not meet: what stood{after}{before} was never stored"
+    number = "F31" if hole.kind == "conflict" else "F11" if hole.stream == "kernel" else "F10"
+    return {"id": number, "text": text, "severity": "gap"}
+
+
+def _seconds(service: Stream, kernel: Stream) -> float | None:
+    spans = [
+        (segment.first.time, datetime.fromisoformat(segment.collected[1]).timestamp())
+        for segment in service.segments
+        if segment.first is not None
+    ]
+    if not spans:
+        return None
+    first = service.segments[0]
+    boot = kernel.segments[0] if kernel.segments else None
+    if first.begins and boot is not None and boot.begins and boot.first is not None:
+        # The kernel ring holds what came before auditd, so the first run reaches back to it.
+        spans[0] = (min(spans[0][0], boot.first.time), spans[0][1])
+    return round(sum(max(0.0, end - start) for start, end in spans), 3)

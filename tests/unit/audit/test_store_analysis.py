@@ -1,0 +1,150 @@
+# Copyright (c) 2026, the talosops.selinux authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Coverage of a soak comes from the store: the union of its reads, every hole a reason."""
+
+from __future__ import annotations
+
+import gzip
+import itertools
+import random
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.accumulated import analyze_stored
+from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.analysis import analyze
+from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.coverage import CoverageInput
+from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.store import AuditStore
+
+REAL = Path(__file__).resolve().parents[2] / "data" / "real-kernel"
+BOOT = "b1"
+START = 1795377000
+CONTEXT = CoverageInput(
+    services=[{"id": "auditd", "state": "Running", "events": [{"msg": "", "state": "Running", "ts": START + 1}]}],
+    cmdline="selinux=1 console=ttyS0",
+    talos_version="v1.14.1",
+    boot_id_before=BOOT,
+    boot_id_after=BOOT,
+    boot_time_before=START,
+    boot_time_after=START,
+    now=START + 7200,
+    uptime_seconds=7200,
+    stage="running",
+    mode="metal",
+    selinux_state="permissive",
+    time_synced=True,
+)
+
+
+def at(seconds: int) -> datetime:
+    return datetime.fromtimestamp(START + seconds, UTC)
+
+
+def kernel() -> bytes:
+    line = b"kern: notice: [2026-11-22T10:00:00.000000000Z]: "
+    return b"".join(
+        line + text + b"\n"
+        for text in (
+            b"Linux version 6.18.5-talos",
+            b"audit: type=2000 audit(%d.000:1): state=initialized audit_enabled=0 res=1" % START,
+            b"audit: type=1403 audit(%d.000:2): auid=4294967295 ses=4294967295 lsm=selinux res=1" % START,
+        )
+    )
+
+
+def service() -> list[bytes]:
+    lines = [
+        b"type=CONFIG_CHANGE msg=audit(%d.000:3): op=set audit_pid=141 old=0 auid=4294967295 ses=4294967295 "
+        b"subj=system_u:system_r:init_t:s0 res=1\n" % (START + 1)
+    ]
+    for n in range(4, 203):
+        lines.append(
+            b'type=AVC msg=audit(%d.000:%d): avc:  denied  { write } for  pid=%d comm="minio" name="x" dev="sdc" ino=1 '
+            b"scontext=system_u:system_r:pod_t:s0 tcontext=system_u:object_r:unlabeled_t:s0 tclass=dir permissive=1\n"
+            % (START + n * 30, n, n)
+        )
+    return lines
+
+
+def test_a_soak_of_many_reads_is_complete(tmp_path: Path) -> None:
+    lines = service()
+    store = AuditStore(tmp_path)
+    store.merge(BOOT, "kernel", kernel(), collected_at=at(60))
+    for end in range(20, len(lines) + 1, 20):
+        ring = lines[max(0, end - 50) : end]
+        store.merge(BOOT, "service", b"".join(ring), collected_at=at(end * 30 + 100), begins=end <= 50)
+    found = analyze_stored(store.read(BOOT), CONTEXT)
+    assert found["coverage"]["reasons"] == []
+    assert found["coverage"]["verdict"] == "complete"
+    assert found["coverage"]["seconds"] == 200 * 30 + 100
+    assert found["counts"]["denied"] == 199
+    whole = analyze(b"".join(lines), kernel(), CONTEXT)
+    assert found["denials"] == whole["denials"]
+    assert analyze(b"".join(lines[-50:]), kernel(), CONTEXT)["coverage"]["verdict"] != "complete"
+
+
+def test_a_hole_makes_the_union_partial_and_covers_less(tmp_path: Path) -> None:
+    lines = service()
+    store = AuditStore(tmp_path)
+    store.merge(BOOT, "kernel", kernel(), collected_at=at(60))
+    store.merge(BOOT, "service", b"".join(lines[:50]), collected_at=at(1600))
+    store.merge(BOOT, "service", b"".join(lines[100:]), collected_at=at(7000), begins=False)
+    coverage = analyze_stored(store.read(BOOT), CONTEXT)["coverage"]
+    assert coverage["verdict"] == "partial"
+    assert [hole["kind"] for hole in coverage["holes"]] == ["gap"]
+    assert any(reason["id"] == "F10" and "do not meet" in reason["text"] for reason in coverage["reasons"])
+    assert coverage["seconds"] == 1600 + 7000 - 103 * 30
+    assert len([window for window in coverage["windows"] if window["stream"] == "service"]) == 2
+
+
+def test_a_hole_without_missing_serials_is_still_a_hole(tmp_path: Path) -> None:
+    """Serials alone could call this complete: the events around the hole are neighbours."""
+    lines = service()
+    store = AuditStore(tmp_path)
+    store.merge(BOOT, "kernel", kernel())
+    store.merge(BOOT, "service", b"".join(lines[:100]))
+    cut = lines[100][40:]
+    store.merge(BOOT, "service", cut + b"".join(lines[101:]), begins=False)
+    assert analyze_stored(store.read(BOOT), CONTEXT)["coverage"]["verdict"] == "partial"
+
+
+@pytest.mark.parametrize("streams", [(), ("kernel",), ("service",)])
+def test_what_was_never_collected_is_never_complete(streams: tuple[str, ...], tmp_path: Path) -> None:
+    store = AuditStore(tmp_path)
+    for stream in streams:
+        store.merge(BOOT, stream, {"kernel": kernel(), "service": b"".join(service())}[stream])
+    coverage = analyze_stored(store.read(BOOT), CONTEXT)["coverage"]
+    assert coverage["verdict"] != "complete"
+    assert coverage["reasons"]
+
+
+def test_an_empty_read_is_a_failure_and_not_a_pass(tmp_path: Path) -> None:
+    store = AuditStore(tmp_path)
+    store.merge(BOOT, "kernel", kernel())
+    store.merge(BOOT, "service", b"")
+    assert analyze_stored(store.read(BOOT), CONTEXT)["coverage"]["verdict"] == "none"
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_real_logs_in_parts_say_what_the_whole_says(seed: int, tmp_path: Path) -> None:
+    rng = random.Random(seed)
+    store = AuditStore(tmp_path)
+    whole = {
+        source: gzip.decompress((REAL / f"permissive.{name}.log.gz").read_bytes())
+        for source, name in (("service", "audit"), ("kernel", "dmesg"))
+    }
+    for source, data in whole.items():
+        cuts = sorted({0, len(data), *(rng.randrange(len(data)) for _ in range(6))})
+        parts = [data[max(0, start - rng.randrange(3000, 60000)) : end] for start, end in itertools.pairwise(cuts)]
+        if seed % 2:
+            rng.shuffle(parts)
+        for part in parts:
+            store.merge(BOOT, source, part, begins=data.startswith(part))
+    log = store.read(BOOT)
+    assert {source: b"".join(log.streams[source].chunks()) for source in whole} == whole
+    assert log.holes == []
+    stored, direct = analyze_stored(log), analyze(whole["service"], whole["kernel"])
+    assert stored["counts"] == direct["counts"]
+    assert stored["denials"] == direct["denials"]
