@@ -363,6 +363,12 @@ class _Assessment:
         if missing and missing[0][0] == 1:
             self._gap("F10" if self.kernel is not None else "F11", f"serials 1 to {missing[0][1]} are in neither log")
             missing = missing[1:]
+        if self.service is not None and self.service.first_serial is not None:
+            before = [gap for gap in missing if gap[1] == self.service.first_serial - 1]
+            if before:
+                shown = f"{before[0][0]} to {before[0][1]}"
+                self._gap("F10", f"serials {shown}, between the kernel ring's records and the log's first, are missing")
+                missing.remove(before[0])
         inner = sum(last - first + 1 for first, last in missing)
         if inner > self.given.baseline_missing:
             shown = ", ".join(f"{a}" if a == b else f"{a}-{b}" for a, b in missing[:5])

@@ -1,0 +1,166 @@
+# Copyright (c) 2026, the talosops.selinux authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Every number of the false-negative catalogue: its detector fires, and is quiet on a healthy node."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+import audit_streams as streams
+from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.coverage import RING_BYTES, CoverageInput, assess
+
+DOCS = Path(__file__).resolve().parents[3] / "docs" / "audit-evidence.md"
+
+
+def _auditd(state: str = "Running", starts: int = 1, after: float = 5, extra: list[dict[str, Any]] | None = None) -> Any:
+    events: list[dict[str, Any]] = [{"msg": "Starting service", "state": "Preparing", "ts": streams.BOOT + after}]
+    events += [{"msg": "Started task", "state": "Running", "ts": streams.BOOT + after + n} for n in range(starts)]
+    return [{"id": "auditd", "state": state, "events": events + (extra or [])}]
+
+
+def _without(log: bytes, serial: int) -> bytes:
+    mark = b":%d): " % serial
+    return b"".join(line for line in log.splitlines(keepends=True) if mark not in line)
+
+
+def _ring_line(text: bytes) -> bytes:
+    return streams.kernel_ring() + b"kern: warning: [2026-11-18T12:00:00.0Z]: " + text + b"\n"
+
+
+LOG = streams.service_log()
+LATE = b"kern:  notice: [2026-11-18T12:00:00.0Z]: audit: type=1400 audit" + streams.key(50) + streams.avc(50)[len(b"type=AVC msg=audit" + streams.key(50)):]
+
+CASES: list[tuple[str, str, dict[str, Any]]] = [
+    ("F1", "none", {"service_log": b""}),
+    ("F1", "none", {"service_log": None}),
+    ("F1", "none", {"service_log": b"----\n\n"}),
+    ("F2", "none", {"cmdline": streams.CMDLINE + " talos.auditd.disabled=1"}),
+    ("F2", "none", {"services": []}),
+    ("F2", "none", {"kernel_log": _ring_line(b"[talos] auditd is disabled by kernel parameter")}),
+    ("F3", "none", {"cmdline": streams.CMDLINE + " audit=0"}),
+    ("F3", "partial", {"kernel_log": streams.HEAD, "service_log": streams.service_log(1)}),
+    ("F4", "partial", {"talos_version": "v1.13.2", "services": _auditd("Finished")}),
+    ("F4", "partial", {"talos_version": "v1.12.6", "services": _auditd("Failed")}),
+    ("F4", "partial", {"talos_version": "v1.13.2", "kernel_log": streams.kernel_ring() + LATE}),
+    ("F4", "partial", {"services": None}),
+    ("F5", "partial", {"services": _auditd(starts=2)}),
+    ("F5", "partial", {"services": _auditd(after=3600)}),
+    ("F5", "partial", {"services": _auditd(starts=0)}),
+    ("F6", "partial", {"kernel_log": _ring_line(b"audit: audit_lost=7 audit_rate_limit=4096 audit_backlog_limit=8192")}),
+    ("F6", "partial", {"kernel_log": _ring_line(b"audit: rate limit exceeded")}),
+    ("F6", "partial", {"service_log": _without(LOG, 20)}),
+    ("F7", "partial", {"kernel_log": _ring_line(b"audit: audit_backlog=8193 > audit_backlog_limit=8192")}),
+    ("F7", "partial", {"kernel_log": _ring_line(b"audit: backlog limit exceeded")}),
+    ("F7", "partial", {"kernel_log": _ring_line(b"audit: out of memory in audit_log_start")}),
+    ("F8", "partial", {"service_log": LOG + b"audit backlog limit reached, some audit events may have been lost\n"}),
+    ("F8", "partial", {"kernel_log": _ring_line(b"audit: kauditd hold queue overflow")}),
+    ("F9", "partial", {"kernel_log": _ring_line(b"kauditd_printk_skb: 12 callbacks suppressed")}),
+    ("F9", "partial", {"kernel_log": _ring_line(b"net_ratelimit: 3 callbacks suppressed")}),
+    ("F10", "partial", {"service_bytes": RING_BYTES}),
+    ("F10", "partial", {"service_log": LOG[30:]}),
+    ("F10", "partial", {"service_log": streams.service_log(9)}),
+    ("F11", "partial", {"kernel_log": streams.kernel_ring().split(b"\n", 1)[1]}),
+    ("F11", "partial", {"kernel_log": None}),
+    ("F12", "partial", {"boot_id_after": "b"}),
+    ("F12", "partial", {"boot_id_before": None, "boot_time_after": streams.BOOT + 3.0}),
+    ("F12", "partial", {"boot_id_before": None, "boot_time_before": None}),
+    ("F12", "partial", {"uptime_seconds": None}),
+    ("F15", "none", {"selinux_state": "disabled"}),
+    ("F15", "partial", {"selinux_state": "unknown"}),
+    ("F15", "none", {"cmdline": streams.CMDLINE + " security=apparmor"}),
+    ("F15", "none", {"cmdline": streams.CMDLINE + " lsm=yama,apparmor,bpf"}),
+    ("F15", "none", {"cmdline": streams.CMDLINE.replace("selinux=1", "selinux=0")}),
+    ("F15", "partial", {"cmdline": streams.CMDLINE.replace("selinux=1 ", "")}),
+    ("F15", "none", {"kernel_log": _ring_line(b"selinux: disabled, not loading policy")}),
+    ("F16", "none", {"talos_version": "v1.9.6"}),
+    ("F16", "none", {"selinux_state": "unsupported"}),
+    ("F16", "partial", {"talos_version": None}),
+    ("F17", "none", {"mode": "container"}),
+    ("F17", "partial", {"mode": None}),
+    ("F18", "none", {"stage": "maintenance"}),
+    ("F18", "partial", {"stage": None}),
+    ("F18", "partial", {"stage": "booting"}),
+    ("F26", "partial", {"service_log": LOG + b"type=AVC msg=audit(1.000:1): avc:  denied  { wri\n"}),
+    ("F30", "partial", {"service_log": LOG + streams.config_change(35, b"audit_pid=999 old=141")}),
+    ("F31", "partial", {"service_log": LOG + streams.service_log(1, 60, 2).replace(b"(1795", b"(1796")}),
+    ("F32", "partial", {"time_synced": False}),
+    ("F33", "partial", {"stream_clean": False}),
+    ("F33", "partial", {"service_log": LOG + b"type=AVC msg=aud"}),
+    ("forged", "partial", {"service_log": LOG + streams.user(35, b"x'\n" + streams.avc(2, when=b"(1700000000.000:2)")[:-1])}),
+]
+
+
+def test_the_healthy_node_is_complete() -> None:
+    found = assess(streams.healthy())
+    assert found["verdict"] == "complete", found["reasons"]
+    assert found["reasons"] == []
+    assert (found["first_serial"], found["last_serial"]) == (1, 34)
+    assert found["lost_at_least"] == 0
+    assert 86_000 < found["seconds"] < 86_400
+
+
+@pytest.mark.parametrize(("id_", "verdict", "changes"), CASES, ids=[f"{n}-{case[0]}" for n, case in enumerate(CASES)])
+def test_each_cause_is_found(id_: str, verdict: str, changes: dict[str, Any]) -> None:
+    found = assess(streams.healthy(**changes))
+    assert found["verdict"] == verdict, found["reasons"]
+    assert id_ in {reason["id"] for reason in found["reasons"]}
+
+
+def test_what_is_not_known_is_never_complete() -> None:
+    optional = {"extensions", "service_bytes", "now", "time_synced", "boot_time_before", "boot_time_after", "baseline_missing", "persisted"}
+    for one in fields(CoverageInput):
+        if one.name in optional:
+            continue
+        found = assess(streams.healthy(**{one.name: None}))
+        if one.name in ("boot_id_before", "boot_id_after"):
+            # The boot time stands in for the boot id on releases without one.
+            continue
+        assert found["verdict"] != "complete", one.name
+
+
+def test_nothing_known_at_all() -> None:
+    found = assess(CoverageInput())
+    assert found["verdict"] == "none"
+    assert found["seconds"] is None
+
+
+def test_a_documented_baseline_explains_holes() -> None:
+    log = _without(LOG, 20)
+    assert assess(streams.healthy(service_log=log, baseline_missing=1))["verdict"] == "complete"
+    found = assess(streams.healthy(service_log=_without(log, 22), baseline_missing=1))
+    assert found["verdict"] == "partial"
+    assert found["lost_at_least"] == 1
+
+
+def test_losses_are_counted_from_gaps_and_kernel_counters() -> None:
+    log = _without(_without(LOG, 20), 21)
+    assert assess(streams.healthy(service_log=log))["lost_at_least"] == 2
+    ring = _ring_line(b"audit: audit_lost=76928 audit_rate_limit=4096 audit_backlog_limit=8192")
+    assert assess(streams.healthy(service_log=log, kernel_log=ring))["lost_at_least"] == 76928
+
+
+def test_a_syscall_without_its_primary_record_is_a_lost_denial() -> None:
+    log = b"".join(line for line in LOG.splitlines(keepends=True) if not (b":20): avc" in line))
+    found = assess(streams.healthy(service_log=log))
+    assert found["verdict"] == "partial"
+    assert found["lost_at_least"] == 1
+
+
+def test_a_record_asked_for_by_a_rule_is_no_orphan() -> None:
+    extra = b'type=SYSCALL msg=audit%s: arch=c000003e syscall=2 success=yes exit=3 pid=1 comm="x" exe="/x" key="watch"\n'
+    log = LOG + extra % streams.key(35) + b"type=EOE msg=audit%s: \n" % streams.key(35)
+    assert assess(streams.healthy(service_log=log))["verdict"] == "complete"
+
+
+def test_every_number_of_the_catalogue_is_tested_or_explained() -> None:
+    tested = {case[0] for case in CASES}
+    documented = set(re.findall(r"^\| (F\d+) \|", DOCS.read_text(encoding="utf-8"), re.MULTILINE))
+    numbers = {f"F{number}" for number in range(1, 35)}
+    assert numbers <= tested | documented, sorted(numbers - tested - documented)
+    assert not documented & tested, "explained as without detector, yet tested"
