@@ -23,11 +23,11 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-import conftest  # noqa: E402, F401 (arranges the collection's import path)
-from ansible_collections.talosops.selinux.plugins.plugin_utils.talos import fleet  # noqa: E402
-from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.client import connect  # noqa: E402
-from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.config import Talosconfig  # noqa: E402
-from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.errors import TalosError  # noqa: E402
+import conftest  # noqa: F401 (arranges the collection's import path)
+from ansible_collections.talosops.selinux.plugins.plugin_utils.talos import fleet
+from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.client import connect
+from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.config import Talosconfig
+from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.errors import TalosError
 
 RESOURCES = ("security_state", "kernel_cmdline", "machine_status")
 

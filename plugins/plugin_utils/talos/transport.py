@@ -56,7 +56,11 @@ except ImportError as error:
     _GRPCLIB_ERROR: ImportError | None = error
     if not TYPE_CHECKING:
         # The classes below must still be definable where the library is absent, as in ansible-test's import test.
-        Channel = Stream = CodecBase = H2Protocol = object
+        class _Absent:
+            def __class_getitem__(cls, item):
+                return cls
+
+        Channel = Stream = CodecBase = H2Protocol = _Absent
         GRPCError = ProtocolError = StreamTerminatedError = ConnectionError
 else:
     _GRPCLIB_ERROR = None
