@@ -1,0 +1,271 @@
+# Copyright (c) 2026, the talosops.selinux authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A verdict holds for what it was given for, and for nothing else."""
+
+from __future__ import annotations
+
+import base64
+import copy
+import datetime as dt
+from typing import Any
+
+import pytest
+from ansible_collections.talosops.selinux.plugins.plugin_utils.canonical import canonical_json, sealed, sha256_of
+from ansible_collections.talosops.selinux.plugins.plugin_utils.gate import signing
+from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.binding import recheck
+from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.errors import SignatureProblem, VerdictRefused
+from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.policy import Policy
+from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.verdict import judge
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+
+from .samples import DELETED, NOW, TARGET, changed, denial, evidence
+
+SECOND = dt.timedelta(seconds=1)
+
+
+@pytest.fixture
+def verdict(strict: Policy) -> dict[str, Any]:
+    return judge(evidence(), strict, now=NOW)
+
+
+def live_of(verdict: dict[str, Any], document: dict[str, Any] | None = None) -> dict[str, Any]:
+    """A live node on which the verdict holds."""
+    return {
+        **copy.deepcopy(verdict["binds"]),
+        "node": verdict["node"],
+        "evidence": document or evidence(),
+        "coverage": "complete",
+        "denials": [],
+    }
+
+
+def refused(verdict: dict[str, Any], live: dict[str, Any], now: dt.datetime = NOW, **key: Any) -> VerdictRefused:
+    with pytest.raises(VerdictRefused) as caught:
+        recheck(verdict, live, now, **key)
+    assert caught.value.kind == "verdict_refused"
+    assert caught.value.why
+    assert caught.value.do
+    return caught.value
+
+
+def test_it_holds_while_nothing_changed(verdict: dict[str, Any]) -> None:
+    recheck(verdict, live_of(verdict), NOW)
+    recheck(verdict, live_of(verdict), NOW + dt.timedelta(hours=4) - SECOND)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "node",
+        "identity",
+        "uuid",
+        "boot_id",
+        "talos_version",
+        "policy_sha256",
+        "config_sha256",
+        "target.version",
+        "target.schematic",
+        "target.installer",
+        "target.installer_digest",
+        "target",
+    ],
+)
+@pytest.mark.parametrize("value", ["another", None, DELETED, 0, False])
+def test_any_other_value_refuses_by_its_name(verdict: dict[str, Any], path: str, value: Any) -> None:
+    refusal = refused(verdict, changed(live_of(verdict), path, value))
+    assert refusal.context["bound"] == ("target.version" if path == "target" else path)
+
+
+@pytest.mark.parametrize("path", ["identity", "uuid", "talos_version", "policy_sha256", "config_sha256", "boot_id"])
+def test_a_verdict_that_is_not_bound_is_refused(verdict: dict[str, Any], path: str) -> None:
+    loose = sealed(changed(verdict, f"binds.{path}", None))
+    assert refused(loose, live_of(verdict)).context["bound"] == path
+    assert "not bound to any" in refused(loose, live_of(verdict)).found or path == "boot_id"
+
+
+@pytest.mark.parametrize("value", [None, "all", 3])
+def test_a_verdict_without_bindings_is_refused(verdict: dict[str, Any], value: Any) -> None:
+    assert refused(sealed({**verdict, "binds": value}), live_of(verdict)).context["bound"] == "binds"
+    assert refused(sealed(changed(verdict, "binds.target", value)), live_of(verdict)).context["bound"] == "binds"
+
+
+@pytest.mark.parametrize("path", ["binds.identity", "decision", "node", "expires_at", "checks", "policy.name"])
+def test_a_verdict_that_was_changed_is_refused(verdict: dict[str, Any], path: str) -> None:
+    assert refused(changed(verdict, path, "x"), live_of(verdict)).context["bound"] == "sha256"
+
+
+def test_a_verdict_of_another_schema_is_refused(verdict: dict[str, Any]) -> None:
+    for schema in (0, 2, "1", None):
+        assert refused(sealed({**verdict, "schema": schema}), live_of(verdict)).context["bound"] == "schema"
+
+
+def test_only_an_eligible_verdict_counts_and_its_checks_must_say_so(strict: Policy, verdict: dict[str, Any]) -> None:
+    for change in ({"talos__ready": False}, {"talos__ready": None}):
+        other = judge(evidence(**change), strict, now=NOW)
+        assert refused(other, live_of(verdict)).context["bound"] == "decision"
+        # A resealed lie about the decision is caught by the checks that it still carries.
+        assert refused(sealed({**other, "decision": "eligible"}), live_of(verdict)).context["bound"] == "decision"
+    assert refused(sealed({**verdict, "decision": "refused"}), live_of(verdict)).context["bound"] == "decision"
+    assert refused(sealed({**verdict, "checks": []}), live_of(verdict)).context["bound"] == "decision"
+
+
+def test_time(verdict: dict[str, Any]) -> None:
+    live = live_of(verdict)
+    assert refused(verdict, live, NOW + dt.timedelta(hours=4)).context["bound"] == "expires_at"
+    assert refused(verdict, live, NOW - SECOND).context["bound"] == "issued_at"
+    for broken in ("tomorrow", None, "2026-11-22T16:00:00"):
+        for field in ("expires_at", "issued_at"):
+            assert refused(sealed({**verdict, field: broken}), live).context["bound"] == "expires_at"
+
+
+def test_before_1_14_the_boot_time_decides(strict: Policy) -> None:
+    document = evidence(boot__id=None)
+    verdict = judge(document, strict, now=NOW)
+    live = live_of(verdict, document)
+    recheck(verdict, live, NOW)
+    recheck(verdict, {**live, "boot_time": "2026-11-18T12:00:02Z"}, NOW)
+    recheck(verdict, {**live, "boot_time": "2026-11-18T11:59:58Z"}, NOW)
+    for other in ("2026-11-18T12:00:03Z", "2026-11-18T11:59:57Z", None, "", "yesterday"):
+        assert refused(verdict, {**live, "boot_time": other}).context["bound"] == "boot_time"
+    assert refused(verdict, {**live, "boot_id": "appeared"}).context["bound"] == "boot_id"
+
+
+def test_the_evidence_is_hashed_again(verdict: dict[str, Any]) -> None:
+    live = live_of(verdict)
+    altered = {**evidence(), "errors": [{"kind": "x", "source": "y", "found": "z"}]}
+    for wrong in (altered, sealed(altered), None, "path", {}):
+        assert refused(verdict, {**live, "evidence": wrong}).context["bound"] == "evidence_sha256"
+    unsealed = {key: value for key, value in evidence().items() if key != "sha256"}
+    assert refused(verdict, {**live, "evidence": unsealed}).context["bound"] == "evidence_sha256"
+
+
+def test_new_denials_refuse(verdict: dict[str, Any]) -> None:
+    live = live_of(verdict)
+    refusal = refused(verdict, {**live, "denials": [{"signature": "a_t:b_t:file:read", "count": 1}]})
+    assert refusal.context == {"bound": "denials", "denials": ["a_t:b_t:file:read"]}
+    for unknown in (None, {}, DELETED):
+        assert refused(verdict, changed(live, "denials", unknown)).context["bound"] == "denials"
+    hostile = {"signature": "\x1b[2J\n", "count": 1}
+    assert str(refused(verdict, {**live, "denials": [hostile]})).isprintable()
+
+
+@pytest.mark.parametrize("coverage", ["partial", "none", None, DELETED, True])
+def test_an_incomplete_live_log_refuses(verdict: dict[str, Any], coverage: Any) -> None:
+    assert refused(verdict, changed(live_of(verdict), "coverage", coverage)).context["bound"] == "denials"
+
+
+def test_what_the_verdict_settled_may_recur(strict: Policy) -> None:
+    benign = denial("kernel_t:run_t:file:execute", count=2, known_benign=True)
+    document = evidence(audit__denials=[benign], audit__counts__denied=2)
+    verdict = judge(document, strict, now=NOW)
+    live = live_of(verdict, document)
+    recheck(verdict, {**live, "denials": [{**benign, "count": 9}]}, NOW)
+    refused(
+        verdict, {**live, "denials": [{**benign, "count": 9}, {**benign, "signature": "x", "count": 0, "n": 1}, {}]}
+    )
+
+
+def test_open_denials_of_the_evidence_may_stay_but_not_grow(strict: Policy, verdict: dict[str, Any]) -> None:
+    old = denial("a_t:b_t:file:read", count=2)
+    document = evidence(audit__denials=[old], audit__counts__denied=2)
+    # Such a verdict exists under a policy that warns about denials only.
+    loose = sealed(changed(verdict, "binds.evidence_sha256", document["sha256"]))
+    live = live_of(loose, document)
+    recheck(loose, {**live, "denials": [old]}, NOW)
+    recheck(loose, {**live, "denials": [{**old, "count": 1}]}, NOW)
+    for count in (3, None, "2", 2.5):
+        assert refused(loose, {**live, "denials": [{**old, "count": count}]}).context["bound"] == "denials"
+
+
+# ---------------------------------------------------------------- signatures
+
+
+def pem(key: Any) -> tuple[bytes, bytes]:
+    """(private, public) in PEM, made for this test."""
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return private, public
+
+
+@pytest.fixture(scope="module")
+def keys() -> tuple[bytes, bytes]:
+    return pem(ed25519.Ed25519PrivateKey.generate())
+
+
+def test_a_signed_verdict_holds(verdict: dict[str, Any], keys: tuple[bytes, bytes]) -> None:
+    private, public = keys
+    signed = signing.sign(verdict, private)
+    recheck(signed, live_of(verdict), NOW, required_key=public)
+    recheck(signed, live_of(verdict), NOW, required_key=public.decode())
+    recheck(signed, live_of(verdict), NOW)
+    assert signing.sign(verdict, private.decode()) == signed
+    assert set(signed["signature"]) == {"algorithm", "key", "value"}
+    assert signed["signature"]["algorithm"] == "ed25519"
+    assert len(signed["signature"]["key"]) == 64
+    assert {k: v for k, v in signed.items() if k != "signature"} == verdict
+
+
+def test_anyone_can_verify_the_signature(verdict: dict[str, Any], keys: tuple[bytes, bytes]) -> None:
+    signed = signing.sign(verdict, keys[0])
+    key = serialization.load_pem_public_key(keys[1])
+    assert isinstance(key, ed25519.Ed25519PublicKey)
+    key.verify(base64.b64decode(signed["signature"]["value"]), canonical_json(verdict))
+
+
+def test_unsigned_and_foreign_verdicts_are_refused(verdict: dict[str, Any], keys: tuple[bytes, bytes]) -> None:
+    private, public = keys
+    other_private, other_public = pem(ed25519.Ed25519PrivateKey.generate())
+    live = live_of(verdict)
+    assert "not signed" in refused(verdict, live, required_key=public).found
+    assert "another key" in refused(signing.sign(verdict, other_private), live, required_key=public).found
+    signed = signing.sign(verdict, private)
+    assert "another key" in refused(signed, live, required_key=other_public).found
+    forged = {**verdict, "signature": {**signing.sign(verdict, other_private)["signature"]}}
+    forged["signature"]["key"] = signed["signature"]["key"]
+    assert "does not fit" in refused(forged, live, required_key=public).found
+    for field, value in (("algorithm", "rsa"), ("algorithm", None), ("key", None)):
+        wrong = changed(signed, f"signature.{field}", value)
+        assert "another key" in refused(wrong, live, required_key=public).found
+    for value in ("", "!", None, "AAAA", signed["signature"]["value"] + "\n!"):
+        wrong = changed(signed, "signature.value", value)
+        assert refused(wrong, live, required_key=public).context["bound"] == "signature"
+
+
+def test_a_resealed_verdict_loses_its_signature(verdict: dict[str, Any], keys: tuple[bytes, bytes]) -> None:
+    signed = signing.sign(verdict, keys[0])
+    moved = changed(signed, "binds.boot_id", "another")
+    moved["sha256"] = sha256_of(moved, ("sha256", "signature"))
+    live = {**live_of(verdict), "boot_id": "another"}
+    recheck(moved, live, NOW)
+    assert "does not fit" in refused(moved, live, required_key=keys[1]).found
+
+
+def test_only_ed25519_keys_are_used(verdict: dict[str, Any], keys: tuple[bytes, bytes]) -> None:
+    private, public = pem(ec.generate_private_key(ec.SECP256R1()))
+    for wrong in (private, b"", b"text", public):
+        with pytest.raises(SignatureProblem, match="private key") as caught:
+            signing.sign(verdict, wrong)
+        assert caught.value.kind == "signature"
+    for wrong in (public, b"", "text", keys[0]):
+        with pytest.raises(SignatureProblem, match="public key"):
+            signing.verify(signing.sign(verdict, keys[0]), wrong)
+
+
+def test_a_key_with_a_password(verdict: dict[str, Any]) -> None:
+    key = ed25519.Ed25519PrivateKey.generate()
+    locked = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.BestAvailableEncryption(b"open")
+    )
+    signing.verify(signing.sign(verdict, locked, b"open"), pem(key)[1])
+    for wrong in (None, b"shut"):
+        with pytest.raises(SignatureProblem):
+            signing.sign(verdict, locked, wrong)
+
+
+def test_the_sample_target_is_what_is_bound(verdict: dict[str, Any]) -> None:
+    assert verdict["binds"]["target"] == TARGET
