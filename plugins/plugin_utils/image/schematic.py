@@ -97,11 +97,11 @@ class Schematic:
         return hashlib.sha256(self.canonical().encode()).hexdigest()
 
     def body(self) -> str:
-        """A text to send to the factory: canonical, or JSON (which it reads as well) where that is uncertain."""
+        """A text to send to the factory: canonical, or quoted YAML where the canonical form is uncertain."""
         try:
             return self.canonical()
         except UncertainSchematic:
-            return json.dumps(self.data, ensure_ascii=True)
+            return _SURROGATES.sub(_one_escape, json.dumps(self.data, ensure_ascii=True))
 
     def shown(self) -> list[str]:
         """The schematic for human eyes, one line each; values that may hold secrets are replaced by a short hash."""
@@ -161,16 +161,19 @@ def parse(text: str) -> Schematic:
     return Schematic(_in_order(_read_schema(documents[0], _SCHEMA, "")))
 
 
-def derive(text: str, goal: kernel_args.Goal = "enforcing") -> Derivation:
+def derive(text: str, goal: kernel_args.Goal = "enforcing", *, present_id: str | None = None) -> Derivation:
     """The schematic that reaches ``goal``, from the one a node runs now.
 
     Args:
         text: the node's schematic, as in the ``extraInfo`` of its extension ``schematic``, or as kept by the factory.
         goal: ``enforcing``, or ``permissive`` for the way back.
+        present_id: the id that the node or the factory gave together with the text; None for a text of the operator.
 
     Raises:
-        SchematicError: see `parse`.
+        SchematicError: see `parse`; also when the text does not hash to ``present_id``.
     """
+    if present_id is not None and not is_text_of(text, present_id):
+        raise _bad(f"the schematic's text does not belong to its id {present_id}", "")
     present = parse(text)
     solution = kernel_args.solve(present.kernel_args, goal)
     target = present.with_kernel_args(solution.args)
@@ -462,6 +465,17 @@ def _block(head: str, text: str, indent: int) -> Iterable[str]:
     yield f"{head} {'|' if text.endswith(chr(10)) else '|-'}\n"
     for line in body.split("\n"):
         yield f"{' ' * indent}{line}\n" if line else "\n"
+
+
+# JSON writes what lies beyond 16 bits as two escapes, YAML as one; a doubled backslash is no escape.
+_SURROGATES = re.compile(r"\\\\|\\u(d[89ab][0-9a-f]{2})\\u(d[c-f][0-9a-f]{2})")
+
+
+def _one_escape(match: re.Match[str]) -> str:
+    if match[1] is None:
+        return match[0]
+    high, low = int(match[1], 16), int(match[2], 16)
+    return f"\\U{0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00):08x}"
 
 
 # --- showing ----------------------------------------------------------------------------------------------------

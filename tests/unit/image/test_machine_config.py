@@ -13,6 +13,8 @@ import pytest
 import yaml
 from ansible_collections.talosops.selinux.plugins.plugin_utils.image import machine_config as mc
 from ansible_collections.talosops.selinux.plugins.plugin_utils.image import references
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 sys.path.insert(0, str(Path(__file__).parent))
 from configs import SCHEMATIC, VERSIONS, Config
@@ -355,3 +357,32 @@ def test_a_diff_of_secrets_shows_none():
     shown = "\n".join(mc.masked_diff(before.text, after.text))
     assert_hidden(before, shown)
     assert_hidden(after, shown)
+
+
+SECRET = st.text("abcdefghijklmnop", min_size=12, max_size=20).map(lambda word: f"S3CRET{word}T3RCES")
+TREE = st.recursive(
+    SECRET,
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3),
+        st.dictionaries(
+            st.sampled_from(["token", "key", "image", "type", "install", "machine", "name", "x", "content", "disk"]),
+            inner,
+            max_size=4,
+        ),
+    ),
+    max_leaves=12,
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.dictionaries(st.sampled_from(["a", "b", "auth", "env"]), TREE, min_size=1),
+    st.sampled_from([None, "'", '"', "|", ">"]),
+    st.sampled_from([True, False, None]),
+)
+def test_whatever_the_shape_no_secret_is_shown(tree, style, flow):
+    text = yaml.dump({"machine": {"files": tree}}, default_style=style, default_flow_style=flow, width=40)
+    text += "---\n" + yaml.dump({"kind": "RegistryAuthConfig", "spec": tree}, default_flow_style=flow)
+    masked = mc.mask(f"# S3CRET\n{text}# S3CRET\n")
+    assert "S3CRET" not in masked and "T3RCES" not in masked
+    assert [list(document) for document in load(masked)] == [["machine"], ["kind", "spec"]]

@@ -9,6 +9,8 @@ import json
 import pytest
 import yaml
 from ansible_collections.talosops.selinux.plugins.plugin_utils.image import schematic
+from hypothesis import given
+from hypothesis import strategies as st
 
 EMPTY = "376567988ad370138ad8b2698212367b8edcb69b5fd68c80be1f2ec7d603b4ba"
 
@@ -340,3 +342,63 @@ def test_uncertain_values_have_no_offline_id_but_a_body(value):
     assert schematic.known_id(read) is None
     assert json.loads(read.body()) == read.data
     assert schematic.derive(read.body()).target_id is None
+
+
+WORD = st.one_of(
+    st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=12),
+    st.sampled_from(["", "-", "true", "1", "0x1f", "1.5", "a: b", "x #y", "it's", "---", "1.2.3.4", "{}", "~"]),
+)
+TEXT = st.one_of(WORD, st.lists(WORD, max_size=4).map("\n".join), st.text(max_size=6))
+ANY = st.fixed_dictionaries(
+    {},
+    optional={
+        "owner": WORD,
+        "overlay": st.fixed_dictionaries(
+            {"image": WORD, "name": WORD},
+            optional={
+                "options": st.dictionaries(
+                    st.text("abC", min_size=1), st.one_of(TEXT, st.integers(0, 99), st.booleans())
+                )
+            },
+        ),
+        "customization": st.fixed_dictionaries(
+            {},
+            optional={
+                "embeddedMachineConfiguration": TEXT,
+                "extraKernelArgs": st.lists(WORD, max_size=4),
+                "meta": st.lists(st.fixed_dictionaries({"key": st.integers(0, 255), "value": TEXT}), max_size=2),
+                "systemExtensions": st.fixed_dictionaries({"officialExtensions": st.lists(WORD, max_size=2)}),
+                "secureboot": st.fixed_dictionaries({"includeWellKnownCertificates": st.booleans()}),
+            },
+        ),
+    },
+)
+
+
+@given(ANY)
+def test_a_canonical_text_says_what_was_meant_or_is_not_claimed(data):
+    read = schematic.parse(yaml.safe_dump(data))
+    try:
+        text = read.canonical()
+    except schematic.UncertainSchematic:
+        assert schematic.parse(read.body()) == read
+        return
+    assert yaml.safe_load(text) == read.data
+    assert schematic.parse(text) == read
+    # Order, quotes and empty fields of the source do not matter.
+    assert schematic.parse(yaml.safe_dump(data, sort_keys=True)).id() == read.id()
+    derived = schematic.derive(text, present_id=read.id())
+    assert derived.target.with_kernel_args([]).data == read.with_kernel_args([]).data
+
+
+def test_beyond_the_basic_plane():
+    data = {"customization": {"extraKernelArgs": ["\U0001f600", "\\ud83d\\ude00"]}}
+    read = schematic.parse(yaml.safe_dump(data))
+    assert read.data == data and schematic.parse(read.body()) == read
+    assert read.body().isascii()
+
+
+def test_a_text_that_does_not_belong_to_the_nodes_id():
+    with pytest.raises(schematic.SchematicError, match="does not belong"):
+        schematic.derive("customization: {}\n", present_id="0" * 64)
+    assert schematic.derive("customization: {}\n", present_id=EMPTY).changed
