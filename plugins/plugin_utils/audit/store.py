@@ -18,7 +18,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
-import mmap
 import os
 import re
 import statistics
@@ -604,53 +603,72 @@ class _Writer:
 
 
 class _Text:
-    """The bytes of one segment, searchable without reading a long one into memory."""
+    """The bytes of one segment, read in parts: a soak's segment may be longer than memory is cheap."""
 
     def __init__(self, path: Path, segment: Segment, new: list[bytes], committed: int) -> None:
         self.size = segment.size
-        self._map: mmap.mmap | None = None
-        self._base = 0
-        if len(segment.pieces) == 1 and segment.pieces[0][0] + self.size <= committed:
-            with path.open("rb") as file:
-                if os.fstat(file.fileno()).st_size < committed:
-                    raise _damaged(path)
-                self._map = mmap.mmap(file.fileno(), committed, access=mmap.ACCESS_READ)
-            self._base = segment.pieces[0][0]
-            self._data: bytes | mmap.mmap = self._map
-            return
-        fresh = b"".join(new)
-        parts = []
-        for offset, length, _ in segment.pieces:
-            if offset < committed:
-                with path.open("rb") as file:
-                    file.seek(offset)
-                    parts.append(file.read(min(length, committed - offset)))
-            if offset + length > committed:
-                parts.append(fresh[max(0, offset - committed) : offset + length - committed])
-        self._data = b"".join(parts)
+        self._path = path
+        self._pieces = segment.pieces
+        self._new = new
+        self._committed = committed
+        self._descriptor: int | None = None
+        if any(piece[0] < committed for piece in self._pieces):
+            try:
+                self._descriptor = os.open(path, os.O_RDONLY)
+            except FileNotFoundError as error:
+                raise _damaged(path) from error
 
     def close(self) -> None:
-        if self._map is not None:
-            self._map.close()
+        if self._descriptor is not None:
+            os.close(self._descriptor)
 
     def part(self, start: int, end: int) -> bytes:
-        return bytes(self._data[self._base + start : self._base + end])
+        found = []
+        base = 0
+        for offset, length, _ in self._pieces:
+            low, high = max(start - base, 0), min(end - base, length)
+            if low < high:
+                found.append(self._bytes(offset + low, offset + high))
+            base += length
+        return b"".join(found)
 
     def find_all(self, needle: bytes, start: int) -> Iterator[int]:
-        end = self._base + self.size
-        at = self._data.find(needle, self._base + start, end)
+        data = self.part(start, self.size)
+        at = data.find(needle)
         while at >= 0:
-            yield at - self._base
-            at = self._data.find(needle, at + 1, end)
+            yield start + at
+            at = data.find(needle, at + 1)
 
     def rfind(self, needle: bytes, end: int) -> int:
-        at = self._data.rfind(needle, self._base, self._base + end)
-        return at - self._base if at >= 0 else -1
+        while end >= len(needle):
+            start = max(0, end - 4 * _CHUNK)
+            at = self.part(start, end).rfind(needle)
+            if at >= 0:
+                return start + at
+            if not start:
+                break
+            # Windows overlap, so that none of them cuts what is looked for.
+            end = start + len(needle) - 1
+        return -1
 
     def agrees(self, at: int, data: bytes) -> bool:
         """Whether a read placed at ``at`` equals the segment wherever both have bytes."""
         start, end = max(0, at), min(self.size, at + len(data))
         return start < end and self.part(start, end) == data[start - at : end - at]
+
+    def _bytes(self, start: int, end: int) -> bytes:
+        """Bytes of the log file; from ``committed`` on those that are about to be written."""
+        old = b""
+        if start < self._committed:
+            assert self._descriptor is not None
+            wanted = min(end, self._committed) - start
+            old = os.pread(self._descriptor, wanted, start)
+            if len(old) != wanted:
+                raise _damaged(self._path)
+        if end <= self._committed:
+            return old
+        fresh = b"".join(self._new)
+        return old + fresh[max(0, start - self._committed) : end - self._committed]
 
 
 def _begins(source: str, data: bytes) -> bool:

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import yaml
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit import catalogue
+from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.analysis import analyze
 
 CATALOGUE = catalogue.load()
 EXAMPLES = [(entry, example) for entry in CATALOGUE.entries for example in entry.examples]
@@ -55,6 +56,14 @@ def denial_of(record: str, owner: str | None = None) -> dict[str, Any]:
 def test_entry_finds_its_own_record(entry: catalogue.Entry, example: catalogue.Example) -> None:
     found = CATALOGUE.match(denial_of(example.record, example.owner), None)
     assert found is entry
+
+
+@pytest.mark.parametrize(
+    ("entry", "example"), [pair for pair in EXAMPLES if not pair[1].owner], ids=lambda value: getattr(value, "id", "")
+)
+def test_the_parser_sees_the_same_entry(entry: catalogue.Entry, example: catalogue.Example) -> None:
+    found = analyze(example.record.encode() + b"\n", None)
+    assert [denial["catalogue_id"] for denial in found["denials"]] == [entry.id]
 
 
 def test_every_family_of_the_field_reports_is_covered() -> None:

@@ -337,6 +337,9 @@ def test_damage_is_noticed_and_never_read_as_evidence(tmp_path: Path) -> None:
         path.unlink() if bad is None else path.write_bytes(bad)
         with pytest.raises(StoreError):
             stored(store)
+        if bad is None or len(bad) < 200:
+            with pytest.raises(StoreError):
+                store.merge(BOOT, "service", good)
     path.write_bytes(good)
     for text in ("{", "[]", '{"schema": 9}'):
         (tmp_path / BOOT / "service.json").write_text(text)
