@@ -1,0 +1,343 @@
+# Copyright (c) 2026, the talosops.selinux authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Upgrades in disguise, each refused by its own id, and the cohort of a machine that was never installed."""
+
+from __future__ import annotations
+
+import copy
+import datetime as dt
+from typing import Any
+
+import pytest
+from ansible_collections.talosops.selinux.plugins.plugin_utils.canonical import is_sealed, sealed
+from ansible_collections.talosops.selinux.plugins.plugin_utils.gate import signing
+from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.cohort import judge_cohort
+from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.errors import EvidenceRefused, RequestRefused
+from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.policy import Policy, load_policy
+from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.request import (
+    judge_history,
+    judge_request,
+    request_checks,
+)
+from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.verdict import judge
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from .samples import DELETED, NOW, TARGET, changed, evidence, healthy_evidence
+
+ALL = ["META", "STATE", "EPHEMERAL"]
+IN_PLACE = {"api": "Reset", "path": "in_place", "mode": "SYSTEM_DISK", "labels": ALL}
+FULL = {"api": "Reset", "path": "hook", "mode": "SYSTEM_DISK", "labels": []}
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        IN_PLACE,
+        FULL,
+        {**IN_PLACE, "labels": [*reversed(ALL)], "mode": "system_disk", "then": "install"},
+        {**FULL, "path": "pxe", "mode": "all"},
+        {**FULL, "path": "redfish", "mode": "ALL"},
+        {"api": "ApplyConfiguration", "path": "in_place"},
+        {"api": "Reboot", "path": "hook"},
+        {"api": "Shutdown", "path": "hook"},
+    ],
+)
+def test_a_reinstall_goes_through(request_: dict[str, Any]) -> None:
+    assert all(check["result"] in ("pass", "skipped") for check in judge_request(request_, evidence(), NOW))
+    assert judge_request(request_, evidence())
+
+
+@pytest.mark.parametrize(
+    ("request_", "changes", "identifier"),
+    [
+        ({"api": "Upgrade", "path": "in_place"}, {}, "upgrade-api"),
+        ({"api": "machine.MachineService/Upgrade", "path": "in_place"}, {}, "upgrade-api"),
+        ({"api": "MetaWrite", "path": "in_place"}, {}, "upgrade-api"),
+        ({"api": "", "path": "in_place"}, {}, "upgrade-api"),
+        ({"api": "machine.LifecycleService/Upgrade", "path": "in_place"}, {}, "lifecycle-service"),
+        ({"api": "machine.LifecycleService/Install", "path": "in_place"}, {}, "lifecycle-service"),
+        ({**IN_PLACE, "then": "upgrade"}, {}, "wipe-and-upgrade"),
+        ({**IN_PLACE, "then": ""}, {}, "wipe-and-upgrade"),
+        ({"api": "Reboot", "path": "maintenance_upgrade"}, {}, "wipe-and-upgrade"),
+        ({**IN_PLACE, "labels": ["STATE", "EPHEMERAL"]}, {}, "label-wipe-without-installer"),
+        ({**IN_PLACE, "labels": ["META"]}, {}, "label-wipe-without-installer"),
+        ({**IN_PLACE, "labels": ["META", "STATE"]}, {}, "label-wipe-without-installer"),
+        ({**IN_PLACE, "labels": ["META", "EPHEMERAL"]}, {}, "label-wipe-without-installer"),
+        ({**FULL, "mode": "USER_DISKS"}, {}, "wipe-mode"),
+        ({**FULL, "mode": "SYSTEM_DISKS"}, {}, "wipe-mode"),
+        ({**FULL, "path": "in_place"}, {}, "wipe-fits-boot-path"),
+        ({**IN_PLACE, "path": "hook"}, {}, "wipe-fits-boot-path"),
+        (IN_PLACE, {"talos__version": "v1.11.6"}, "in-place-too-old"),
+        (IN_PLACE, {"talos__staged_upgrade": True}, "staged-upgrade-pending"),
+        (FULL, {"talos__stage": "upgrading"}, "staged-upgrade-pending"),
+    ],
+)
+def test_each_disguise_is_refused_by_its_own_id(
+    request_: dict[str, Any], changes: dict[str, Any], identifier: str
+) -> None:
+    with pytest.raises(RequestRefused) as caught:
+        judge_request(request_, evidence(**changes), NOW)
+    assert caught.value.context["checks"] == [identifier]
+    assert identifier in caught.value.found
+    assert caught.value.why and caught.value.do
+    assert caught.value.kind == "request_refused"
+
+
+@pytest.mark.parametrize("key", ["api", "path", "mode", "labels"])
+@pytest.mark.parametrize("value", [None, DELETED, 3])
+def test_a_request_that_does_not_say_all_is_refused(key: str, value: Any) -> None:
+    with pytest.raises(RequestRefused):
+        judge_request(changed(FULL, key, value), evidence(), NOW)
+
+
+def test_without_evidence_a_request_is_refused() -> None:
+    with pytest.raises(RequestRefused) as caught:
+        judge_request(IN_PLACE, None, NOW)
+    assert caught.value.context["checks"] == ["in-place-too-old", "staged-upgrade-pending"]
+    results = {check["id"]: check["result"] for check in request_checks(FULL, None, NOW)}
+    assert results["staged-upgrade-pending"] == "unknown"
+    for path in ("talos.staged_upgrade", "talos.stage", "talos"):
+        with pytest.raises(RequestRefused):
+            judge_request(FULL, sealed(changed(healthy_evidence(), path, None)), NOW)
+
+
+def test_the_oldest_version_for_in_place() -> None:
+    judge_request(IN_PLACE, evidence(talos__version="v1.12.0"), NOW)
+    judge_request(FULL, evidence(talos__version="v1.10.0"), NOW)
+
+
+# ---------------------------------------------------------------- history
+
+
+def after(**changes: Any) -> dict[str, Any]:
+    renewed = {
+        "selinux__state": "enforcing",
+        "node__identity": "another",
+        **{f"volumes__{label}__partition_uuid": f"new-{label}" for label in ALL},
+        **changes,
+    }
+    return evidence(**renewed)
+
+
+def history(before: dict[str, Any], later: dict[str, Any]) -> dict[str, str]:
+    return {check["id"]: check["result"] for check in judge_history(before, later, NOW)}
+
+
+def test_a_reinstalled_node_is_told_from_an_upgraded_one() -> None:
+    fine = {"upgraded-not-reinstalled": "pass", "enforcing-node-upgraded": "skipped"}
+    assert history(evidence(), after()) == fine
+    assert judge_history(evidence(), after())
+    for label in ALL:
+        same = after(**{f"volumes__{label}__partition_uuid": f"p-{label}"})
+        assert history(evidence(), same)["upgraded-not-reinstalled"] == "fail"
+        unknown = after(**{f"volumes__{label}__partition_uuid": None})
+        assert history(evidence(), unknown)["upgraded-not-reinstalled"] == "unknown"
+    identity = evidence()["node"]["identity"]
+    assert history(evidence(), after(node__identity=identity))["upgraded-not-reinstalled"] == "fail"
+    assert history(evidence(node__identity=None), after())["upgraded-not-reinstalled"] == "unknown"
+
+
+def test_an_enforcing_node_may_be_upgraded_and_is_reported() -> None:
+    before = evidence(selinux__state="enforcing")
+    upgraded = evidence(selinux__state="enforcing", talos__version="v1.14.2")
+    assert history(before, upgraded) == {"upgraded-not-reinstalled": "skipped", "enforcing-node-upgraded": "fail"}
+    assert history(before, before) == {"upgraded-not-reinstalled": "skipped", "enforcing-node-upgraded": "pass"}
+    severities = {check["id"]: check["severity"] for check in judge_history(before, upgraded, NOW)}
+    assert severities["enforcing-node-upgraded"] == "warn"
+
+
+def test_history_from_altered_evidence_is_refused() -> None:
+    for pair in ((evidence(), {**after(), "errors": [1]}), ({**evidence(), "errors": [1]}, after())):
+        with pytest.raises(EvidenceRefused):
+            judge_history(*pair, NOW)
+
+
+# ---------------------------------------------------------------- the cohort
+
+MACHINE = {
+    "name": "new-1",
+    "uuid": "6f1d0a9e-0000-4000-8000-000000000099",
+    "fingerprint": "q2hlY2tzdW0=",
+    "stage": "maintenance",
+    "installed": False,
+    "pool": "workers",
+    "workload": "web",
+}
+PLAN = {"locked_by": None, "boot_path": "in_place", "approved_local_data": False}
+
+
+def member(policy: Policy, name: str = "node-1", **changes: Any) -> dict[str, Any]:
+    document = evidence("worker", node__name=name, **changes)
+    return {"verdict": judge(document, policy, target=TARGET, now=NOW), "pool": "workers", "workload": "web"}
+
+
+def ask(cohort: Any, policy: Policy, machine: dict[str, Any] | None = None, **arguments: Any) -> dict[str, Any]:
+    given: dict[str, Any] = {
+        "target": TARGET,
+        "now": NOW,
+        "config": healthy_evidence()["config"],
+        "operation": PLAN,
+        "cluster": {"name": "lab", "omni": False},
+    }
+    return judge_cohort(machine or MACHINE, cohort, policy, **{**given, **arguments})
+
+
+def stops(verdict: dict[str, Any]) -> dict[str, str]:
+    return {c["id"]: c["result"] for c in verdict["checks"] if c["result"] != "pass"}
+
+
+def test_the_truth_table_of_cohorts(strict: Policy) -> None:
+    good, other = member(strict), member(strict, "node-2")
+    failing = member(strict, "node-3", talos__ready=False)
+    unknown = member(strict, "node-4", talos__ready=None)
+    mixed = copy.deepcopy(other)
+    mixed["verdict"] = sealed(changed(other["verdict"], "binds.talos_version", "v1.14.0"))
+    table = [
+        (None, "inconclusive", {"cohort-named"}),
+        ([], "refused", {"cohort-named"}),
+        ([good], "eligible", set()),
+        ([good, other], "eligible", set()),
+        ([good, mixed], "refused", {"cohort-same-version"}),
+        ([good, failing], "refused", {"cohort-eligible"}),
+        ([failing], "refused", {"cohort-eligible"}),
+        ([good, unknown], "inconclusive", {"cohort-eligible"}),
+        ([failing, unknown], "refused", {"cohort-eligible"}),
+        ([good, {**other, "pool": "storage"}], "refused", {"cohort-alike"}),
+        ([good, {**other, "workload": "db"}], "refused", {"cohort-alike"}),
+        ([good, {**other, "pool": None}], "inconclusive", {"cohort-alike"}),
+        ([good, {"pool": "workers", "workload": "web"}], "inconclusive", None),
+        ([good, {"verdict": "text"}], "inconclusive", None),
+    ]
+    for cohort, decision, named in table:
+        given = ask(cohort, strict)
+        assert given["decision"] == decision, (decision, stops(given))
+        if named is not None:
+            assert set(stops(given)) >= named
+            if cohort is not None:
+                assert set(stops(given)) == named
+
+
+def test_the_verdict_of_a_cohort(strict: Policy) -> None:
+    good = member(strict)
+    given = ask([good], strict)
+    assert is_sealed(given)
+    assert given["node"] == "new-1"
+    assert given["binds"] == {
+        "identity": None,
+        "uuid": MACHINE["uuid"],
+        "fingerprint": MACHINE["fingerprint"],
+        "boot_id": None,
+        "boot_time": None,
+        "talos_version": "v1.14.1",
+        "evidence_sha256": None,
+        "policy_sha256": strict.sha256,
+        "target": TARGET,
+        "config_sha256": "c" * 64,
+    }
+    assert given["cohort"] == [
+        {
+            "node": "node-1",
+            "verdict_sha256": good["verdict"]["sha256"],
+            "evidence_sha256": good["verdict"]["binds"]["evidence_sha256"],
+        }
+    ]
+    assert given["policy"]["name"] == "strict"
+    assert (given["issued_at"], given["expires_at"]) == ("2026-11-22T12:00:00Z", "2026-11-22T16:00:00Z")
+    assert given["schema"] == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "identifier", "result"),
+    [
+        ({"stage": "running"}, "never-installed", "fail"),
+        ({"installed": True}, "never-installed", "fail"),
+        ({"installed": None}, "never-installed", "unknown"),
+        ({"stage": None}, "never-installed", "unknown"),
+        ({"uuid": ""}, "machine-known", "fail"),
+        ({"fingerprint": ""}, "machine-known", "fail"),
+        ({"fingerprint": None}, "machine-known", "unknown"),
+        ({"pool": None}, "cohort-alike", "unknown"),
+        ({"workload": "db"}, "cohort-alike", "fail"),
+    ],
+)
+def test_the_machine_itself(strict: Policy, change: dict[str, Any], identifier: str, result: str) -> None:
+    given = ask([member(strict)], strict, {**MACHINE, **change})
+    assert stops(given) == {identifier: result}
+    assert given["decision"] == {"fail": "refused", "unknown": "inconclusive"}[result]
+
+
+def test_unsound_verdicts(strict: Policy) -> None:
+    good = member(strict)
+    verdict = good["verdict"]
+    other_target = {**TARGET, "installer_digest": "sha256:" + "e" * 64}
+    cases = [
+        {**verdict, "node": "forged"},
+        sealed(changed(verdict, "binds.policy_sha256", "0" * 64)),
+        sealed(changed(verdict, "binds.evidence_sha256", None)),
+        sealed({**verdict, "binds": None}),
+        sealed({**verdict, "expires_at": "2026-11-22T12:00:00Z"}),
+        sealed({**verdict, "issued_at": "2026-11-22T12:00:01Z"}),
+        sealed({**verdict, "schema": 2}),
+        judge(evidence("worker"), strict, target=other_target, now=NOW),
+        judge(evidence("worker"), load_policy("canary"), target=TARGET, now=NOW),
+    ]
+    for case in cases:
+        given = ask([{**good, "verdict": case}], strict)
+        assert stops(given).get("cohort-verdicts-sound") == "fail", case
+        assert given["decision"] == "refused"
+    lie = sealed({**member(strict, talos__ready=False)["verdict"], "decision": "eligible"})
+    assert ask([{**good, "verdict": lie}], strict)["decision"] == "refused"
+    # One cohort cannot stand for the next: its verdict rests on no evidence.
+    second = {**good, "verdict": ask([good], strict)}
+    assert "cohort-verdicts-sound" in stops(ask([second], strict))
+    late = ask([good], strict, now=NOW + dt.timedelta(hours=4))
+    assert stops(late) == {"cohort-verdicts-sound": "fail"}
+
+
+def test_an_inconclusive_member_is_unsound_when_it_was_changed(strict: Policy) -> None:
+    unknown = member(strict, talos__ready=None)
+    altered = {**unknown, "verdict": {**unknown["verdict"], "node": "forged"}}
+    assert stops(ask([altered], strict)) == {"cohort-verdicts-sound": "fail", "cohort-eligible": "unknown"}
+
+
+def test_members_signed_by_the_required_key(strict: Policy) -> None:
+    key = Ed25519PrivateKey.generate()
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    good = member(strict)
+    signed = {**good, "verdict": signing.sign(good["verdict"], private)}
+    assert ask([signed], strict, required_key=public)["decision"] == "eligible"
+    assert stops(ask([good], strict, required_key=public)) == {"cohort-verdicts-sound": "fail"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "identifier", "result"),
+    [
+        ({"config": None}, "machine-config-valid", "unknown"),
+        ({"cluster": {"name": "lab", "omni": True}}, "not-omni-managed", "fail"),
+        ({"operation": {**PLAN, "locked_by": "bob"}}, "not-under-operation", "fail"),
+    ],
+)
+def test_the_plan_for_the_machine(strict: Policy, arguments: dict[str, Any], identifier: str, result: str) -> None:
+    given = ask([member(strict)], strict, **arguments)
+    assert stops(given)[identifier] == result
+    assert given["decision"] != "eligible"
+
+
+def test_the_policy_must_decide_for_cohorts_too() -> None:
+    observe = load_policy("observe")
+    assert stops(ask([member(observe)], observe))["policy-decides"] == "fail"
+
+
+def test_an_old_target_is_refused_for_new_machines_too(strict: Policy) -> None:
+    old = {**TARGET, "version": "v1.13.9"}
+    assert stops(ask([member(strict)], strict, target=old))["factory-overlay-floor"] == "fail"
+    loose = {**TARGET, "installer_digest": "latest"}
+    assert stops(ask([member(strict)], strict, target=loose))["target-pinned"] == "fail"
+    config = {**healthy_evidence()["config"], "install": {"image": "other"}}
+    assert stops(ask([member(strict)], strict, config=config)) == {"config-target-image": "fail"}
