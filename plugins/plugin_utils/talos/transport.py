@@ -26,7 +26,7 @@ from collections.abc import AsyncGenerator, Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..problem import missing_library
+from ..problem import Problem, missing_library
 from . import wire
 from .config import Address, Context
 from .errors import (
@@ -213,7 +213,7 @@ class _Protocol(H2Protocol):
         super().__init__(*parts)
         self._inspect = inspect
         self._transport: asyncio.Transport | None = None
-        self._initialized = False
+        self.secured = False
         self.settled = asyncio.Event()
         self.lost: BaseException | None = None
 
@@ -229,10 +229,10 @@ class _Protocol(H2Protocol):
             transport.abort()
             return
         super().connection_made(transport)
-        self._initialized = True
+        self.secured = True
 
     def data_received(self, data: bytes) -> None:
-        if not self._initialized:
+        if not self.secured:
             return
         try:
             super().data_received(data)
@@ -247,7 +247,7 @@ class _Protocol(H2Protocol):
     def connection_lost(self, exc: BaseException | None) -> None:
         self.lost = self.lost or exc or ConnectionResetError("closed by the peer")
         self.settled.set()
-        if self._initialized:
+        if self.secured:
             super().connection_lost(exc)
 
     def abort(self) -> None:
@@ -296,16 +296,25 @@ class _Channel(Channel):
 
     async def _create_connection(self) -> H2Protocol:
         self.latest = None
+        addresses = _resolve(self._host, self._port)
         try:
-            await self._loop.create_connection(
-                self._protocol_factory,
-                _resolve(self._host, self._port),
-                self._port,
-                ssl=self._ssl,
-                server_hostname=self._server_name,
-                ssl_handshake_timeout=self._connect_timeout,
-                ssl_shutdown_timeout=0.1,
-            )
+            for address in addresses:
+                try:
+                    await self._loop.create_connection(
+                        self._protocol_factory,
+                        address,
+                        self._port,
+                        ssl=self._ssl,
+                        server_hostname=self._server_name,
+                        # The deadline around the whole connection comes first; this only keeps 60 s from applying.
+                        ssl_handshake_timeout=self._connect_timeout + 1,
+                        ssl_shutdown_timeout=0.1,
+                    )
+                    break
+                except OSError as error:
+                    # A name may stand for addresses of which only some can be connected from here.
+                    if isinstance(error, ssl.SSLError) or address == addresses[-1]:
+                        raise
             protocol = self.latest
             assert protocol is not None
             await protocol.settled.wait()
@@ -318,13 +327,13 @@ class _Channel(Channel):
         return protocol
 
 
-def _resolve(host: str, port: int) -> str:
-    """An IP address for ``host``.
+def _resolve(host: str, port: int) -> list[str]:
+    """The IP addresses of ``host``, in the system's order of preference.
 
     asyncio would resolve names in a thread; the collection runs inside Ansible, which forks, and a fork of a
     process with threads can hang. Nodes are named by addresses in all but a few inventories.
     """
-    return str(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][4][0])
+    return list(dict.fromkeys(str(info[4][0]) for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)))
 
 
 class Connection:
@@ -355,12 +364,17 @@ class Connection:
         self.address = address
         self.node = node
         self.forwarded_to = forwarded_to
-        self.peer_fingerprint: str | None = None
+        self._peer: bytes | None = None
         self._tls = tls
         self._server_name = server_name or address.host
         self._fingerprints = fingerprints
         self._deadlines = deadlines
         self._channel: _Channel | None = None
+
+    @property
+    def peer_fingerprint(self) -> str | None:
+        """The fingerprint of the key that answered; None before the first connection."""
+        return None if self._peer is None else spki_fingerprint(self._peer)
 
     @property
     def alive(self) -> bool:
@@ -380,11 +394,9 @@ class Connection:
         try:
             async with asyncio.timeout(self._deadlines.connect):
                 await self._channel.__connect__()
-        except TalosError:
+        except Problem:
             raise
-        except TimeoutError as error:
-            raise self._connect_problem(error) from None
-        except (OSError, ssl.SSLError) as error:
+        except Exception as error:
             raise self._connect_problem(error) from error
 
     def close(self) -> None:
@@ -427,7 +439,7 @@ class Connection:
                 while (message := await call.recv_message()) is not None:
                     received += 1
                     yield message
-        except TalosError:
+        except Problem:
             raise
         except Exception as error:
             # grpclib interrupts a waiting task by cancelling it and then swallows the cancellation; undo the count,
@@ -461,7 +473,7 @@ class Connection:
 
     def _inspect(self, transport: asyncio.BaseTransport) -> None:
         secured = transport.get_extra_info("ssl_object")
-        self.peer_fingerprint = spki_fingerprint(secured.getpeercert(binary_form=True))
+        self._peer = secured.getpeercert(binary_form=True)
         if self._fingerprints and self.peer_fingerprint not in self._fingerprints:
             raise self._error(
                 TlsFailure,
@@ -520,14 +532,25 @@ class Connection:
                 "use the node's IP address or repair the name service",
                 method="connect",
             )
-        number = error.errno if isinstance(error, OSError) else None
+        if not isinstance(error, OSError):
+            return self._error(
+                TlsFailure,
+                f"{where} presented something that cannot be understood ({type(error).__name__})",
+                "this is not the Talos API, or not one that can be trusted",
+                "check the address and the port (50000)",
+                method="connect",
+            )
+        number = error.errno
         reason = os.strerror(number) if number else printable(error) or type(error).__name__
         if isinstance(error, (ConnectionResetError, ConnectionAbortedError, BrokenPipeError, ssl.SSLEOFError)):
+            latest = self._channel.latest if self._channel is not None else None
+            secured = latest is not None and latest.secured
             return self._error(
                 Unreachable,
-                f"{where} accepted the connection and closed it before it answered",
-                "the node's API is restarting, or it does not accept our client certificate, or the port is not the "
-                "Talos API",
+                f"{where} {'completed TLS' if secured else 'accepted the connection'} and closed it before it answered",
+                "it does not accept our client certificate (and did not say so), or its API is restarting"
+                if secured
+                else "the node's API is restarting, or the port is not the Talos API",
                 "try again; if it stays so, check the talosconfig and the port",
                 method="connect",
                 retryable=True,

@@ -31,6 +31,7 @@ from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.resources i
 from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.versions import parse_version
 
 from .conftest import VERSIONS, Lab
+from .peers import Authority
 
 
 def test_what_a_node_runs(lab: Lab) -> None:
@@ -190,6 +191,19 @@ def test_an_expired_certificate_is_named_with_its_date_and_nothing_is_asked(lab:
     with pytest.raises(Unauthenticated, match=r"expired on \d{4}-\d\d-\d\dT"):
         lab.ask("worker-1", lambda client: client.version(), role="expired")
     assert len(lab.seen("worker-1")) == before
+
+
+def test_a_foreign_certificate_is_named_as_the_likely_reason(lab: Lab) -> None:
+    context = Authority().context()
+    context.ca = lab.context().ca
+
+    async def go() -> None:
+        async with connect(context, lab.address("worker-1")) as client:
+            await client.version()
+
+    # Talos sends a TLS alert, which test_hostile_peer.py has; the simulator's asyncio drops it and only hangs up.
+    with pytest.raises(TalosError, match="does not accept our client certificate"):
+        fleet.run(go())
 
 
 def test_endpoint_route_asks_the_right_node(lab: Lab) -> None:
