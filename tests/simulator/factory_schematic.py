@@ -11,6 +11,7 @@ facts are what makes a comparison of schematic ids worth something.
 from __future__ import annotations
 
 import hashlib
+import io
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -111,7 +112,7 @@ def parse(text: str) -> dict[str, Any]:
     if owner := _text(top.get("owner")):
         schematic["owner"] = owner
     image, name = _text(overlay.get("image")), _text(overlay.get("name"))
-    options = natural["overlay"]["options"] if overlay.get("options") else None
+    options = natural["overlay"]["options"] if natural and overlay.get("options") else None
     if options is not None and not isinstance(options, dict):
         raise SchematicError("yaml: cannot unmarshal into map[string]interface {}")
     if image or name or options:
@@ -240,7 +241,7 @@ def _scalar(text: str) -> str:
     """One line of text: double quotes when another type would be read, single quotes for special characters."""
     if _reads_as_another_type(text):
         return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
-    analysis = Emitter(None).analyze_scalar(text)
+    analysis = Emitter(io.StringIO()).analyze_scalar(text)
     if analysis.allow_block_plain:
         return text
     if not analysis.allow_single_quoted:
@@ -251,7 +252,7 @@ def _scalar(text: str) -> str:
 def _reads_as_another_type(text: str) -> bool:
     if text.lower() in _OLD_BOOLEANS or _BASE_60.match(text):
         return True
-    tag = Resolver().resolve(yaml.ScalarNode, text, (True, False))
+    tag: str = Resolver().resolve(yaml.ScalarNode, text, (True, False))  # type: ignore[no-untyped-call] # PyYAML's stubs
     if tag != "tag:yaml.org,2002:str":
         return True
     return bool(re.match(r"[-+]?0[bo][0-9_]+\Z|[-+]?[0-9]+[eE][-+]?[0-9]+\Z", text))

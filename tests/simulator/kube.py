@@ -225,7 +225,7 @@ class KubernetesApi:
         labels, fields = request.argument("labelSelector"), request.argument("fieldSelector")
         items = [
             item
-            for item in self.cluster.list(kind.resource)
+            for item in self.cluster.all(kind.resource)
             if (not namespace or item["metadata"].get("namespace") == namespace)
             and _matches_labels(item, labels or "")
             and _matches_fields(item, fields or "")

@@ -108,7 +108,7 @@ class Cluster:
 
     # --- reading ---------------------------------------------------------------------------------
 
-    def list(self, resource: str) -> list[Object]:
+    def all(self, resource: str) -> list[Object]:
         """All objects of a resource (``pods``, ``nodes``, ...), as the API shows them now."""
         self.sync()
         if resource == "nodes":
@@ -121,7 +121,7 @@ class Cluster:
 
     def get(self, resource: str, namespace: str, name: str) -> Object | None:
         """One object, or None."""
-        found = (item for item in self.list(resource) if _key(item) == (namespace, name))
+        found = (item for item in self.all(resource) if _key(item) == (namespace, name))
         return next(found, None)
 
     # --- writing ---------------------------------------------------------------------------------
@@ -252,7 +252,13 @@ class Cluster:
             if ("kube-system", name) in self._store("pods"):
                 continue
             image = f"registry.k8s.io/{component}:{self.version}"
-            static = {"kind": "Node", "name": component, "namespace": "kube-system", "image": image, "labels": {}}
+            static: Object = {
+                "kind": "Node",
+                "name": component,
+                "namespace": "kube-system",
+                "image": image,
+                "labels": {},
+            }
             pod = self._add_pod(static, name, node["name"])
             pod["metadata"]["annotations"][_MIRROR] = hashlib.sha256(name.encode()).hexdigest()[:32]
             pod["metadata"]["labels"] = {"k8s-app": component, "tier": "control-plane"}
@@ -500,7 +506,11 @@ class Cluster:
             self._make_controller(workload)
         for driver in self.scenario.get("csi", []):
             given = driver if isinstance(driver, Mapping) else {"name": driver}
-            spec = {"attachRequired": True, "podInfoOnMount": False, "seLinuxMount": bool(given.get("selinux_mount"))}
+            spec: Object = {
+                "attachRequired": True,
+                "podInfoOnMount": False,
+                "seLinuxMount": bool(given.get("selinux_mount")),
+            }
             self._fixed("csidrivers", "storage.k8s.io/v1", "CSIDriver", "", str(given["name"]), spec)
         for volume in self._local_volumes():
             term = {"key": "kubernetes.io/hostname", "operator": "In", "values": [volume["node"]]}
@@ -540,7 +550,7 @@ class Cluster:
         if kind == "Pod":
             return
         selector = {"matchLabels": dict(workload["labels"])}
-        template = {"metadata": {"labels": dict(workload["labels"])}}
+        template: Object = {"metadata": {"labels": dict(workload["labels"])}}
         template["spec"] = {"containers": [{"name": name, "image": workload["image"]}]}
         spec: Object = {"selector": selector, "template": template}
         if kind != "DaemonSet":
