@@ -7,8 +7,9 @@
 The data file (``data/catalogue.yml``) is the thing to review; this module only reads it, refuses
 one that is wrong, and finds the entry for a denial.
 
-A command name, a path and a pod's name are chosen by the workload. They may narrow an entry, and
-all of a denial's values have to agree, so that one well-behaved process never vouches for another.
+A command name, a path and a pod's name are chosen by the workload. They may narrow an entry: all of a
+denial's names have to fit, so that one well-behaved process never vouches for another, but for a
+breaking entry one is enough, so that it never hides a known outage either.
 """
 
 from __future__ import annotations
@@ -77,7 +78,10 @@ class Benign:
 
 @dataclass(frozen=True)
 class Match:
-    """What a denial must look like; None means that anything will do."""
+    """What a denial must look like; None means that anything will do.
+
+    ``one_name`` says that one fitting command, path or owner is enough, instead of all of them.
+    """
 
     source: frozenset[str] | None
     target: frozenset[str] | None
@@ -89,6 +93,7 @@ class Match:
     raw_context: bool | None
     constraint: str | None
     versions: str | None
+    one_name: bool
 
     def __call__(self, denial: Mapping[str, Any], version: str | None) -> bool:
         """Whether ``denial`` (a denial dict) fits; an unknown version leaves ``versions`` open."""
@@ -97,13 +102,17 @@ class Match:
             and (self.target is None or denial["target_type"] in self.target)
             and (self.classes is None or denial["class"] in self.classes)
             and (self.permissions is None or _subset(denial["permissions"], self.permissions))
-            and (self.comm is None or _all_match(denial.get("comms"), self.comm))
-            and (self.path is None or _all_match(denial.get("paths"), self.path))
-            and (self.owner is None or _all_match(denial.get("owners"), self.owner))
+            and (self.comm is None or self._named(denial.get("comms"), self.comm))
+            and (self.path is None or self._named(denial.get("paths"), self.path))
+            and (self.owner is None or self._named(denial.get("owners"), self.owner))
             and (self.raw_context is None or has_raw_context(denial) is self.raw_context)
             and (self.constraint is None or denial.get("constraint") == self.constraint)
             and (self.versions is None or version is None or in_range(version, self.versions))
         )
+
+    def _named(self, values: Iterable[str] | None, pattern: re.Pattern[str]) -> bool:
+        fits = [pattern.search(value) is not None for value in values or ()]
+        return any(fits) if self.one_name else bool(fits) and all(fits)
 
     @property
     def specificity(self) -> tuple[int, ...]:
@@ -284,11 +293,6 @@ def _subset(values: Iterable[str], allowed: frozenset[str]) -> bool:
     return bool(values) and values <= allowed
 
 
-def _all_match(values: Iterable[str] | None, pattern: re.Pattern[str]) -> bool:
-    values = list(values or ())
-    return bool(values) and all(pattern.search(value) for value in values)
-
-
 def _narrowness(values: frozenset[str] | None) -> int:
     return 0 if values is None else 1000 - len(values)
 
@@ -363,7 +367,7 @@ class _Reader:
             id=data["id"],
             family=data["family"],
             title=self.text("title", data["title"]),
-            match=self.read_match(data["match"]),
+            match=self.read_match(data["match"], data["breaking"]),
             cause=self.text("cause", data["cause"]),
             breaks=self.text("breaks", data["breaks"]),
             impact=data["impact"],
@@ -383,7 +387,7 @@ class _Reader:
             raise self.bad("benign", "needs a match on permissions: a review covers only what was seen")
         return entry
 
-    def read_match(self, data: Any) -> Match:
+    def read_match(self, data: Any, breaking: bool) -> Match:
         if not isinstance(data, dict) or not data:
             raise self.bad("match", "is not a mapping with at least one field")
         self.fields("match", data, set(), self.MATCH)
@@ -406,6 +410,7 @@ class _Reader:
             raw_context=raw_context,
             constraint=data.get("constraint"),
             versions=self.range("match.versions", data.get("versions")),
+            one_name=breaking,
         )
 
     def remedy(self, data: Any) -> Remedy:

@@ -89,11 +89,19 @@ def test_owner_and_command_pick_the_special_entry() -> None:
     assert CATALOGUE.match(denial_of(record, "topolvm/topolvm-lvmd-0"), None).id == "topolvm-lvmd"
 
 
-def test_one_other_process_makes_the_special_entry_not_fit() -> None:
-    record = next(e.examples[0].record for e in CATALOGUE.entries if e.id == "cilium-run-state")
-    denial = denial_of(record)
+def test_other_processes_neither_hide_an_outage_nor_vouch_for_one_another() -> None:
+    denial = denial_of(CATALOGUE["cilium-run-state"].examples[0].record)
     denial["comms"].append("something-else")
+    assert CATALOGUE.match(denial, "v1.13.9").id == "cilium-run-state"
+    denial["comms"] = ["something-else"]
     assert CATALOGUE.match(denial, "v1.13.9").id == "hostpath-run"
+    benign = denial_of(CATALOGUE["bpf-prog-run-residual"].examples[0].record)
+    assert CATALOGUE.is_benign(benign, "v1.14.0")
+    for comms in ([*benign["comms"], "something-else"], [*benign["comms"], "(more)"], []):
+        assert not CATALOGUE.is_benign(benign | {"comms": comms}, "v1.14.0")
+    monitor = denial_of(CATALOGUE["node-exporter-host-proc"].examples[0].record)
+    assert not CATALOGUE.match(monitor, None).breaking
+    assert CATALOGUE.match(monitor | {"comms": ["node_exporter", "nsenter"]}, None).breaking
 
 
 def test_unknown_denial_has_no_entry() -> None:
