@@ -69,6 +69,8 @@ T = TypeVar("T")
 _TRIES = 3
 _FIRST_PAUSE = 0.2
 _LONGEST_PAUSE = 2.0
+# The longest honest stream is a log of 64 MiB in pieces of 1 KiB; a hostile one must not fill the memory.
+_MOST_MESSAGES = 200_000
 
 
 @dataclass(frozen=True)
@@ -406,8 +408,8 @@ class NodeClient:
         attempt = 0
         torn_once = False
         while True:
+            way = await self._connected(end)
             try:
-                way = await self._connected(end)
                 return await ask(way, max(end - time.monotonic(), 0.001))
             except TornStream as error:
                 # Again from the start; parts are never joined, since the log moved on in between.
@@ -458,6 +460,8 @@ class NodeClient:
             async with contextlib.aclosing(way.stream(method, request, left)) as messages:
                 async for message in messages:
                     taken.append(take(message))
+                    if len(taken) > _MOST_MESSAGES:
+                        raise self._invalid(name, f"more than {_MOST_MESSAGES} messages")
             return taken
 
         return await self._repeat(self.deadlines.log, ask)

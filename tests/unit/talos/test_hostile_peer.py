@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from ansible_collections.talosops.selinux.plugins.plugin_utils.problem import MissingLibrary, missing_library
 from ansible_collections.talosops.selinux.plugins.plugin_utils.talos import fleet, wire
 from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.client import (
     Deadlines,
@@ -403,6 +404,20 @@ def test_an_enclosing_timeout_still_works_after_a_broken_stream(authority: Autho
 
     with peer(server_tls(authority, clients=authority), reset_after_data) as server:
         assert fleet.run(go(server.address)) == "timeout"
+
+
+def test_a_problem_that_all_nodes_share_is_raised_once() -> None:
+    async def ask_one(node: str) -> str:
+        raise missing_library("grpclib", ImportError("absent"))
+
+    with pytest.raises(MissingLibrary, match="grpclib"):
+        fleet.run(fleet.ask_all(["a", "b"], ask_one))
+    for wrong in (0, 257):
+        with pytest.raises(ValueError, match="in_flight"):
+            fleet.run(fleet.ask_all(["a"], ask_one, in_flight=wrong))
+    assert fleet.run(fleet.ask_all([], ask_one)) == {}
+    assert [fleet.recommended_in_flight("endpoint", count) for count in (0, 1, 3, 9)] == [1, 16, 48, 64]
+    assert fleet.recommended_in_flight("direct", 0) == 64
 
 
 def test_fleet_gives_a_value_or_an_error_for_each(authority: Authority) -> None:
