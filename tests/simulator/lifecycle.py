@@ -79,15 +79,17 @@ def start(node: Node, work: Coroutine[Any, Any, None]) -> None:
     """Run a node's own background work; what it was doing before ends."""
     if node.task is not None and not node.task.done() and node.task is not asyncio.current_task():
         node.task.cancel()
-    node.task = asyncio.get_running_loop().create_task(work)
-    node.task.add_done_callback(_report)
 
+    async def run() -> None:
+        # The caller gets its answer before its connection is cut, whatever the time scale.
+        await asyncio.sleep(0.05)
+        try:
+            await work
+        except Exception as error:
+            node.fleet.errors.append(error)
+            raise
 
-def _report(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and task.exception() is not None:
-        asyncio.get_running_loop().call_exception_handler(
-            {"message": "life cycle of a simulated node failed", "exception": task.exception(), "task": task}
-        )
+    node.task = asyncio.get_running_loop().create_task(run())
 
 
 # -- requests --
@@ -309,6 +311,9 @@ async def _reset(node: Node, actor: str, labels: dict[str, bool], disks: list[st
     _phase(node, actor, "wipe")
     await _sleep(node, WIPE)
     kexec = bool(labels)
+    if node.spec.mode == "container":
+        await power_off(node)
+        return
     if labels:
         wipe_labels(node, [label for label, wipe in labels.items() if wipe])
     elif request.mode != MODE_USER_DISKS:
@@ -414,8 +419,6 @@ async def boot(node: Node, *, kexec: bool) -> None:
 
 async def _configured(node: Node) -> None:
     """Go on with a complete machine config: install when that is due, then boot."""
-    # The client that applied the config gets its answer before maintenance mode ends.
-    await _sleep(node, 1)
     assert node.boot is not None and node.config is not None
     main, others = parse_config(node.config.encode())
     machine = (main or {}).get("machine") or {}

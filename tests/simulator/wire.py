@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, Any
 
 from grpclib.config import Configuration
 from grpclib.const import Cardinality, Handler, Status
-from grpclib.exceptions import GRPCError, StreamTerminatedError
+from grpclib.exceptions import GRPCError, ProtocolError, StreamTerminatedError
 from grpclib.protocol import H2Protocol
 from grpclib.server import Server, Stream
+from h2.exceptions import H2Error
 
 from . import pki, services
 from .proto import message_class
@@ -239,7 +240,8 @@ class Gateway:
         except GRPCError as error:
             code = error.status
             raise
-        except (asyncio.CancelledError, StreamTerminatedError):
+        except (asyncio.CancelledError, StreamTerminatedError, OSError, H2Error, ProtocolError):
+            # The caller went away or its deadline passed (TimeoutError is an OSError): no fault of the simulator.
             code = Status.CANCELLED
             raise
         except Exception as error:
