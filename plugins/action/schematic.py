@@ -10,7 +10,7 @@ from typing import Any
 
 from ..plugin_utils.actions import TalosAction
 from ..plugin_utils.evidence.collect import schematic_of
-from ..plugin_utils.image import factory, schematic
+from ..plugin_utils.image import bundle, factory, schematic
 from ..plugin_utils.talos.client import NodeClient
 from ..plugin_utils.talos.errors import InvalidAnswer, NotFound, Unsupported
 
@@ -32,11 +32,11 @@ class ActionModule(TalosAction):
             if wanted["schematic"] is None and found["schematic"] is None:
                 found["schematic"] = self._factory().get(present)
             wanted = {key: found[key] if value is None else value for key, value in wanted.items()}
-        derived = schematic.derive(wanted["schematic"], params["goal"])
+        derived = schematic.derive(wanted["schematic"], params["goal"], present_id=present)
         result: dict[str, Any] = {
             "present": present,
             "id": derived.target_id,
-            "schematic": derived.target.canonical(),
+            "schematic": derived.target.body(),
             "added": list(derived.kernel.added),
             "removed": list(derived.kernel.removed),
             "verified": False,
@@ -48,12 +48,14 @@ class ActionModule(TalosAction):
         if params["bundle"]:
             verified = bundle.verify_offline(
                 params["bundle"],
-                derived.target.canonical(),
+                derived.target.body(),
                 wanted["version"],
                 wanted["platform"],
                 wanted["arch"],
                 secureboot=wanted["secureboot"],
                 goal=params["goal"],
+                registry=params["registry"],
+                expected_digest=params["expect_digest"],
             )
         else:
             service = self._factory()
@@ -62,7 +64,7 @@ class ActionModule(TalosAction):
             if self.check and not known:
                 return result
             verified = service.verify(
-                derived.target.canonical(),
+                derived.target.body(),
                 wanted["version"],
                 wanted["platform"],
                 wanted["arch"],
@@ -77,7 +79,7 @@ class ActionModule(TalosAction):
             "target": {
                 "version": verified["version"],
                 "schematic": verified["id"],
-                "installer": verified["installer"],
+                "installer": verified["pinned"],
                 "installer_digest": verified["digest"],
                 "kernel_args": verified["kernel_args"],
             },
