@@ -37,7 +37,8 @@ class CoverageInput:
     ``service_log`` and ``kernel_log``: the bytes (or a path), or a Summary of them. ``services``: ServiceList as dicts
     ``{id, state, events: [{msg, state, ts}]}``. Times are seconds since 1970. ``stream_clean``: the log stream ended by
     itself (False when it was cut). ``baseline_missing``: how many serials per boot the operator documented as explained
-    (record types below 1100 that auditd drops, such as LOGIN).
+    (record types below 1100 that auditd drops, such as LOGIN). ``strict_messages``: any audit message of a workload is a
+    reason, since nothing tells a perfect forgery.
     """
 
     service_log: Source | Summary | None = None
@@ -60,6 +61,7 @@ class CoverageInput:
     persisted: bool = False
     baseline_missing: int = 0
     service_bytes: int | None = None
+    strict_messages: bool = False
 
 
 def assess(given: CoverageInput) -> dict[str, Any]:
@@ -295,7 +297,10 @@ class _Assessment:
         workloads = {name: count for name, count in log.user_domains.items() if name not in _SYSTEM}
         if workloads:
             told = ", ".join(f"{domain} ({count})" for domain, count in workloads.items())
-            self._note("forged", f"audit messages were sent by workloads: {told}")
+            if self.given.strict_messages:
+                self._gap("forged", f"workloads sent audit messages, which can forge records: {told}")
+            else:
+                self._note("forged", f"audit messages were sent by workloads: {told}")
         if log.clock_steps:
             self._note("F32", f"the clock was set back {log.clock_steps} times; numbers, not times, were followed")
 

@@ -36,6 +36,7 @@ EARLY = 1024
 # Events in a row behind the clock before the clock is taken to have been set back.
 CLOCK_STEP = 8
 _RECENT = 8192
+_SHADOW = USER_MESSAGE_BYTES + 512
 
 
 @dataclass(slots=True)
@@ -44,6 +45,8 @@ class _Seen:
     stamp: bytes
     text: bytes
     shadow: bool
+    start: int
+    user: bool = False
 
 
 class Order:
@@ -74,6 +77,7 @@ class Order:
         self.last_offset = -1
         self.events = 0
         self._reason = ""
+        self.torn = False
 
     def rotate(self) -> None:
         """Forget serials too old to be continued; call now and then."""
@@ -107,8 +111,10 @@ class Order:
             self.events += 1
             self.serial, self.stamp, self.serials.last = serial, stamp, serial
             self.recent[serial] = stamp
-            self.probation.append(_Seen(serial, stamp, text, True))
+            self.probation.append(_Seen(serial, stamp, text, True, start))
             return True
+        if self.torn and self._torn_start(serial):
+            self._forget_start()
         if self.serial < 0:
             self._accept(serial, stamp, user, shadow, start, text, reach)
             return True
@@ -203,12 +209,19 @@ class Order:
             self.users[serial] = stamp
             domain = _subject(text)
             self.user_domains[domain] = self.user_domains.get(domain, 0) + 1
-            self.shadow_end = max(self.shadow_end, start + (USER_MESSAGE_BYTES + 512) * reach)
+            self.shadow_end = max(self.shadow_end, start + _SHADOW * reach)
             self.trusted = domain in SYSTEM_DOMAINS and (self.trusted or not shadow)
-            self._base = (self.serial, self.stamp)
-            self.probation = []
+            if shadow and advanced:
+                # It may be forged itself, so what stands before it in the shadow stays on probation.
+                while self.probation and self.probation[0].start + _SHADOW * reach < start:
+                    old = self.probation.pop(0)
+                    self._base = (old.serial, old.stamp)
+                self.probation.append(_Seen(serial, stamp, text, True, start, True))
+            elif not shadow:
+                self._base = (self.serial, self.stamp)
+                self.probation = []
         elif shadow and advanced:
-            self.probation.append(_Seen(serial, stamp, text, True))
+            self.probation.append(_Seen(serial, stamp, text, True, start))
         self.rotate()
 
     def _set_aside(
@@ -223,7 +236,7 @@ class Order:
         )
         if last is not None and not follows:
             self._drop_off("its number and time do not follow those around it")
-        self.off.append(_Seen(serial, stamp, text, shadow))
+        self.off.append(_Seen(serial, stamp, text, shadow, start))
         self.events += 1
         self._reason = reason
         if not shadow and len(self.off) >= NEW_BOOT:
@@ -243,6 +256,24 @@ class Order:
             self.off = []
         else:
             self._drop_off(self._reason)
+
+    def begin_torn(self) -> None:
+        """The stream starts in the middle of a line, which may have been a message of a process."""
+        self.shadow_end, self.trusted, self.torn = USER_MESSAGE_BYTES, False, True
+
+    def _torn_start(self, serial: int) -> bool:
+        """Whether a jump right behind the first bytes shows that those are not the kernel's numbering."""
+        last = self.probation[-1].serial if self.probation else None
+        if last != self.serial:
+            return False
+        return serial > self.serial + 1
+
+    def _forget_start(self) -> None:
+        for seen in self.probation:
+            self._mark(seen.text, "it stands behind a cut line that may have been a message of a process")
+        self.probation, self.torn = [], False
+        self.serials, self.serial, self.stamp, self.first_stamp = Serials(), -1, b"", b""
+        self.recent, self.older, self.users = {}, {}, {}
 
     def _drop_off(self, reason: str) -> None:
         for seen in self.off:
@@ -292,6 +323,7 @@ class Order:
         for seen in undone:
             self.recent.pop(seen.serial, None)
             self.older.pop(seen.serial, None)
+            self.users.pop(seen.serial, None)
         while self.serials.holes and self.serials.holes[-1][0] > self.serial:
             self.serials.holes.pop()
         self.serials.last = self.serial
@@ -308,8 +340,13 @@ class Order:
         """A kernel record ends with the quote the kernel put after a user message: all since that message is its text."""
         reason = "it stands inside the text of a message of a process"
         self.events += 1
-        undone, self.probation = self.probation, []
-        self.serial, self.stamp = self._base
+        place = len(self.probation)
+        while place and not self.probation[place - 1].user:
+            place -= 1
+        undone = self.probation[place:]
+        del self.probation[place:]
+        kept = self.probation[-1] if self.probation else None
+        self.serial, self.stamp = (kept.serial, kept.stamp) if kept else self._base
         for seen in undone:
             self.recent.pop(seen.serial, None)
             self._mark(seen.text, reason)

@@ -29,7 +29,6 @@ from .records import (
     SECONDARY,
     UNDERSTOOD,
     UNPARSED,
-    USER_MESSAGE_BYTES,
     Line,
     Record,
     Tail,
@@ -258,7 +257,7 @@ class Scanner:
         # The order's state is kept in locals while everything is in order, and handed over for the careful judgement.
         serial_now, stamp_now, recent, events = order.serial, order.stamp, order.recent, 0
         shadow_end, orderly = order.shadow_end - base, not order.off
-        position = 0
+        position = last = 0
         stop = size
         avc = find(b"avc:")
         if avc < 0:
@@ -289,6 +288,7 @@ class Scanner:
                 stop = position
                 break
             serial = int(number)
+            last = position
             if (
                 serial == serial_now + 1
                 and stamp >= stamp_now
@@ -364,6 +364,7 @@ class Scanner:
             position = end
         order.went_on(serial_now, stamp_now, events)
         order.rotate()
+        order.last_offset = max(order.last_offset, base + last)
         self.lines += block.count(b"\n", 0, stop)
         self._base = base + stop
         return stop
@@ -375,7 +376,7 @@ class Scanner:
         line = read_line(first)
         if line.kind == UNPARSED and line.label in ("torn", "text", "kernel", "unknown type") and first:
             self.torn_first = True
-            self.order.shadow_end, self.order.trusted = USER_MESSAGE_BYTES, False
+            self.order.begin_torn()
 
     def _entry(self, cut: tuple[bytes, bytes], stamp: bytes) -> _Entry | None:
         """The counter of one distinct (verdict and permissions, contexts and class); None when they cannot be read."""
@@ -414,7 +415,7 @@ class Scanner:
     ) -> None:
         """Keep a sample of one record, with what the event's other records add."""
         text = block[run:end]
-        if b"type=SYSCALL" not in text:
+        if b"type=SYSCALL " not in text or b"type=EOE " not in text:
             near = block[max(0, run - NEAR) : end + NEAR]
             if near.count(b"audit" + key) > text.count(b"audit" + key):
                 text = b"\n".join(_lines_of(near, key))

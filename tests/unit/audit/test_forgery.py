@@ -1,0 +1,214 @@
+# Copyright (c) 2026, the talosops.selinux authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Records a process wrote into the log are told from the kernel's, in every form of the log."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import audit_streams as streams
+import pytest
+from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.analysis import analyze
+from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.coverage import assess
+from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.parser import Scanner, summarize
+
+AT = 20
+
+
+def log_with(message: bytes, domain: bytes = b"pod_t", type_: bytes = b"USER_AVC") -> tuple[bytes, list[bytes]]:
+    """A healthy log in which event AT is a user message, and the lines that message forges."""
+    events = streams.service_events(5, 60)
+    text = streams.user(AT, message, domain, type_)
+    events[AT - 5] = [text]
+    return b"".join(line for one in events for line in one), text.rstrip(b"\n").split(b"\n")[1:]
+
+
+def doubted(log: bytes) -> tuple[set[bytes], dict[str, int]]:
+    scanner = Scanner(max_samples=0)
+    scanner.feed(log)
+    counts = scanner.close().counts
+    return scanner.doubt_lines, counts
+
+
+def forged(serial: int, when: bytes | None = None, **more: str) -> bytes:
+    return streams.avc(serial, when=when, source="kubelet_t", target="etcd_pki_t", **more).rstrip(b"\n")
+
+
+def at(serial: int, shift: int = 0) -> bytes:
+    millis = (streams.BOOT + 5) * 1000 + serial * 4 + shift
+    return b"(%d.%03d:%d)" % (millis // 1000, millis % 1000, serial)
+
+
+CLOSING = b"\ntype=USER_LOGIN msg=audit%s: pid=1 uid=0 auid=1 ses=1 subj=system_u:system_r:pod_t:s0 msg='x"
+
+MESSAGES: dict[str, bytes] = {
+    "old number and time": b"hi'\n" + forged(3, b"(1700000001.000:3)"),
+    "old number, fresh time": b"hi'\n" + forged(12, at(12, 40)),
+    "number of a real event": b"hi'\n" + forged(18, at(18, 1)),
+    "own number": b"hi'\n" + forged(AT, streams.key(AT)),
+    "next number": b"hi'\n" + forged(AT + 1, at(AT + 1, -2)),
+    "next two numbers": b"hi'\n" + forged(AT + 1, at(AT + 1, -2)) + b"\n" + forged(AT + 2, at(AT + 2, 1)),
+    "far number": b"hi'\n" + forged(5000, at(AT, 1)),
+    "far time": b"hi'\n" + forged(AT + 1, b"(1895000000.000:%d)" % (AT + 1)),
+    "with its own end": b"hi'\n" + forged(AT, streams.key(AT)) + b"\ntype=EOE msg=audit" + streams.key(AT) + b": ",
+    "no quote closed": b"hi\n" + forged(2, b"(1700000000.000:2)"),
+    "closing quote used up, old": b"hi'\n" + forged(3, b"(1700000001.000:3)") + CLOSING % b"(1700000001.000:4)",
+    "closing quote used up, own": b"hi'\n" + forged(AT, streams.key(AT)) + CLOSING % streams.key(AT),
+    "closing quote used up, next": b"hi'\n" + forged(AT + 1, at(AT + 1, 1)) + CLOSING % at(AT + 2, 1),
+    "closing quote used up, far": b"hi'\n" + forged(900, at(900)) + CLOSING % at(901),
+}
+
+
+@pytest.mark.parametrize("domain", [b"pod_t", b"unconfined_container_t"])
+@pytest.mark.parametrize("message", MESSAGES)
+def test_forged_records_are_doubtful_and_no_others(message: str, domain: bytes) -> None:
+    log, lines = log_with(MESSAGES[message], domain)
+    doubtful, counts = doubted(log)
+    records = {line for line in lines if line.startswith(b"type=") and b"USER_LOGIN" not in line}
+    assert records <= doubtful, (records - doubtful)
+    extra = doubtful - set(lines)
+    # A forged event with the number and nearly the time of a real one beside it: neither can be believed.
+    assert all(b":%d):" % (AT + 1) in line or b":%d):" % (AT + 2) in line for line in extra), extra
+    if not message.startswith(("next", "closing quote used up, next", "far time")):
+        assert not extra
+    assert counts["denied"] == log.count(b"avc:  denied")
+    assert counts["unparsed"] == 0
+
+
+@pytest.mark.parametrize("message", MESSAGES)
+def test_forged_records_hold_the_verdict_and_never_become_policy(message: str) -> None:
+    log, _ = log_with(MESSAGES[message])
+    given = streams.healthy(service_log=log)
+    found = assess(given)
+    assert found["verdict"] == "partial"
+    assert "forged" in {reason["id"] for reason in found["reasons"]}
+    denials = analyze(log, streams.kernel_ring(), given)["denials"]
+    false = [denial for denial in denials if denial["target_type"] == "etcd_pki_t"]
+    assert false and all(denial["doubtful"] == denial["count"] for denial in false)
+    assert not any(denial["known_benign"] for denial in false)
+
+
+FORMS: dict[str, Any] = {
+    "node": lambda line: b"10.5.0.3: " + line,
+    "IPv6 node": lambda line: b"fd00::1: " + line,
+    "time": lambda line: b"2026-11-22T12:00:00Z " + line,
+    "grep": lambda line: b"9:" + line,
+    "CRLF": lambda line: line + b"\r",
+    "blanks": lambda line: b"  " + line,
+    "enriched": lambda line: line + b"\x1dUID=\"root\"" if not line.endswith(b"'") else line,
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("message", ["old number and time", "own number", "no quote closed", "closing quote used up, old"])
+def test_forged_records_are_found_in_other_forms(form: str, message: str) -> None:
+    log, lines = log_with(MESSAGES[message])
+    want = sum(line.startswith(b"type=") for line in lines)
+    text = b"".join(FORMS[form](line) + b"\n" for line in log.splitlines())
+    counts = summarize(text).counts
+    assert counts["doubtful"] == want
+    assert counts["denied"] == log.count(b"avc:  denied")
+
+
+def test_forged_records_in_the_kernel_ring() -> None:
+    ring = streams.kernel_ring()
+    payload = streams.avc(9)[len(b"type=AVC msg=audit") :]
+    written = b"user: notice: [2026-11-18T12:00:00.0Z]: audit: type=1400 audit" + payload
+    for line in (written, b"<13>[   12.5] audit: type=1400 audit" + payload):
+        summary = summarize(ring + line)
+        assert summary.counts["doubtful"] == 1
+        assert summary.last_serial == 4
+    user = b"kern:  notice: [2026-11-18T12:00:00.0Z]: audit: type=1107 audit" + streams.user(5)[23:].replace(
+        b"res=failed'\n", b"'\n"
+    )
+    old = b"kern:  notice: [2026-11-18T12:00:00.0Z]: audit: type=1400 audit(1700000000.000:2): " + payload.split(b": ", 1)[1]
+    assert summarize(ring + user + old).counts["doubtful"] == 1
+
+
+def test_a_line_break_inside_forwarded_json_is_the_message_itself() -> None:
+    import json
+
+    text = streams.user(5, b"x'\n" + forged(6)).decode().rstrip("\n")
+    summary = summarize(json.dumps({"msg": text}).encode() + b"\n")
+    assert summary.counts["doubtful"] == 1
+    assert summary.counts["lines"] == 1
+
+
+def test_a_clean_run_forged_over_a_dirty_one_is_never_complete() -> None:
+    """Denials were lost; the attacker fills their numbers with harmless records, at the right times."""
+    events = streams.service_events(5, 60)
+    lost = range(30, 36)
+    harmless = b"\n".join(
+        b"type=USER_LOGIN msg=audit%s: pid=1 uid=0 subj=system_u:system_r:init_t:s0 msg='x'" % streams.key(serial)
+        for serial in lost
+    )
+    for place in range(20, 55):
+        dirty = list(events)
+        for serial in lost:
+            dirty[serial - 5] = []
+        if place in lost:
+            continue
+        dirty[place - 5] = [streams.user(place, b"ok'\n" + harmless[:-1])]
+        log = b"".join(line for one in dirty for line in one)
+        # Written right before exactly these events are lost without a trace, it is perfect: only the strict mode refuses it.
+        found = assess(streams.healthy(service_log=log, strict_messages=place == lost[0] - 1))
+        assert found["verdict"] != "complete", place
+        assert {"forged", "F6"} & {reason["id"] for reason in found["reasons"]}
+
+
+def test_a_clean_run_forged_before_the_window_is_never_complete() -> None:
+    """The ring wrapped; the attacker writes the records that used to stand before the window."""
+    clean = b"\n".join(
+        b"type=CONFIG_CHANGE msg=audit%s: op=set audit_enabled=1 res=1" % streams.key(serial) for serial in range(5, 30)
+    )
+    dirty = streams.service_events(5, 60)[30:]
+    log = b"".join(line for one in [[streams.user(34, b"'\n" + clean)], *dirty] for line in one)
+    assert assess(streams.healthy(service_log=log))["verdict"] != "complete"
+
+
+def test_honest_messages_of_workloads_raise_no_doubt() -> None:
+    events = streams.service_events(5, 200, seed=3, users=True)
+    log = b"".join(line for one in events for line in one)
+    summary = summarize(log)
+    assert summary.counts["doubtful"] == 0
+    assert summary.user_domains["pod_t"] > 10
+
+
+def test_a_log_that_ends_within_reach_of_a_workloads_message_is_not_confirmed() -> None:
+    events = streams.service_events(5, 30)
+    events[25] = [streams.user(30)]
+    log = b"".join(line for one in events for line in one)
+    found = assess(streams.healthy(service_log=log))
+    assert found["verdict"] == "partial"
+    assert {reason["id"] for reason in found["reasons"]} == {"forged"}
+    more = log + b"".join(line for serial in range(35, 80) for line in streams.event(serial))
+    assert assess(streams.healthy(service_log=more))["verdict"] == "complete"
+
+
+def test_a_clock_set_back_is_no_forgery() -> None:
+    def moved(serial: int, line: bytes) -> bytes:
+        return line.replace(b"audit(1795", b"audit(1794") if serial >= 40 else line
+
+    events = streams.service_events(5, 60)
+    log = b"".join(moved(5 + n, line) for n, one in enumerate(events) for line in one)
+    summary = summarize(log)
+    assert summary.counts["doubtful"] == 0
+    assert summary.clock_steps == 1
+    assert summary.missing == 0
+
+
+def test_a_second_boot_is_told_and_nothing_of_it_is_doubted() -> None:
+    log = streams.service_log(5, 60) + streams.service_log(1, 60, 9).replace(b"audit(1795", b"audit(1796")
+    summary = summarize(log)
+    assert summary.boots == 2
+    assert summary.counts["doubtful"] == 0
+    assert (summary.first_serial, summary.last_serial) == (1, 60)
+
+
+def test_a_torn_beginning_may_have_been_a_message() -> None:
+    log = b"AVC subj=x msg='hi'\n" + forged(3, b"(1700000001.000:3)") + b"\n" + streams.service_log(22, 60)
+    summary = summarize(log)
+    assert summary.torn_first
+    assert summary.counts["doubtful"] == 1
