@@ -348,16 +348,20 @@ def _check(item: Mapping[str, Any], document_shape: Any, where: str) -> Check:
     )
 
 
-class _OnceOnly(yaml.SafeLoader):
+# The C loader is an order of magnitude faster; it is there wherever PyYAML was built with libyaml.
+_SAFE: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class _OnceOnly(_SAFE):  # type: ignore[misc]
     """YAML in which a key written twice is an error: the second would silently win."""
 
 
-def _mapping(loader: yaml.SafeLoader, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+def _mapping(loader: Any, node: yaml.MappingNode) -> dict[Any, Any]:
     keys = [loader.construct_object(key, deep=True) for key, _ in node.value]
     for key in keys:
         if keys.count(key) > 1:
             raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} is there twice", node.start_mark)
-    return yaml.SafeLoader.construct_mapping(loader, node, deep=True)
+    return dict(_SAFE.construct_mapping(loader, node, deep=True))
 
 
 _OnceOnly.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
