@@ -207,7 +207,7 @@ def test_a_node_that_cannot_leave_etcd_says_why(sim: Simulator) -> None:
 
 
 def test_real_logs_are_replayed_byte_by_byte(tmp_path: Path) -> None:
-    log = b'type=AVC msg=audit(1795377039.591:23): avc:  denied  { read } for  pid=1 comm="a\xff"\n'
+    log = b'type=AVC msg=audit(1795377039.591:23): avc:  denied  { read } for  pid=1 comm="a\xff"\n' * 12_000
     kernel = (
         b"<5>[    0.000000] Linux version 6.12\n"
         b"<5>[    1.500000] audit: type=2000 audit(1795377026.500:1): state=initialized\n"

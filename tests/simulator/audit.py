@@ -31,10 +31,14 @@ _UNSET = 4294967295
 
 
 class AuditRing:
-    """Text ring of one service: a current block of 64 KiB and up to fifteen finished blocks, lost one by one."""
+    """Text ring of one service: a current block of 64 KiB and up to fifteen finished blocks, lost one by one.
 
-    def __init__(self) -> None:
+    A ``lossless`` ring keeps everything: a replayed file is what somebody has already read out of a ring.
+    """
+
+    def __init__(self, *, lossless: bool = False) -> None:
         self._data = bytearray()
+        self._lossless = lossless
         self.written = 0
 
     def write(self, data: bytes) -> None:
@@ -43,7 +47,7 @@ class AuditRing:
         self.written += len(data)
         first_kept = max(0, self.written // BLOCK - COMPRESSED_BLOCKS) * BLOCK
         surplus = len(self._data) - (self.written - first_kept)
-        if surplus > 0:
+        if surplus > 0 and not self._lossless:
             del self._data[:surplus]
 
     def read(self) -> bytes:
@@ -413,7 +417,7 @@ def generate(facts: BootFacts) -> Logs:
             out.talos(3.3, f"service[auditd]({events[-1].state}): {events[-1].message}")
     _run_phase(out, denials, permissive, events)
     if facts.audit_log is not None:
-        out.auditd = AuditRing()
+        out.auditd = AuditRing(lossless=True)
         out.auditd.write(read_text(facts.audit_log))
     if facts.dmesg is not None:
         out.kernel = replay_kernel(read_text(facts.dmesg), facts.started)
