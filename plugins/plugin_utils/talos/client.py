@@ -28,7 +28,6 @@ from . import wire
 from .config import Address, Context, parse_address
 from .errors import (
     ConfigError,
-    DeadlineExceeded,
     InvalidAnswer,
     NotFound,
     PermissionRefused,
@@ -416,18 +415,18 @@ class NodeClient:
                 if error.context.get("overtaken"):
                     # The writer overtook the reader: more is written than can be read, which is evidence.
                     self.notes.append(f"{error.method}: the log overtook its reader, a flood of records")
-                    if attempt + 1 >= _TRIES:
-                        raise
                 elif torn_once:
                     raise
                 else:
                     torn_once = True
+                failure: TalosError = error
             except TalosError as error:
-                if not error.retryable or attempt + 1 >= _TRIES:
+                if not error.retryable:
                     raise
-            if not await _pause(attempt, end):
-                raise _out_of_time(self.node, budget)
+                failure = error
             attempt += 1
+            if attempt >= _TRIES or not await _pause(attempt - 1, end):
+                raise failure
 
     async def _unary(self, name: str, /, **fields: Any) -> Any:
         method = wire.METHODS[name]
@@ -989,12 +988,3 @@ async def _pause(attempt: int, end: float) -> bool:
         return False
     await asyncio.sleep(pause)
     return True
-
-
-def _out_of_time(node: str, budget: float) -> TalosError:
-    return DeadlineExceeded(
-        f"node {node} gave no complete answer within {budget:g} s and several tries",
-        "its API comes and goes, or the network does",
-        "check the node",
-        node=node,
-    )
