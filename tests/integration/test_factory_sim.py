@@ -145,7 +145,11 @@ def test_what_is_no_schematic_is_refused(served: Served, text: str) -> None:
     [
         ("enforcing=1", "enforcing=1"),
         ("-selinux", "-selinux"),
-        ("yes", '"yes"'),
+        ("yes", "'yes'"),
+        ("null", '"null"'),
+        ("08", '"08"'),
+        ("=", "="),
+        ("\u00fcber", "\u00fcber"),
         ("1", '"1"'),
         ("", '""'),
         ("0x10", '"0x10"'),
@@ -156,7 +160,7 @@ def test_what_is_no_schematic_is_refused(served: Served, text: str) -> None:
         ('dyndbg="file x +p"', 'dyndbg="file x +p"'),
     ],
 )
-def test_scalars_are_quoted_as_go_does(value: str, written: str) -> None:
+def test_scalars_are_quoted_as_go_yaml_v4_rc6_does(value: str, written: str) -> None:
     parsed = schematics.parse(json.dumps({"customization": {"extraKernelArgs": [value]}}))
     assert schematics.canonical(parsed).splitlines()[-1] == f"        - {written}"
 

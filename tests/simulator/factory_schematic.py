@@ -36,6 +36,8 @@ _BOOTLOADERS = ("none", "dual-boot", "sd-boot", "grub")
 
 # YAML 1.1 booleans are quoted by Go's emitter although its own parser reads them as text.
 _OLD_BOOLEANS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false"})
+_NULLS = ("", "~", "null", "Null", "NULL")
+_FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?\Z")
 _BASE_60 = re.compile(r"[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?\Z")
 
 
@@ -44,7 +46,13 @@ class SchematicError(ValueError):
 
 
 class _StrictLoader(yaml.BaseLoader):
-    """Scalars stay text, as they do in Go's string fields; a key given twice is an error."""
+    """Scalars stay text, as they do in Go's string fields, but for a plain null; a key given twice is an error."""
+
+    def construct_scalar(self, node: yaml.Node) -> Any:
+        """The text of a scalar, or None."""
+        if isinstance(node, yaml.ScalarNode) and node.style is None and node.value in _NULLS:
+            return None
+        return super().construct_scalar(node)  # type: ignore[arg-type] # PyYAML's stubs want the subclass
 
 
 def _mapping(loader: _StrictLoader, node: yaml.MappingNode) -> dict[str, Any]:
@@ -132,7 +140,7 @@ def schematic_id(text: str) -> str:
 
 
 def _fields(value: Any, known: Sequence[str], kind: str) -> dict[str, Any]:
-    if _is_null(value):
+    if value is None:
         return {}
     if not isinstance(value, dict):
         raise SchematicError(f"yaml: unmarshal errors:\n  cannot unmarshal into schematic.{kind}")
@@ -142,12 +150,8 @@ def _fields(value: Any, known: Sequence[str], kind: str) -> dict[str, Any]:
     return value
 
 
-def _is_null(value: Any) -> bool:
-    return value is None or (isinstance(value, str) and value in ("", "~", "null", "Null", "NULL"))
-
-
 def _text(value: Any) -> str:
-    if _is_null(value):
+    if value is None:
         return ""
     if not isinstance(value, str):
         raise SchematicError("yaml: unmarshal errors:\n  cannot unmarshal into string")
@@ -155,7 +159,7 @@ def _text(value: Any) -> str:
 
 
 def _list(value: Any) -> list[Any]:
-    if _is_null(value):
+    if value is None:
         return []
     if not isinstance(value, list):
         raise SchematicError("yaml: unmarshal errors:\n  cannot unmarshal into a list")
@@ -193,14 +197,19 @@ def _emit(value: Mapping[str, Any], depth: int) -> Iterable[str]:
     pad = "    " * depth
     for key, item in value.items():
         if isinstance(item, Mapping) and item:
-            ordered = dict(sorted(item.items())) if key == "options" or depth > 1 else item
+            # Only the overlay's options are a map in Go, whose keys come sorted, numbers in them by value.
+            ordered = dict(sorted(item.items(), key=_natural)) if key == "options" or depth > 1 else item
             yield f"{pad}{_scalar(key)}:\n"
             yield from _emit(ordered, depth + 1)
         elif isinstance(item, list) and item:
             yield f"{pad}{_scalar(key)}:\n"
             yield from _emit_list(item, depth + 1)
         else:
-            yield f"{pad}{_scalar(key)}: {_leaf(item, depth + 1)}\n"
+            yield f"{pad}{_scalar(key)}: {_leaf(item, 4 * depth + 4)}\n"
+
+
+def _natural(entry: tuple[str, Any]) -> list[tuple[str, int]]:
+    return [(letters, int(digits or 0)) for letters, digits in re.findall(r"(\D*)(\d*)", entry[0])]
 
 
 def _emit_list(items: Sequence[Any], depth: int) -> Iterable[str]:
@@ -209,12 +218,13 @@ def _emit_list(items: Sequence[Any], depth: int) -> Iterable[str]:
         if isinstance(item, Mapping) and item:
             # The first key shares the line with the dash, so the others line up two columns in.
             for index, (key, inner) in enumerate(item.items()):
-                yield f"{pad}{'  ' if index else '- '}{_scalar(key)}: {_leaf(inner, depth + 1)}\n"
+                yield f"{pad}{'  ' if index else '- '}{_scalar(key)}: {_leaf(inner, 4 * depth + 4)}\n"
         else:
-            yield f"{pad}- {_leaf(item, depth + 1)}\n"
+            yield f"{pad}- {_leaf(item, 4 * depth + 2)}\n"
 
 
-def _leaf(value: Any, depth: int) -> str:
+def _leaf(value: Any, column: int) -> str:
+    """A value that has no line of its own; ``column`` is where a block of text would begin."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if value is None:
@@ -225,23 +235,28 @@ def _leaf(value: Any, depth: int) -> str:
         return "[]"
     if not isinstance(value, str):
         return str(value)
-    return _block(value, depth) if "\n" in value else _scalar(value)
+    return _block(value, column) if "\n" in value else _scalar(value)
 
 
-def _block(text: str, depth: int) -> str:
+def _block(text: str, column: int) -> str:
     """A literal block: how Go's emitter writes text of several lines."""
-    pad = "    " * depth
-    hint = "4" if text[0] in " \n" else ""
+    hint = "4" if text.startswith(" ") else ""
     ending = "-" if not text.endswith("\n") else "+" if text.endswith("\n\n") or text == "\n" else ""
-    lines = [f"{pad}{line}" if line else "" for line in text.removesuffix("\n").split("\n")]
+    lines = [" " * column + line if line else "" for line in text.removesuffix("\n").split("\n")]
     return f"|{hint}{ending}\n" + "\n".join(lines)
 
 
 def _scalar(text: str) -> str:
-    """One line of text: double quotes when another type would be read, single quotes for special characters."""
+    """One line of text, quoted as go-yaml v4.0.0-rc.6 does.
+
+    Double quotes where the text would be read as another type, single quotes where an older YAML would, or where
+    special characters ask for quotes. Releases before rc.6 took double quotes for the second kind too.
+    """
+    if text.lower() in _OLD_BOOLEANS - {"true", "false"} or _BASE_60.match(text) or text == "<<":
+        return f"'{text}'"
     if _reads_as_another_type(text):
         return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
-    analysis = Emitter(io.StringIO()).analyze_scalar(text)
+    analysis = Emitter(io.StringIO(), allow_unicode=True).analyze_scalar(text)
     if analysis.allow_block_plain:
         return text
     if not analysis.allow_single_quoted:
@@ -250,12 +265,10 @@ def _scalar(text: str) -> str:
 
 
 def _reads_as_another_type(text: str) -> bool:
-    if text.lower() in _OLD_BOOLEANS or _BASE_60.match(text):
-        return True
     tag: str = Resolver().resolve(yaml.ScalarNode, text, (True, False))  # type: ignore[no-untyped-call] # PyYAML's stubs
-    if tag != "tag:yaml.org,2002:str":
+    if tag not in ("tag:yaml.org,2002:str", "tag:yaml.org,2002:value", "tag:yaml.org,2002:yaml"):
         return True
-    return bool(re.match(r"[-+]?0[bo][0-9_]+\Z|[-+]?[0-9]+[eE][-+]?[0-9]+\Z", text))
+    return bool(_FLOAT.match(text) or re.match(r"[-+]?0[bo][0-9_]+\Z", text))
 
 
 # --- kernel command line -------------------------------------------------------------------------
