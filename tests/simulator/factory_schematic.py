@@ -35,7 +35,7 @@ _CUSTOMIZATION = (
 _BOOTLOADERS = ("none", "dual-boot", "sd-boot", "grub")
 
 # YAML 1.1 booleans are quoted by Go's emitter although its own parser reads them as text.
-_OLD_BOOLEANS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false"})
+_OLD_BOOLEANS = frozenset({*"yYnN", "yes", "Yes", "YES", "on", "On", "ON", "no", "No", "NO", "off", "Off", "OFF"})
 _NULLS = ("", "~", "null", "Null", "NULL")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?\Z")
 _BASE_60 = re.compile(r"[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?\Z")
@@ -252,7 +252,7 @@ def _scalar(text: str) -> str:
     Double quotes where the text would be read as another type, single quotes where an older YAML would, or where
     special characters ask for quotes. Releases before rc.6 took double quotes for the second kind too.
     """
-    if text.lower() in _OLD_BOOLEANS - {"true", "false"} or _BASE_60.match(text) or text == "<<":
+    if text in _OLD_BOOLEANS or _BASE_60.match(text) or text == "<<":
         return f"'{text}'"
     if _reads_as_another_type(text):
         return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

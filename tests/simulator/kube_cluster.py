@@ -230,7 +230,9 @@ class Cluster:
         running = {pod["spec"].get("nodeName") for pod in self._owned(workload)}
         for name in ready:
             if name not in running:
-                self._add_pod(workload, f"{workload['name']}-{self._suffix(5)}", name)
+                pod = self._add_pod(workload, f"{workload['name']}-{self._suffix(5)}", name)
+                # The DaemonSet controller marks its pods so (kubernetes: pkg/controller/daemon).
+                pod["metadata"]["labels"] = {**pod["metadata"]["labels"], "pod-template-generation": "1"}
 
     def _run_replicas(self, workload: Object) -> None:
         owned = self._owned(workload)
