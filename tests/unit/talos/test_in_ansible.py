@@ -72,6 +72,8 @@ def _in_a_worker(lab: Lab, queue: Any) -> None:
     queue.put((lab.ask("worker-1", _version), threading.active_count()))
 
 
+# Python 3.12 warns of the simulator's own thread, which Ansible's process does not have.
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_a_forked_worker_asks_after_its_parent_did(lab: Lab) -> None:
     """Ansible forks a worker for each task, after plugins of the parent may have used the client."""
     context = lab.context()
