@@ -43,7 +43,9 @@ def test_order() -> None:
         assert lower < higher and higher > lower and lower != higher
 
 
-@pytest.mark.parametrize("text", ["", "1.14", "latest", "v1.14.x", "v1.14.1 ", "1.14.1; rm -rf", "v1.14.1\n", "\u0663.1.1"])
+@pytest.mark.parametrize(
+    "text", ["", "1.14", "latest", "v1.14.x", "v1.14.1 ", "1.14.1; rm -rf", "v1.14.1\n", "\u0663.1.1"]
+)
 def test_only_complete_versions(text: str) -> None:
     if text.strip() in ("v1.14.1",):
         assert str(parse_version(text)) == "v1.14.1"
