@@ -151,6 +151,17 @@ def test_a_wrapped_ring_begins_inside_a_line(sim: Simulator, reader: ssl.SSLCont
         assert not log.startswith(b"type=")
 
 
+def test_a_wrapped_kernel_ring_has_lost_its_head(sim: Simulator, reader: ssl.SSLContext) -> None:
+    with _Fault(sim, "worker-4", "wrapped_ring", "kernel") as address:
+        assert not any("Linux version" in line for line in rawclient.read_dmesg(address, reader))
+
+
+def test_suppressed_early_records_are_a_gap(sim: Simulator, reader: ssl.SSLContext) -> None:
+    with _Fault(sim, "worker-4", "lost_records", "printk") as address:
+        assert {3, 14}.isdisjoint(union(address, reader))
+        assert any("12 callbacks suppressed" in line for line in rawclient.read_dmesg(address, reader))
+
+
 def test_the_ring_loses_whole_blocks() -> None:
     ring = audit.AuditRing()
     line = b"x" * 99 + b"\n"

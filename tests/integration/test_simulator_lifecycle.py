@@ -198,6 +198,49 @@ def test_grub_takes_the_schematics_arguments_only_when_told(fleet: Operator, uki
     assert (node.selinux, node.bootloader) == (selinux, "grub")
 
 
+@pytest.mark.parametrize("image", [installer(), "factory.example/metal-installer/" + "0" * 64 + ":v1.14.1"])
+def test_an_unattended_install_shows_its_phases(fleet: Operator, image: str) -> None:
+    fleet.reset("worker-1", "META", "STATE", "EPHEMERAL")
+    node = fleet.sim.wait_for("worker-1", "maintenance")
+    document = {
+        "apiVersion": "v1alpha1",
+        "kind": "UnattendedInstallConfig",
+        "installer": {"image": image},
+        "reboot": False,
+    }
+    main = {"version": "v1alpha1", "machine": {"type": "worker"}, "cluster": {}}
+    fleet.apply("worker-1", yaml.safe_dump_all([main, document]).encode())
+    fleet.sim.wait_for("worker-1", "installing")
+
+    async def ended() -> str:
+        while node.install_phase is None or node.install_phase[1] in ("pending", "installing"):
+            await node.changed.wait()
+        return node.install_phase[1]
+
+    good = image == installer()
+    assert fleet.sim.run(ended()) == ("waiting-for-reboot" if good else "failed")
+    if good:
+        rawclient.machine(node.address, fleet.admin, "Reboot")
+        fleet.sim.wait_for("worker-1", "running", ready=True)
+        assert node.selinux == "enforcing"
+    else:
+        fleet.sim.wait_for("worker-1", "maintenance")
+
+
+def test_a_second_reset_is_locked_out(fleet: Operator) -> None:
+    fleet.sim.set_fault("worker-1", "drain_blocked")
+    fleet.reset("worker-1", "STATE")
+    actor = fleet.reset("worker-1").messages[0].actor_id
+    event = next(event for event in fleet.sim.nodes["worker-1"].events if event.actor == actor)
+    assert b"locked" in event.payload
+
+
+def test_a_reset_that_talos_forgets_changes_nothing(fleet: Operator) -> None:
+    fleet.sim.set_fault("worker-1", "reset_ignored")
+    assert fleet.reset("worker-1").messages[0].actor_id
+    assert fleet.sim.nodes["worker-1"].state == "running"
+
+
 def test_events_follow_one_actor(fleet: Operator) -> None:
     actor = fleet.reset("worker-1", "STATE", "EPHEMERAL").messages[0].actor_id
     fleet.sim.wait_for("worker-1", "maintenance")

@@ -394,6 +394,10 @@ def generate(facts: BootFacts) -> Logs:
         if denial.get("phase") == "boot":
             for index in range(int(denial.get("count", 1))):
                 out.denial(2.5 + index * 0.01, denial, permissive)
+    if faults.get("lost_records") == "printk" and out.audit_on:
+        # The shared limiter drops records that have their serials already, and counts them nowhere else.
+        out.serial += 12
+        out.printk(2.9, "kauditd_printk_skb: 12 callbacks suppressed", level=5)
     out.talos(3.0, "initialize sequence: 12 phase(s)")
     if facts.mode == "container":
         return Logs(out.kernel, None)
@@ -421,7 +425,7 @@ def generate(facts: BootFacts) -> Logs:
         out.auditd.write(read_text(facts.audit_log))
     if facts.dmesg is not None:
         out.kernel = replay_kernel(read_text(facts.dmesg), facts.started)
-    if "lost_records" in faults and facts.dmesg is not None:
+    if faults.get("lost_records") not in (None, "printk") and facts.dmesg is not None:
         _loss_lines(out, max(30.0, (facts.now - facts.started) / 2), str(faults["lost_records"]))
     return Logs(out.kernel, out.auditd, events, out.serial)
 
@@ -444,7 +448,7 @@ def _run_phase(out: _Writer, denials: list[dict[str, Any]], permissive: int, eve
     dead_at = 60.0 if "auditd_dead" in faults else None
     if out.auditd is not None and out.audit_on:
         _register(out, 3.3, rate=0, backlog=64)
-    for offset, text in ((4, "service[apid](Running): Started task apid"), (9, "boot sequence: done: 6.1s")):
+    for offset, text in ((4.0, "service[apid](Running): Started task apid"), (9.0, "boot sequence: done: 6.1s")):
         if offset < uptime:
             out.talos(offset, text)
     # Every event of the run, ordered by time: (offset, what).
@@ -459,13 +463,16 @@ def _run_phase(out: _Writer, denials: list[dict[str, Any]], permissive: int, eve
         for index in range(count):
             at = float(denial["after"]) if "after" in denial else 5.0 + span * (index + 1) / (count + 1)
             plan.append((min(at, uptime - 0.5), 1, denial))
-    if "wrapped_ring" in faults:
+    if faults.get("wrapped_ring") == "kernel":
+        for index in range(4000):
+            out.printk(20.0 + index * 0.001, f"cni0: port {index % 200}(veth{index:08x}) entered forwarding state")
+    elif "wrapped_ring" in faults:
         size = faults["wrapped_ring"]
         amount = int(size) if isinstance(size, int) and not isinstance(size, bool) else 2400
         template = expand([size])[0] if isinstance(size, str) and size in TEMPLATES else None
         for index in range(amount):
             plan.append((4.5 + span * 0.8 * index / amount, 2, template or "promiscuous"))
-    if "lost_records" in faults:
+    if faults.get("lost_records") not in (None, "printk"):
         plan.append((4.0 + span / 2, 3, "loss"))
     plan.sort(key=lambda entry: (entry[0], entry[1]))
     dead = False

@@ -10,6 +10,7 @@ import base64
 import ipaddress
 import json
 import random
+import re
 import socket
 import time
 from collections.abc import Mapping
@@ -26,6 +27,7 @@ from .node import Node
 from .pki import Pair, Pki, write_private
 from .wire import Call
 
+_SCHEMATIC_ID = re.compile(r"[0-9a-f]{64}\Z")
 # Faults that change certificates or the port itself, and those that change what the logs hold.
 _PORT_FAULTS = {"unreachable", "not_tls", "wrong_certificate", "expired_certificate"}
 _LOG_FAULTS = {"auditd_dead", "audit_disabled", "auditd_disabled", "wrapped_ring", "lost_records", "torn_log"}
@@ -231,9 +233,15 @@ class Fleet:
         return name in self.nodes and fault in self.nodes[name].faults
 
     async def boot_medium(self, name: str, medium: Mapping[str, Any] | None = None, *, once: bool = True) -> None:
-        """Insert a boot medium and select it for the next start through the firmware; a machine that is down starts."""
+        """Insert a boot medium and select it for the next start through the firmware; a machine that is down starts.
+
+        ``medium`` is ``{schematic (mapping, text or id), version, kernel_args}``.
+        """
         node = self.nodes[name]
-        node.medium = node.medium_system(dict(medium or {}))
+        given = dict(medium or {})
+        if isinstance(given.get("schematic"), str) and _SCHEMATIC_ID.match(given["schematic"]):
+            given["schematic"] = self.factory.schematic_text(given["schematic"])
+        node.medium = node.medium_system(given)
         node.medium_next = once
         if node.state in ("dead", "off"):
             lifecycle.start(node, lifecycle.boot(node, kexec=False))

@@ -32,7 +32,8 @@ KEXEC, FIRMWARE, INITIALIZE, BOOT, INSTALL, KUBELET, LEARNER = 8, 40, 6, 10, 40,
 
 MODE_ALL, MODE_SYSTEM_DISK, MODE_USER_DISKS = 0, 1, 2
 REBOOT, AUTO, NO_REBOOT, STAGED, TRY = 0, 1, 2, 3, 4
-START, STOPPED = 1, 2
+NOOP, START, STOPPED = 0, 1, 2
+FATAL, LOCKED = 0, 1
 _CARRIED_OVER = (
     "talos.auditd.disabled",
     "net.ifnames",
@@ -62,10 +63,10 @@ async def _sleep(node: Node, seconds: float) -> None:
     await asyncio.sleep(seconds / node.fleet.scenario.time_scale)
 
 
-def _sequence(node: Node, actor: str, name: str, action: int, error: str = "") -> None:
+def _sequence(node: Node, actor: str, name: str, action: int, error: str = "", *, code: int = FATAL) -> None:
     message = make("machine.SequenceEvent", sequence=name, action=action)
     if error:
-        message.error.message = error
+        message.error.message, message.error.code = error, code
     node.add_event("machine.SequenceEvent", message.SerializeToString(), actor)
 
 
@@ -90,6 +91,8 @@ def start(node: Node, work: Coroutine[Any, Any, None]) -> None:
             raise
 
     node.task = asyncio.get_running_loop().create_task(run())
+    # Cancelled before its first step, the work itself was never started.
+    node.task.add_done_callback(lambda _task: work.close())
 
 
 # -- requests --
@@ -130,7 +133,9 @@ def reset(node: Node, request: Any) -> str:
     if "reset_ignored" in node.faults:
         return actor
     if node.state in ("resetting", "rebooting"):
-        raise GRPCError(Status.UNKNOWN, "sequence already running: reset")
+        # Accepted like any other; only the events tell that another sequence holds the lock.
+        _sequence(node, actor, "reset", NOOP, "locked", code=LOCKED)
+        return actor
     node.set_state("resetting")
     start(node, _reset(node, actor, labels, disks, request))
     return actor
@@ -525,6 +530,10 @@ async def _install(node: Node, install: dict[str, Any], unattended: dict[str, An
     _lose_meta(node)
     node.log_kernel("installation of " + system.version + " complete")
     _sequence(node, "", "install", STOPPED)
+    if unattended is not None and unattended.get("reboot") is False:
+        node.install_phase = (image, "waiting-for-reboot", "")
+        node.notify()
+        return
     await boot(node, kexec=True)
 
 
