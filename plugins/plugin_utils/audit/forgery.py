@@ -324,9 +324,7 @@ class Order:
             self.recent.pop(seen.serial, None)
             self.older.pop(seen.serial, None)
             self.users.pop(seen.serial, None)
-        while self.serials.holes and self.serials.holes[-1][0] > self.serial:
-            self.serials.holes.pop()
-        self.serials.last = self.serial
+        self._shrink()
         for index, seen in enumerate(undone):
             if index == 0 or not (seen.serial == self.serial + 1 and seen.stamp >= self.stamp):
                 self._mark(seen.text, reason)
@@ -335,6 +333,15 @@ class Order:
                 self.serial, self.stamp = seen.serial, seen.stamp
                 self.recent[seen.serial] = seen.stamp
                 self.probation.append(seen)
+
+    def _shrink(self) -> None:
+        """Take numbers above the current one out of the seen ones."""
+        if self.serial < 0:
+            self.serials, self.first_stamp = Serials(), b""
+            return
+        while self.serials.holes and self.serials.holes[-1][0] > self.serial:
+            self.serials.holes.pop()
+        self.serials.last = self.serial
 
     def _quote_closed(self, text: bytes) -> None:
         """A kernel record ends with the quote the kernel put after a user message: all since that message is its text."""
@@ -350,9 +357,7 @@ class Order:
         for seen in undone:
             self.recent.pop(seen.serial, None)
             self._mark(seen.text, reason)
-        while self.serials.holes and self.serials.holes[-1][0] > self.serial:
-            self.serials.holes.pop()
-        self.serials.last = self.serial
+        self._shrink()
         self._drop_off(reason)
         self._mark(text, reason)
 

@@ -63,11 +63,11 @@ _UNKNOWN_PERMISSION = re.compile(
     rb"SELinux: +(?:Permission ([a-z0-9_]{1,64}) in )?[Cc]lass ([a-z0-9_]{1,64}) not defined in policy"
 )
 
-# An AVC line from ``avc:`` on: permissions, comm, path or name, and the tail. The kernel writes names with blanks in hex, so
+# An AVC line: permissions, comm, path or name, and the tail. The kernel writes names with blanks in hex, so
 # a blank and ``scontext=`` begin the record's own contexts; a line with a second ``scontext=`` goes the careful way.
 _AVC_LINE = re.compile(
-    rb"(avc:  (?:denied|granted)  \{[^}\n]*)\} for  pid=[0-9]+ comm=(\S+)(?: (?:path|name)=(\S+))?"
-    rb"(?: (?!scontext=)[^ \n]*)*+( scontext=[^\n]*)\n"
+    rb"type=AVC msg=audit\([0-9.:]+\): (avc:  (?:denied|granted)  \{[^}\n]*)\} for  pid=[0-9]+ comm=(\S+)"
+    rb"(?: (?:path|name)=(\S+))?(?: (?!scontext=)[^ \n]*)*+( scontext=.*)\n"
 )
 
 _PRIMARY, _SECOND, _OTHER, _USER = range(4)
@@ -259,9 +259,6 @@ class Scanner:
         shadow_end, orderly = order.shadow_end - base, not order.off
         position = last = 0
         stop = size
-        avc = find(b"avc:")
-        if avc < 0:
-            avc = size
         while position < size:
             match = match_run(block, position)
             kind = -1
@@ -275,10 +272,6 @@ class Scanner:
                 self._odd(block[position : end - 1], base + position)
                 serial_now, stamp_now, recent, events = order.serial, order.stamp, order.recent, 0
                 shadow_end, orderly = order.shadow_end - base, not order.off
-                if avc < end:
-                    avc = find(b"avc:", end)
-                    if avc < 0:
-                        avc = size
                 position = end
                 continue
             if kind == _USER:
@@ -321,10 +314,13 @@ class Scanner:
                 self._special(type_, key, stamp, serial, kind, block, position)
             if bare and not new and kind != _SECOND:
                 bare.pop(key, None)
-            head = 20 + len(key)
-            while avc < end:
-                start = avc - head
-                line = match_avc(block, avc) if start >= position and starts(b"type=AVC", start) else None
+            at = position
+            if type_ != b"AVC":
+                at = find(b"avc:", at, end)
+                if at >= 0:
+                    at = block.rfind(b"\n", position, at) + 1 or position
+            while 0 <= at < end:
+                line = match_avc(block, at)
                 entry = None
                 if line is not None:
                     permissions, comm, path, tail = line.groups()
@@ -332,16 +328,14 @@ class Scanner:
                     if entry is None:
                         entry = self._entry((permissions, tail), stamp)
                 if entry is None or line is None:
-                    start = block.rfind(b"\n", position, avc) + 1 or position
-                    after = find(b"\n", avc)
+                    after = find(b"\n", at) + 1
                     if kind == _USER:
-                        self._user_avc(type_, block[start:after], stamp, serial)
+                        self._user_avc(type_, block[at : after - 1], stamp, serial)
                     else:
                         order.went_on(serial_now, stamp_now, events)
-                        self._odd_in_run(block[start:after], base + start)
+                        self._odd_in_run(block[at : after - 1], base + at)
                         serial_now, stamp_now, recent, events = order.serial, order.stamp, order.recent, 0
                         shadow_end, orderly = order.shadow_end - base, not order.off
-                    after += 1
                 else:
                     after = line.end()
                     entry.count += 1
@@ -352,15 +346,13 @@ class Scanner:
                     if path is not None and len(group.paths) <= MOST_PATHS:
                         group.paths[path] = None
                     if len(group.samples) < most or not most:
-                        self._keep(group, block, start, after - 1, stamp, serial, position, end, key)
+                        self._keep(group, block, at, after - 1, stamp, serial, position, end, key)
                 if starts(b"type=AVC", after):
-                    avc = find(b"avc:", after + 28, after + 64)
-                    if avc < 0:
-                        avc = find(b"avc:", after)
+                    at = after
                 else:
-                    avc = find(b"avc:", after)
-                if avc < 0:
-                    avc = size
+                    at = find(b"avc:", after, end)
+                    if at >= 0:
+                        at = block.rfind(b"\n", position, at) + 1
             position = end
         order.went_on(serial_now, stamp_now, events)
         order.rotate()
@@ -382,7 +374,7 @@ class Scanner:
         """The counter of one distinct (verdict and permissions, contexts and class); None when they cannot be read."""
         if len(self._cache) >= _MOST_KEYS:
             self._fold()
-        avc = parse_avc(cut[0] + b"} for " + cut[1])
+        avc = None if b" scontext=" in cut[1][1:] else parse_avc(cut[0] + b"} for " + cut[1])
         if avc is None:
             return None
         entry = _Entry(group_of(self.groups, avc, False), avc.verdict == b"denied", avc.tail, stamp)

@@ -237,7 +237,7 @@ def _json(text: bytes) -> Line:
     parts = message.encode("utf-8", "surrogatepass").split(b"\n")
     while len(parts) > 1 and not parts[-1]:
         parts.pop()
-    if parts[0].lstrip().startswith(b"{"):
+    if parts[0].lstrip().startswith(b"{") or len(parts) > _MOST_JOINED * 8:
         return Line(UNPARSED, "json")
     found = read_line(parts[0])
     for part in parts[1:]:
@@ -455,6 +455,6 @@ def moment(stamp: bytes) -> str | None:
 
 
 def milliseconds(stamp: bytes) -> int:
-    """A record's time in milliseconds since 1970."""
+    """A record's time in milliseconds since 1970; 0 for no time."""
     seconds, _, millis = stamp.partition(b".")
-    return int(seconds) * 1000 + int(millis or b"0")
+    return int(seconds or b"0") * 1000 + int(millis or b"0")
