@@ -1,0 +1,181 @@
+# Copyright (c) 2026, the talosops.selinux authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""How fast a realistic audit log is summarized, beside the other readers of such logs, in one run.
+
+    python tests/benchmarks/bench_audit.py [--lines 1000000] [--runs 5] [--memory GIGABYTES] [--features]
+
+Each round runs every tool once, one after the other, so that a busy machine disturbs all alike. Printed are the medians
+of CPU time (user and system) and the ratios. A tool that is not installed is skipped, and that is said loudly.
+``--memory`` compares the peak resident size for a log of 100 MB with that for one of the given size, streamed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE))
+sys.path.insert(0, str(HERE.parent))
+
+import audit_mix  # noqa: E402
+import conftest  # noqa: E402, F401
+
+READ = (
+    f"import sys; sys.path.insert(0, {str(HERE.parent)!r})\n"
+    "import conftest\n"
+    "from ansible_collections.talosops.selinux.plugins.plugin_utils.audit import parser\n"
+)
+SUMMARIZE = READ + "s = parser.summarize(sys.argv[1])\nprint(s.counts, s.missing, len(s.denials))\n"
+STREAM = READ + (
+    "import resource\n"
+    "chunk = open(sys.argv[1], 'rb').read()\n"
+    "head = chunk[:chunk.rfind(b'\\n', 0, 4 << 20) + 1]\n"
+    "del chunk\n"
+    "import re, itertools\n"
+    "scanner = parser.Scanner()\n"
+    "serials = [int(n) for n in re.findall(rb'msg=audit\\([0-9.]+:([0-9]+)\\)', head)]\n"
+    "first, last = serials[0], serials[-1]\n"
+    "del serials\n"
+    "parts = re.split(rb'(msg=audit\\([0-9.]+:[0-9]+\\))', head)\n"
+    "keys = [re.fullmatch(rb'msg=audit\\(([0-9.]+):([0-9]+)\\)', key).groups() for key in parts[1::2]]\n"
+    "span = last - first + 1\n"
+    "want, done, turn = int(float(sys.argv[2]) * 1e9), 0, 0\n"
+    "while done < want:\n"
+    "    for n, (stamp, serial) in enumerate(keys):\n"
+    "        parts[2 * n + 1] = b'msg=audit(%d%s:%d)' % (1700000000 + turn * 3600 + int(stamp[:10]) % 3600, stamp[10:],"
+    " int(serial) + turn * span)\n"
+    "    block = b''.join(parts)\n"
+    "    done += len(block)\n"
+    "    scanner.feed(block)\n"
+    "    turn += 1\n"
+    "s = scanner.close()\n"
+    "print(s.counts['lines'], s.missing, s.counts['doubtful'], resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"
+)
+# What a feature costs is measured by leaving it out of the reader, in a copy of its source.
+FEATURES = {
+    "without samples of each denial": ("if len(group.samples) < most or not most:", "if False:"),
+    "without commands and paths": ("if comm not in group.comms and", "if False and"),
+    "without any denial (accounting, numbers and forgery only)": ("            while 0 <= at < end:\n", "            while False:\n"),
+}
+FEATURE = READ + (
+    "import inspect, textwrap\n"
+    "source = inspect.getsource(parser.Scanner._block)\n"
+    "assert sys.argv[2] in source\n"
+    "made = dict()\n"
+    "exec(textwrap.dedent(source.replace(sys.argv[2], sys.argv[3], 1)), vars(parser), made)\n"
+    "parser.Scanner._block = made['_block']\n"
+    "parser.summarize(sys.argv[1])\n"
+)
+
+
+def tools(log: Path) -> dict[str, list[str]]:
+    """The commands to time, by name; ours first."""
+    return {
+        "this collection": [sys.executable, "-c", SUMMARIZE, str(log)],
+        "grep -c 'avc:  denied'": ["grep", "-a", "-c", "avc:  denied", str(log)],
+        "ausearch -m avc": ["ausearch", "-m", "avc", "-if", str(log)],
+        "aureport -a": ["aureport", "-a", "-if", str(log)],
+        "audit2allow": ["audit2allow", "-i", str(log)],
+    }
+
+
+def measure(command: list[str]) -> tuple[float, float]:
+    """CPU and wall seconds of one run."""
+    before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    # grep stops at the first match when its output is /dev/null, so it goes to a file.
+    with tempfile.TemporaryFile() as out:
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.PIPE, check=False)
+    wall, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
+    if done.returncode != 0 and b"policy" not in done.stderr.lower():
+        print(f"  {command[0]} ended with {done.returncode}: {done.stderr[-300:].decode(errors='replace')}")
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, wall
+
+
+def compare(log: Path, runs: int) -> None:
+    commands = tools(log)
+    for name, command in list(commands.items()):
+        if shutil.which(command[0]) is None:
+            print(f"!!! SKIPPED: {command[0]} is not installed, so nothing is said about {name}")
+            del commands[name]
+    policy = os.environ.get("POLICY")
+    if "audit2allow" in commands and policy:
+        commands["audit2allow"] += ["-p", policy]
+    elif "audit2allow" in commands:
+        # Without a policy loaded audit2allow stops at once; its parser alone is what it always does.
+        commands["audit2allow"] = [
+            "/usr/bin/python3",
+            "-c",
+            "import sys, sepolgen.audit as a\np = a.AuditParser()\np.parse_file(open(sys.argv[1], errors='replace'))\n"
+            "p.to_access()",
+            str(log),
+        ]
+        print("audit2allow: no POLICY given, so only its parser (sepolgen) is timed: less than all of it")
+    times: dict[str, list[tuple[float, float]]] = {name: [] for name in commands}
+    slow = {"audit2allow"}
+    for turn in range(runs):
+        for name, command in commands.items():
+            if name in slow and turn >= max(3, runs // 2):
+                continue
+            times[name].append(measure(command))
+    ours = statistics.median(cpu for cpu, _ in times["this collection"])
+    print(f"{'tool':28} {'CPU s':>8} {'wall s':>8} {'ours is x times as fast':>25}")
+    for name, found in times.items():
+        cpu, wall = statistics.median(c for c, _ in found), statistics.median(w for _, w in found)
+        print(f"{name:28} {cpu:8.2f} {wall:8.2f} {cpu / ours:25.2f}")
+
+
+def features(log: Path, runs: int) -> None:
+    whole = [sys.executable, "-c", SUMMARIZE, str(log)]
+    commands = {"whole": whole}
+    for name, change in FEATURES.items():
+        commands[name] = [sys.executable, "-c", FEATURE, str(log), *change]
+    times: dict[str, list[float]] = {name: [] for name in commands}
+    for _ in range(runs):
+        for name, command in commands.items():
+            times[name].append(measure(command)[0])
+    base = statistics.median(times["whole"])
+    for name, found in times.items():
+        middle = statistics.median(found)
+        print(f"{name:60} {middle:6.2f} CPU s, costs {base - middle:5.2f}")
+
+
+def memory(log: Path, gigabytes: float) -> None:
+    sizes = {}
+    for size in (0.1, gigabytes):
+        command = [sys.executable, "-c", STREAM, str(log), str(size)]
+        out = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True).stdout.split()
+        sizes[size] = int(out[-1])
+        print(f"{size:6.1f} GB: {int(out[0]):>12} lines, {out[1]} missing, {out[2]} doubtful, peak {int(out[-1]) / 1024:.1f} MiB")
+    print(f"peak for {gigabytes} GB is {sizes[gigabytes] / sizes[0.1]:.3f} times that for 0.1 GB")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--lines", type=int, default=1_000_000)
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--memory", type=float, default=0, metavar="GIGABYTES")
+    parser.add_argument("--features", action="store_true")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as directory:
+        log = audit_mix.write_mix(Path(directory) / "mix.log", given.lines)
+        print(f"{given.lines} lines, {log.stat().st_size / 1e6:.0f} MB, load {os.getloadavg()[0]:.1f}")
+        compare(log, given.runs)
+        if given.features:
+            features(log, given.runs)
+        if given.memory:
+            memory(log, given.memory)
+
+
+if __name__ == "__main__":
+    main()
