@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 import yaml
-from ansible.plugins.action import ActionBase
+from ansible.plugins.action import ActionBase  # type: ignore[import-untyped]  # ansible-core ships no types
 
 from .problem import Problem
 from .talos import fleet
-from .talos.client import NodeClient, connect
+from .talos.client import NodeClient, Route, connect
 from .talos.config import Context, Talosconfig
 from .talos.errors import TalosError
 
@@ -76,7 +76,7 @@ class Target:
     host: str
     address: str
     context: Context
-    route: str
+    route: Route
     server_name: str | None
 
     def connect(self) -> NodeClient:
