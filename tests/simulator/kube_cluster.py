@@ -121,8 +121,10 @@ class Cluster:
 
     def get(self, resource: str, namespace: str, name: str) -> Object | None:
         """One object, or None."""
-        found = (item for item in self.all(resource) if _key(item) == (namespace, name))
-        return next(found, None)
+        if resource == "nodes":
+            self.sync()
+            return next((self._node(node) for node in self._nodes() if node["name"] == name), None)
+        return next((item for item in self.all(resource) if _key(item) == (namespace, name)), None)
 
     # --- writing ---------------------------------------------------------------------------------
 
