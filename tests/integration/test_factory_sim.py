@@ -366,3 +366,11 @@ def test_an_enterprise_factory_asks_who_you_are_and_stamps_the_owner() -> None:
         assert served.factory.requests[-1].status == 403
     finally:
         served.close()
+
+
+def test_a_scenario_switches_faults_and_authentication_on() -> None:
+    factory = Factory(faults={"wrong_id": True}, auth={"users": {"alice": "a"}}, extensions={})
+    assert factory.faults == {"wrong_id": True}
+    assert isinstance(factory.auth, FactoryAuth) and factory.auth.users == {"alice": "a"}
+    with pytest.raises(ValueError, match="no fault"):
+        Factory(faults={"nonsense": True})

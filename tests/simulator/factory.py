@@ -142,7 +142,8 @@ class Factory:
     Args:
         versions: the Talos versions it offers, oldest first.
         extensions: name -> (extension version, first Talos version that has it).
-        auth: turns the enterprise rules on.
+        auth: turns the enterprise rules on; a mapping (of a scenario) holds the fields of `FactoryAuth`.
+        faults: faults that are on from the start, see `set_fault`.
         known: schematics (data or text) the factory has already seen; the empty one always is.
     """
 
@@ -151,12 +152,13 @@ class Factory:
         versions: Sequence[str] = DEFAULT_VERSIONS,
         extensions: Mapping[str, tuple[str, str]] | None = None,
         *,
-        auth: FactoryAuth | None = None,
+        auth: FactoryAuth | Mapping[str, Mapping[str, str]] | None = None,
+        faults: Mapping[str, Any] | None = None,
         known: Iterable[Mapping[str, Any] | str] = (),
     ) -> None:
         self.versions = sorted(versions, key=version_key)
         self.extensions = dict(DEFAULT_EXTENSIONS if extensions is None else extensions)
-        self.auth = auth
+        self.auth = FactoryAuth(**auth) if isinstance(auth, Mapping) else auth
         self.requests: list[FactoryRequest] = []
         self.faults: dict[str, Any] = {}
         self._schematics: dict[str, dict[str, Any]] = {}
@@ -166,6 +168,8 @@ class Factory:
         self._server = HttpServer(self._answer)
         for schematic in ({}, *known):
             self.put(schematic)
+        for name, value in (faults or {}).items():
+            self.set_fault(name, value)
 
     # --- in process ------------------------------------------------------------------------------
 
