@@ -95,8 +95,8 @@ def judge_cohort(
     }
     own = [check for check in policy.checks if check.id in _WITHOUT_EVIDENCE]
     checks = [
-        *run_checks(load_checks(_CHECKS, _SHAPE), document, now, _SHAPE),
-        *run_checks(own, planned, now, shape.GATE),
+        *run_checks(load_checks(_CHECKS, _SHAPE), document, now),
+        *run_checks(own, planned, now),
     ]
     verdicts = [entry["verdict"] for entry in cohort or () if isinstance(entry.get("verdict"), Mapping)]
     return sealed(

@@ -89,6 +89,8 @@ class Check:
     needs: tuple[shape.Path, ...]
     nullable: frozenset[shape.Path]
     found: Template
+    #: The types of the document it was compiled for.
+    document_shape: Any
 
     def text(self, field: str) -> str:
         """One of the texts ``title``, ``reason``, ``remedy``, ``doc``."""
@@ -133,7 +135,7 @@ def load_policy(name_or_path: str | Path = "strict") -> Policy:
         why.
     """
     document, changes = _resolve(name_or_path, Path(), 0)
-    return _compile(document, changes, shape.GATE)
+    return _compile(document, changes)
 
 
 def load_checks(path: Path, document_shape: Any) -> tuple[Check, ...]:
@@ -249,11 +251,9 @@ def _change(identifier: str | None, field: str, old: Any, new: Any, weaker: bool
     return {"id": identifier, "field": field, "from": old, "to": new, "weaker": weaker}
 
 
-def _compile(document: Mapping[str, Any], changes: list[dict[str, Any]], document_shape: Any) -> Policy:
+def _compile(document: Mapping[str, Any], changes: list[dict[str, Any]]) -> Policy:
     name = document["name"]
-    checks = tuple(
-        _check(item, document_shape, name) for item in document["checks"] if _flag(item, "enabled", True, name)
-    )
+    checks = tuple(_check(item, shape.GATE, name) for item in document["checks"] if _flag(item, "enabled", True, name))
     settings = {key: document[key] for key in _WEAKER}
     _check_settings(settings, name)
     resolved = {"schema": SCHEMA, "name": name, **settings, "checks": document["checks"], "changes": changes}
@@ -345,6 +345,7 @@ def _check(item: Mapping[str, Any], document_shape: Any, where: str) -> Check:
         needs=paths["needs"],
         nullable=nullable,
         found=Template(complete["found"], document_shape, nullable),
+        document_shape=document_shape,
     )
 
 

@@ -34,7 +34,7 @@ def request_checks(
         now: the current time; the clock's by default.
     """
     document = {**(evidence or {}), "request": {**dict.fromkeys(shape.REQUEST["request"]), **request}}
-    return run_checks(load_checks(_DATA / "request.yml", _REQUEST_SHAPE), document, _now(now), _REQUEST_SHAPE)
+    return run_checks(load_checks(_DATA / "request.yml", _REQUEST_SHAPE), document, _now(now))
 
 
 def judge_request(
@@ -74,7 +74,7 @@ def judge_history(
     check_evidence(before)
     check_evidence(after)
     document = {"before": before, "after": after}
-    return run_checks(load_checks(_DATA / "history.yml", _HISTORY_SHAPE), document, _now(now), _HISTORY_SHAPE)
+    return run_checks(load_checks(_DATA / "history.yml", _HISTORY_SHAPE), document, _now(now))
 
 
 def _now(now: dt.datetime | None) -> dt.datetime:

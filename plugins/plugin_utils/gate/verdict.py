@@ -82,7 +82,7 @@ def judge(
     document = document_for(
         evidence, policy, target=target, waivers=waivers, now=now, config=config, operation=operation, table=table
     )
-    checks = run_checks(policy.checks, document, now, shape.GATE)
+    checks = run_checks(policy.checks, document, now)
     value = shape.value_at
     return sealed(
         {
@@ -203,16 +203,14 @@ def sort_denials(audit: Any) -> dict[str, list[str]] | None:
     return {fate: sorted(signatures) for fate, signatures in fates.items()}
 
 
-def run_checks(
-    checks: Iterable[Check], document: Mapping[str, Any], now: dt.datetime, document_shape: Any
-) -> list[dict[str, Any]]:
+def run_checks(checks: Iterable[Check], document: Mapping[str, Any], now: dt.datetime) -> list[dict[str, Any]]:
     """The results ``[{id, title, severity, result, found, reason, remedy, doc}]`` of the checks, in their order."""
-    return [_run(check, document, now, document_shape) for check in checks]
+    return [_run(check, document, now) for check in checks]
 
 
-def _run(check: Check, document: Mapping[str, Any], now: dt.datetime, document_shape: Any) -> dict[str, Any]:
+def _run(check: Check, document: Mapping[str, Any], now: dt.datetime) -> dict[str, Any]:
     try:
-        result, note = _result(check, document, now, document_shape)
+        result, note = _result(check, document, now)
     except NotKnown as gap:
         result, note = UNKNOWN, str(gap)
     found = check.found.render(document, now)
@@ -228,7 +226,7 @@ def _run(check: Check, document: Mapping[str, Any], now: dt.datetime, document_s
     }
 
 
-def _result(check: Check, document: Mapping[str, Any], now: dt.datetime, document_shape: Any) -> tuple[str, str | None]:
+def _result(check: Check, document: Mapping[str, Any], now: dt.datetime) -> tuple[str, str | None]:
     """A result and, where it needs one, a note.
 
     Raises:
@@ -237,7 +235,7 @@ def _result(check: Check, document: Mapping[str, Any], now: dt.datetime, documen
     if not _in_versions(check, document) or not _holds(check.applies_when, document, now, True):
         return SKIPPED, None
     gaps = sorted(
-        {gap for path in check.needs for gap in shape.defects(document, path, check.nullable, document_shape)}
+        {gap for path in check.needs for gap in shape.defects(document, path, check.nullable, check.document_shape)}
     )
     if gaps:
         raise NotKnown("; ".join(gaps))

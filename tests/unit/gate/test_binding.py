@@ -18,6 +18,7 @@ from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.binding impo
 from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.errors import SignatureProblem, VerdictRefused
 from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.policy import Policy
 from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.verdict import judge
+from ansible_collections.talosops.selinux.plugins.plugin_utils.problem import MissingLibrary
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
@@ -269,3 +270,19 @@ def test_a_key_with_a_password(verdict: dict[str, Any]) -> None:
 
 def test_the_sample_target_is_what_is_bound(verdict: dict[str, Any]) -> None:
     assert verdict["binds"]["target"] == TARGET
+
+
+def test_without_the_library_the_problem_says_so(verdict: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(signing, "serialization", None)
+    monkeypatch.setattr(signing, "_IMPORT_ERROR", ImportError("not here"), raising=False)
+    for act in (signing.sign, signing.verify):
+        with pytest.raises(MissingLibrary, match=r"library cryptography .*not here") as caught:
+            act(verdict, b"")
+        assert caught.value.context == {"library": "cryptography"}
+
+
+def test_the_key_of_a_refusal_is_named(verdict: dict[str, Any], keys: tuple[bytes, bytes]) -> None:
+    signed = changed(signing.sign(verdict, keys[0]), "signature.key", "f00d")
+    assert refused(signed, live_of(verdict), required_key=keys[1]).found == (
+        "the verdict is signed with another key (f00d)"
+    )

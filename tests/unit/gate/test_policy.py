@@ -116,6 +116,8 @@ def test_the_documented_example_works(tmp_path: Path) -> None:
 
 
 WEAKER: list[dict[str, Any]] = [
+    {"allowed_kernel_args": {k: v for k, v in load_policy("strict").settings["allowed_kernel_args"].items() if v}},
+    {"allowed_kernel_args": {**load_policy("strict").settings["allowed_kernel_args"], "lsm": ["selinux"]}},
     {"verdict_ttl": "5h"},
     {"max_evidence_age": "241m"},
     {"soak": "71h"},
@@ -170,7 +172,10 @@ def test_what_weakens_needs_who_and_why(tmp_path: Path, change: dict[str, Any]) 
     assert given["policy"]["changes"] == [dict(item) for item in policy.changes]
 
 
+ALLOWED = load_policy("strict").settings["allowed_kernel_args"]
 STRONGER: list[dict[str, Any]] = [
+    {"allowed_kernel_args": {**ALLOWED, "audit": ["1"]}},
+    {"allowed_kernel_args": {**ALLOWED, "quiet": []}},
     {"verdict_ttl": "3h"},
     {"verdict_ttl": "240m"},
     {"max_evidence_age": "10m"},
