@@ -242,6 +242,7 @@ def test_real_logs_are_replayed_byte_by_byte(tmp_path: Path) -> None:
         {"nodes": {"a": {"role": "boss"}}},
         {"nodes": {"a": {"talos": "latest"}}},
         {"nodes": {}},
+        {"nodes": {"a": {}}, "no_such": 1},
     ],
 )
 def test_a_misspelt_scenario_is_refused(scenario: dict[str, Any], tmp_path: Path) -> None:

@@ -131,6 +131,8 @@ _NODE_KEYS = {
     "count",
 }
 
+_TOP_KEYS = {"name", "cluster", "time_scale", "network", "factory", "kubernetes", "nodes"}
+
 
 def _node(name: str, given: Mapping[str, Any], default: Mapping[str, Any], directory: Path) -> NodeSpec:
     unknown = set(given) - _NODE_KEYS
@@ -202,6 +204,9 @@ def load(source: Mapping[str, Any] | str | Path) -> Scenario:
     document = dict(source) if isinstance(source, Mapping) else yaml.safe_load(source)
     if not isinstance(document, dict) or not document.get("nodes"):
         raise ValueError("a scenario is a mapping with at least one node under 'nodes'")
+    unknown = set(document) - _TOP_KEYS - _NODE_KEYS
+    if unknown:
+        raise ValueError(f"unknown keys {sorted(unknown)}")
     nodes: dict[str, NodeSpec] = {}
     for name, given in document["nodes"].items():
         given = dict(given or {})
