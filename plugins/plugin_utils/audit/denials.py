@@ -6,8 +6,9 @@
 
 from __future__ import annotations
 
-import base64
 import re
+from binascii import b2a_base64
+from functools import lru_cache
 from typing import Any
 
 from .records import Avc, Tail, context_type, decode, fields, moment, parse_avc, refused_by_categories, show
@@ -147,14 +148,9 @@ class Joined:
     def of(cls, text: bytes) -> Joined:
         """Read SYSCALL, CWD, PATH, PROCTITLE and EXECVE lines of one event."""
         found: dict[str, bytes] = {}
-        place = text.find(b"type=SYSCALL ")
-        if place >= 0:
-            end = text.find(b"\n", place)
-            for name, mark in _OF_SYSCALL:
-                start = text.find(mark, place, end if end >= 0 else len(text))
-                if start >= 0:
-                    start += len(mark)
-                    found[name] = text[start : start + 4096].split(None, 1)[0]
+        call = _SYSCALL.search(text)
+        if call is not None:
+            found = {name: value for name, value in call.groupdict().items() if value is not None}
         for name, type_, mark in _OF_OTHERS:
             place = text.find(type_)
             if place >= 0:
@@ -166,7 +162,11 @@ class Joined:
         return cls(found)
 
 
-_OF_SYSCALL = tuple((name, f" {name}=".encode()) for name in ("exe", "syscall", "success", "exit", "ppid", "uid"))
+_SYSCALL = re.compile(
+    rb"type=SYSCALL msg=audit\([0-9.:]+\): arch=[0-9a-f]+ syscall=(?P<syscall>[0-9]+)"
+    rb"(?: success=(?P<success>\S+))?(?: exit=(?P<exit>\S+))?(?: (?!ppid=)[^ \n]*)*+(?: ppid=(?P<ppid>[0-9]+))?"
+    rb"(?: (?!uid=)[^ \n]*)*+(?: uid=(?P<uid>[0-9]+))?(?: (?!exe=)[^ \n]*)*+(?: exe=(?P<exe>\S+))?"
+)
 _OF_OTHERS = (("proctitle", b"type=PROCTITLE ", b"proctitle="), ("cwd", b"type=CWD ", b" cwd="))
 
 
@@ -220,6 +220,16 @@ def owners_in(path: bytes) -> list[str]:
     return found
 
 
+@lru_cache(maxsize=1024)
+def _short(value: bytes) -> str:
+    return show(value) or ""
+
+
+def _shown(value: bytes | None) -> str | None:
+    """:func:`show`, remembering short values: contexts, commands and devices come again and again."""
+    return show(value) if value is None or len(value) > 128 else _short(value)
+
+
 def _sample(raw: bytes, stamp: bytes, serial: int, joined: Joined, doubtful: bool) -> dict[str, Any]:
     start = raw.find(b"avc:")
     user = b"USER_AVC" in raw[:1024] or b"type=1107 " in raw[:1024]
@@ -229,18 +239,18 @@ def _sample(raw: bytes, stamp: bytes, serial: int, joined: Joined, doubtful: boo
     name, path, comm = (decode(values.get(key)) for key in (b"name", b"path", b"comm"))
     sample: dict[str, Any] = {
         "pid": int(pid) if pid.isdigit() and len(pid) < 12 else None,
-        "comm": show(comm),
-        "name": show(name),
-        "path": show(path),
+        "comm": _shown(comm),
+        "name": _shown(name),
+        "path": _shown(path),
         "timestamp": moment(stamp),
         "serial": serial,
-        "source_context": show(avc.tail.source) if avc is not None else None,
-        "target_context": show(avc.tail.target) if avc is not None else None,
+        "source_context": _shown(avc.tail.source) if avc is not None else None,
+        "target_context": _shown(avc.tail.target) if avc is not None else None,
         "doubtful": doubtful,
-        "raw": base64.b64encode(raw).decode(),
+        "raw": b2a_base64(raw, newline=False).decode(),
     }
     other = {
-        key.decode(): show(value.strip(b'"'))
+        key.decode(): _shown(value.strip(b'"'))
         for key, value in values.items()
         if key not in (b"pid", b"comm", b"name", b"path") and len(key) < 32 and key.isalnum()
     }
@@ -250,15 +260,15 @@ def _sample(raw: bytes, stamp: bytes, serial: int, joined: Joined, doubtful: boo
     for key in ("exe", "cwd", "proctitle"):
         value = decode(joined.found.get(key))
         if value is not None:
-            sample[key] = show(value[:8192])
+            sample[key] = _shown(value[:8192])
             if b"/" in value:
                 owners += owners_in(value)
     for key in ("syscall", "success", "exit", "ppid", "uid"):
         if key in joined.found:
-            sample[key] = show(joined.found[key])
+            sample[key] = _shown(joined.found[key])
     if "names" in joined.found:
         names = [decode(one) or b"" for one in joined.found["names"].split()]
-        sample["names"] = [show(one) for one in names]
+        sample["names"] = [_shown(one) for one in names]
         for one in names:
             owners += owners_in(one)
     sample["_owners"] = owners

@@ -16,6 +16,7 @@ import json
 import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 
 _NUMBERED: dict[int, str] = {
     1000: "GET SET LIST ADD DEL USER LOGIN WATCH_INS WATCH_REM WATCH_LIST SIGNAL_INFO ADD_RULE DEL_RULE LIST_RULES TRIM"
@@ -447,11 +448,16 @@ def _escape(char: str) -> str:
 def moment(stamp: bytes) -> str | None:
     """``b"<seconds>.<milliseconds>"`` as ISO-8601 UTC; None when no calendar has that moment."""
     seconds, _, millis = stamp.partition(b".")
+    second = _second(seconds)
+    return None if second is None else f"{second}.{int(millis or b'0'):03d}Z"
+
+
+@lru_cache(maxsize=1024)
+def _second(seconds: bytes) -> str | None:
     try:
-        when = datetime.fromtimestamp(int(seconds), UTC)
+        return datetime.fromtimestamp(int(seconds), UTC).isoformat()[:19]
     except (ValueError, OverflowError, OSError):
         return None
-    return f"{when.isoformat()[:19]}.{int(millis or b'0'):03d}Z"
 
 
 def milliseconds(stamp: bytes) -> int:
