@@ -26,13 +26,39 @@ def key(serial: int, start: int = BOOT) -> bytes:
     return b"(%s:%d)" % (stamp(serial, start), serial)
 
 
-def avc(serial: int, *, source: str = "pod_t", target: str = "run_t", perms: str = "write", tclass: str = "dir",
-        comm: str = "sh", name: str = "file", level: str = "s0", when: bytes | None = None, permissive: str = "1") -> bytes:
+def avc(
+    serial: int,
+    *,
+    source: str = "pod_t",
+    target: str = "run_t",
+    perms: str = "write",
+    tclass: str = "dir",
+    comm: str = "sh",
+    name: str = "file",
+    level: str = "s0",
+    when: bytes | None = None,
+    permissive: str = "1",
+) -> bytes:
     return (
-        b"type=AVC msg=audit" + (when or key(serial)) + b": avc:  denied  { " + perms.encode() + b" } for  pid=77 comm=\""
-        + comm.encode() + b'" name="' + name.encode() + b'" dev="vda" ino=12 scontext=system_u:system_r:' + source.encode()
-        + b":" + level.encode() + b" tcontext=system_u:object_r:" + target.encode() + b":s0 tclass=" + tclass.encode()
-        + b" permissive=" + permissive.encode() + b"\n"
+        b"type=AVC msg=audit"
+        + (when or key(serial))
+        + b": avc:  denied  { "
+        + perms.encode()
+        + b' } for  pid=77 comm="'
+        + comm.encode()
+        + b'" name="'
+        + name.encode()
+        + b'" dev="vda" ino=12 scontext=system_u:system_r:'
+        + source.encode()
+        + b":"
+        + level.encode()
+        + b" tcontext=system_u:object_r:"
+        + target.encode()
+        + b":s0 tclass="
+        + tclass.encode()
+        + b" permissive="
+        + permissive.encode()
+        + b"\n"
     )
 
 
@@ -58,12 +84,17 @@ def event(serial: int, draw: random.Random | None = None, records: int = 1) -> l
 
 def config_change(serial: int, text: bytes) -> bytes:
     return (
-        b"type=CONFIG_CHANGE msg=audit" + key(serial) + b": op=set " + text
+        b"type=CONFIG_CHANGE msg=audit"
+        + key(serial)
+        + b": op=set "
+        + text
         + b" auid=4294967295 ses=4294967295 subj=system_u:system_r:init_t:s0 res=1\n"
     )
 
 
-def user(serial: int, text: bytes = b"op=login res=failed", domain: bytes = b"pod_t", type_: bytes = b"USER_LOGIN") -> bytes:
+def user(
+    serial: int, text: bytes = b"op=login res=failed", domain: bytes = b"pod_t", type_: bytes = b"USER_LOGIN"
+) -> bytes:
     return (
         b"type=" + type_ + b" msg=audit" + key(serial) + b": pid=9 uid=0 auid=4294967295 ses=4294967295"
         b" subj=system_u:system_r:" + domain + b":s0 msg='" + text + b"'\n"
@@ -74,12 +105,14 @@ def kernel_ring(last: int = 4) -> bytes:
     """A ring whose head is there, with records 1..last from before auditd."""
     lines = [HEAD, b"kern:  notice: [2026-11-18T11:06:40.0Z]: Kernel command line: " + CMDLINE.encode() + b"\n"]
     lines.append(
-        b"kern:  notice: [2026-11-18T11:06:41.1Z]: audit: type=2000 audit" + key(1)
+        b"kern:  notice: [2026-11-18T11:06:41.1Z]: audit: type=2000 audit"
+        + key(1)
         + b": state=initialized audit_enabled=0 res=1\n"
     )
     for serial in range(2, last + 1):
         lines.append(
-            b"kern:  notice: [2026-11-18T11:06:42.1Z]: audit: type=1403 audit" + key(serial)
+            b"kern:  notice: [2026-11-18T11:06:42.1Z]: audit: type=1403 audit"
+            + key(serial)
             + b": auid=4294967295 ses=4294967295 lsm=selinux res=1\n"
         )
     lines.append(b"user: warning: [2026-11-18T11:06:42.2Z]: [talos] selinux: policy loaded\n")

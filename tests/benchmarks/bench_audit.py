@@ -66,7 +66,10 @@ STREAM = READ + (
 FEATURES = {
     "without samples of each denial": ("if len(group.samples) < most or not most:", "if False:"),
     "without commands and paths": ("if comm not in group.comms and", "if False and"),
-    "without any denial (accounting, numbers and forgery only)": ("            while 0 <= at < end:\n", "            while False:\n"),
+    "without any denial (accounting, numbers and forgery only)": (
+        "            while 0 <= at < end:\n",
+        "            while False:\n",
+    ),
 }
 FEATURE = READ + (
     "import inspect, textwrap\n"
@@ -154,9 +157,14 @@ def memory(log: Path, gigabytes: float) -> None:
     sizes = {}
     for size in (0.1, gigabytes):
         command = [sys.executable, "-c", STREAM, str(log), str(size)]
-        out = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True).stdout.split()
+        out = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True
+        ).stdout.split()
         sizes[size] = int(out[-1])
-        print(f"{size:6.1f} GB: {int(out[0]):>12} lines, {out[1]} missing, {out[2]} doubtful, peak {int(out[-1]) / 1024:.1f} MiB")
+        print(
+            f"{size:6.1f} GB: {int(out[0]):>12} lines, {out[1]} missing, {out[2]} doubtful, peak"
+            f" {int(out[-1]) / 1024:.1f} MiB"
+        )
     print(f"peak for {gigabytes} GB is {sizes[gigabytes] / sizes[0.1]:.3f} times that for 0.1 GB")
 
 

@@ -34,7 +34,7 @@ def analyze(
         max_samples: records kept per denial; 0 keeps all.
         catalogue: the known denials; the collection's own by default.
 
-    Returns plain data: ``{counts, coverage, denials, mac_errors, known_benign, changes, ignored_types, doubtful, ...}``.
+    Returns plain data: ``{counts, coverage, denials, mac_errors, known_benign, changes, doubtful}`` and more.
     ``denials`` holds every denial; those the catalogue calls harmless for this version carry ``known_benign`` and are
     listed once more, without samples, under ``known_benign``, so that nobody has to search for what was waved through.
     """

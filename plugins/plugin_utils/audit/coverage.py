@@ -4,8 +4,8 @@
 
 """How much a log can be believed to be the whole story since boot.
 
-The verdict is ``complete`` only when every known way of losing a denial was looked for and none was found. An input that
-is missing is a way of losing one. Reasons carry the ids of the false-negative catalogue (docs/audit-evidence.md).
+The verdict is ``complete`` only when every known way of losing a denial was looked for and none was found. A missing
+input is a way of losing one. Reasons carry the ids of the false-negative catalogue (docs/audit-evidence.md).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .events import gaps, union
 from .parser import Source, Summary, summarize
 
 RING_BYTES = 15 * 64 * 1024
-"""Below this many bytes the in-memory log never wrapped (Talos internal/app/machined/pkg/runtime/logging/circular.go)."""
+"""Below this many bytes the in-memory log never wrapped (Talos runtime/logging/circular.go)."""
 
 BOOT_TIME_DRIFT = 2.0
 """Seconds two reads of the boot time of one boot may differ by."""
@@ -37,8 +37,8 @@ class CoverageInput:
     ``service_log`` and ``kernel_log``: the bytes (or a path), or a Summary of them. ``services``: ServiceList as dicts
     ``{id, state, events: [{msg, state, ts}]}``. Times are seconds since 1970. ``stream_clean``: the log stream ended by
     itself (False when it was cut). ``baseline_missing``: how many serials per boot the operator documented as explained
-    (record types below 1100 that auditd drops, such as LOGIN). ``strict_messages``: any audit message of a workload is a
-    reason, since nothing tells a perfect forgery.
+    (record types below 1100 that auditd drops, such as LOGIN). ``strict_messages``: any audit message of a workload is
+    a reason, since nothing tells a perfect forgery.
     """
 
     service_log: Source | Summary | None = None
@@ -292,7 +292,7 @@ class _Assessment:
         elif log.unconfirmed:
             self._gap(
                 "forged",
-                f"the {name} ends right after a message of a workload: its last {log.unconfirmed} events are not confirmed",
+                f"the {name} ends right after a message of a workload: {log.unconfirmed} events are not confirmed",
             )
         workloads = {name: count for name, count in log.user_domains.items() if name not in _SYSTEM}
         if workloads:
@@ -380,7 +380,7 @@ class _Assessment:
             more = " and more" if len(missing) > 5 else ""
             self._gap(
                 "F6",
-                f"{inner} serials are missing ({shown}{more}); auditd drops record types below 1100, of which LOGIN (1006)"
+                f"{inner} serials are missing ({shown}{more}); auditd drops types below 1100, of which LOGIN (1006)"
                 " is a real event: unexplained all the same",
             )
         elif inner:

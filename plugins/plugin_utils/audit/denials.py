@@ -155,9 +155,13 @@ class Joined:
             place = text.find(type_)
             if place >= 0:
                 end = text.find(b"\n", place)
-                found[name] = text[place : end if end >= 0 else len(text)].partition(mark)[2].split(b"\x1d", 1)[0].strip()
+                found[name] = (
+                    text[place : end if end >= 0 else len(text)].partition(mark)[2].split(b"\x1d", 1)[0].strip()
+                )
         if b"type=PATH " in text:
-            names = [fields(line).get(b"name", b"") for line in text[:131072].split(b"\n") if line.startswith(b"type=PATH ")]
+            names = [
+                fields(line).get(b"name", b"") for line in text[:131072].split(b"\n") if line.startswith(b"type=PATH ")
+            ]
             found["names"] = b" ".join(names[:8])
         return cls(found)
 

@@ -17,8 +17,8 @@ from collections.abc import Iterable
 class Serials:
     """A set of serials kept as first, last and the holes between: memory grows with losses, not with length.
 
-    When there are more than ``most`` holes the oldest are only counted; a record that arrives later than that many holes
-    is not one the kernel delayed.
+    When there are more than ``most`` holes the oldest are only counted; a record that arrives later than that
+    many holes is not one the kernel delayed.
     """
 
     def __init__(self, most: int = 20_000) -> None:

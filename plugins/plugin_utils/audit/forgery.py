@@ -52,7 +52,7 @@ class _Seen:
 class Order:
     """Follows serials and times along one stream.
 
-    ``mark(text, reason)`` is called with the lines of every event found doubtful, at once or when later records show it.
+    ``mark(text, reason)`` is called with the lines of every event found doubtful, at once or when later records tell.
     """
 
     def __init__(self, mark: Callable[[bytes, str], None]) -> None:
@@ -344,7 +344,7 @@ class Order:
         self.serials.last = self.serial
 
     def _quote_closed(self, text: bytes) -> None:
-        """A kernel record ends with the quote the kernel put after a user message: all since that message is its text."""
+        """A kernel record ends with the quote put after a user message: all since that message is its text."""
         reason = "it stands inside the text of a message of a process"
         self.events += 1
         place = len(self.probation)

@@ -145,7 +145,7 @@ def summarize(source: Source, *, max_samples: int = 5) -> Summary:
     """Read a log in any of the accepted forms and tell all that is in it.
 
     Args:
-        source: bytes (the log itself), a path (text or str), a binary file, or an iterable of chunks of bytes; plain or gzip.
+        source: bytes (the log itself), a path (text or str), a binary file, or chunks of bytes; plain or gzip.
         max_samples: records kept per denial; 0 keeps all.
 
     Never raises on content. ``counts["parsed"] + counts["ignored"] + counts["unparsed"] == counts["lines"]`` always.

@@ -11,14 +11,16 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-import pytest
 import audit_streams as streams
+import pytest
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.coverage import RING_BYTES, CoverageInput, assess
 
 DOCS = Path(__file__).resolve().parents[3] / "docs" / "audit-evidence.md"
 
 
-def _auditd(state: str = "Running", starts: int = 1, after: float = 5, extra: list[dict[str, Any]] | None = None) -> Any:
+def _auditd(
+    state: str = "Running", starts: int = 1, after: float = 5, extra: list[dict[str, Any]] | None = None
+) -> Any:
     events: list[dict[str, Any]] = [{"msg": "Starting service", "state": "Preparing", "ts": streams.BOOT + after}]
     events += [{"msg": "Started task", "state": "Running", "ts": streams.BOOT + after + n} for n in range(starts)]
     return [{"id": "auditd", "state": state, "events": events + (extra or [])}]
@@ -34,7 +36,11 @@ def _ring_line(text: bytes) -> bytes:
 
 
 LOG = streams.service_log()
-LATE = b"kern:  notice: [2026-11-18T12:00:00.0Z]: audit: type=1400 audit" + streams.key(50) + streams.avc(50)[len(b"type=AVC msg=audit" + streams.key(50)):]
+LATE = (
+    b"kern:  notice: [2026-11-18T12:00:00.0Z]: audit: type=1400 audit"
+    + streams.key(50)
+    + streams.avc(50)[len(b"type=AVC msg=audit" + streams.key(50)) :]
+)
 
 CASES: list[tuple[str, str, dict[str, Any]]] = [
     ("F1", "none", {"service_log": b""}),
@@ -52,7 +58,11 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
     ("F5", "partial", {"services": _auditd(starts=2)}),
     ("F5", "partial", {"services": _auditd(after=3600)}),
     ("F5", "partial", {"services": _auditd(starts=0)}),
-    ("F6", "partial", {"kernel_log": _ring_line(b"audit: audit_lost=7 audit_rate_limit=4096 audit_backlog_limit=8192")}),
+    (
+        "F6",
+        "partial",
+        {"kernel_log": _ring_line(b"audit: audit_lost=7 audit_rate_limit=4096 audit_backlog_limit=8192")},
+    ),
     ("F6", "partial", {"kernel_log": _ring_line(b"audit: rate limit exceeded")}),
     ("F6", "partial", {"service_log": _without(LOG, 20)}),
     ("F7", "partial", {"kernel_log": _ring_line(b"audit: audit_backlog=8193 > audit_backlog_limit=8192")}),
@@ -92,7 +102,11 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
     ("F32", "partial", {"time_synced": False}),
     ("F33", "partial", {"stream_clean": False}),
     ("F33", "partial", {"service_log": LOG + b"type=AVC msg=aud"}),
-    ("forged", "partial", {"service_log": LOG + streams.user(35, b"x'\n" + streams.avc(2, when=b"(1700000000.000:2)")[:-1])}),
+    (
+        "forged",
+        "partial",
+        {"service_log": LOG + streams.user(35, b"x'\n" + streams.avc(2, when=b"(1700000000.000:2)")[:-1])},
+    ),
 ]
 
 
@@ -113,7 +127,17 @@ def test_each_cause_is_found(id_: str, verdict: str, changes: dict[str, Any]) ->
 
 
 def test_what_is_not_known_is_never_complete() -> None:
-    optional = {"extensions", "service_bytes", "now", "time_synced", "boot_time_before", "boot_time_after", "baseline_missing", "persisted", "strict_messages"}
+    optional = {
+        "extensions",
+        "service_bytes",
+        "now",
+        "time_synced",
+        "boot_time_before",
+        "boot_time_after",
+        "baseline_missing",
+        "persisted",
+        "strict_messages",
+    }
     for one in fields(CoverageInput):
         if one.name in optional:
             continue
@@ -146,14 +170,16 @@ def test_losses_are_counted_from_gaps_and_kernel_counters() -> None:
 
 
 def test_a_syscall_without_its_primary_record_is_a_lost_denial() -> None:
-    log = b"".join(line for line in LOG.splitlines(keepends=True) if not (b":20): avc" in line))
+    log = b"".join(line for line in LOG.splitlines(keepends=True) if b":20): avc" not in line)
     found = assess(streams.healthy(service_log=log))
     assert found["verdict"] == "partial"
     assert found["lost_at_least"] == 1
 
 
 def test_a_record_asked_for_by_a_rule_is_no_orphan() -> None:
-    extra = b'type=SYSCALL msg=audit%s: arch=c000003e syscall=2 success=yes exit=3 pid=1 comm="x" exe="/x" key="watch"\n'
+    extra = (
+        b'type=SYSCALL msg=audit%s: arch=c000003e syscall=2 success=yes exit=3 pid=1 comm="x" exe="/x" key="watch"\n'
+    )
     log = LOG + extra % streams.key(35) + b"type=EOE msg=audit%s: \n" % streams.key(35)
     assert assess(streams.healthy(service_log=log))["verdict"] == "complete"
 

@@ -67,7 +67,7 @@ def test_forged_records_are_doubtful_and_no_others(message: str, domain: bytes) 
     log, lines = log_with(MESSAGES[message], domain)
     doubtful, counts = doubted(log)
     records = {line for line in lines if line.startswith(b"type=") and b"USER_LOGIN" not in line}
-    assert records <= doubtful, (records - doubtful)
+    assert records <= doubtful, records - doubtful
     extra = doubtful - set(lines)
     # A forged event with the number and nearly the time of a real one beside it: neither can be believed.
     assert all(b":%d):" % (AT + 1) in line or b":%d):" % (AT + 2) in line for line in extra), extra
@@ -97,12 +97,14 @@ FORMS: dict[str, Any] = {
     "grep": lambda line: b"9:" + line,
     "CRLF": lambda line: line + b"\r",
     "blanks": lambda line: b"  " + line,
-    "enriched": lambda line: line + b"\x1dUID=\"root\"" if not line.endswith(b"'") else line,
+    "enriched": lambda line: line + b'\x1dUID="root"' if not line.endswith(b"'") else line,
 }
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("message", ["old number and time", "own number", "no quote closed", "closing quote used up, old"])
+@pytest.mark.parametrize(
+    "message", ["old number and time", "own number", "no quote closed", "closing quote used up, old"]
+)
 def test_forged_records_are_found_in_other_forms(form: str, message: str) -> None:
     log, lines = log_with(MESSAGES[message])
     want = sum(line.startswith(b"type=") for line in lines)
@@ -123,7 +125,10 @@ def test_forged_records_in_the_kernel_ring() -> None:
     user = b"kern:  notice: [2026-11-18T12:00:00.0Z]: audit: type=1107 audit" + streams.user(5)[23:].replace(
         b"res=failed'\n", b"'\n"
     )
-    old = b"kern:  notice: [2026-11-18T12:00:00.0Z]: audit: type=1400 audit(1700000000.000:2): " + payload.split(b": ", 1)[1]
+    old = (
+        b"kern:  notice: [2026-11-18T12:00:00.0Z]: audit: type=1400 audit(1700000000.000:2): "
+        + payload.split(b": ", 1)[1]
+    )
     assert summarize(ring + user + old).counts["doubtful"] == 1
 
 
@@ -152,7 +157,8 @@ def test_a_clean_run_forged_over_a_dirty_one_is_never_complete() -> None:
             continue
         dirty[place - 5] = [streams.user(place, b"ok'\n" + harmless[:-1])]
         log = b"".join(line for one in dirty for line in one)
-        # Written right before exactly these events are lost without a trace, it is perfect: only the strict mode refuses it.
+        # Written right before exactly these events are lost without a trace, it is perfect: only the strict mode
+        # refuses it.
         found = assess(streams.healthy(service_log=log, strict_messages=place == lost[0] - 1))
         assert found["verdict"] != "complete", place
         assert {"forged", "F6"} & {reason["id"] for reason in found["reasons"]}

@@ -23,11 +23,44 @@ from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.records imp
 DATA = Path(__file__).resolve().parents[2] / "data" / "real-kernel"
 LINES = 1_000_000 if os.environ.get("HYPOTHESIS_PROFILE") == "nightly" else 20_000
 PIECES = [
-    b"avc:", b"avc:  denied  { ", b" } for  pid=", b"type=AVC msg=audit(", b"type=", b"audit(1.000:1): ", b" scontext=", b" tclass=",
-    b"'", b'"', b"\x1d", b"\r", b"\x00", b"\xff", b"{", b"}", b"(", b")", b":", b"=", b" ", b"  ", b"type=USER_AVC msg=audit(1.000:2): ",
-    b"audit: type=1400 audit(", b"<5>[    1.000000] ", b"kern: notice: [2026-11-22T12:00:00Z]: ", b'{"msg": "', b"10.0.0.1: ", b"msg='",
-    b"99999999999999999999", b"-1", b"s0-s0:c0.c1023", b"0x", b"(null)", b"----", b"\xe2\x80\xae", b"\x1f\x8b",
-]  # fmt: skip
+    b"avc:",
+    b"avc:  denied  { ",
+    b" } for  pid=",
+    b"type=AVC msg=audit(",
+    b"type=",
+    b"audit(1.000:1): ",
+    b" scontext=",
+    b" tclass=",
+    b"'",
+    b'"',
+    b"\x1d",
+    b"\r",
+    b"\x00",
+    b"\xff",
+    b"{",
+    b"}",
+    b"(",
+    b")",
+    b":",
+    b"=",
+    b" ",
+    b"  ",
+    b"type=USER_AVC msg=audit(1.000:2): ",
+    b"audit: type=1400 audit(",
+    b"<5>[    1.000000] ",
+    b"kern: notice: [2026-11-22T12:00:00Z]: ",
+    b'{"msg": "',
+    b"10.0.0.1: ",
+    b"msg='",
+    b"99999999999999999999",
+    b"-1",
+    b"s0-s0:c0.c1023",
+    b"0x",
+    b"(null)",
+    b"----",
+    b"\xe2\x80\xae",
+    b"\x1f\x8b",
+]
 
 
 def mutated(count: int, seed: int) -> Iterator[bytes]:
@@ -88,28 +121,34 @@ HOSTILE = {
     "braces": b"type=AVC msg=audit(1.000:1): avc:  denied  " + b"{" * LONG,
     "closing braces": b"type=AVC msg=audit(1.000:1): avc:  denied  { a }" + b"}" * LONG,
     "permissions": b"type=AVC msg=audit(1.000:1): avc:  denied  { " + b"a " * (LONG // 2) + b"} for  pid=1",
-    "contexts": b"type=AVC msg=audit(1.000:1): avc:  denied  { a } for  pid=1 comm=x" + b" scontext=a:b:c:d" * (LONG // 17),
+    "contexts": b"type=AVC msg=audit(1.000:1): avc:  denied  { a } for  pid=1 comm=x"
+    + b" scontext=a:b:c:d" * (LONG // 17),
     "blanks": b"type=AVC msg=audit(1.000:1): avc:  denied  { a } for  pid=1 comm=x" + b" " * LONG + b" scontext=a",
     "leading blanks": b" " * LONG + b"x",
-    "quotes": b"type=AVC msg=audit(1.000:1): avc:  denied  { a } for  pid=1 comm=\"" + b'"' * LONG,
-    "hex": b"type=AVC msg=audit(1.000:1): avc:  denied  { a } for  pid=1 comm=" + b"41" * (LONG // 2) + b" scontext=a:b:c:d"
+    "quotes": b'type=AVC msg=audit(1.000:1): avc:  denied  { a } for  pid=1 comm="' + b'"' * LONG,
+    "hex": b"type=AVC msg=audit(1.000:1): avc:  denied  { a } for  pid=1 comm="
+    + b"41" * (LONG // 2)
+    + b" scontext=a:b:c:d"
     b" tcontext=a:b:c:d tclass=file permissive=1",
-    "categories": b"type=AVC msg=audit(1.000:1): avc:  denied  { a } for  pid=1 comm=x scontext=a:b:c:s0:" + b"c0.c1023," * (LONG // 9)
+    "categories": b"type=AVC msg=audit(1.000:1): avc:  denied  { a } for  pid=1 comm=x scontext=a:b:c:s0:"
+    + b"c0.c1023," * (LONG // 9)
     + b" tcontext=a:b:c:d tclass=file permissive=1",
-    "trawcon": b"type=AVC msg=audit(1.000:1): avc:  denied  { a } for  pid=1 comm=x scontext=a:b:c:s0 tcontext=a:b:c:d tclass=file"
+    "trawcon": b"type=AVC msg=audit(1.000:1): avc:  denied  { a } for  pid=1 comm=x scontext=a:b:c:s0 tcontext=a:b:c:d"
+    b" tclass=file"
     b" permissive=1 trawcon=" + b"41" * (LONG // 2),
     "brackets": b"[" * LONG + b" avc:",
     "digits": b"1" * LONG + b": type=AVC",
     "json": b"{" * LONG + b"}",
     "json arrays": b'{"msg": ' + b"[" * LONG + b"}",
     "json heads": b'{"msg": "' + b"\\n".join([b"type=AVC msg=audit(1.000:1): x"] * (LONG // 32)) + b'"}',
-    "pods": b"type=AVC msg=audit(1.000:1): avc:  denied  { a } for  pid=1 comm=x path=\"" + b"/pods/a_b_" * (LONG // 10)
-    + b"\" scontext=a:b:c:d tcontext=a:b:c:d tclass=file permissive=1",
+    "pods": b'type=AVC msg=audit(1.000:1): avc:  denied  { a } for  pid=1 comm=x path="'
+    + b"/pods/a_b_" * (LONG // 10)
+    + b'" scontext=a:b:c:d tcontext=a:b:c:d tclass=file permissive=1',
     "kernel": b"<5>[    1.000000] SELinux:  Permission " + b"a" * LONG,
     "user": b"type=USER_AVC msg=audit(1.000:1): pid=1 subj=a:b:c:d msg='" + b"avc:  denied  { a } for  " * (LONG // 25),
     "0x1d": b"type=SYSCALL msg=audit(1.000:1): " + b"\x1d" * LONG,
     "nul": b"\x00" * LONG,
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", HOSTILE)

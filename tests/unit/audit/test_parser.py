@@ -64,7 +64,8 @@ FORMS: dict[str, Any] = {
 
 def essence(summary: Summary) -> list[tuple[Any, ...]]:
     return [
-        (d["signature"], d["count"], d["first"], d["last"], d["comms"], d["paths"], d["permissive"]) for d in summary.denials
+        (d["signature"], d["count"], d["first"], d["last"], d["comms"], d["paths"], d["permissive"])
+        for d in summary.denials
     ]
 
 
@@ -120,7 +121,8 @@ def one(line: bytes) -> dict[str, Any]:
 
 
 HEAD = b"type=AVC msg=audit(1795000005.004:5): avc:  denied  "
-TAIL = b" scontext=system_u:system_r:pod_t:s0:c1,c2 tcontext=system_u:object_r:run_t:s0-s0:c0.c1023 tclass=file permissive=1"
+TAIL = b" scontext=system_u:system_r:pod_t:s0:c1,c2 tcontext=system_u:object_r:run_t:s0-s0:c0.c1023"
+TAIL += b" tclass=file permissive=1"
 
 
 @pytest.mark.parametrize(
@@ -168,7 +170,15 @@ def test_other_fields(middle: bytes, field: str, value: str | None) -> None:
 
 
 def test_several_permissions_make_one_signature_in_any_order() -> None:
-    text = HEAD + b'{ write read } for  pid=7 comm="a"' + TAIL + b"\n" + HEAD + b'{ read write } for  pid=8 comm="b"' + TAIL
+    text = (
+        HEAD
+        + b'{ write read } for  pid=7 comm="a"'
+        + TAIL
+        + b"\n"
+        + HEAD
+        + b'{ read write } for  pid=8 comm="b"'
+        + TAIL
+    )
     denial = one(text)
     assert denial["signature"] == "pod_t:run_t:file:read+write"
     assert denial["count"] == 2
@@ -198,10 +208,14 @@ def test_volatile_parts_never_split_and_types_never_merge() -> None:
 
 def test_raw_contexts_and_granted() -> None:
     summary = summarize(
-        HEAD + b'{ write } for  pid=7 comm="x"' + TAIL.replace(b"run_t", b"unlabeled_t")
+        HEAD
+        + b'{ write } for  pid=7 comm="x"'
+        + TAIL.replace(b"run_t", b"unlabeled_t")
         + b' srawcon="a:b:c:d" trawcon=6F6C642074\n'
-        + HEAD.replace(b"denied", b"granted") + b'{ load_policy } for  pid=7 comm="x"'
-        + TAIL.removesuffix(b" permissive=1") + b"\n"
+        + HEAD.replace(b"denied", b"granted")
+        + b'{ load_policy } for  pid=7 comm="x"'
+        + TAIL.removesuffix(b" permissive=1")
+        + b"\n"
     )
     assert summary.counts["granted"] == 1
     assert summary.counts["denied"] == 1
@@ -217,7 +231,9 @@ def test_enforced_and_permissive() -> None:
 
 
 def test_missing_class_is_a_torn_record_that_counts() -> None:
-    line = HEAD + b'{ read } for  pid=7 comm="x" scontext=system_u:system_r:pod_t:s0 tcontext=system_u:object_r:run_t:s0\n'
+    line = (
+        HEAD + b'{ read } for  pid=7 comm="x" scontext=system_u:system_r:pod_t:s0 tcontext=system_u:object_r:run_t:s0\n'
+    )
     summary = summarize(line)
     assert summary.counts["denied"] == 1
     assert summary.denials[0]["class"] == "unknown"
@@ -231,13 +247,16 @@ def test_all_types_are_told() -> None:
     log = (
         at(b"MAC_POLICY_LOAD", 5, b"auid=4294967295 ses=4294967295 lsm=selinux res=1")
         + at(b"MAC_STATUS", 6, b"enforcing=1 old_enforcing=0")
-        + at(b"SELINUX_ERR", 7, b"op=security_bounded_transition seresult=denied oldcontext=a:b:c:s0 newcontext=a:b:d:s0")
+        + at(
+            b"SELINUX_ERR", 7, b"op=security_bounded_transition seresult=denied oldcontext=a:b:c:s0 newcontext=a:b:d:s0"
+        )
         + at(b"USER_SELINUX_ERR", 8, b"pid=1 uid=0 subj=system_u:system_r:init_t:s0 msg='op=x'")
         + at(
-            b"USER_AVC", 9,
+            b"USER_AVC",
+            9,
             b"pid=1 uid=0 subj=system_u:system_r:apid_t:s0 msg='avc:  denied  { send_msg } for msgtype=method_call"
             b" scontext=system_u:system_r:pod_t:s0 tcontext=system_u:system_r:init_t:s0 tclass=dbus permissive=0"
-            b" exe=\"/usr/bin/dbus-daemon\" sauid=81'",
+            b' exe="/usr/bin/dbus-daemon" sauid=81\'',
         )
         + at(b"UNKNOWN[1423]", 10, b"domain=1 blockers=fs.write_file")
         + at(b"BPF", 11, b"prog-id=1 op=LOAD")

@@ -77,7 +77,9 @@ def test_unknown_classes_types_and_permissions() -> None:
         streams.avc(5, tclass="memfd_file")
         + streams.avc(6, perms="0x2000")
         + streams.avc(7, source="no_such_t")
-        + b"type=UNKNOWN[1423] msg=audit" + streams.key(8) + b": domain=1 blockers=x\n"
+        + b"type=UNKNOWN[1423] msg=audit"
+        + streams.key(8)
+        + b": domain=1 blockers=x\n"
     )
     assert {denial["signature"] for denial in summary.denials} == {
         "pod_t:run_t:memfd_file:write",

@@ -29,7 +29,19 @@ SECONDARY = {b"SYSCALL", b"PATH", b"CWD", b"PROCTITLE", b"EOE"}
 
 operation = st.tuples(
     st.sampled_from(
-        ["drop line", "drop event", "drop primaries", "duplicate", "swap", "move", "tear", "join", "alter", "renumber", "retime"]
+        [
+            "drop line",
+            "drop event",
+            "drop primaries",
+            "duplicate",
+            "swap",
+            "move",
+            "tear",
+            "join",
+            "alter",
+            "renumber",
+            "retime",
+        ]
     ),
     st.integers(0, 10**6),
     st.integers(0, 10**6),
@@ -142,7 +154,9 @@ def test_an_untouched_stream_is_complete(seed: int, count: int, users: bool) -> 
 def test_lines_of_neighbouring_events_may_come_in_any_order(seed: int, count: int, reach: int) -> None:
     draw = random.Random(seed)
     lines = [line for event in streams.service_events(FIRST, count, seed) for line in event]
-    shuffled = [line for _, line in sorted((index + draw.randrange(reach + 1), line) for index, line in enumerate(lines))]
+    shuffled = [
+        line for _, line in sorted((index + draw.randrange(reach + 1), line) for index, line in enumerate(lines))
+    ]
     summary, plain = summarize(b"".join(shuffled)), summarize(b"".join(lines))
     for name in ("lines", "parsed", "denied", "events", "doubtful"):
         assert summary.counts[name] == plain.counts[name]
@@ -155,5 +169,9 @@ def test_lines_of_neighbouring_events_may_come_in_any_order(seed: int, count: in
 def test_any_bytes_are_accounted_for(data: bytes, size: int) -> None:
     whole = summarize(data)
     assert whole.counts["parsed"] + whole.counts["ignored"] + whole.counts["unparsed"] == whole.counts["lines"]
-    parts = summarize([data[n : n + size] for n in range(0, len(data), size)]) if not data.startswith(b"\x1f\x8b") else whole
+    parts = (
+        summarize([data[n : n + size] for n in range(0, len(data), size)])
+        if not data.startswith(b"\x1f\x8b")
+        else whole
+    )
     assert parts.counts == whole.counts

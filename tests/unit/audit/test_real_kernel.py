@@ -101,7 +101,10 @@ def test_every_decoded_name_occurs_in_the_truth() -> None:
                     continue
                 # Only untrusted names are in hex, and those came from the scenario's arguments.
                 text = decode(value) or b""
-                assert text.removesuffix(b" (deleted)").strip(b"\x00") in known or _part_of_any(text, texts), (raw, text)
+                assert text.removesuffix(b" (deleted)").strip(b"\x00") in known or _part_of_any(text, texts), (
+                    raw,
+                    text,
+                )
                 assert sample[key.decode()] == show(text)
                 checked += 1
     assert checked > 50
