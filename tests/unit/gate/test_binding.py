@@ -286,3 +286,64 @@ def test_the_key_of_a_refusal_is_named(verdict: dict[str, Any], keys: tuple[byte
     assert refused(signed, live_of(verdict), required_key=keys[1]).found == (
         "the verdict is signed with another key (f00d)"
     )
+
+
+def test_a_waived_denial_may_recur(strict: Policy, verdict: dict[str, Any]) -> None:
+    old = denial("a_t:b_t:file:read", count=2)
+    document = evidence(audit__denials=[old], audit__counts__denied=2)
+    for fate in ("waived", "benign"):
+        fates = {"open": [], "waived": [], "benign": [], fate: ["a_t:b_t:file:read"]}
+        settled = sealed({**changed(verdict, "binds.evidence_sha256", document["sha256"]), "denials": fates})
+        recheck(settled, {**live_of(settled, document), "denials": [{**old, "count": 5}]}, NOW)
+        # Other fates settle nothing, and a verdict that tells none settles nothing either.
+        for told in ({**fates, fate: []}, {fate: []}, {"open": fates[fate]}, {}, None):
+            loose = sealed({**settled, "denials": told})
+            assert refused(loose, {**live_of(loose, document), "denials": [{**old, "count": 5}]}).context == {
+                "bound": "denials",
+                "denials": ["a_t:b_t:file:read"],
+            }
+
+
+def test_what_a_refusal_says(strict: Policy, verdict: dict[str, Any]) -> None:
+    live = live_of(verdict)
+
+    def found(change: dict[str, Any], **key: Any) -> str:
+        return refused(verdict, {**live, **change}, **key).found
+
+    assert found({"coverage": "partial"}) == "the log read just now is partial, not complete"
+    assert found({"coverage": None}) == "the log read just now is of unknown coverage, not complete"
+    assert found({"denials": None}) == "the present denials are not known"
+    many = [{"signature": f"s{index}", "count": 1} for index in range(7)]
+    assert found({"denials": many}) == "there are denials that the evidence does not have: s0, s1, s2, s3, s4"
+    assert (
+        found({"boot_id": "new"})
+        == f"the verdict was given for boot_id {verdict['binds']['boot_id']}, and now it is new"
+    )
+    assert found({"uuid": None}) == (
+        f"the present uuid is not known (the verdict was given for {verdict['binds']['uuid']})"
+    )
+    assert found({"evidence": None}) == "the evidence behind the verdict cannot be read"
+    late = refused(verdict, live, NOW + dt.timedelta(hours=5)).found
+    assert late == "the verdict expired at 2026-11-22T16:00:00Z"
+    early = refused(verdict, live, NOW - SECOND).found
+    assert early == "the verdict was given at 2026-11-22T12:00:00Z, which is in the future"
+    other = judge(evidence(talos__ready=False), strict, now=NOW)
+    assert refused(other, live).found == "the verdict is refused, not eligible"
+    assert refused(sealed({**verdict, "schema": 2}), live).found == "the verdict has schema 2, not 1"
+    assert refused({**verdict, "node": "x"}, live).found == (
+        "the verdict does not match its own hash: it was changed after it was given"
+    )
+    unbound = sealed(changed(verdict, "binds.uuid", None))
+    assert refused(unbound, live).found == "the verdict is not bound to any uuid"
+    assert refused(sealed({**verdict, "binds": None}), live).found == "the verdict is bound to nothing"
+    undated = sealed({**verdict, "issued_at": None})
+    assert refused(undated, live).found == "the verdict does not say from when to when it holds"
+    document = evidence(boot__id=None)
+    old = judge(document, strict, now=NOW)
+    again = {**live_of(old, document), "boot_time": "2026-11-19T12:00:00Z"}
+    assert refused(old, again).found == (
+        "the node booted at 2026-11-19T12:00:00Z; the verdict is for the boot of 2026-11-18T12:00:00Z"
+    )
+    assert refused(old, {**again, "boot_time": None}).found == (
+        "it cannot be told whether this is still the boot that was judged"
+    )
