@@ -1,0 +1,199 @@
+# Copyright (c) 2026, the talosops.selinux authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Run playbooks against a simulated fleet as an operator would, and look at what came out.
+
+A process start costs about a second of CPU, so tests put many tasks into one play.
+"""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from simulator import Simulator
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+BIN = Path(sys.executable).parent
+_CALLBACKS = Path(__file__).resolve().parent / "callbacks"
+#: Times that fit the simulated machines, whose clock runs faster.
+QUICK = {
+    "rollout_allow_plain_http": True,
+    "rollout_consent": "wipe",
+    "rollout_version": "v1.14.1",
+    "rollout_batch": 2,
+    "rollout_soak_seconds": 1,
+    "rollout_poll_seconds": 0.3,
+    "rollout_drain_timeout": 60,
+    "rollout_wipe_timeout": 60,
+    "rollout_install_timeout": 60,
+    "rollout_rejoin_timeout": 60,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """How a playbook ended: its return code, everything it printed, and every task result."""
+
+    code: int
+    output: str
+    records: list[dict[str, Any]]
+
+    def of(self, task: str, host: str | None = None) -> dict[str, Any]:
+        """The result of the only task of that name (on that host)."""
+        found = [
+            r for r in self.records if r["task"] == task and host in (None, r["host"]) and r["status"] != "skipped"
+        ]
+        assert len(found) == 1, f"{len(found)} results of {task!r} on {host or 'any host'}; the output:\n{self.output}"
+        return found[0]["result"]  # type: ignore[no-any-return]
+
+    def failures(self) -> dict[str, list[dict[str, Any]]]:
+        """The results of failed tasks by host."""
+        found: dict[str, list[dict[str, Any]]] = {}
+        for record in self.records:
+            if record["status"] in ("failed", "unreachable"):
+                found.setdefault(record["host"], []).append(record["result"])
+        return found
+
+
+def start(
+    sim: Simulator,
+    directory: Path,
+    playbook: str | Path,
+    *,
+    variables: Mapping[str, Any] | None = None,
+    arguments: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
+) -> subprocess.Popen[bytes]:
+    """Start a playbook in a process group of its own; ``finish`` waits for it. All its files are below ``directory``."""
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / "variables.json").write_text(json.dumps(dict(variables or {})))
+    (directory / "records.jsonl").write_text("")
+    command = [
+        str(BIN / "ansible-playbook"),
+        str(playbook),
+        "--inventory",
+        str(sim.directory / "inventory.yml"),
+        "--extra-vars",
+        f"@{directory / 'variables.json'}",
+        *arguments,
+    ]
+    with (directory / "output.txt").open("wb") as output:
+        return subprocess.Popen(
+            command,
+            cwd=directory,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            env={
+                **os.environ,
+                "ANSIBLE_CONFIG": str(ROOT / "tests" / "demo" / "ansible.cfg"),
+                "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".collections"),
+                "ANSIBLE_HOME": str(directory / ".ansible"),
+                "ANSIBLE_CALLBACK_PLUGINS": str(_CALLBACKS),
+                "ANSIBLE_CALLBACKS_ENABLED": "records",
+                "ANSIBLE_NOCOLOR": "1",
+                "TEST_RECORDS": str(directory / "records.jsonl"),
+                "TALOSCONFIG": str(sim.directory / "talosconfig"),
+                **(environment or {}),
+            },
+        )
+
+
+def finish(process: subprocess.Popen[bytes], directory: Path) -> Run:
+    """Wait for a playbook to end."""
+    code = process.wait(timeout=300)
+    lines = (directory / "records.jsonl").read_text().splitlines()
+    return Run(code, (directory / "output.txt").read_text(), [json.loads(line) for line in lines])
+
+
+def run(sim: Simulator, directory: Path, playbook: str | Path, **how: Any) -> Run:
+    """Run a playbook (a name of the collection, or a file) to its end."""
+    return finish(start(sim, directory, playbook, **how), directory)
+
+
+def play(
+    sim: Simulator, directory: Path, tasks: Sequence[Mapping[str, Any]], *, hosts: str = "talos", **how: Any
+) -> Run:
+    """Run tasks as one play."""
+    directory.mkdir(parents=True, exist_ok=True)
+    path = directory / "play.yml"
+    path.write_text(yaml.safe_dump([{"hosts": hosts, "gather_facts": False, "tasks": [dict(task) for task in tasks]}]))
+    return run(sim, directory, path, **how)
+
+
+def settings(sim: Simulator, evidence: Path, **more: Any) -> dict[str, Any]:
+    """The variables of the rollout and gate playbooks for a simulated fleet."""
+    return {
+        **QUICK,
+        "rollout_factory_url": sim.factory_url,
+        "rollout_kubeconfig": str(sim.directory / "kubeconfig"),
+        "rollout_directory": str(evidence),
+        **more,
+    }
+
+
+def report(evidence: Path) -> dict[str, dict[str, Any]]:
+    """The rows of a report by node."""
+    document = json.loads((evidence / "report.json").read_text())
+    return {row["node"]: row for row in document["nodes"]}
+
+
+def ledger(evidence: Path) -> list[dict[str, Any]]:
+    """The whole entries of a ledger; none when there is no file yet."""
+    path = evidence / "ledger.jsonl"
+    if not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_bytes().split(b"\n")[:-1]]
+
+
+def talos_writes(sim: Simulator) -> list[Any]:
+    """Calls that asked a Talos node for a change."""
+    return [call for call in sim.writes() if call.node != "kubernetes"]
+
+
+def resets(sim: Simulator) -> list[str]:
+    """The nodes that were told to reset, in order."""
+    return [call.node for call in sim.calls if call.method.endswith("/Reset") and not call.dry_run]
+
+
+def secrets(directory: Path) -> set[bytes]:
+    """Every secret that the operator's files hold: tokens and keys of machine configurations, keys of clients.
+
+    As they are written and, for base64 text, as they decode; of a PEM block also each line of its body.
+    """
+    found: set[bytes] = set()
+    for path in [*sorted((directory / "configs").glob("*")), directory / "talosconfig", directory / "kubeconfig"]:
+        for document in yaml.safe_load_all(path.read_text()):
+            for text in _secret_texts(document):
+                found.add(text.encode())
+                try:
+                    decoded = base64.b64decode(text, validate=True).strip()
+                except ValueError:
+                    # A token, which is written as it is.
+                    continue
+                found.update(line for line in decoded.split(b"\n") if not line.startswith(b"-----"))
+    return {secret for secret in found if len(secret) >= 8}
+
+
+def _secret_texts(node: Any, key: str = "") -> Iterable[str]:
+    if isinstance(node, Mapping):
+        for name, value in node.items():
+            yield from _secret_texts(value, str(name))
+    elif isinstance(node, list):
+        for value in node:
+            yield from _secret_texts(value, key)
+    elif isinstance(node, str) and (
+        key.lower() in ("key", "token", "secret", "client-key-data") or key.lower().endswith(("secret", "token"))
+    ):
+        yield node

@@ -1,0 +1,125 @@
+# Copyright (c) 2026, the talosops.selinux authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The rollout playbook, end to end, on the fleet of the demo: who moves, who stays, what is proven, what is told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from demo.run import MUST_MOVE, MUST_STAY, SCENARIO
+from integration import playbook
+from simulator import Simulator
+
+
+class Finished:
+    """A fleet after its rollout."""
+
+    def __init__(self, sim: Simulator, run: playbook.Run, directory: Path, before: dict[str, tuple[str, str]]) -> None:
+        self.sim, self.run, self.directory, self.before = sim, run, directory, before
+        self.rows = playbook.report(directory / "evidence")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Finished]:
+    """The demo's fleet, rolled out once for all tests of this file."""
+    directory = tmp_path_factory.mktemp("rollout")
+    with Simulator(SCENARIO, directory / "fleet") as sim:
+        before = {name: (node.boot_id, node.node_id) for name, node in sim.nodes.items()}
+        run = playbook.run(
+            sim,
+            directory / "run",
+            "talosops.selinux.rollout",
+            variables=playbook.settings(sim, directory / "evidence"),
+        )
+        yield Finished(sim, run, directory, before)
+
+
+def test_ends_well_and_quietly(finished: Finished) -> None:
+    assert finished.run.code == 0, finished.run.output
+    for word in ("WARNING", "Traceback", "DEPRECAT", "ERROR"):
+        assert word not in finished.run.output
+
+
+def test_exactly_the_right_nodes_moved(finished: Finished) -> None:
+    sim = finished.sim
+    assert {name for name, row in finished.rows.items() if row["outcome"] == "moved"} == MUST_MOVE
+    assert {name for name, node in sim.nodes.items() if node.selinux == "enforcing"} == MUST_MOVE
+    assert sorted(playbook.resets(sim)) == sorted(MUST_MOVE)
+    assert all(node.ready for node in sim.nodes.values())
+    assert not any(node.unschedulable for node in sim.nodes.values())
+
+
+def test_who_stays_was_not_touched(finished: Finished) -> None:
+    for name in MUST_STAY:
+        node = finished.sim.nodes[name]
+        assert (node.boot_id, node.node_id) == finished.before[name]
+    assert {call.node for call in playbook.talos_writes(finished.sim)} <= MUST_MOVE
+
+
+def test_who_moved_is_a_new_installation(finished: Finished) -> None:
+    for name in MUST_MOVE:
+        node = finished.sim.nodes[name]
+        assert node.node_id != finished.before[name][1]
+        assert finished.rows[name]["outcome"] == "moved"
+
+
+def test_nobody_was_told_to_upgrade(finished: Finished) -> None:
+    assert finished.sim.upgrades() == []
+
+
+@pytest.mark.parametrize("name", sorted(MUST_STAY))
+def test_refused_for_its_own_reason_with_a_remedy(finished: Finished, name: str) -> None:
+    reasons = {reason["id"]: reason for reason in finished.rows[name]["reasons"]}
+    assert MUST_STAY[name] in reasons
+    for reason in reasons.values():
+        assert reason["found"] and reason["remedy"]
+    # The table that ends the run tells it as well.
+    assert MUST_STAY[name] in finished.run.output
+
+
+def test_one_control_plane_at_a_time_and_the_canary_first(finished: Finished) -> None:
+    begun = [entry for entry in playbook.ledger(finished.directory / "evidence") if entry["kind"] == "begin"]
+    order = [entry["node"] for entry in begun if entry["step"] == "verify"]
+    assert order[0].startswith("worker-") and order[-3:] == ["cp-1", "cp-2", "cp-3"]
+    away: set[str] = set()
+    for entry in playbook.ledger(finished.directory / "evidence"):
+        if entry["node"].startswith("cp-") and entry.get("step") == "drain" and entry["kind"] == "begin":
+            assert not away, f"{entry['node']} was begun while {away} was away"
+            away.add(entry["node"])
+        elif entry["node"] in away and entry.get("step") == "soak" and entry["kind"] == "finish":
+            away.discard(entry["node"])
+
+
+def test_a_control_plane_is_reset_through_another_one(finished: Finished) -> None:
+    for call in finished.sim.calls:
+        if call.method.endswith("/Reset") and call.node.startswith("cp-"):
+            assert call.via and call.via != call.node
+
+
+def test_no_secret_leaves_its_file(finished: Finished) -> None:
+    secrets = playbook.secrets(finished.sim.directory)
+    assert len(secrets) > 10
+    files = [path for path in finished.directory.rglob("*") if path.is_file() and "fleet" not in path.parts]
+    assert any(path.name == "evidence.json" for path in files)
+    for path in files:
+        data = path.read_bytes()
+        for secret in secrets:
+            assert secret not in data, f"{path} holds a secret"
+
+
+def test_a_second_run_has_nothing_to_do(finished: Finished) -> None:
+    calls = len(finished.sim.writes())
+    again = playbook.run(
+        finished.sim,
+        finished.directory / "again",
+        "talosops.selinux.rollout",
+        variables=playbook.settings(finished.sim, finished.directory / "evidence"),
+    )
+    assert again.code == 0, again.output
+    assert len(finished.sim.writes()) == calls
+    rows = playbook.report(finished.directory / "evidence")
+    assert {name for name, row in rows.items() if row["decision"] == "eligible"} == set()
