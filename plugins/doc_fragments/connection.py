@@ -80,7 +80,7 @@ attributes:
   action_group:
     description: Part of the action group C(talosops.selinux.talos), for setting the connection once.
     support: full
-    membership: talosops.selinux.talos
+    membership: [talosops.selinux.talos]
 """
 
     READS = r"""

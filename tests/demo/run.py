@@ -63,7 +63,7 @@ def main() -> int:
 
 
 def _wait_for(path: Path, simulator: subprocess.Popen[bytes], log: Path) -> dict[str, str]:
-    for _ in range(600):
+    for _unused in range(600):
         if path.exists():
             return json.loads(path.read_text())  # type: ignore[no-any-return]
         if simulator.poll() is not None:

@@ -152,7 +152,7 @@ def test_control_planes_forward_and_workers_do_not(sim: Simulator, reader: ssl.S
     answer = rawclient.call(front, reader, path, metadata={"node": back})
     assert (answer.messages[0].hostname, answer.messages[0].metadata.hostname) == ("worker-1", "")
     assert refused(back, reader, path, metadata={"node": front}) == (Status.PERMISSION_DENIED, "no request forwarding")
-    status, _ = refused(front, reader, path, metadata={"node": "127.0.0.9"})
+    status, _unused = refused(front, reader, path, metadata={"node": "127.0.0.9"})
     assert status is Status.UNAVAILABLE
     path = "/cosi.resource.State/Get"
     assert refused(front, reader, path, metadata={"nodes": f"{front},{back}"})[0] is Status.INVALID_ARGUMENT

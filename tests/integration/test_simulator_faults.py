@@ -51,7 +51,7 @@ class _Fault:
         self.sim.set_fault(self.node, self.fault, self.value)
         return self.sim.nodes[self.node].address
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *_unused: object) -> None:
         self.sim.clear_fault(self.node, self.fault)
 
 

@@ -60,7 +60,7 @@ class Fleet:
             network = ipaddress.ip_network(self.scenario.network)
             candidates = [str(network.network_address).rpartition(".")[0]]
         else:
-            candidates = [f"127.{random.randrange(16, 250)}.{random.randrange(0, 250, 5)}" for _ in range(200)]
+            candidates = [f"127.{random.randrange(16, 250)}.{random.randrange(0, 250, 5)}" for _unused in range(200)]
         for prefix in candidates:
             lock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
             try:

@@ -100,7 +100,13 @@ class Judge:
         shown = f"{' '.join(arguments)}  [{where if context == 'admin' else f'{where}, {context}'}]"
         try:
             done = subprocess.run(
-                command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=90
+                command,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=90,
+                check=False,
             )
         except subprocess.TimeoutExpired as late:
             return Answer(

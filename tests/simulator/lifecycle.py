@@ -76,6 +76,13 @@ def _phase(node: Node, actor: str, name: str) -> None:
         node.add_event("machine.PhaseEvent", payload, actor)
 
 
+def _stop_everything(node: Node, actor: str) -> None:
+    """The last events before the API goes down: talosctl waits for this very task."""
+    name, task = "machine.TaskEvent", "stopAllServices"
+    for action in (0, 1):
+        node.add_event(name, make(name, task=task, action=action).SerializeToString(), actor)
+
+
 def start(node: Node, work: Coroutine[Any, Any, None]) -> None:
     """Run a node's own background work; what it was doing before ends."""
     if node.task is not None and not node.task.done() and node.task is not asyncio.current_task():
@@ -310,6 +317,7 @@ async def _reset(node: Node, actor: str, labels: dict[str, bool], disks: list[st
                 return
     node.fleet.etcd.set_up(node.name, False)
     _phase(node, actor, "stopServices")
+    _stop_everything(node, actor)
     node.ready = False
     node.notify()
     await _sleep(node, STOP)
@@ -364,6 +372,7 @@ def wipe_labels(node: Node, labels: list[str]) -> None:
 
 async def _reboot(node: Node, actor: str, *, kexec: bool) -> None:
     _sequence(node, actor, "reboot", START)
+    _stop_everything(node, actor)
     await _sleep(node, STOP)
     _sequence(node, actor, "reboot", STOPPED)
     await boot(node, kexec=kexec)
@@ -371,6 +380,7 @@ async def _reboot(node: Node, actor: str, *, kexec: bool) -> None:
 
 async def _shutdown(node: Node, actor: str) -> None:
     _sequence(node, actor, "shutdown", START)
+    _stop_everything(node, actor)
     await _sleep(node, STOP)
     _sequence(node, actor, "shutdown", STOPPED)
     await power_off(node)

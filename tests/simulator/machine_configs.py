@@ -85,12 +85,8 @@ def machine_config(name: str, node: Mapping[str, Any], endpoint: str, shared: Ma
 
 def _cluster_secrets() -> dict[str, str]:
     key = Ed25519PrivateKey.generate()
-    pem = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    public = key.public_key().public_bytes(
-        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
+    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     return {
         "id": base64.b64encode(secrets.token_bytes(32)).decode(),
         "secret": base64.b64encode(secrets.token_bytes(32)).decode(),

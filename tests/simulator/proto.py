@@ -217,8 +217,8 @@ def _build() -> descriptor_pool.DescriptorPool:
         pool.AddSerializedFile(module.DESCRIPTOR.serialized_pb)
     files: dict[str, descriptor_pb2.FileDescriptorProto] = {}
     for line in filter(None, _TABLE.replace("\n    ", " ").splitlines()):
-        full, _, fields = line.partition(":")
-        package, _, name = full.rpartition(".")
+        full, _unused, fields = line.partition(":")
+        package, _unused, name = full.rpartition(".")
         if package not in files:
             files[package] = descriptor_pb2.FileDescriptorProto(
                 name=f"simulator/{package}.proto", package=package, syntax="proto3"
@@ -289,9 +289,9 @@ def message_class(name: str) -> Any:
     return _CLASSES[name]
 
 
-def make(name: str, /, **fields: Any) -> Any:
+def make(message: str, /, **fields: Any) -> Any:
     """Make a message by its full protobuf name."""
-    return message_class(name)(**fields)
+    return message_class(message)(**fields)
 
 
 def timestamp(seconds: float) -> Any:

@@ -282,7 +282,7 @@ def _block_mounts(node: Node) -> Specs:
         part = node.partitions.get(label)
         if part is not None and _up(node):
             result[label] = {
-                "spec": {"volumeID": label, "requester": "sequencer"},
+                "spec": {"volumeID": label, "requesters": ["sequencer"], "requesterIDs": [label]},
                 "source": f"{node.disk_path}{part.index}",
                 "target": target,
                 "filesystem": part.filesystem,
@@ -400,7 +400,18 @@ def _volumes(node: Node) -> Specs:
     return result
 
 
-@resource("Disks.block.talos.dev")
+@resource(
+    "Disks.block.talos.dev",
+    columns=(
+        ("Size", "{.pretty_size}"),
+        ("Read Only", "{.readonly}"),
+        ("Transport", "{.transport}"),
+        ("Rotational", "{.rotational}"),
+        ("WWID", "{.wwid}"),
+        ("Model", "{.model}"),
+        ("Serial", "{.serial}"),
+    ),
+)
 def _disks(node: Node) -> Specs:
     from .node import GIB
 
@@ -626,7 +637,7 @@ def _definitions(node: Node) -> Specs:
 
 
 def _all_aliases(known: ResourceType) -> list[str]:
-    plural, _, suffix = known.type.lower().partition(".")
+    plural, _unused, suffix = known.type.lower().partition(".")
     singular = known.display.lower()
     prefixes = [singular]
     parts = suffix.split(".")

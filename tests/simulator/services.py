@@ -153,7 +153,7 @@ _OLD_MAINTENANCE_SIDEROLINK = frozenset(
 
 def authorize(node: Node, known: Method, caller: Caller) -> None:
     """Apply the rule table, or the maintenance service's fixed list. Raises GRPCError."""
-    service, _, name = known.path.strip("/").partition("/")
+    service, _unused, name = known.path.strip("/").partition("/")
     if not versions.at_least(node.version, known.since):
         raise GRPCError(Status.UNIMPLEMENTED, f"unknown service {service}")
     if node.maintenance and not versions.at_least(node.version, "1.13"):
@@ -426,6 +426,8 @@ _FILES: dict[str, tuple[bool, str]] = {
 def _content(node: Node, path: str) -> bytes | None:
     if path == "/proc/cmdline":
         return (" ".join(node.arguments) + "\n").encode()
+    if path == "/proc/sys/kernel/random/boot_id":
+        return f"{node.boot_id}\n".encode()
     if path == "/sys/fs/selinux/enforce" and node.selinux != "disabled":
         return b"1" if node.selinux == "enforcing" else b"0"
     persisted = versions.at_least(node.version, "1.12") and node.config_applied and not node.maintenance
@@ -763,11 +765,18 @@ async def _time(node: Node, request: Any, _caller: Caller) -> Any:
 
 
 @method("/cluster.ClusterService/HealthCheck", "cluster.HealthCheckRequest", "cluster.HealthCheckProgress", stream=True)
-async def _health(node: Node, _request: Any, _caller: Caller) -> AsyncIterator[Any]:
+async def _health(node: Node, request: Any, _caller: Caller) -> AsyncIterator[Any]:
+    named = {*request.cluster_info.control_plane_nodes, *request.cluster_info.worker_nodes}
+    # Without names Talos checks the cluster's members: a machine that never joined is none.
+    members = [
+        other
+        for other in node.fleet.nodes.values()
+        if (other.address in named if named else other.spec.state == "running" or other.config_applied)
+    ]
     checks = (
         ("etcd to be healthy", node.fleet.etcd.quorum()),
-        ("apid to be ready", all(other.state == "running" for other in node.fleet.nodes.values())),
-        ("all k8s nodes to report ready", all(other.ready for other in node.fleet.nodes.values())),
+        ("apid to be ready", all(other.state == "running" for other in members)),
+        ("all k8s nodes to report ready", all(other.ready for other in members)),
     )
     for text, passed in checks:
         yield make("cluster.HealthCheckProgress", message=f"waiting for {text}: ...")

@@ -69,7 +69,7 @@ def merge_arguments(defaults: Iterable[str], extra: Iterable[str]) -> list[str]:
 def values(arguments: Iterable[str], name: str) -> list[str]:
     """All values of one kernel argument, in order; a bare word has the value ''."""
     parts = (argument.partition("=") for argument in arguments)
-    return [value for key, _, value in parts if key == name]
+    return [value for key, _unused, value in parts if key == name]
 
 
 def selinux_state(arguments: list[str], version: str, mode: str = "metal") -> str:

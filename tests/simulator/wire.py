@@ -156,7 +156,7 @@ class Gateway:
     async def unknown(self, stream: Stream[Any, Any]) -> None:
         """Answer a method that no version of Talos in this table has."""
         await stream.recv_message()
-        service, _, name = stream._method_name.strip("/").partition("/")
+        service, _unused, name = stream._method_name.strip("/").partition("/")
         if any(path.startswith(f"/{service}/") for path in services.METHODS):
             raise GRPCError(Status.UNIMPLEMENTED, f"unknown method {name} for service {service}")
         raise GRPCError(Status.UNIMPLEMENTED, f"unknown service {service}")
@@ -194,6 +194,10 @@ class Gateway:
 
     def _route(self, known: services.Method, node: list[str], nodes: list[str]) -> Node | str | None:
         """The one target (None: this node itself); with ``nodes`` the value only says that fan-out is allowed."""
+        if self.node.maintenance:
+            # In maintenance mode apid looks at no routing metadata; talosctl relies on it.
+            nodes.clear()
+            return None
         if len(node) > 1:
             raise GRPCError(Status.INVALID_ARGUMENT, "node metadata must be single-valued")
         forwards = self.node.role == "controlplane" and not self.node.maintenance

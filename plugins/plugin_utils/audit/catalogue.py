@@ -19,7 +19,7 @@ import binascii
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -437,7 +437,7 @@ class _Reader:
             raise self.bad("benign", "has an item that is not a mapping")
         self.fields("benign", data, {"versions", "reviewed", "source"}, set())
         versions = self.range("benign.versions", data["versions"])
-        if versions is None or not any(operator in ("<", "<=", "==") for operator, _ in _clauses(versions)):
+        if versions is None or not any(operator in ("<", "<=", "==") for operator, _unused in _clauses(versions)):
             raise self.bad("benign.versions", "has no upper bound: nobody reviewed the releases to come")
         return Benign(versions, self.day("benign.reviewed", data["reviewed"]), self.issue(data["source"]))
 
@@ -459,7 +459,8 @@ class _Reader:
         return data
 
     def day(self, field: str, data: Any) -> date:
-        if type(data) is not date:
+        # A timestamp is a date to isinstance.
+        if not isinstance(data, date) or isinstance(data, datetime):
             raise self.bad(field, "is not a date such as 2026-11-22")
         return data
 

@@ -58,7 +58,7 @@ class Prover:
     def __enter__(self) -> Prover:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *_unused: object) -> None:
         self._work.cleanup()
 
     def prove(self, rules: Sequence[Rule]) -> dict[str, Any]:
@@ -127,7 +127,8 @@ class Prover:
         return copy
 
     def _compile(self, sources: Sequence[Path], output: Path) -> tuple[int, str]:
-        assert self._secilc is not None
+        if self._secilc is None:
+            raise AssertionError("compiling was asked for without a compiler")
         return _run([self._secilc, "-O", "-c", "33", "-f", os.devnull, "-o", str(output), *map(str, sources)])
 
 

@@ -118,7 +118,7 @@ class Segment:
 
     @property
     def size(self) -> int:
-        return sum(length for _, length, _ in self.pieces)
+        return sum(length for _unused, length, _unused in self.pieces)
 
 
 @dataclass
@@ -167,7 +167,8 @@ class Stream:
                 if not ends_a_line:
                     yield b"\n"
                 for offset, length, checksum in segment.pieces:
-                    assert file is not None
+                    if file is None:
+                        raise AssertionError("a stream with pieces has no file")
                     file.seek(offset)
                     crc = 0
                     while length:
@@ -625,7 +626,7 @@ class _Text:
     def part(self, start: int, end: int) -> bytes:
         found = []
         base = 0
-        for offset, length, _ in self._pieces:
+        for offset, length, _unused in self._pieces:
             low, high = max(start - base, 0), min(end - base, length)
             if low < high:
                 found.append(self._bytes(offset + low, offset + high))
@@ -660,7 +661,8 @@ class _Text:
         """Bytes of the log file; from ``committed`` on those that are about to be written."""
         old = b""
         if start < self._committed:
-            assert self._descriptor is not None
+            if self._descriptor is None:
+                raise AssertionError("committed bytes have no file")
             wanted = min(end, self._committed) - start
             old = os.pread(self._descriptor, wanted, start)
             if len(old) != wanted:

@@ -139,7 +139,7 @@ def load(directory: str | os.PathLike[str]) -> dict[str, Any]:
     if manifest.get("schema") != SCHEMA or not isinstance(images, list):
         raise _broken(path, f"is not of schema {SCHEMA}")
     for image in images:
-        if not isinstance(image, dict) or any(type(image.get(key)) is not kind for key, kind in _KEYS.items()):
+        if not isinstance(image, dict) or not all(isinstance(image.get(key), kind) for key, kind in _KEYS.items()):
             raise _broken(path, "holds an image whose description is not complete")
     return manifest
 

@@ -229,7 +229,7 @@ def _name(word: str) -> str:
 
 
 def _value(word: str) -> str | None:
-    _, equals, value = word.strip('"').partition("=")
+    _unused, equals, value = word.strip('"').partition("=")
     return value.strip('"') if equals else None
 
 

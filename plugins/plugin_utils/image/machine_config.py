@@ -602,7 +602,7 @@ def _set(text: str, node: yaml.Node | None, key: str, value: str) -> list[_Edit]
             return [_Edit(colon, colon, f" {value}")]
         return [_Edit(start, _end(old), value)]
     # Not in front of a key that the same rewrite may take out.
-    first = next((name for name, _ in node.value if name.value != "extraKernelArgs"), None)
+    first = next((name for name, _unused in node.value if name.value != "extraKernelArgs"), None)
     if first is None:
         raise _bad("machine.install holds nothing but extraKernelArgs")
     at = _span(first)[0]
@@ -621,7 +621,7 @@ def _drop(text: str, node: yaml.Node | None, key: str) -> list[_Edit]:
     if entry is None or not isinstance(node, yaml.MappingNode):
         return []
     start, end = _span(entry[0])[0], _end(entry[1])
-    position = next(i for i, (name, _) in enumerate(node.value) if name is entry[0])
+    position = next(i for i, (name, _unused) in enumerate(node.value) if name is entry[0])
     if node.flow_style:
         if position + 1 < len(node.value):
             return [_Edit(start, _span(node.value[position + 1][0])[0], "")]

@@ -171,7 +171,7 @@ def installer(schematic_id: str, target: Target, registry: str, *, legacy: bool 
     if name != name.lower():
         raise _bad(f"{target.platform} has no installer repository of its own name", "give the reference yourself")
     secureboot = "-secureboot" if target.secureboot else ""
-    host, _, prefix = registry.rstrip("/").partition("/")
+    host, _unused, prefix = registry.rstrip("/").partition("/")
     path = f"{prefix}/{name}{secureboot}" if prefix else f"{name}{secureboot}"
     return parse(f"{host}/{path}/{schematic_id}:{target.version}")
 

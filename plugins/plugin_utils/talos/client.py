@@ -661,8 +661,11 @@ class NodeClient:
             arch=answer.version.arch,
         )
 
-    async def logs(self, service: str, *, max_bytes: int = 64 * 1024 * 1024) -> bytes:
+    async def logs(self, service: str, *, tail_lines: int = -1, max_bytes: int = 64 * 1024 * 1024) -> bytes:
         """The whole in-memory log of a Talos service since boot, or since its ring wrapped.
+
+        Args:
+            tail_lines: only so many of its last lines; -1 for all.
 
         Raises:
             NotFound: the service never wrote anything in this boot (it was not started).
@@ -670,7 +673,7 @@ class NodeClient:
             InvalidAnswer: more than ``max_bytes``.
         """
         # tail_lines: the server's default of 0 means "the last 0 lines", a perfect but false silence.
-        return await self._data("Logs", max_bytes, namespace="system", id=service, tail_lines=-1)
+        return await self._data("Logs", max_bytes, namespace="system", id=service, tail_lines=tail_lines)
 
     async def follow_logs(self, service: str) -> AsyncGenerator[bytes, None]:
         """The log from its start and then as it grows, in pieces that are not lines, without end."""

@@ -204,7 +204,7 @@ class Talosconfig:
         return list(self._contexts)
 
     @classmethod
-    def load(cls, path: str | None = None, environ: Mapping[str, str] = os.environ) -> Talosconfig:
+    def load(cls, path: str | None = None, environ: Mapping[str, str] | None = None) -> Talosconfig:
         """Read the talosconfig that talosctl would read; a missing file is never created.
 
         The first existing file of: ``path``, ``$TALOSCONFIG``, ``$TALOS_HOME/config`` or ``~/.talos/config``, and
@@ -215,7 +215,7 @@ class Talosconfig:
         """
         if _YAML_ERROR is not None:
             raise missing_library("PyYAML", _YAML_ERROR)
-        file = cls._find(path, environ)
+        file = cls._find(path, os.environ if environ is None else environ)
         try:
             document = next(iter(yaml.safe_load_all(file.read_bytes())), None)
         except OSError as error:

@@ -88,7 +88,7 @@ async def ask_all(
     # A fixed pool instead of a task per node: results come as they are ready and memory does not grow with the fleet.
     try:
         async with asyncio.TaskGroup() as group:
-            for _ in range(min(in_flight, len(order))):
+            for _unused in range(min(in_flight, len(order))):
                 group.create_task(worker())
     except BaseExceptionGroup as failures:
         # The caller wants the one problem that all share, not the group around it.

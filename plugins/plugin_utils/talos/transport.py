@@ -218,7 +218,8 @@ class _Protocol(H2Protocol):
         self.lost: BaseException | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
+        if not isinstance(transport, asyncio.Transport):
+            raise AssertionError("the connection is no stream")
         self._transport = transport
         try:
             self._inspect(transport)
@@ -316,7 +317,8 @@ class _Channel(Channel):
                     if isinstance(error, ssl.SSLError) or address == addresses[-1]:
                         raise
             protocol = self.latest
-            assert protocol is not None
+            if protocol is None:
+                raise AssertionError("the connection has no protocol")
             await protocol.settled.wait()
             if protocol.lost is not None:
                 raise protocol.lost
@@ -421,7 +423,8 @@ class Connection:
         cancelled_before = task.cancelling() if task else 0
         try:
             await self.open()
-            assert self._channel is not None
+            if self._channel is None:
+                raise AssertionError("an open connection has no channel")
             call = _Stream(
                 self._channel,
                 method.path,

@@ -408,14 +408,14 @@ def _classes() -> dict[str, Any]:
         return file
 
     for full_name, fields in MESSAGES.items():
-        parent, _, name = full_name.rpartition(".")
+        parent, _unused, name = full_name.rpartition(".")
         holder = scope(parent)
         nested = holder.message_type if parent in files else holder.nested_type
         scopes[full_name] = descriptor = nested.add(name=name)
         for field_name, text in fields.items():
             _add_field(descriptor, full_name, field_name, text)
     for full_name, values in ENUMS.items():
-        parent, _, name = full_name.rpartition(".")
+        parent, _unused, name = full_name.rpartition(".")
         enum = scope(parent).enum_type.add(name=name)
         for value_name, number in values.items():
             enum.value.add(name=value_name, number=number)

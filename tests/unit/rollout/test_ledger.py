@@ -436,7 +436,7 @@ def test_kill_at_random_moments(tmp_path):
     path = tmp_path / "ledger.jsonl"
     for round_number in range(8):
         process = writer(path, f"k{round_number}", 50)
-        told = [process.stdout.readline() for _ in range(dice.randint(1, 20))]
+        told = [process.stdout.readline() for _unused in range(dice.randint(1, 20))]
         time.sleep(dice.random() / 50)
         process.send_signal(signal.SIGKILL)
         told += process.stdout.read().splitlines(keepends=True)

@@ -1,5 +1,0 @@
-# Copyright (c) 2026, the talosops.selinux authors
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
-
-"""Tests of the Talos client; a package so that file names may repeat in other areas."""

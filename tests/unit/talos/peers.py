@@ -133,7 +133,7 @@ class Peer:
     def _accept(self) -> None:
         while True:
             try:
-                raw, _ = self._listener.accept()
+                raw, _unused = self._listener.accept()
             except OSError:
                 return
             self._open.append(raw)

@@ -239,7 +239,7 @@ def test_dates_are_checked_before_connecting(tmp_path: Path, start: int, end: in
 
 
 def test_key_of_another_certificate(tmp_path: Path) -> None:
-    _, other = _identity()
+    _unused, other = _identity()
     context = Talosconfig.load(str(_write(tmp_path / "c", demo=_raw(key=_b64(other))))).context()
     with pytest.raises(ConfigError, match="does not belong"):
         mutual_tls(context)

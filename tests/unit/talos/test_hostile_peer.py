@@ -161,7 +161,7 @@ def hang(exchange: Exchange) -> None:
 
 def flood(exchange: Exchange) -> None:
     exchange.headers()
-    for _ in range(40):
+    for _unused in range(40):
         exchange.data(chunk(b"x" * 1000))
     exchange.trailers()
 
@@ -266,7 +266,7 @@ def test_unary_answers_are_checked(authority: Authority, payload: bytes, kind: s
 def test_a_unary_answer_is_exactly_one_message(authority: Authority, count: int) -> None:
     def answer(exchange: Exchange) -> None:
         exchange.headers()
-        for _ in range(count):
+        for _unused in range(count):
             exchange.data(version_message())
         exchange.trailers()
 

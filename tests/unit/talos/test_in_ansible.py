@@ -84,7 +84,7 @@ def test_a_forked_worker_asks_after_its_parent_did(lab: Lab) -> None:
         async with connect(context, lab.address("worker-1")) as client:
             assert await _version(client) == "v1.14.1"
             fork = multiprocessing.get_context("fork")
-            for _ in range(4):
+            for _unused in range(4):
                 queue = fork.SimpleQueue()
                 # The simulator's thread does not run in the child, but the address it listens on is the parent's.
                 worker = fork.Process(target=_isolated, args=(lab, queue))

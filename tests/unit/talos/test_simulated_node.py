@@ -326,7 +326,7 @@ def maintenance(lab: Lab) -> Any:
                         async for event in events:
                             assert event.actor_id == actor
                             kinds.append(f"{event.type} {event.data.get('action')}")
-            for _ in range(100):
+            for _unused in range(100):
                 try:
                     async with lab.client(node, deadlines=Deadlines(call=1)):
                         pass
