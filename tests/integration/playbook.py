@@ -74,7 +74,7 @@ def start(
     arguments: Sequence[str] = (),
     environment: Mapping[str, str] | None = None,
 ) -> subprocess.Popen[bytes]:
-    """Start a playbook in a process group of its own; ``finish`` waits for it. All its files are below ``directory``."""
+    """Start a playbook in a process group of its own, its files below ``directory``; ``finish`` waits for it."""
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "variables.json").write_text(json.dumps(dict(variables or {})))
     (directory / "records.jsonl").write_text("")
