@@ -12,7 +12,9 @@ from typing import Any
 
 from ..plugin_utils.actions import TalosAction, Target, summary
 from ..plugin_utils.audit import analysis
+from ..plugin_utils.audit.advice import advise
 from ..plugin_utils.audit.analysis import COUNTS
+from ..plugin_utils.audit.coverage import CoverageInput
 from ..plugin_utils.audit.files import analyze_files
 from ..plugin_utils.evidence import files
 from ..plugin_utils.evidence.collect import collect
@@ -30,7 +32,16 @@ class ActionModule(TalosAction):
 
     def act(self) -> dict[str, Any]:
         time.sleep(self.params["watch_seconds"])
-        result = self._of_files() if self.params["files"] else self._of_nodes()
+        result, heading, version = self._of_files() if self.params["files"] else self._of_nodes()
+        result["advice"] = advise(
+            result["denials"],
+            talos_version=self.params["talos_version"] or version,
+            policy=self.params["policy"],
+            policy_sources=self.params["policy_sources"],
+        )
+        result["table"] = "\n".join(
+            [*heading, report.render(result["denials"], unread=result["advice"]["policy_unread"])]
+        )
         result["enforced"] = [d for d in result["denials"] if d["permissive"] is False and not d["known_benign"]]
         if self.params["compare_with"]:
             earlier = {d["signature"] for d in files.load(self.params["compare_with"])["audit"]["denials"]}
@@ -42,14 +53,14 @@ class ActionModule(TalosAction):
             }
         return result | {"changed": False}
 
-    def _of_files(self) -> dict[str, Any]:
-        found = analyze_files(self.params["files"], max_samples=self.params["max_samples"])
-        return {
-            **{key: found[key] for key in _KEYS},
-            "table": report.render(found["denials"], found["coverage"]),
-        }
+    def _of_files(self) -> tuple[dict[str, Any], list[str], str | None]:
+        context = CoverageInput(talos_version=self.params["talos_version"])
+        found = analyze_files(self.params["files"], context, max_samples=self.params["max_samples"])
+        return {key: found[key] for key in _KEYS}, report.knowledge(found["coverage"]), None
 
-    def _of_nodes(self) -> dict[str, Any]:
+    def _of_nodes(self) -> tuple[dict[str, Any], list[str], str | None]:
+        versions: set[str | None] = set()
+
         async def read(client: NodeClient, target: Target) -> dict[str, Any]:
             document = (
                 await collect(
@@ -65,6 +76,7 @@ class ActionModule(TalosAction):
                     max_samples=self.params["max_samples"],
                 )
             ).document
+            versions.add(document["talos"]["version"])
             return {key: document["audit"][key] for key in _KEYS}
 
         nodes, unread = self.ask_fleet(read)
@@ -78,15 +90,16 @@ class ActionModule(TalosAction):
                 for host, node in nodes.items()
                 if any(other["signature"] == denial["signature"] for other in node["denials"])
             )
-        return {
+        result = {
             "nodes": nodes,
             "unread": unread,
             "summary": summary(nodes, unread),
             "counts": {name: sum(node["counts"][name] for node in nodes.values()) for name in COUNTS},
             "coverage": {host: node["coverage"]["verdict"] for host, node in nodes.items()},
             "denials": merged,
-            "table": "\n".join([*_coverage_lines(nodes, unread), report.render(merged)]),
         }
+        # Advice for several releases at once would be wrong for some of them.
+        return result, list(_coverage_lines(nodes, unread)), versions.pop() if len(versions) == 1 else None
 
 
 def _coverage_lines(nodes: Mapping[str, Any], unread: Mapping[str, Any]) -> Iterator[str]:

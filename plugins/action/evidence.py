@@ -7,9 +7,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from ..plugin_utils.actions import TalosAction, Target, summary
+from ..plugin_utils.audit.store import AuditStore
 from ..plugin_utils.evidence import files
 from ..plugin_utils.evidence.cluster import read_cluster
 from ..plugin_utils.evidence.collect import Collection, collect
@@ -29,6 +31,8 @@ class ActionModule(TalosAction):
     def act(self) -> dict[str, Any]:
         kubernetes = self._kubernetes()
         operations = Ledger(self.params["ledger"]).open_operations() if self.params["ledger"] else {}
+
+        store = self.params["store"]
 
         async def read(client: NodeClient, target: Target) -> Collection:
             host = target.host
@@ -50,6 +54,8 @@ class ActionModule(TalosAction):
                 # A context that signs requests for Omni is refused before anything is asked.
                 cluster={"name": target.context.name, "omni": False},
                 max_samples=self.params["max_samples"],
+                store=AuditStore(Path(store) / files.safe_name(host)) if store else None,
+                keep=not self.check,
             )
 
         collected, unread = self.ask_fleet(read)

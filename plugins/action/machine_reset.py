@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..plugin_utils.actions import TalosAction, Target
+from ..plugin_utils.audit.store import AuditStore
 from ..plugin_utils.evidence import files
 from ..plugin_utils.evidence.collect import Visit, collect, read_etcd
 from ..plugin_utils.evidence.etcd import may_remove
@@ -35,6 +36,7 @@ class ActionModule(TalosAction):
         verdict = _load_verdict(self.params["verdict"])
         labels = LABELS[self.params["boot_path"]]
         target = self.target()
+        store = self.params["store"]
         control_plane = evidence["node"]["machine_type"] == "controlplane"
         if control_plane:
             self._refuse_own_branch(target)
@@ -58,6 +60,8 @@ class ActionModule(TalosAction):
                     config=None,
                     operation={},
                     cluster=evidence["cluster"],
+                    store=AuditStore(Path(store) / files.safe_name(self.host)) if store else None,
+                    keep=not self.check,
                 )
             ).document
             bound = dict(evidence["operation"]["target"] or {})

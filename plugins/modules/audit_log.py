@@ -12,22 +12,32 @@ version_added: 0.1.0
 author:
   - The talosops.selinux authors (@talosops)
 description:
-  - Fetches the auditd service log and the kernel log of every node of the play and adds what is new to one stream for
-    each node and boot below O(directory).
-  - Talos keeps about 1 MiB of audit log in memory. Where it wrapped between two runs the stream gets a hole, which is
-    reported and never closed.
+  - Fetches the auditd service log and the kernel log of every node of the play and adds what is new to one stream
+    for each node and boot below O(directory). Where the end of the service log joins what is stored, only that end is
+    fetched. The API has no such choice for the kernel log.
+  - Talos keeps about 1 MiB of audit log in memory. Where it wrapped between two runs the stream gets a hole, which
+    every later run reports until a read closes it, as O(persisted) may.
+  - Several runs may collect into one directory at once. A run that is killed leaves what it had stored, and the next
+    one fetches the rest.
 options:
   directory:
     description: Where the streams are kept.
     type: path
     required: true
   persisted:
-    description: Also read C(/var/log/auditd.log) from the node's disk. Needs the C(os:admin) role and Talos 1.12 or newer.
+    description:
+      - Also read C(/var/log/auditd.log) from the node's disk. Needs the C(os:admin) role and Talos 1.12 or newer.
     type: bool
     default: false
+  follow_seconds:
+    description:
+      - Follow the auditd service log for so long and store it while it grows, before the logs are fetched as usual. A
+        stream that ends early is told in RV(nodes), and is no failure, as the fetch after it closes the gap.
+    type: float
+    default: 0
 attributes:
   check_mode:
-    description: In check mode the logs are read and nothing is written.
+    description: In check mode the logs are read, and joined with a copy to tell what would be added and what is lost.
     support: full
   diff_mode:
     description: Logs are only ever added to.
@@ -47,6 +57,12 @@ EXAMPLES = r"""
   talosops.selinux.audit_log:
     directory: /srv/audit
   run_once: true
+
+- name: Watch what a test does
+  talosops.selinux.audit_log:
+    directory: /srv/audit
+    follow_seconds: 60
+  run_once: true
 """
 
 RETURN = r"""
@@ -59,15 +75,31 @@ nodes:
       description: The boot that the logs are from.
       type: str
       sample: 5b2c4f1e-8d1a-4c0e-9a3b-0c1d2e3f4a5b
+    read:
+      description: Bytes fetched from each source, without what was followed.
+      type: dict
+      sample: {service: 122880, kernel: 65536}
     appended:
       description: Bytes added for each source.
       type: dict
       sample: {service: 1024, kernel: 2048}
     holes:
-      description: Places where records of this boot were lost between two runs.
+      description: >-
+        Places of this boot's streams where records may be missing. V(head), no read reached the beginning; V(gap), two
+        reads do not meet; V(conflict), two reads tell different stories. With the serials and times on both sides.
       type: list
       elements: dict
-      sample: []
+      sample:
+        - kind: gap
+          stream: service
+          after_serial: 4711
+          before_serial: 5300
+          after: '2026-11-22T12:00:00Z'
+          before: '2026-11-22T13:00:00Z'
+    followed:
+      description: How long the log was followed, what was added meanwhile, and why the stream ended early, or null.
+      type: dict
+      sample: {seconds: 60.0, appended: 512, ended: null}
 unread:
   description: The nodes that could not be read, by inventory name, with what was found, why it matters and what to do.
   returned: always

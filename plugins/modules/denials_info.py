@@ -12,14 +12,14 @@ version_added: 0.1.0
 author:
   - The talosops.selinux authors (@talosops)
 description:
-  - Reads the audit records of every node of the play, or of O(files), and groups the denials by source type, target type,
-    class and permissions.
+  - Reads the audit records of every node of the play, or of O(files), and groups the denials by source type, target
+    type, class and permissions.
   - Tells how much it knows. Zero denials mean nothing unless RV(nodes) says that the coverage is complete.
 options:
   files:
     description:
-      - Logs to read instead of asking nodes, plain or gzip, in any form in which audit records reach people. All of them
-        are taken as one node's log.
+      - Logs to read instead of asking nodes, plain or gzip, in any form in which audit records reach people. All of
+        them are taken as one node's log, the oldest first.
     type: list
     elements: path
   max_samples:
@@ -30,6 +30,22 @@ options:
     description: Wait for so long before reading, to see what happens in the meantime.
     type: float
     default: 0
+  talos_version:
+    description:
+      - The Talos release the remedies are for. With O(files) also the release the logs are from, which decides what is
+        known to be harmless. By default the release that all nodes run; unknown where they run several.
+    type: str
+  policy:
+    description: >-
+      The compiled policy of the release to go to (C(policy.33) of a Talos image). Each denial then tells whether that
+      policy still denies it. Needs C(seinfo) and C(sesearch) of setools on the controller; without them the answer is
+      V(unknown).
+    type: path
+  policy_sources:
+    description: >-
+      A directory with the CIL sources of that policy. With C(secilc) on the controller each suggested rule is compiled
+      with it, to show that it allows what is wanted and nothing else.
+    type: path
   compare_with:
     description: A saved evidence file to compare with.
     type: path
@@ -50,6 +66,13 @@ EXAMPLES = r"""
 - name: Group the denials of a log that was sent by mail
   talosops.selinux.denials_info:
     files: [/tmp/auditd.log.gz, /tmp/dmesg.log]
+  run_once: true
+
+- name: See what the next release would still deny
+  talosops.selinux.denials_info:
+    policy: /srv/talos/policy.33
+    policy_sources: /srv/talos/selinux
+    compare_with: /srv/evidence/worker-1/20261122T120000Z-0123456789ab/evidence.json
   run_once: true
 """
 
@@ -79,13 +102,68 @@ coverage:
     lost_at_least: 0
     reasons: [{id: F12, text: which boot the log is from is not known}]
 denials:
-  description: The denials, the most frequent first.
+  description: >-
+    The denials, the most frequent first. Each has its C(suggestion), remedies in the order in which to try them, then a
+    CIL rule or why there can be none. With O(policy), C(policy_verdict) is V(still denied), V(allowed),
+    V(unknown class or permission) or V(unknown), and C(policy_detail) says why.
   returned: always
   type: list
   elements: dict
-  sample: []
+  sample:
+    - signature: pod_t:run_t:dir:write
+      source_type: pod_t
+      target_type: run_t
+      class: dir
+      permissions: [write]
+      permissive: true
+      count: 3
+      first: '2026-11-22T10:00:00Z'
+      last: '2026-11-22T11:00:00Z'
+      comms: [agent]
+      paths: [/run/agent]
+      owners: []
+      catalogue_id: null
+      known_benign: false
+      waiver_id: null
+      constraint: null
+      doubtful: 0
+      samples:
+        - pid: 1234
+          comm: agent
+          name: agent
+          path: null
+          timestamp: '2026-11-22T10:00:00Z'
+          serial: 4711
+          raw: dHlwZT1BVkMgLi4u
+      suggestion:
+        signature: pod_t:run_t:dir:write
+        catalogue_id: null
+        remedies:
+          - rank: 1
+            kind: waiver
+            do: Waive this signature, with owner, reason and expiry, if what enforcing stops may stop.
+            value: pod_t:run_t:dir:write
+            version: null
+        cil:
+          rule: (allow pod_t run_t (dir (write)))
+          place: services/cri.cil
+          warnings: [every pod shares pod_t, so every pod of the node gets this access]
+          proof: {state: unproven, detail: it was not compiled with a policy}
+        cil_refused: null
+advice:
+  description: >-
+    All suggested rules as one CIL text, the denials that get none with the reason, why nothing was proven, and why the
+    target policy was not read.
+  returned: always
+  type: dict
+  sample:
+    cil: "(allow pod_t run_t (dir (write)))\n"
+    left_out: []
+    unproven: no policy sources were given
+    policy_unread: null
 enforced:
-  description: Those that were enforced and are not known to be harmless. Something does not work because of each of them.
+  description: >-
+    Those that were enforced and are not known to be harmless. Something does not work because of each of them.
   returned: always
   type: list
   elements: dict

@@ -12,18 +12,26 @@ version_added: 0.1.0
 author:
   - The talosops.selinux authors (@talosops)
 description:
-  - Asks every node of the play for everything that the gate judges, into one sealed document for each node, and saves it
-    with the raw logs below O(directory).
+  - Asks every node of the play for everything that the gate judges, into one sealed document for each node, and saves
+    it with the raw logs below O(directory).
   - A question that got no answer leaves V(null) in its place and an entry under C(errors). Nothing is filled in.
   - Variables of each host that are read besides the connection variables, each only when set. C(talos_machine_config),
-    path of the machine configuration that the node will be installed with. C(talos_target), the image it is to be judged
-    for, as M(talosops.selinux.schematic) returns it. C(talos_boot_path), how the machine boots after the wipe.
+    path of the machine configuration that the node will be installed with. C(talos_target), the image it is to be
+    judged for, as M(talosops.selinux.schematic) returns it. C(talos_boot_path), how the machine boots after the wipe.
     C(talos_approved_local_data), whether the loss of the data on the node's disk was approved.
 options:
   directory:
     description: Where evidence is kept. In check mode nothing is written.
     type: path
     required: true
+  store:
+    description:
+      - The directory in which M(talosops.selinux.audit_log) keeps its streams. What is read now is added to it, and the
+        node is judged by all that was read of this boot, so that a soak may be longer than the node's memory of it.
+      - A place where two reads did not meet makes the coverage partial.
+      - Without this option only the present read counts, and so it does, with a note in the coverage, where one of the
+        logs cannot be read, the node reboots during the read, or the store is damaged. In check mode the store is not written.
+    type: path
   kubeconfig:
     description:
       - Path of a kubeconfig file. Without it, the network plugin, the storage plugins, restarts and local data are not
@@ -93,6 +101,7 @@ EXAMPLES = r"""
 - name: Collect the fleet's evidence
   talosops.selinux.evidence:
     directory: /srv/evidence
+    store: /srv/evidence/audit
     kubeconfig: ~/.kube/config
   run_once: true
   register: collected

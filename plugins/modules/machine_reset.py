@@ -28,6 +28,12 @@ options:
     description: The saved verdict file.
     type: path
     required: true
+  store:
+    description:
+      - The directory in which M(talosops.selinux.audit_log) keeps its streams, as M(talosops.selinux.evidence) was given
+        it. The node is then judged once more by all that was read of this boot, with what it says now. Without it a node
+        whose log has outgrown its memory is refused, as its log of now no longer shows that nothing was denied.
+    type: path
   boot_path:
     description:
       - V(in_place) wipes META, STATE and EPHEMERAL, so that the old system comes up in maintenance mode without an

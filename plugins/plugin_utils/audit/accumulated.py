@@ -6,6 +6,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import shutil
+import tempfile
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -13,7 +17,7 @@ from typing import Any
 from .analysis import analyze
 from .catalogue import Catalogue
 from .coverage import CoverageInput
-from .store import BootLog, Hole, Stream
+from .store import STREAMS, AuditStore, BootLog, Hole, Stream
 
 
 def analyze_stored(
@@ -46,6 +50,20 @@ def analyze_stored(
     coverage["holes"] = [hole.as_dict() for hole in log.holes]
     coverage["windows"] = log.windows
     return result
+
+
+@contextlib.contextmanager
+def rehearsal(store: AuditStore, boot_id: str) -> Iterator[AuditStore]:
+    """A throw-away copy of what a store holds of one boot, for check mode: merge into it and see what would happen."""
+    with tempfile.TemporaryDirectory(prefix="audit-check-") as scratch:
+        copy = AuditStore(scratch)
+        source, place = store.directory / boot_id, copy.directory / boot_id
+        place.mkdir(mode=0o700)
+        # The list first: the bytes it names are on the disk for good, whatever another collector adds meanwhile.
+        for name in [f"{stream}.{kind}" for kind in ("json", "log") for stream in STREAMS]:
+            with contextlib.suppress(FileNotFoundError):
+                shutil.copyfile(source / name, place / name)
+        yield copy
 
 
 def _reason(hole: Hole) -> dict[str, str]:

@@ -6,16 +6,15 @@
 
 from __future__ import annotations
 
-import gzip
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from ..problem import Problem
 from .analysis import analyze
 from .coverage import CoverageInput
-from .parser import Summary, summarize
+from .parser import Scanner, Summary
+from .parser import _chunks as chunks
 
 
 class LogFileProblem(Problem):
@@ -34,39 +33,40 @@ def analyze_files(
     Raises:
         LogFileProblem: a file cannot be opened. What is in it never raises.
     """
-    kernel: list[str | Path] = []
-    service: list[str | Path] = []
+    kernel: list[tuple[int, str | Path]] = []
+    service: list[tuple[int, str | Path]] = []
     for path in paths:
         summary = _summary([path], max_samples)
-        (kernel if summary.ring.has_head or summary.ring_records > summary.service_records else service).append(path)
-    given = replace(context or CoverageInput())
+        ring = summary.ring.has_head or summary.ring_records > summary.service_records
+        (kernel if ring else service).append((summary.first_ms or 0, path))
     return analyze(
-        _summary(service, max_samples) if service else None,
-        _summary(kernel, max_samples) if kernel else None,
-        given,
+        _in_order(service, max_samples),
+        _in_order(kernel, max_samples),
+        context,
         max_samples=max_samples,
     )
 
 
-def _summary(paths: Iterable[str | Path], max_samples: int) -> Summary:
-    listed = list(paths)
-    try:
-        if len(listed) == 1:
-            return summarize(Path(listed[0]), max_samples=max_samples)
-        return summarize(_joined(listed), max_samples=max_samples)
-    except OSError as error:
-        raise LogFileProblem(
-            f"the log {error.filename or listed[0]} cannot be read: {error.strerror}",
-            "denials that nobody read are not absent",
-            "correct the path or the permissions",
-        ) from error
+def _in_order(found: list[tuple[int, str | Path]], max_samples: int) -> Summary | None:
+    """The files of one origin, the oldest first, as a rotated log is often named in another order."""
+    return _summary([path for _, path in sorted(found, key=lambda entry: entry[0])], max_samples) if found else None
 
 
-def _joined(paths: Sequence[str | Path]) -> Iterable[bytes]:
+def _summary(paths: Sequence[str | Path], max_samples: int) -> Summary:
+    scanner = Scanner(max_samples=max_samples)
+    last = b"\n"
     for path in paths:
-        with Path(path).open("rb") as probe:
-            packed = probe.read(2) == b"\x1f\x8b"
-        opener = gzip.open if packed else open
-        with opener(path, "rb") as file:
-            while chunk := file.read(1 << 20):
-                yield chunk
+        if not last.endswith(b"\n"):
+            # A line that the end of one file cut is not the beginning of the next file's first line.
+            scanner.feed(b"\n")
+        try:
+            for chunk in chunks(Path(path), scanner):
+                scanner.feed(chunk)
+                last = chunk or last
+        except OSError as error:
+            raise LogFileProblem(
+                f"the log {path} cannot be read: {error.strerror}",
+                "denials that nobody read are not absent",
+                "correct the path or the permissions",
+            ) from error
+    return scanner.close()

@@ -9,22 +9,26 @@ A question that got no answer leaves ``null`` in its place and an entry under ``
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime as dt
 import hashlib
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import yaml
 
 from ..audit import analysis
+from ..audit.accumulated import analyze_stored, rehearsal
 from ..audit.coverage import CoverageInput
+from ..audit.store import AuditStore, StoreError
 from ..canonical import sealed
 from ..talos.client import NodeClient
 from ..talos.errors import NotFound, TalosError, Unsupported
 from . import etcd as quorum
+from .files import Log
 
 SCHEMA = 1
 #: Entries of ExtensionStatuses that are not system extensions: the factory's record of the schematic, and module indexes.
@@ -38,10 +42,13 @@ V = TypeVar("V")
 
 @dataclasses.dataclass(frozen=True)
 class Collection:
-    """What one visit to a node brought: the sealed document and the raw logs behind it."""
+    """What one visit to a node brought: the sealed document and the raw logs behind it.
+
+    The logs of a collection that was judged in check mode with a store are gone with it.
+    """
 
     document: dict[str, Any]
-    logs: dict[str, bytes]
+    logs: dict[str, Log]
 
 
 class Visit:
@@ -82,6 +89,8 @@ async def collect(
     operation: Mapping[str, Any],
     cluster: Mapping[str, Any],
     max_samples: int = 5,
+    store: AuditStore | None = None,
+    keep: bool = True,
     clock: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC),
 ) -> Collection:
     """Collect the evidence of one node.
@@ -97,6 +106,9 @@ async def collect(
         operation: what is planned for the node: ``{locked_by, boot_path, approved_local_data, target}``.
         cluster: ``{name, omni}``.
         max_samples: decoded records kept for each denial.
+        store: where the node's logs of this boot are kept. With it the node is judged by all that was ever read of
+            this boot, together with what is read now.
+        keep: whether what is read now is written to the store; False in check mode, where a copy takes it.
         clock: the current time; a parameter for tests.
 
     Raises:
@@ -131,33 +143,42 @@ async def collect(
     boot_after = await read_boot(visit)
     now = clock()
     uptime = int(now.timestamp()) - boot_after.time if boot_after.time is not None else None
-    args = str(cmdline.spec["cmdline"]).split() if cmdline and _text(cmdline, "cmdline") is not None else None
+    words = _text(cmdline, "cmdline")
+    args = words.split() if words is not None else None
     state = security.selinux if security else "unknown"
     booted_at = _moment(boot_after.time)
     installed = _extensions(extensions)
 
-    analysed = analysis.analyze(
-        service_log,
-        kernel_log,
-        CoverageInput(
-            services=[dataclasses.asdict(service) for service in services] if services is not None else None,
-            cmdline=" ".join(args) if args is not None else None,
-            talos_version=version.tag,
-            boot_id_before=boot_before.id,
-            boot_id_after=boot_after.id,
-            boot_time_before=boot_before.time,
-            boot_time_after=boot_after.time,
-            now=now.timestamp(),
-            uptime_seconds=uptime,
-            stage=_text(status, "stage"),
-            mode=version.mode,
-            selinux_state=state,
-            extensions=[entry["name"] for entry in installed] if installed is not None else None,
-            time_synced=_flag(time_status, "synced"),
-        ),
-        max_samples=max_samples,
+    context = CoverageInput(
+        services=[dataclasses.asdict(service) for service in services] if services is not None else None,
+        cmdline=" ".join(args) if args is not None else None,
+        talos_version=version.tag,
+        boot_id_before=boot_before.id,
+        boot_id_after=boot_after.id,
+        boot_time_before=boot_before.time,
+        boot_time_after=boot_after.time,
+        now=now.timestamp(),
+        uptime_seconds=uptime,
+        stage=_text(status, "stage"),
+        mode=version.mode,
+        selinux_state=state,
+        extensions=[entry["name"] for entry in installed] if installed is not None else None,
+        time_synced=_flag(time_status, "synced"),
     )
-    logs = {file: data for file, data in (("auditd.log", service_log), ("dmesg.log", kernel_log)) if data is not None}
+    audit = None
+    if store is not None:
+        fresh = {"service": service_log, "kernel": kernel_log}
+        try:
+            audit = _judge_stored(store, keep, boot_before, boot_after, fresh, context, now, max_samples)
+        except (StoreError, OSError) as error:
+            found = error.found if isinstance(error, StoreError) else f"the audit store: {error.strerror}"
+            visit.errors.append({"source": "audit store", "kind": StoreError.kind, "found": found})
+    if audit is None:
+        audit = _judge_read(service_log, kernel_log, context, max_samples)
+        if store is not None:
+            text = "only what was read now was judged: it was not, or could not be, joined with what is stored"
+            audit.found["coverage"]["notes"].append({"id": "store", "text": text})
+    witness = audit.kernel
 
     kube: dict[str, Any] = {"cni": None, "csi": None, "addons": None, "workloads_restarted": None, "local_data": None}
     if kubernetes is not None and kubernetes_name:
@@ -196,19 +217,16 @@ async def collect(
             "state": state,
             "kernel_args": args,
             "pid1_label": pid1,
-            "policy_loaded": b"selinux: policy loaded" in kernel_log if kernel_log is not None else None,
-            "unknown_classes": _unknown_classes(kernel_log),
-            "disagreements": _disagreements(state, args, pid1, kernel_log),
+            "policy_loaded": b"selinux: policy loaded" in witness if witness is not None else None,
+            "unknown_classes": _unknown_classes(witness),
+            "disagreements": _disagreements(state, args, pid1, witness),
         },
         "audit": {
-            "sources": [
-                {"name": file, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-                for file, data in logs.items()
-            ],
-            "coverage": analysed["coverage"],
-            "counts": analysed["counts"],
-            "denials": analysed["denials"],
-            "mac_errors": analysed["mac_errors"],
+            "sources": audit.sources,
+            "coverage": audit.found["coverage"],
+            "counts": audit.found["counts"],
+            "denials": audit.found["denials"],
+            "mac_errors": audit.found["mac_errors"],
             "services": _auditd(services),
         },
         "volumes": _volumes(volumes),
@@ -226,7 +244,78 @@ async def collect(
         "cluster": dict(cluster),
         "errors": visit.errors,
     }
-    return Collection(sealed(document), logs)
+    return Collection(sealed(document), audit.logs)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Audit:
+    """What was judged: the analysis, the logs with their hashes, and the kernel's lines about SELinux."""
+
+    found: dict[str, Any]
+    sources: list[dict[str, Any]]
+    logs: dict[str, Log]
+    kernel: bytes | None
+
+
+#: Name of each stream's file beside the document.
+_FILES = {"service": "auditd.log", "kernel": "dmesg.log"}
+
+
+def _judge_read(service: bytes | None, kernel: bytes | None, context: CoverageInput, max_samples: int) -> _Audit:
+    """Judge what was read now, by itself."""
+    found = analysis.analyze(service, kernel, context, max_samples=max_samples)
+    read = ((_FILES["service"], service), (_FILES["kernel"], kernel))
+    logs: dict[str, Log] = {file: _pieces(data) for file, data in read if data is not None}
+    return _Audit(found, _sources(logs), logs, kernel)
+
+
+def _judge_stored(
+    store: AuditStore,
+    keep: bool,
+    before: Boot,
+    after: Boot,
+    fresh: Mapping[str, bytes | None],
+    context: CoverageInput,
+    now: dt.datetime,
+    max_samples: int,
+) -> _Audit | None:
+    """Judge all that was ever read of this boot; None when this visit cannot vouch for its end.
+
+    Stored records say nothing about now, so both logs must have been read in this visit, and of one boot.
+    """
+    if not (fresh["service"] and fresh["kernel"] and before.same_as(after)):
+        return None
+    key = store.boot_key(after.id, after.time)
+    with contextlib.ExitStack() as stack:
+        if not keep:
+            store = stack.enter_context(rehearsal(store, key))
+        for source, data in fresh.items():
+            store.merge(key, source, data or b"", collected_at=now, boot_time=after.time)
+        stored = store.read(key)
+        logs: dict[str, Log] = {file: stored.streams[name].chunks for name, file in _FILES.items()}
+        lines = stored.streams["kernel"].lines()
+        return _Audit(
+            analyze_stored(stored, context, max_samples=max_samples),
+            _sources(logs),
+            logs if keep else {},
+            b"".join(line for line in lines if b"selinux" in line.lower()),
+        )
+
+
+def _pieces(data: bytes) -> Log:
+    return lambda: [data]
+
+
+def _sources(logs: Mapping[str, Log]) -> list[dict[str, Any]]:
+    return [{"name": file, **_measured(log())} for file, log in logs.items()]
+
+
+def _measured(pieces: Iterable[bytes]) -> dict[str, Any]:
+    digest, size = hashlib.sha256(), 0
+    for piece in pieces:
+        digest.update(piece)
+        size += len(piece)
+    return {"bytes": size, "sha256": digest.hexdigest()}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -394,7 +483,9 @@ def _auditd(services: Any) -> dict[str, Any] | None:
         if service.id == "auditd":
             # A health report repeats the state with another message; only the first of a row is a start.
             states = [event["state"] for event in service.events]
-            starts = sum(1 for before, state in zip([None, *states], states, strict=False) if state == "Running" != before)
+            starts = sum(
+                1 for before, state in zip([None, *states], states, strict=False) if state == "Running" != before
+            )
             return {"state": service.state, "starts": starts}
     return {"state": "absent", "starts": 0}
 

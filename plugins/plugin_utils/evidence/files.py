@@ -16,7 +16,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,9 @@ from ..problem import Problem
 
 DOCUMENT = "evidence.json"
 
+Log = Callable[[], Iterable[bytes]]
+"""A raw log that may be larger than memory is cheap: each call gives the same bytes from the start, in pieces."""
+
 
 class EvidenceProblem(Problem):
     """Evidence is missing, damaged or cannot be kept."""
@@ -32,13 +35,13 @@ class EvidenceProblem(Problem):
     kind = "evidence"
 
 
-def save(directory: str, document: Mapping[str, Any], logs: Mapping[str, bytes]) -> Path:
+def save(directory: str, document: Mapping[str, Any], logs: Mapping[str, Log]) -> Path:
     """Write a sealed evidence document and its raw logs.
 
     Args:
         directory: where collections are kept; made when missing, readable by its owner only.
         document: a sealed evidence document.
-        logs: raw bytes by file name, such as ``auditd.log``.
+        logs: raw logs by file name, such as ``auditd.log``.
 
     Returns:
         The path of the document.
@@ -52,8 +55,9 @@ def save(directory: str, document: Mapping[str, Any], logs: Mapping[str, bytes])
         place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         scratch = Path(tempfile.mkdtemp(prefix=".writing-", dir=place.parent))
         try:
-            for name, data in {**logs, DOCUMENT: canonical_json(document) + b"\n"}.items():
-                _write(scratch / name, data)
+            for name, log in logs.items():
+                _write(scratch / name, log())
+            _write(scratch / DOCUMENT, [canonical_json(document) + b"\n"])
             if place.exists():
                 shutil.rmtree(scratch)
             else:
@@ -91,7 +95,8 @@ def load(path: str | Path) -> dict[str, Any]:
     for source in document["audit"]["sources"]:
         log = path.parent / source["name"]
         try:
-            intact = hashlib.sha256(log.read_bytes()).hexdigest() == source["sha256"]
+            with log.open("rb") as file:
+                intact = hashlib.file_digest(file, "sha256").hexdigest() == source["sha256"]
         except OSError:
             intact = False
         if not intact:
@@ -124,10 +129,10 @@ def write_private(path: Path, data: bytes) -> None:
     _sync_directory(path.parent)
 
 
-def _write(path: Path, data: bytes) -> None:
+def _write(path: Path, pieces: Iterable[bytes]) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
+        file.writelines(pieces)
         file.flush()
         os.fsync(file.fileno())
 

@@ -12,21 +12,28 @@ from typing import Any
 from .model import clean
 
 
-def render(denials: Sequence[Mapping[str, Any]], coverage: Mapping[str, Any] | None = None) -> str:
-    """One line for each denial, the most frequent first, under a line that says how much is known.
+def knowledge(coverage: Mapping[str, Any]) -> list[str]:
+    """The lines that say how much is known, to stand above the table."""
+    return [
+        f"coverage: {coverage['verdict']}, lost at least {coverage['lost_at_least']}",
+        *(f"  {reason['id']}: {clean(reason['text'])}" for reason in coverage["reasons"]),
+    ]
+
+
+def render(denials: Sequence[Mapping[str, Any]], *, unread: str | None = None) -> str:
+    """One line for each denial, the most frequent first, with the first thing to do about it.
 
     Args:
-        denials: denial dictionaries as the audit package makes them.
-        coverage: the coverage they were found under; None to leave that line out.
+        denials: denial dictionaries as the audit package makes them, with what ``advise`` added.
+        unread: why the target policy could not be read, or None.
     """
-    lines = []
-    if coverage is not None:
-        lines.append(f"coverage: {coverage['verdict']}, lost at least {coverage['lost_at_least']}")
-        lines += [f"  {reason['id']}: {clean(reason['text'])}" for reason in coverage["reasons"]]
+    lines = [f"the target policy was not read: {clean(unread)}"] if unread else []
     if not denials:
         lines.append("no denials")
         return "\n".join(lines)
-    rows = [("count", "mode", "source", "target", "class", "permissions", "commands", "known as")]
+    rows: list[tuple[str, ...]] = [
+        ("count", "mode", "source", "target", "class", "permissions", "commands", "known as", "remedy")
+    ]
     for denial in sorted(denials, key=lambda item: (-item["count"], item["signature"])):
         rows.append(
             (
@@ -36,6 +43,7 @@ def render(denials: Sequence[Mapping[str, Any]], coverage: Mapping[str, Any] | N
                 clean(" ".join(denial["permissions"]), 60),
                 clean(", ".join(denial["comms"][:3]), 40),
                 _note(denial),
+                _remedy(denial),
             )
         )
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
@@ -51,4 +59,20 @@ def _note(denial: Mapping[str, Any]) -> str:
         notes.append(f"no rule can allow it ({denial['constraint']})")
     if denial["doubtful"]:
         notes.append(f"{denial['doubtful']} doubtful")
+    if denial.get("policy_verdict"):
+        notes.append(f"target policy: {denial['policy_verdict']}")
     return ", ".join(notes) or "-"
+
+
+def _remedy(denial: Mapping[str, Any]) -> str:
+    """The first remedy; a rule, or why there can be none, only where there is no other."""
+    suggestion = denial.get("suggestion")
+    if not suggestion:
+        return "-"
+    if suggestion["remedies"]:
+        first = suggestion["remedies"][0]
+        value = f" ({clean(str(first['value']), 60)})" if first["value"] and first["kind"] != "waiver" else ""
+        return clean(first["do"], 120) + value
+    if suggestion["cil"]:
+        return clean(suggestion["cil"]["rule"], 120)
+    return f"no rule: {clean(suggestion['cil_refused']['reason'], 120)}"
