@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the Kubernetes API knows about the nodes: the network and storage plugins, restarts, and data that a wipe destroys."""
+"""What the Kubernetes API knows of the nodes: network and storage plugins, restarts, and data that a wipe destroys."""
 
 from __future__ import annotations
 
@@ -75,11 +75,8 @@ def read_cluster(kubeconfig: str, context: str | None = None, *, timeout: float 
         ClusterProblem: when any of them cannot be read.
         MissingLibrary: without the ``kubernetes`` library.
     """
-    if kubernetes is None:
-        raise missing_library("kubernetes", _IMPORT_ERROR)
     try:
-        client = kubernetes.config.new_client_from_config(config_file=kubeconfig, context=context)
-        with client:
+        with kube_client(kubeconfig, context) as client:
             apps, core, storage = (
                 kubernetes.client.AppsV1Api(client),
                 kubernetes.client.CoreV1Api(client),
@@ -95,15 +92,46 @@ def read_cluster(kubeconfig: str, context: str | None = None, *, timeout: float 
                 )
             ]
             return Cluster(*([client.sanitize_for_serialization(item) for item in one.items] for one in lists))
+    except Problem:
+        raise
     except Exception as error:
         # The library lets errors of urllib3, yaml, ssl and its own through; each means the same here.
-        reason = getattr(error, "reason", None) or type(error).__name__
-        raise ClusterProblem(
-            f"the Kubernetes API of {kubeconfig} cannot be read: {reason}",
+        raise unread(
+            kubeconfig,
+            error,
             "which network and storage plugins run, and what a wipe destroys, is not known without it",
-            "check the kubeconfig, its credentials and that the API server answers",
-            kubeconfig=kubeconfig,
         ) from error
+
+
+def kube_client(kubeconfig: str, context: str | None = None) -> Any:
+    """An API client of the ``kubernetes`` library; enter it, so that its connections are closed.
+
+    Args:
+        kubeconfig: path of the kubeconfig file.
+        context: its context, or None for the current one.
+
+    Raises:
+        ClusterProblem: when the kubeconfig cannot be used.
+        MissingLibrary: without the ``kubernetes`` library.
+    """
+    if kubernetes is None:
+        raise missing_library("kubernetes", _IMPORT_ERROR)
+    try:
+        return kubernetes.config.new_client_from_config(config_file=kubeconfig, context=context)
+    except Exception as error:
+        # A kubeconfig that cannot be used ends in whatever its file, its YAML or its credentials plugin raise.
+        raise unread(kubeconfig, error, "without it the cluster can neither be read nor drained") from error
+
+
+def unread(kubeconfig: str, error: Exception, why: str) -> ClusterProblem:
+    """The problem of an API that gave no answer, or one that refuses."""
+    reason = getattr(error, "reason", None) or type(error).__name__
+    return ClusterProblem(
+        f"the Kubernetes API of {kubeconfig} cannot be read: {reason}",
+        why,
+        "check the kubeconfig, its credentials and that the API server answers",
+        kubeconfig=kubeconfig,
+    )
 
 
 def _known_workloads() -> list[dict[str, Any]]:

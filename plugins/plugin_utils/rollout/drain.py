@@ -1,0 +1,437 @@
+# Copyright (c) 2026, the talosops.selinux authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Cordon, drain and uncordon a node, within the disruption budgets and saying which of them stands in the way.
+
+Pods leave through the Eviction API (``policy/v1``). What that API lets pass follows Kubernetes'
+``pkg/registry/core/pod/storage/eviction.go``; which pods stay follows ``kubectl drain``.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from ..evidence.cluster import kube_client, unread
+from ..problem import Problem
+
+try:
+    import kubernetes
+    from urllib3.exceptions import HTTPError
+except ImportError:
+    # Whoever makes a client is told so by kube_client, before either name is needed.
+    kubernetes = None
+
+_MIRROR = "kubernetes.io/config.mirror"
+#: How the Eviction API words the one refusal with a status of 500 that does not pass.
+_TOO_MANY_BUDGETS = "more than one PodDisruptionBudget"
+#: An eviction may have to pass admission webhooks, each of which may take up to 30 seconds.
+_REQUEST_SECONDS = 35.0
+#: So many pods are named in a message; all of them are in its context.
+_NAMED = 10
+
+Pod = Mapping[str, Any]
+Budget = Mapping[str, Any]
+
+
+class DrainProblem(Problem):
+    """The node could not be cordoned, drained or uncordoned."""
+
+    kind = "drain"
+
+
+def cordon(
+    kubeconfig: str, context: str | None, node: str, *, timeout: float = 600.0, poll: float = 5.0, check: bool = False
+) -> bool:
+    """Keep new pods off a node.
+
+    Args:
+        kubeconfig: path of the kubeconfig file.
+        context: its context, or None for the current one.
+        node: the node's name in Kubernetes.
+        timeout: seconds after which an API server that is overloaded or went away is given up.
+        poll: seconds between two tries.
+        check: only look.
+
+    Returns:
+        Whether that changes anything.
+
+    Raises:
+        DrainProblem: there is no such node.
+        ClusterProblem: the API refuses, or gave no answer in time.
+        MissingLibrary: without the ``kubernetes`` library.
+    """
+    with _api(kubeconfig, context, timeout, poll) as api:
+        return api.set_unschedulable(node, True, check)
+
+
+def uncordon(
+    kubeconfig: str, context: str | None, node: str, *, timeout: float = 600.0, poll: float = 5.0, check: bool = False
+) -> bool:
+    """Let pods onto a node again; arguments, result and errors as of :func:`cordon`."""
+    with _api(kubeconfig, context, timeout, poll) as api:
+        return api.set_unschedulable(node, False, check)
+
+
+def drain(
+    kubeconfig: str, context: str | None, node: str, *, timeout: float = 600.0, poll: float = 5.0, check: bool = False
+) -> dict[str, Any]:
+    """Cordon a node, evict its pods, and wait until they are gone.
+
+    Pods of DaemonSets and mirror pods stay: they would be back at once. Finished pods stay too: nothing runs in them.
+    Everything else is evicted, also pods without a controller and pods with an ``emptyDir``, as a wipe ends both.
+
+    Args:
+        kubeconfig: path of the kubeconfig file.
+        context: its context, or None for the current one.
+        node: the node's name in Kubernetes.
+        timeout: seconds after which the drain is given up.
+        poll: seconds between two tries.
+        check: only look.
+
+    Returns:
+        ``{cordoned: bool, pods, unmanaged, empty_dirs, staying: [namespace/name], blocked: [{pod, budget,
+        disruptions_allowed: int | None, found}]}``. ``cordoned`` tells whether the node was schedulable before,
+        ``pods`` are those that were evicted (with ``check`` those that would be), ``unmanaged`` and ``empty_dirs``
+        are those among them without a controller and with data in an emptyDir. ``blocked`` is what the budgets did
+        not allow when the drain began.
+
+    Raises:
+        DrainProblem: there is no such node, a pod can never be evicted, or pods were left when the time was over. Its
+            context has ``node``, ``cordoned``, ``evicted``, ``blocked`` and ``remaining``.
+        ClusterProblem: the API refuses, or gave no answer in time.
+        MissingLibrary: without the ``kubernetes`` library.
+    """
+    with _api(kubeconfig, context, timeout, poll) as api:
+        cordoned = api.set_unschedulable(node, True, check)
+        evicted: dict[str, Pod] = {}
+        try:
+            pods = api.pods(node)
+            leaving = [pod for pod in pods if not _stays(pod) and not _is_finished(pod)]
+            blocked = _blocks(leaving, api.budgets())
+            if check:
+                evicted = {_uid(pod): pod for pod in leaving if not _is_leaving(pod)}
+            else:
+                _evict_all(api, node, leaving, evicted)
+        except Problem as problem:
+            problem.context.update(node=node, cordoned=not check, evicted=[_name(pod) for pod in evicted.values()])
+            raise
+    gone = list(evicted.values())
+    return {
+        "cordoned": cordoned,
+        "pods": [_name(pod) for pod in gone],
+        "unmanaged": [_name(pod) for pod in gone if _controller(pod) is None],
+        "empty_dirs": [_name(pod) for pod in gone if _has_empty_dir(pod)],
+        "staying": [_name(pod) for pod in pods if _stays(pod)],
+        "blocked": blocked,
+    }
+
+
+class _Api:
+    """One client, and how long to be patient with its server."""
+
+    def __init__(self, client: Any, kubeconfig: str, timeout: float, poll: float) -> None:
+        self.core = kubernetes.client.CoreV1Api(client)
+        self.policy = kubernetes.client.PolicyV1Api(client)
+        self.timeout = timeout
+        self.poll = poll
+        self._client = client
+        self._kubeconfig = kubeconfig
+        self._end = time.monotonic() + timeout
+        self._reached = False
+
+    def set_unschedulable(self, node: str, wanted: bool, check: bool) -> bool:
+        found = self._call(self.core.read_node, node, missing=node)
+        if bool(found["spec"].get("unschedulable")) == wanted:
+            return False
+        if not check:
+            self._call(self.core.patch_node, node, {"spec": {"unschedulable": wanted}}, missing=node)
+        return True
+
+    def pods(self, node: str) -> list[Pod]:
+        """The pods on a node, in order of name."""
+        found = self._call(self.core.list_pod_for_all_namespaces, field_selector=f"spec.nodeName={node}")
+        return sorted(found["items"], key=_name)
+
+    def budgets(self) -> list[Budget]:
+        found = self._call(self.policy.list_pod_disruption_budget_for_all_namespaces)
+        return list(found["items"])
+
+    def evict(self, pod: Pod) -> str | None:
+        """Ask for one eviction: None when it was accepted, else why not yet.
+
+        Raises:
+            LookupError: the pod is gone already.
+            _AnswerLost: it may have been accepted or not.
+            DrainProblem: no waiting makes it possible.
+        """
+        metadata = pod["metadata"]
+        # A StatefulSet's next pod has the same name; the precondition spares it.
+        body = {
+            "apiVersion": "policy/v1",
+            "kind": "Eviction",
+            "metadata": {"name": metadata["name"], "namespace": metadata["namespace"]},
+            "deleteOptions": {"preconditions": {"uid": _uid(pod)}},
+        }
+        try:
+            self.core.create_namespaced_pod_eviction(
+                metadata["name"], metadata["namespace"], body, _request_timeout=_REQUEST_SECONDS
+            )
+        except kubernetes.client.ApiException as error:
+            if error.status in (404, 409):
+                raise LookupError(_name(pod)) from error
+            message = _message(error)
+            if error.status == 500 and _TOO_MANY_BUDGETS in message:
+                raise _never_leaves(pod, _blocks([pod], self.budgets()), message) from error
+            if not _is_passing(error):
+                raise DrainProblem(
+                    f"the Kubernetes API refuses to evict {_name(pod)}: {error.status} {message}",
+                    "a node is only wiped after its pods have left it",
+                    "see that the kubeconfig's user may create pods/eviction, then run it again",
+                    remaining=[_name(pod)],
+                ) from error
+            return message
+        except HTTPError as error:
+            raise _AnswerLost from error
+        return None
+
+    def is_over(self, ahead: float = 0.0) -> bool:
+        """Whether the time will be over in ``ahead`` seconds."""
+        return time.monotonic() + ahead >= self._end
+
+    def _call(self, function: Callable[..., Any], *arguments: Any, missing: str | None = None, **options: Any) -> Any:
+        """The API's answer as plain data.
+
+        A server that answered once is given time to come back, since control planes are part of a rollout; one that
+        never answered is most likely a wrong kubeconfig, which no waiting mends.
+        """
+        while True:
+            try:
+                answer = function(*arguments, _request_timeout=_REQUEST_SECONDS, **options)
+                self._reached = True
+                return self._client.sanitize_for_serialization(answer)
+            except kubernetes.client.ApiException as error:
+                if error.status == 404 and missing is not None:
+                    raise DrainProblem(
+                        f"the Kubernetes API of {self._kubeconfig} knows no node named {missing}",
+                        "a node is only wiped after its pods have left it",
+                        "give the node's name as kubectl get nodes shows it, and the kubeconfig of its cluster",
+                        node=missing,
+                    ) from error
+                if not _is_passing(error) or self.is_over(self.poll):
+                    raise self._unread(error) from error
+            except HTTPError as error:
+                if not self._reached or self.is_over(self.poll):
+                    raise self._unread(error) from error
+            time.sleep(self.poll)
+
+    def _unread(self, error: Exception) -> Problem:
+        return unread(self._kubeconfig, error, "a node is only wiped after its pods have left it")
+
+
+class _AnswerLost(Exception):
+    """The connection broke before the answer came."""
+
+
+@contextmanager
+def _api(kubeconfig: str, context: str | None, timeout: float, poll: float) -> Iterator[_Api]:
+    with kube_client(kubeconfig, context) as client:
+        yield _Api(client, kubeconfig, timeout, poll)
+
+
+def _evict_all(api: _Api, node: str, leaving: Sequence[Pod], evicted: dict[str, Pod]) -> None:
+    """Evict pods and wait until they are gone; ``evicted`` is filled on the way, so that a failure can tell it."""
+    waiting = {_uid(pod): pod for pod in leaving}
+    refusals: dict[str, str] = {}
+    accepted: set[str] = set()
+    while waiting:
+        for uid, pod in waiting.items():
+            if uid in accepted or _is_leaving(pod) or api.is_over():
+                continue
+            try:
+                refusal = api.evict(pod)
+            except LookupError:
+                continue
+            except _AnswerLost:
+                # Asking again does no harm, and a pod that left is counted as evicted.
+                evicted[uid] = pod
+                continue
+            if refusal is None:
+                evicted[uid] = pod
+                accepted.add(uid)
+            else:
+                refusals[uid] = refusal
+        here = {_uid(pod): pod for pod in api.pods(node)}
+        waiting = {
+            uid: here[uid] for uid in waiting if uid in here and (uid in accepted or not _is_finished(here[uid]))
+        }
+        if waiting and api.is_over(api.poll):
+            raise _not_drained(api, node, list(waiting.values()), refusals)
+        if waiting:
+            time.sleep(api.poll)
+
+
+def _not_drained(api: _Api, node: str, pods: Sequence[Pod], refusals: Mapping[str, str]) -> DrainProblem:
+    blocked = _blocks(pods, api.budgets())
+    reasons = [block["found"] for block in blocked]
+    for pod in pods:
+        if _is_leaving(pod):
+            reasons.append(f"{_name(pod)} is still terminating")
+        elif all(block["pod"] != _name(pod) for block in blocked):
+            reasons.append(f"{_name(pod)} was not evicted: {refusals.get(_uid(pod), 'there was no time to ask')}")
+    more = f"; and {len(reasons) - _NAMED} more" if len(reasons) > _NAMED else ""
+    return DrainProblem(
+        f"the node {node} was not drained within {api.timeout:g} seconds: {'; '.join(reasons[:_NAMED])}{more}",
+        "a node is only wiped after its pods have left it, within their disruption budgets",
+        "see that those workloads are healthy on other nodes or have more replicas than their budget holds, "
+        "then run it again",
+        blocked=blocked,
+        remaining=[_name(pod) for pod in pods],
+    )
+
+
+def _never_leaves(pod: Pod, blocked: Sequence[Mapping[str, Any]], message: str) -> DrainProblem:
+    budgets = ", ".join(block["budget"] for block in blocked) or "not known by name any more"
+    return DrainProblem(
+        f"the pod {_name(pod)} cannot be evicted, its PodDisruptionBudgets are {budgets}: {message}",
+        "Kubernetes refuses to evict a pod that more than one budget selects, however long one waits",
+        "correct the selectors of those budgets, then run it again",
+        blocked=list(blocked),
+        remaining=[_name(pod)],
+    )
+
+
+def _blocks(pods: Sequence[Pod], budgets: Sequence[Budget]) -> list[dict[str, Any]]:
+    """Which budgets forbid to evict which pods now: ``{pod, budget, disruptions_allowed, found}`` for each."""
+    found = []
+    for pod in pods:
+        # The Eviction API looks at no budget for these.
+        if _is_leaving(pod) or _is_finished(pod) or _path(pod, "status", "phase") == "Pending":
+            continue
+        holding = [budget for budget in budgets if _selects(budget, pod)]
+        for budget in holding:
+            allowed = _path(budget, "status", "disruptionsAllowed")
+            if not _is_current(budget):
+                reason = "which Kubernetes has not counted yet"
+            elif not _allows(budget, pod):
+                reason = f"which allows {allowed if allowed is not None else 'an unknown number of'} disruptions"
+            elif len(holding) > 1:
+                reason = "which is not the only one that selects it"
+            else:
+                continue
+            name = _name(budget)
+            found.append(
+                {
+                    "pod": _name(pod),
+                    "budget": name,
+                    "disruptions_allowed": allowed,
+                    "found": f"{_name(pod)} is held by the PodDisruptionBudget {name}, {reason}",
+                }
+            )
+    return found
+
+
+def _is_current(budget: Budget) -> bool:
+    seen, wanted = _path(budget, "status", "observedGeneration"), _path(budget, "metadata", "generation")
+    return wanted is None or (seen is not None and seen >= wanted)
+
+
+def _allows(budget: Budget, pod: Pod) -> bool:
+    status = budget.get("status") or {}
+    if (status.get("disruptionsAllowed") or 0) > 0:
+        return True
+    if _is_ready(pod):
+        return False
+    if _path(budget, "spec", "unhealthyPodEvictionPolicy") == "AlwaysAllow":
+        return True
+    desired = status.get("desiredHealthy") or 0
+    return desired > 0 and (status.get("currentHealthy") or 0) >= desired
+
+
+def _selects(budget: Budget, pod: Pod) -> bool:
+    """Whether a budget selects a pod; as of ``policy/v1`` an empty selector selects all, a missing one none."""
+    selector = _path(budget, "spec", "selector")
+    if selector is None or budget["metadata"]["namespace"] != pod["metadata"]["namespace"]:
+        return False
+    labels = pod["metadata"].get("labels") or {}
+    if any(labels.get(key) != value for key, value in (selector.get("matchLabels") or {}).items()):
+        return False
+    return all(_holds(one, labels) for one in selector.get("matchExpressions") or [])
+
+
+def _holds(expression: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
+    value = labels.get(expression["key"])
+    values = expression.get("values") or []
+    match expression["operator"]:
+        case "In":
+            return value in values
+        case "NotIn":
+            return value not in values
+        case "Exists":
+            return value is not None
+        case "DoesNotExist":
+            return value is None
+    # An operator of a later Kubernetes: better a budget too many in the report than one too few.
+    return True
+
+
+def _is_passing(error: Any) -> bool:
+    """Whether an API error may be gone at the next try."""
+    return bool(error.status == 429 or error.status >= 500)
+
+
+def _message(error: Any) -> str:
+    """The API's own words, printable and short."""
+    try:
+        status = json.loads(error.body)
+        causes = [str(cause["message"]) for cause in _path(status, "details", "causes") or []]
+        text = " ".join([str(status["message"]), *causes])
+    except (TypeError, ValueError, KeyError):
+        text = f"{error.status} {error.reason}"
+    return "".join(letter if letter.isprintable() else " " for letter in text)[:300]
+
+
+def _stays(pod: Pod) -> bool:
+    return _MIRROR in (pod["metadata"].get("annotations") or {}) or (_controller(pod) or {}).get("kind") == "DaemonSet"
+
+
+def _is_finished(pod: Pod) -> bool:
+    return _path(pod, "status", "phase") in ("Succeeded", "Failed")
+
+
+def _is_leaving(pod: Pod) -> bool:
+    return pod["metadata"].get("deletionTimestamp") is not None
+
+
+def _is_ready(pod: Pod) -> bool:
+    conditions = _path(pod, "status", "conditions") or []
+    return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
+
+
+def _has_empty_dir(pod: Pod) -> bool:
+    return any("emptyDir" in volume for volume in _path(pod, "spec", "volumes") or [])
+
+
+def _controller(pod: Pod) -> Mapping[str, Any] | None:
+    owners: Sequence[Mapping[str, Any]] = pod["metadata"].get("ownerReferences") or []
+    return next((owner for owner in owners if owner.get("controller")), None)
+
+
+def _uid(pod: Pod) -> str:
+    return str(pod["metadata"]["uid"])
+
+
+def _name(item: Mapping[str, Any]) -> str:
+    return f"{item['metadata']['namespace']}/{item['metadata']['name']}"
+
+
+def _path(value: Any, *keys: str) -> Any:
+    for key in keys:
+        if not isinstance(value, Mapping):
+            return None
+        value = value.get(key)
+    return value
