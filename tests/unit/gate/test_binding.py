@@ -347,3 +347,12 @@ def test_what_a_refusal_says(strict: Policy, verdict: dict[str, Any]) -> None:
     assert refused(old, {**again, "boot_time": None}).found == (
         "it cannot be told whether this is still the boot that was judged"
     )
+
+
+def test_a_verdict_without_checks_and_an_unsealed_evidence_file(verdict: dict[str, Any]) -> None:
+    bare = sealed({key: value for key, value in verdict.items() if key != "checks"})
+    assert refused(bare, live_of(verdict)).context["bound"] == "decision"
+    document = {**evidence(), "sha256": "0" * 64}
+    assert refused(verdict, {**live_of(verdict), "evidence": document}).found == (
+        "the evidence file does not match its own hash"
+    )
