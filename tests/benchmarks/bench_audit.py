@@ -40,7 +40,7 @@ SUMMARIZE = READ + "s = parser.summarize(sys.argv[1])\nprint(s.counts, s.missing
 STREAM = READ + (
     "import resource\n"
     "chunk = open(sys.argv[1], 'rb').read()\n"
-    "head = chunk[:chunk.rfind(b'\\n', 0, 4 << 20) + 1]\n"
+    "head = chunk[:chunk.rfind(b'\\n', 0, 1 << 20) + 1]\n"
     "del chunk\n"
     "import re, itertools\n"
     "scanner = parser.Scanner()\n"

@@ -358,8 +358,18 @@ class Scanner:
         order.rotate()
         order.last_offset = max(order.last_offset, base + last)
         self.lines += block.count(b"\n", 0, stop)
+        if block.count(b" msg=audit(", 0, stop) > block.count(b"\ntype=", 0, stop) + block.startswith(b"type="):
+            self._count_joined(block[:stop])
         self._base = base + stop
         return stop
+
+    def _count_joined(self, block: bytes) -> None:
+        """Lines that hold a second head, other than messages of processes, lost a line break."""
+        for line in block.split(b"\n"):
+            if line.startswith(b"type=") and line.find(b" msg=audit(", 80) >= 0:
+                found = read_line(line)
+                if found.joined and found.records[0].type != b"AVC":
+                    self.torn += 1
 
     def _begin(self, block: bytes) -> None:
         """At the first line: is it cut? A cut one may have been a message of a process."""
