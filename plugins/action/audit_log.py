@@ -73,6 +73,8 @@ class ActionModule(TalosAction):
             return problem
 
     async def _keep(self, client: NodeClient, host: str) -> dict[str, Any]:
+        # A node that answers nothing says so here, with its own kind of failure, and not that its boot is unknown.
+        await client.version()
         visit = Visit(client)
         before = await read_boot(visit)
         store = AuditStore(Path(self.params["directory"]) / safe_name(host))
