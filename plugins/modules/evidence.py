@@ -30,7 +30,8 @@ options:
         node is judged by all that was read of this boot, so that a soak may be longer than the node's memory of it.
       - A place where two reads did not meet makes the coverage partial.
       - Without this option only the present read counts, and so it does, with a note in the coverage, where one of the
-        logs cannot be read, the node reboots during the read, or the store is damaged. In check mode the store is not written.
+        logs cannot be read, the node reboots during the read, or the store is damaged.
+      - In check mode the store is not written, and the node is judged as if it had been.
     type: path
   kubeconfig:
     description:

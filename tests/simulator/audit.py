@@ -221,6 +221,7 @@ class Logs:
     auditd: AuditRing | None
     events: list[ServiceEvent] = field(default_factory=list)
     serial: int = 0
+    listening: bool = False
 
 
 def start_events(moment: float) -> list[ServiceEvent]:
@@ -427,7 +428,20 @@ def generate(facts: BootFacts) -> Logs:
         out.kernel = replay_kernel(read_text(facts.dmesg), facts.started)
     if faults.get("lost_records") not in (None, "printk") and facts.dmesg is not None:
         _loss_lines(out, max(30.0, (facts.now - facts.started) / 2), str(faults["lost_records"]))
-    return Logs(out.kernel, out.auditd, events, out.serial)
+    return Logs(out.kernel, out.auditd, events, out.serial, out.listening)
+
+
+def append(logs: Logs, facts: BootFacts, denial: Any) -> None:
+    """Write one more denial, at ``facts.now``, behind what the rings hold: what was read before stays true."""
+    out = _Writer(facts)
+    if out.selinux == "disabled":
+        return
+    out.kernel, out.auditd, out.serial, out.listening = logs.kernel, logs.auditd, logs.serial, logs.listening
+    (whole,) = expand([denial])
+    for index in range(int(whole.get("count", 1))):
+        offset = (facts.now - facts.started) / out.pace + index * 0.001
+        out.denial(offset, whole, 0 if out.selinux == "enforcing" else 1)
+    logs.serial = out.serial
 
 
 def _loss_lines(out: _Writer, offset: float, kind: str) -> None:

@@ -269,9 +269,7 @@ class Fleet:
 
     async def add_denial(self, name: str, denial: Any) -> None:
         """Let a node log one more denial (a template name or a mapping) in this boot and all later ones."""
-        node = self.nodes[name]
-        node.extra_denials.append(denial)
-        node.forget_logs()
+        self.nodes[name].add_denial(denial)
 
     # -- Kubernetes' view --
 

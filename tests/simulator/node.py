@@ -314,26 +314,27 @@ class Node:
         """The rings of this boot, generated when first asked for."""
         assert self.boot is not None
         if self.boot.logs is None:
-            replay = self.boot.id == self.first_boot_id
-            denials = [*self.spec.denials, *self.extra_denials] if self.state != "maintenance" else self.extra_denials
-            facts = audit.BootFacts(
-                seed=self.boot.id,
-                version=self.version,
-                arguments=self.arguments,
-                started=self.boot.started,
-                now=time.time(),
-                mode=self.spec.mode,
-                denials=denials,
-                enforcing_denials=[*self.spec.enforcing_denials, *self.extra_denials],
-                kernel_lines=self.spec.kernel_lines,
-                faults=self.faults,
-                audit_log=self.spec.audit_log if replay else None,
-                dmesg=self.spec.dmesg if replay else None,
-            )
-            self.boot.logs = audit.generate(facts)
+            self.boot.logs = audit.generate(self._boot_facts(self.boot))
             for line in self.boot.lines:
                 self.boot.logs.kernel.write(line)
         return self.boot.logs
+
+    def _boot_facts(self, boot: Boot) -> audit.BootFacts:
+        replay = boot.id == self.first_boot_id
+        return audit.BootFacts(
+            seed=boot.id,
+            version=self.version,
+            arguments=self.arguments,
+            started=boot.started,
+            now=time.time(),
+            mode=self.spec.mode,
+            denials=[*self.spec.denials, *self.extra_denials] if self.state != "maintenance" else self.extra_denials,
+            enforcing_denials=[*self.spec.enforcing_denials, *self.extra_denials],
+            kernel_lines=self.spec.kernel_lines,
+            faults=self.faults,
+            audit_log=self.spec.audit_log if replay else None,
+            dmesg=self.spec.dmesg if replay else None,
+        )
 
     # -- change --
 
@@ -380,6 +381,13 @@ class Node:
             self.kernel_logs().kernel.write(line)
             self.boot.lines.append(line)
             self.notify()
+
+    def add_denial(self, denial: Any) -> None:
+        """Log one more denial, in this boot and all later ones."""
+        if self.boot is not None:
+            audit.append(self.kernel_logs(), self._boot_facts(self.boot), denial)
+        self.extra_denials.append(denial)
+        self.notify()
 
     def forget_logs(self) -> None:
         """Let the logs be generated anew: a fault that shapes them was switched."""
