@@ -367,8 +367,8 @@ class Scanner:
         """Lines that hold a second head, other than messages of processes, lost a line break."""
         for line in block.split(b"\n"):
             if line.startswith(b"type=") and line.find(b" msg=audit(", 80) >= 0:
-                found = read_line(line)
-                if found.joined and found.records[0].type != b"AVC":
+                type_ = line[5 : line.find(b" ", 5)]
+                if type_ != b"AVC" and type_ in NUMBERS and not is_user(type_):
                     self.torn += 1
 
     def _begin(self, block: bytes) -> None:
