@@ -112,7 +112,7 @@ def drain(
         try:
             pods = api.pods(node)
             leaving = [pod for pod in pods if not _stays(pod) and not _is_finished(pod)]
-            blocked = _blocks(leaving, api.budgets())
+            blocked = blocks(leaving, api.budgets())
             if check:
                 evicted = {_uid(pod): pod for pod in leaving if not _is_leaving(pod)}
             else:
@@ -186,7 +186,7 @@ class _Api:
                 raise LookupError(_name(pod)) from error
             message = _message(error)
             if error.status == 500 and _TOO_MANY_BUDGETS in message:
-                raise _never_leaves(pod, _blocks([pod], self.budgets()), message) from error
+                raise _never_leaves(pod, blocks([pod], self.budgets()), message) from error
             if not _is_passing(error):
                 raise DrainProblem(
                     f"the Kubernetes API refuses to evict {_name(pod)}: {error.status} {message}",
@@ -276,7 +276,7 @@ def _evict_all(api: _Api, node: str, leaving: Sequence[Pod], evicted: dict[str, 
 
 
 def _not_drained(api: _Api, node: str, pods: Sequence[Pod], refusals: Mapping[str, str]) -> DrainProblem:
-    blocked = _blocks(pods, api.budgets())
+    blocked = blocks(pods, api.budgets())
     reasons = [block["found"] for block in blocked]
     for pod in pods:
         if _is_leaving(pod):
@@ -305,7 +305,7 @@ def _never_leaves(pod: Pod, blocked: Sequence[Mapping[str, Any]], message: str) 
     )
 
 
-def _blocks(pods: Sequence[Pod], budgets: Sequence[Budget]) -> list[dict[str, Any]]:
+def blocks(pods: Sequence[Pod], budgets: Sequence[Budget]) -> list[dict[str, Any]]:
     """Which budgets forbid to evict which pods now: ``{pod, budget, disruptions_allowed, found}`` for each."""
     found = []
     for pod in pods:
