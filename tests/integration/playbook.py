@@ -122,14 +122,19 @@ def run(sim: Simulator, directory: Path, playbook: str | Path, **how: Any) -> Ru
     return finish(start(sim, directory, playbook, **how), directory)
 
 
+def write(directory: Path, tasks: Sequence[Mapping[str, Any]], *, hosts: str = "talos") -> Path:
+    """Write tasks as a playbook of one play."""
+    directory.mkdir(parents=True, exist_ok=True)
+    path = directory / "play.yml"
+    path.write_text(yaml.safe_dump([{"hosts": hosts, "gather_facts": False, "tasks": [dict(task) for task in tasks]}]))
+    return path
+
+
 def play(
     sim: Simulator, directory: Path, tasks: Sequence[Mapping[str, Any]], *, hosts: str = "talos", **how: Any
 ) -> Run:
     """Run tasks as one play."""
-    directory.mkdir(parents=True, exist_ok=True)
-    path = directory / "play.yml"
-    path.write_text(yaml.safe_dump([{"hosts": hosts, "gather_facts": False, "tasks": [dict(task) for task in tasks]}]))
-    return run(sim, directory, path, **how)
+    return run(sim, directory, write(directory, tasks, hosts=hosts), **how)
 
 
 def settings(sim: Simulator, evidence: Path, **more: Any) -> dict[str, Any]:
