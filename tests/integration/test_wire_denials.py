@@ -1,0 +1,112 @@
+# Copyright (c) 2026, the talosops.selinux authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""denials_info: from nodes and files, with remedies, the difference to earlier evidence, all records on request."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+from pathlib import Path
+from typing import Any
+
+import pytest
+from integration import playbook
+from simulator import Simulator
+
+REAL = Path(__file__).resolve().parents[1] / "data" / "real-kernel"
+COUNTS = {"lines", "parsed", "ignored", "unparsed", "denied", "granted", "doubtful", "mac_errors", "events"}
+DENIAL = {
+    *("signature", "source_type", "target_type", "class", "permissions", "permissive", "count", "first", "last"),
+    *("comms", "paths", "owners", "catalogue_id", "known_benign", "waiver_id", "constraint", "doubtful", "samples"),
+}
+SAMPLE = {"pid", "comm", "name", "path", "timestamp", "serial", "raw"}
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """All tasks of this file in one play, before and after worker-1 changes what it does."""
+    directory = tmp_path_factory.mktemp("denials")
+    (directory / "policy.33").write_bytes(b"not a policy")
+    module = "talosops.selinux.denials_info"
+    files = [str(REAL / "permissive.audit.log.gz"), str(REAL / "permissive.dmesg.log.gz")]
+    scenario = {
+        "name": "denials",
+        "nodes": {
+            "cp-1": {"role": "controlplane"},
+            "worker-1": {"denials": ["hostpath_run"]},
+            "worker-2": {"denials": ["hostpath_run"]},
+        },
+    }
+    with Simulator(scenario, directory / "fleet") as sim:
+        tasks = [
+            {"name": "nodes", module: {}, "run_once": True},
+            {"name": "files", module: {"files": files}, "run_once": True},
+            {
+                "name": "all",
+                module: {"files": files[:1], "max_samples": 0, "talos_version": "v1.14.1"},
+                "run_once": True,
+            },
+            {"name": "policy", module: {"policy": str(directory / "policy.33")}, "run_once": True},
+            {"name": "evidence", "talosops.selinux.evidence": {"directory": str(directory)}, "run_once": True},
+        ]
+        run = playbook.play(sim, directory / "1", tasks)
+        assert run.code == 0, run.output
+        found = {task["name"]: run.of(str(task["name"])) for task in tasks}
+        sim.add_denial("worker-1", {"template": "csi_unlabeled"})
+        earlier = found["evidence"]["nodes"]["worker-1"]["path"]
+        run = playbook.play(
+            sim, directory / "2", [{"name": "later", module: {"compare_with": earlier}}], hosts="worker-1"
+        )
+        assert run.code == 0, run.output
+        return {**found, "later": run.of("later")}
+
+
+def test_nodes_are_grouped_with_remedies(results: dict[str, Any]) -> None:
+    found = results["nodes"]
+    (denial,) = (entry for entry in found["denials"] if entry["signature"] == "pod_t:run_t:dir:write")
+    assert denial["nodes"] == ["worker-1", "worker-2"]
+    remedies = denial["suggestion"]["remedies"]
+    assert remedies[0]["do"] and remedies[0]["do"][:40] in found["table"]
+    assert remedies[-1]["kind"] == "waiver" and "cil" not in {remedy["kind"] for remedy in remedies}
+    assert denial["suggestion"]["cil"]["rule"] in found["advice"]["cil"]
+    assert denial["suggestion"]["cil"]["proof"]["state"] == "unproven"
+
+
+@pytest.mark.parametrize("name", ["files", "all"])
+def test_files_hold_what_was_promised(results: dict[str, Any], name: str) -> None:
+    found = results[name]
+    assert set(found["counts"]) == COUNTS and all(type(count) is int for count in found["counts"].values())
+    assert {"verdict", "reasons", "lost_at_least"} <= set(found["coverage"])
+    assert found["denials"]
+    for denial in found["denials"]:
+        assert set(denial) >= DENIAL
+        assert len(denial["samples"]) == (denial["count"] if name == "all" else min(5, denial["count"]))
+        assert all(set(sample) >= SAMPLE for sample in denial["samples"])
+        assert denial["constraint"] in (None, "mcs", "neverallow")
+        assert (denial["suggestion"]["cil"] is None) != (denial["suggestion"]["cil_refused"] is None)
+        if denial["constraint"]:
+            # A rule may still help those records of the signature that the constraint did not refuse.
+            assert denial["suggestion"]["cil_refused"] or denial["suggestion"]["cil"]["warnings"]
+
+
+def test_a_policy_that_cannot_be_read_is_no_permission(results: dict[str, Any]) -> None:
+    found = results["policy"]
+    assert {denial["policy_verdict"] for denial in found["denials"]} == {"unknown"}
+    assert found["advice"]["policy_unread"]
+    assert found["table"].count("the target policy was not read") == 1
+
+
+def test_the_difference_to_earlier_evidence(results: dict[str, Any]) -> None:
+    difference = results["later"]["difference"]
+    assert "pod_t:run_t:dir:write" in difference["still"]
+    assert difference["new"] and all("unlabeled_t" in signature for signature in difference["new"])
+    assert difference["gone"] == []
+
+
+def test_the_kernels_own_words_come_back_as_bytes(results: dict[str, Any]) -> None:
+    log = gzip.decompress((REAL / "permissive.audit.log.gz").read_bytes())
+    for denial in results["all"]["denials"][:5]:
+        for sample in denial["samples"][:5]:
+            assert base64.b64decode(sample["raw"]).strip() in log
