@@ -29,6 +29,9 @@ class CallbackModule(CallbackBase):
     CALLBACK_NEEDS_ENABLED = True
 
     def _write(self, status: str, result: Any) -> None:
+        if "include" in result.result:
+            # An include bears the name of what it includes, and has no result of its own.
+            return
         line = {
             "host": result.host.name,
             "task": result.task.name,
