@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from ..plugin_utils.actions import TalosAction, poll
 from ..plugin_utils.evidence.collect import Visit, read_etcd
@@ -18,7 +18,9 @@ class ActionModule(TalosAction):
     """etcd as all its members see it, now or once it is as wished."""
 
     MODULE = "etcd_info"
-    RULES = {"required_if": [("wait_for", "voter", ["member"]), ("wait_for", "gone", ["member"])]}
+    RULES: ClassVar[dict[str, Any]] = {
+        "required_if": [("wait_for", "voter", ["member"]), ("wait_for", "gone", ["member"])]
+    }
 
     def act(self) -> dict[str, Any]:
         wish = self.params["wait_for"]

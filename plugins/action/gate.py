@@ -28,6 +28,9 @@ class ActionModule(TalosAction):
         now = dt.datetime.now(dt.UTC)
         granted = waivers.load(self.params["waivers"], policy=policy, now=now) if self.params["waivers"] else None
         collected = self.params["evidence"]
+        if granted is not None:
+            # A waiver that nobody answers for any more, or that covers more than was meant, stops the run by its name.
+            granted.require_sound([entry["evidence"] for entry in collected["nodes"].values()])
         nodes: dict[str, dict[str, Any]] = {}
         for host, entry in collected["nodes"].items():
             verdict = judge(entry["evidence"], policy, waivers=granted, now=now, node=host)
@@ -50,13 +53,20 @@ class ActionModule(TalosAction):
             }
         for host, entry in nodes.items():
             entry["summary"] = _summary(host, entry)
+        note = policy_note(policy)
+        warnings = [
+            f"The policy {policy.name} weakens the built-in one: {change['id'] or 'its settings'}, {change['field']}."
+            for change in note["changes"]
+            if change["weaker"]
+        ]
         return {
             "nodes": nodes,
             "decisions": {
                 decision: sorted(host for host, entry in nodes.items() if entry["decision"] == decision)
                 for decision in ("eligible", "refused", "inconclusive")
             },
-            "policy": policy_note(policy),
+            "policy": note,
+            **({"warnings": warnings} if warnings else {}),
             "changed": bool(collected["nodes"]),
         }
 

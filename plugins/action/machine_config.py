@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from ..plugin_utils.actions import InventoryProblem, TalosAction
 from ..plugin_utils.image import machine_config
@@ -18,7 +18,7 @@ class ActionModule(TalosAction):
     """The operator's configuration, pointed at the enforcing image. It never leaves this process but to its node."""
 
     MODULE = "machine_config"
-    RULES = {"required_if": [("state", "applied", ["fingerprint"])]}
+    RULES: ClassVar[dict[str, Any]] = {"required_if": [("state", "applied", ["fingerprint"])]}
 
     def act(self) -> dict[str, Any]:
         params = self.params

@@ -22,7 +22,7 @@ from ..plugin_utils.gate.policy import load_policy
 from ..plugin_utils.gate.request import judge_request
 from ..plugin_utils.talos.client import NodeClient
 
-#: What is wiped. Without META the machine counts as not installed and installs anew; without labels it is the whole disk.
+#: What is wiped. Without META the machine counts as not installed and installs anew; no labels mean the whole disk.
 LABELS = {"in_place": ("META", "STATE", "EPHEMERAL"), "hook": ()}
 
 
@@ -108,7 +108,7 @@ class ActionModule(TalosAction):
         if target.route != "endpoint" or target.address in target.context.endpoints or not target.context.endpoints:
             raise RequestRefused(
                 f"the reset of the control plane {self.host} was to be sent through {target.route} to {target.address}",
-                "a control plane's own API goes away in the middle of its reset, and whether it left etcd is then unknown",
+                "a control plane's own API goes away during its reset, and whether it left etcd is then unknown",
                 "set route to endpoint, and endpoints to other control planes (never to a virtual address)",
             )
 

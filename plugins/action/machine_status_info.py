@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from ..plugin_utils.actions import TalosAction, poll
 from ..plugin_utils.problem import Problem
@@ -25,14 +25,16 @@ class ActionModule(TalosAction):
     """The stage of one node, now or once it is as wished."""
 
     MODULE = "machine_status_info"
-    RULES = {"required_if": [("wait_for", "stage", ["stage"]), ("wait_for", "down", ["boot_time"])]}
+    RULES: ClassVar[dict[str, Any]] = {
+        "required_if": [("wait_for", "stage", ["stage"]), ("wait_for", "down", ["boot_time"])]
+    }
 
     def act(self) -> dict[str, Any]:
         wish = self.params["wait_for"]
         if self.params["mode"] == "maintenance" and not (self.params["fingerprint"] or self._expected()):
             raise WrongMachine(
                 f"nothing is known by which {self.host} could be recognised in maintenance mode",
-                "a machine in maintenance mode cannot prove who it is, and the next step hands it the cluster's secrets",
+                "a machine in maintenance mode cannot prove who it is, and the next step hands it secrets",
                 "give its fingerprint, or the UUID or serial number that its evidence recorded",
             )
         if wish is None:
@@ -96,9 +98,10 @@ class ActionModule(TalosAction):
         for key, expected in self._expected().items():
             found = seen[key]
             if found is None or found.lower() != expected.lower():
+                what = key.replace("_", " ")
                 raise WrongMachine(
-                    f"the machine at the address of {self.host} has the {key.replace('_', ' ')} {found or 'unknown'}, not {expected}",
-                    "the machine configuration holds the cluster's secrets and must only reach the machine that was wiped",
+                    f"the machine at the address of {self.host} has the {what} {found or 'unknown'}, not {expected}",
+                    "the machine configuration holds secrets and must only reach the machine that was wiped",
                     "find out which machine took that address before going on",
                     expected=expected,
                 )

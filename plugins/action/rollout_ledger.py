@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import Any
+from typing import Any, ClassVar
 
 from ..plugin_utils.actions import TalosAction
 from ..plugin_utils.rollout.ledger import CONTROL_PLANE_LOCK, STEP_NAMES, Ledger
@@ -20,7 +20,7 @@ class ActionModule(TalosAction):
     """One entry before and after every step."""
 
     MODULE = "rollout_ledger"
-    RULES = {
+    RULES: ClassVar[dict[str, Any]] = {
         "required_if": [
             ("state", "begun", ["step"]),
             ("state", "done", ["step"]),

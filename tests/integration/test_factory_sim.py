@@ -312,20 +312,20 @@ def test_the_faults_of_a_factory_that_lies(served: Served) -> None:
     assert "enforcing=1" not in installed["kernel_args"]
     served.factory.set_fault("digest_changes")
     path = f"/v2/metal-installer/{ENFORCING}/manifests/v1.14.1"
-    digests = {served.ask(path, method="HEAD").headers["Docker-Content-Digest"] for _ in range(3)}
+    digests = {served.ask(path, method="HEAD").headers["Docker-Content-Digest"] for _unused in range(3)}
     assert len(digests) == 3
 
 
 def test_the_faults_of_a_factory_in_trouble(served: Served) -> None:
     served.factory.set_fault("rate_limited", {"times": 2, "after": 7})
-    answers = [served.ask("/versions") for _ in range(3)]
+    answers = [served.ask("/versions") for _unused in range(3)]
     assert [answer.status for answer in answers] == [429, 429, 200]
     assert answers[0].headers["Retry-After"] == "7"
     served.factory.set_fault("server_error", 1)
-    assert [served.ask("/versions").status for _ in range(2)] == [500, 200]
+    assert [served.ask("/versions").status for _unused in range(2)] == [500, 200]
     served.factory.set_fault("bad_json", 1)
     with pytest.raises(json.JSONDecodeError):
-        _ = served.ask("/versions").json
+        _unused = served.ask("/versions").json
     served.factory.set_fault("hang", 1)
     with pytest.raises(TimeoutError):
         served.ask("/versions", timeout=0.3)

@@ -114,7 +114,7 @@ def module(served: Served, module_name: str, /, **arguments: Any) -> dict[str, A
     done = subprocess.run(
         [*command, "-a", json.dumps(arguments)], env=environment, capture_output=True, text=True, timeout=120
     )
-    head, _, result = done.stdout.partition(" => ")
+    head, _unused, result = done.stdout.partition(" => ")
     assert result, done.stdout + done.stderr
     return {"rc": done.returncode, "head": head, **json.loads(result)}
 
@@ -319,7 +319,7 @@ def test_k8s_drain_cordons_drains_and_uncordons(serve: Callable[..., Served]) ->
     assert len(web) == 3 and all(pod.status.phase == "Running" for pod in web)
     assert module(served, "k8s_drain", name="worker-1", state="uncordon")["changed"]
     assert not served.fleet.nodes["worker-1"]["unschedulable"]
-    assert {method for method, _, _ in served.fleet.writes} == {"PATCH", "POST"}
+    assert {method for method, _unused, _unused in served.fleet.writes} == {"PATCH", "POST"}
 
 
 def test_k8s_drain_meets_a_budget_that_blocks(serve: Callable[..., Served]) -> None:

@@ -17,6 +17,7 @@ import yaml
 
 from ..problem import Problem, missing_library
 
+_IMPORT_ERROR: ImportError | None = None
 try:
     import kubernetes
 except ImportError as error:

@@ -123,8 +123,8 @@ async def collect(
     status = await visit.get("MachineStatus", client.get("machine_status"))
     machine_type = await visit.get("MachineType", client.get("machine_type"))
     extensions = await visit.get("ExtensionStatuses", client.list("extension_statuses"))
-    _, schematic = await visit.get_if_there("ImageFactorySchematic", client.get("image_factory_schematic"))
-    _, booted_entry = await visit.get_if_there("BootedEntry", client.get("booted_entry"))
+    _unused, schematic = await visit.get_if_there("ImageFactorySchematic", client.get("image_factory_schematic"))
+    _unused, booted_entry = await visit.get_if_there("BootedEntry", client.get("booted_entry"))
     identity = await visit.get("Identity", client.get("identity"))
     nodename = await visit.get("Nodename", client.get("nodename"))
     system = await visit.get("SystemInformation", client.get("system_information"))
@@ -334,7 +334,7 @@ class Boot:
 
 async def read_boot(visit: Visit) -> Boot:
     """Which boot answers: BootID from Talos 1.14 on, and the boot time on all."""
-    _, boot_id = await visit.get_if_there("BootID", visit.client.get("boot_id"))
+    _unused, boot_id = await visit.get_if_there("BootID", visit.client.get("boot_id"))
     stat = await visit.get("SystemStat", visit.client.system_stat())
     return Boot(_text(boot_id, "bootID"), stat.boot_time if stat else None)
 

@@ -120,7 +120,7 @@ def _check_row(row: Any, key: tuple[str, str], path: Path) -> None:
     name = " ".join(key)
     if not isinstance(row, dict) or set(row) - _ROW or row.get("verdict") not in VERDICTS:
         raise _invalid(path, f"a row of {name} has no verdict of {', '.join(VERDICTS)}, or keys that are not known")
-    if not isinstance(row.get("source"), str) or type(row.get("date")) is not dt.date:
+    if not isinstance(row.get("source"), str) or not _is_day(row.get("date")):
         raise _invalid(path, f"a row of {name} has no source or no date")
     for field in ("since", "until", "versions_since", "versions_until"):
         if row.get(field) is not None and _version(row[field]) is None:
@@ -151,3 +151,8 @@ def _invalid(path: Path, why: str) -> PolicyProblem:
         "correct the table; docs/policies.md describes its fields",
         table=str(path),
     )
+
+
+def _is_day(value: Any) -> bool:
+    # To isinstance a timestamp is a date as well.
+    return isinstance(value, dt.date) and not isinstance(value, dt.datetime)

@@ -24,6 +24,8 @@ from . import functions
 from .errors import PolicyProblem
 from .shape import ELEMENT, VALUE, Path, at, defects
 
+_IMPORT_ERROR: ImportError | None = None
+
 try:
     import jmespath
     import jmespath.exceptions
@@ -213,7 +215,7 @@ def _one_line(problem: Exception) -> str:
 def _class() -> Any:
     """JMESPath's own functions and those of ``functions.py``, as the class the library wants."""
     members: dict[str, Any] = {}
-    for name, (function, types, _) in functions.FUNCTIONS.items():
+    for name, (function, types, _unused) in functions.FUNCTIONS.items():
         members[f"_func_{name}"] = _typed(function, types)
 
     def seconds_since(self: Any, text: str) -> float:

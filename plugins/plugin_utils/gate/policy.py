@@ -279,7 +279,8 @@ def _check_settings(settings: Mapping[str, Any], name: str) -> None:
     if not isinstance(allowed, dict) or not all(shape.conforms(values, ["string"]) for values in allowed.values()):
         raise _invalid(name, "allowed_kernel_args is not a mapping of parameters to lists of quoted values")
     for key in ("waiver_max_days", "waiver_unused_days", "waiver_max_matches"):
-        if type(settings[key]) is not int or settings[key] < 1:
+        # To isinstance true and false are whole numbers as well.
+        if not isinstance(settings[key], int) or isinstance(settings[key], bool) or settings[key] < 1:
             raise _invalid(name, f"{key} is not a whole number above zero")
     if not isinstance(settings["report_only"], bool):
         raise _invalid(name, "report_only is neither true nor false")
@@ -358,7 +359,7 @@ class _OnceOnly(_SAFE):  # type: ignore[misc]
 
 
 def _mapping(loader: Any, node: yaml.MappingNode) -> dict[Any, Any]:
-    keys = [loader.construct_object(key, deep=True) for key, _ in node.value]
+    keys = [loader.construct_object(key, deep=True) for key, _unused in node.value]
     for key in keys:
         if keys.count(key) > 1:
             raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} is there twice", node.start_mark)

@@ -16,6 +16,8 @@ from ..canonical import canonical_json
 from ..problem import missing_library
 from .errors import SignatureProblem, VerdictRefused
 
+_IMPORT_ERROR: ImportError | None = None
+
 try:
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives import serialization

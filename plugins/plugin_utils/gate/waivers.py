@@ -164,7 +164,7 @@ class Waivers:
                 for denial in _denials(document)
                 if waiver.covers(denial)
             ]
-            findings.extend(self._usage(waiver, [denial for denial, _ in seen]))
+            findings.extend(self._usage(waiver, [denial for denial, _unused in seen]))
             entry = next((family for family in (self._breaking(*one) for one in seen) if family), None)
             entry = entry or self._breaking_by_name(waiver)
             if entry is not None:

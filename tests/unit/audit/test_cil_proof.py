@@ -141,9 +141,9 @@ def test_target_policy_verdicts(tmp_path: Path) -> None:
         (denial("pod_t", "run_t", "dir"), "unknown class or permission"),
         (denial("strange_t", "run_t", "dir", "search"), "unknown"),
     ]
-    denials = [given for given, _ in expected]
+    denials = [given for given, _unused in expected]
     policy.mark(denials)
-    assert [given["policy_verdict"] for given in denials] == [verdict for _, verdict in expected]
+    assert [given["policy_verdict"] for given in denials] == [verdict for _unused, verdict in expected]
     assert all(given["policy_detail"] for given in denials)
 
 
@@ -163,7 +163,7 @@ def test_talos_policy_agrees_with_sesearch(tmp_path: Path) -> None:
     policy = TargetPolicy(path)
     rng = random.Random(3)
     types, classes = sorted(policy._types), sorted(policy._classes)
-    for _ in range(12):
+    for _unused in range(12):
         source, target, tclass = rng.choice(types), rng.choice(types), rng.choice(classes)
         found = subprocess.run(
             ["sesearch", "-A", "-s", source, "-t", target, "-c", tclass, str(path)], capture_output=True, check=True

@@ -43,7 +43,7 @@ def stream(seed: int = 1, events: int = 300, first: int = 21, start: float = STA
     rng = random.Random(seed)
     lines: list[bytes] = []
     serial, when = first, start
-    for _ in range(events):
+    for _unused in range(events):
         serial += rng.choice([1, 1, 1, 1, 1, 1, 2])
         when += rng.random()
         lines += event(serial, when, rng)
@@ -393,7 +393,7 @@ def test_kill_at_fifty_random_moments_loses_nothing_stored(tmp_path: Path) -> No
                 heard += os.read(receive, 1 << 16)
             time.sleep(rng.random() * 0.003)
             os.kill(pid, signal.SIGKILL)
-            _, status = os.waitpid(pid, 0)
+            _unused, status = os.waitpid(pid, 0)
             killed += os.WIFSIGNALED(status)
             acknowledged = [int(line) for line in (heard + pipe.read()).split()]
         store = AuditStore(directory)
@@ -422,7 +422,7 @@ def test_kill_between_the_steps_of_a_commit(step: str, tmp_path: Path, monkeypat
         real(descriptor, content[: len(content) // 2], offset)
         raise Killed
 
-    def stop(*_: object) -> None:
+    def stop(*_unused: object) -> None:
         raise Killed
 
     with monkeypatch.context() as patch:

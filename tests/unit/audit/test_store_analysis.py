@@ -136,7 +136,7 @@ def test_real_logs_in_parts_say_what_the_whole_says(seed: int, tmp_path: Path) -
         for source, name in (("service", "audit"), ("kernel", "dmesg"))
     }
     for source, data in whole.items():
-        cuts = sorted({0, len(data), *(rng.randrange(len(data)) for _ in range(6))})
+        cuts = sorted({0, len(data), *(rng.randrange(len(data)) for _unused in range(6))})
         parts = [data[max(0, start - rng.randrange(3000, 60000)) : end] for start, end in itertools.pairwise(cuts)]
         if seed % 2:
             rng.shuffle(parts)

@@ -147,11 +147,11 @@ def test_none_needed_is_said_for_reviewed_versions_only() -> None:
 
 
 def test_module_merges_rules_and_lists_what_it_leaves_out() -> None:
-    text, left_out = module(given for given, _ in CASES)
+    text, left_out = module(given for given, _unused in CASES)
     lines = text.splitlines()
     assert lines == sorted(lines)
     assert "(allow pod_t run_t (dir (add_name write)))" in lines
-    assert len(left_out) == sum(not expected.startswith("(") for _, expected in CASES)
+    assert len(left_out) == sum(not expected.startswith("(") for _unused, expected in CASES)
     assert "security" not in text and "init_t" not in text
 
 

@@ -76,7 +76,7 @@ def test_rules_from_a_real_run_are_exact(tmp_path: Path) -> None:
 
 def test_every_refusal_is_documented() -> None:
     text = DOCS.read_text()
-    codes = {expected for _, expected in CASES if not expected.startswith("(")}
+    codes = {expected for _unused, expected in CASES if not expected.startswith("(")}
     assert codes >= set(suggest.PROTECTED)
     assert not [code for code in sorted(codes) if f"`{code}`" not in text]
 

@@ -238,7 +238,7 @@ def test_every_function_is_documented() -> None:
     text = (Path(__file__).parents[3] / "docs" / "policies.md").read_text(encoding="utf-8")
     for name in (*functions.FUNCTIONS, "seconds_since"):
         assert f"| `{name}` |" in text, name
-    for name, (_, types, answer) in functions.FUNCTIONS.items():
+    for name, (_unused, types, answer) in functions.FUNCTIONS.items():
         assert types and answer, name
 
 
@@ -310,7 +310,7 @@ ARGS = st.lists(
 def test_what_is_outside_is_exactly_what_is_not_allowed(args: list[str], allowed: dict[str, list[str]]) -> None:
     outside = functions.args_outside(args, allowed)
     for argument in args:
-        name, _, _ = argument.partition("=")
+        name, _unused, _unused = argument.partition("=")
         fine = name not in allowed or argument in {f"{name}={value}" for value in allowed[name]}
         assert (argument in outside) is not fine
     assert functions.args_outside(outside, allowed) == outside
