@@ -29,7 +29,7 @@ class CallbackModule(CallbackBase):
     CALLBACK_NEEDS_ENABLED = True
 
     def _write(self, status: str, result: Any) -> None:
-        if "include" in result.result:
+        if result.task.action.rpartition(".")[2] in ("include_role", "include_tasks"):
             # An include bears the name of what it includes, and has no result of its own.
             return
         line = {

@@ -1,0 +1,76 @@
+# Copyright (c) 2026, the talosops.selinux authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""``--check`` of the rollout tells what would happen and does nothing: no node, factory or file is written to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from integration import playbook
+from simulator import Simulator
+
+
+@pytest.fixture(scope="module")
+def sim(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulator]:
+    """A fleet that may move but for one worker."""
+    nodes = {
+        **{f"cp-{number}": {"role": "controlplane"} for number in (1, 2, 3)},
+        "worker-1": {},
+        "worker-2": {"denials": ["csi_unlabeled"]},
+    }
+    with Simulator({"name": "check", "uptime": "96h", "nodes": nodes}, tmp_path_factory.mktemp("check")) as simulator:
+        yield simulator
+
+
+def _check(sim: Simulator, directory: Path) -> playbook.Run:
+    before = _files(directory / "evidence"), {name: node.boot_id for name, node in sim.nodes.items()}, _posted(sim)
+    run = playbook.run(
+        sim,
+        directory / "check",
+        "talosops.selinux.rollout",
+        variables=playbook.settings(sim, directory / "evidence"),
+        arguments=["--check", "--diff"],
+    )
+    assert run.code == 0, run.output
+    after = _files(directory / "evidence"), {name: node.boot_id for name, node in sim.nodes.items()}, _posted(sim)
+    assert before == after
+    assert sim.writes() == []
+    return run
+
+
+def _files(directory: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in sorted(directory.rglob("*")) if path.is_file()}
+
+
+def _posted(sim: Simulator) -> set[str]:
+    """The schematics that were ever sent to the factory. Sending a known one again changes nothing there."""
+    return {request.body for request in sim.fleet.factory.requests if request.method == "POST"}
+
+
+def test_a_first_look_changes_nothing(sim: Simulator, tmp_path: Path) -> None:
+    run = _check(sim, tmp_path)
+    # The image is not registered, so nothing can be judged for it yet; the arguments it would get are shown.
+    assert "enforcing=1" in run.output
+    assert run.of("Judge the evidence")["decisions"]["eligible"] == []
+    assert "target-pinned" in run.output
+
+
+def test_after_the_gate_it_tells_the_waves_and_steps(sim: Simulator, tmp_path: Path) -> None:
+    variables = playbook.settings(sim, tmp_path / "evidence")
+    judged = playbook.run(sim, tmp_path / "gate", "talosops.selinux.gate", variables=variables)
+    assert judged.code == 0, judged.output
+    assert sim.writes() == []
+    run = _check(sim, tmp_path)
+    planned = run.of("Order the rollout")
+    assert planned["order"] == ["worker-1", "cp-1", "cp-2", "cp-3"]
+    for line in planned["summary"]:
+        assert line in run.output
+    for name in planned["order"]:
+        told = run.of("Tell what would happen", name)["msg"]
+        assert told.startswith(f"{name} would be taken through verify, gate, save, drain, reset, boot,")
+        assert sim.factory_url.removeprefix("http://") in told or "installer" in told
+    assert not any(record["task"] == "Tell what would happen" for record in run.records if record["host"] == "worker-2")
