@@ -40,7 +40,7 @@ class Problem(Exception):
         return {"kind": self.kind, "found": self.found, "why": self.why, "do": self.do, **self.context}
 
 
-def missing_library(name: str, error: ImportError) -> MissingLibrary:
+def missing_library(name: str, error: ImportError | None) -> MissingLibrary:
     """The problem to raise when the Python library ``name`` cannot be imported."""
     return MissingLibrary(
         f"the Python library {name} cannot be imported by the Python that runs Ansible ({error})",

@@ -81,7 +81,12 @@ class World:
         }
         arguments = {"kubeconfig": self.kubeconfig, "wait_sleep": 0.05, **arguments}
         done = subprocess.run(
-            [*command, "-a", json.dumps(arguments)], env=environment, capture_output=True, text=True, timeout=120
+            [*command, "-a", json.dumps(arguments)],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
         )
         shown, arrow, result = done.stdout.partition(" => ")
         assert arrow, done.stdout + done.stderr

@@ -308,6 +308,9 @@ class _Writer:
         self.emit(offset, [("ANOM_PROMISCUOUS", 1700, payload), *syscall])
 
     def denial(self, offset: float, denial: Mapping[str, Any], permissive: int) -> None:
+        if "record" in denial:
+            self.emit(offset, [(str(denial["record"]), int(denial["number"]), str(denial["text"]))])
+            return
         self.pid += self.random.randrange(1, 40)
         subject = context(denial["scontext"], "system_r")
         role = denial.get("target_role") or ("system_r" if denial["tclass"] in ("process", "bpf", "fd") else "object_r")

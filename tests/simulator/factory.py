@@ -115,13 +115,13 @@ class FactoryAuth:
 
     def identify(self, request: Request) -> str | None:
         """The identity behind a request's credential, or None for no or a wrong one."""
-        kind, _, credential = request.headers.get("authorization", "").partition(" ")
+        kind, _unused, credential = request.headers.get("authorization", "").partition(" ")
         if kind.lower() == "bearer":
             return self._of_token(credential, request.path)
         if kind.lower() != "basic":
             return None
         try:
-            user, _, password = base64.b64decode(credential, validate=True).decode().partition(":")
+            user, _unused, password = base64.b64decode(credential, validate=True).decode().partition(":")
         except (binascii.Error, UnicodeDecodeError):
             return None
         if user in self.users and self.users[user] == password:
@@ -558,7 +558,7 @@ def _with_v(version: str) -> str:
 def _target(text: str) -> tuple[str, str, bool]:
     """``<platform>-<arch>[-secureboot]`` taken apart."""
     plain = text.removesuffix("-secureboot")
-    platform, _, arch = plain.rpartition("-")
+    platform, _unused, arch = plain.rpartition("-")
     return platform, {"x86_64": "amd64", "i386": "amd64"}.get(arch, arch), plain != text
 
 

@@ -306,7 +306,7 @@ _PLATFORMS: dict[tuple[str, str | None], tuple[str, ...]] = {
     ),
 }
 
-PLATFORMS = tuple(dict.fromkeys(name for name, _ in _PLATFORMS))
+PLATFORMS = tuple(dict.fromkeys(name for name, _unused in _PLATFORMS))
 ARCHITECTURES = ("amd64", "arm64")
 _OVERWRITTEN = frozenset({"console", "talos.platform"})
 _VERSION = re.compile(r"v?(\d+)\.(\d+)\.(\d+)(?:-((?:alpha|beta|rc)\.(\d+)))?\Z")
@@ -329,7 +329,7 @@ def version_key(version: str) -> tuple[int, int, int, int, str, int]:
     match = _VERSION.match(version)
     if match is None:
         raise ValueError(f"no Talos version: {version!r}")
-    kind, _, number = (match[4] or "").partition(".")
+    kind, _unused, number = (match[4] or "").partition(".")
     return int(match[1]), int(match[2]), int(match[3]), int(not kind), kind, int(number or 0)
 
 
@@ -346,7 +346,7 @@ class CommandLine:
     def append(self, arguments: Iterable[str]) -> None:
         """Add arguments behind those already there."""
         for argument in arguments:
-            key, _, value = argument.partition("=")
+            key, _unused, value = argument.partition("=")
             self._values.setdefault(key, []).append(value)
 
     def customize(self, arguments: Iterable[str]) -> None:

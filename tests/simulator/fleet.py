@@ -88,11 +88,18 @@ class Fleet:
         for node in self.nodes.values():
             if node.role == "controlplane" and node.state == "running":
                 self.etcd.add(node, learner=False)
+        self._disturb_etcd(self.scenario.raw.get("etcd") or {})
         for node in self.nodes.values():
             if node.boot is not None:
                 await self.listen(node)
         await self._start_companions()
         self._write_files()
+
+    def _disturb_etcd(self, given: Mapping[str, Any]) -> None:
+        self.etcd.alarms = {str(name): int(alarm) for name, alarm in dict(given.get("alarms", {})).items()}
+        for name in given.get("learners", []):
+            self.etcd.members[name].learner = True
+        self.etcd.elect()
 
     async def _start_companions(self) -> None:
         """Start the Image Factory, the Kubernetes API and the control API."""
@@ -266,6 +273,18 @@ class Fleet:
         """Cut the power and start again through the firmware."""
         node = self.nodes[name]
         lifecycle.start(node, lifecycle.boot(node, kexec=False))
+
+    async def new_system(
+        self, name: str, *, version: str | None = None, kernel_args: list[str] | None = None, wiped: bool = False
+    ) -> None:
+        """Put another system on the disk behind the API's back, and start it: on the old partitions, or on new ones."""
+        node = self.nodes[name]
+        customization = {"customization": {"extraKernelArgs": list(kernel_args or [])}}
+        node.disk = node.medium_system({"version": version or node.version, "schematic": customization})
+        if wiped:
+            node.make_partitions()
+            node.new_identity()
+        await self.power_cycle(name)
 
     async def add_denial(self, name: str, denial: Any) -> None:
         """Let a node log one more denial (a template name or a mapping) in this boot and all later ones."""

@@ -309,7 +309,7 @@ def judge_permissions(judge: Judge) -> None:
     complaint = (
         None if running == "running" and not refused else f"worker-1 is {running}, {len(refused)} accepted writes"
     )
-    judge.judge(Answer(line, 0, "", ""), lambda _: complaint)
+    judge.judge(Answer(line, 0, "", ""), lambda _unused: complaint)
 
 
 def judge_life_cycle(judge: Judge) -> None:
@@ -322,14 +322,14 @@ def judge_life_cycle(judge: Judge) -> None:
     judge.expect("worker-2", *waiting, then=succeeds("post check passed"))
     new = simulator.nodes["worker-2"].boot_id
     judge.judge(
-        Answer("(worker-2 booted again)", 0, "", ""), lambda _: None if new != old else "same boot id as before"
+        Answer("(worker-2 booted again)", 0, "", ""), lambda _unused: None if new != old else "same boot id as before"
     )
 
     labels = "META,STATE,EPHEMERAL"
     reset = ("reset", "--system-labels-to-wipe", labels, "--reboot", "--graceful", "--wait=false")
     judge.expect("worker-1", *reset, then=succeeds())
     arrived = _reaches(simulator, "worker-1", "maintenance")
-    judge.judge(Answer("(worker-1 reaches maintenance mode)", 0, "", ""), lambda _: arrived)
+    judge.judge(Answer("(worker-1 reaches maintenance mode)", 0, "", ""), lambda _unused: arrived)
     for name in ("worker-1", "new-1"):
         judge.expect(name, "get", "machinestatus", "--insecure", "-o", "json", then=has_spec(stage="maintenance"))
         judge.expect(name, "get", "securitystate", "--insecure", "-o", "json", then=succeeds("selinuxState"))
@@ -350,7 +350,7 @@ def judge_control_plane(judge: Judge) -> None:
     reset = ("reset", "--system-labels-to-wipe", labels, "--reboot", "--graceful", "--wait=false")
     judge.expect("cp-3", *reset, via="cp-1", then=succeeds())
     arrived = _reaches(simulator, "cp-3", "maintenance")
-    judge.judge(Answer("(cp-3 reaches maintenance mode)", 0, "", ""), lambda _: arrived)
+    judge.judge(Answer("(cp-3 reaches maintenance mode)", 0, "", ""), lambda _unused: arrived)
     judge.expect("cp-1", "etcd", "members", then=has_rows(2, "cp-1", "cp-2"))
     judge.expect("cp-3", "version", via="cp-1", then=fails("Unavailable"))
     install(judge, "cp-3")
@@ -374,7 +374,7 @@ def install(judge: Judge, name: str) -> None:
     judge.expect(name, "apply-config", "--insecure", "-f", str(path), "--dry-run", then=succeeds())
     judge.expect(name, "apply-config", "--insecure", "-f", str(path), then=succeeds())
     complaint = _reaches(simulator, name, "running")
-    judge.judge(Answer(f"({name} installs and runs)", 0, "", ""), lambda _: complaint)
+    judge.judge(Answer(f"({name} installs and runs)", 0, "", ""), lambda _unused: complaint)
     judge.expect(name, "version", then=succeeds(f"Tag:         {VERSION}"))
     enforcing = has_spec(selinuxState="enabled, enforcing")
     judge.expect(name, "get", "securitystate", "-o", "json", via="cp-1", then=enforcing)

@@ -181,7 +181,7 @@ class KubernetesApi:
         parts = [part for part in request.path.split("/") if part]
         match parts:
             case ["version"]:
-                major, minor, _ = self.cluster.version.removeprefix("v").split(".", 2)
+                major, minor, _unused = self.cluster.version.removeprefix("v").split(".", 2)
                 return json_response({"major": major, "minor": minor, "gitVersion": self.cluster.version})
             case ["healthz" | "livez" | "readyz"]:
                 return Response(body=b"ok")
@@ -207,11 +207,11 @@ class KubernetesApi:
         if kind is None or (namespace and not kind.namespaced):
             raise _not_found_path()
         match rest:
-            case [_]:
+            case [_unused]:
                 if request.method == "POST":
                     return self._create(kind, namespace, request)
                 return self._list(kind, namespace, request)
-            case [_, name]:
+            case [_unused, name]:
                 return self._one(kind, namespace, name, request)
             case ["pods", name, "eviction"] if request.method == "POST":
                 return self._evict(kind, namespace, name)
@@ -319,7 +319,7 @@ def _groups() -> list[Object]:
     names = dict.fromkeys(kind.group_version for kind in _KINDS if "/" in kind.group_version)
     result = []
     for group_version in names:
-        group, _, version = group_version.partition("/")
+        group, _unused, version = group_version.partition("/")
         entry = {"groupVersion": group_version, "version": version}
         result.append({"name": group, "versions": [entry], "preferredVersion": entry})
     return result
@@ -356,7 +356,7 @@ def _matches_labels(item: Object, selector: str) -> bool:
             if (labels.get(found[1]) in values) != (found[2] == "in"):
                 return False
         elif "!=" in term:
-            key, _, value = term.partition("!=")
+            key, _unused, value = term.partition("!=")
             if labels.get(key.strip()) == value.strip():
                 return False
         elif "=" in term:

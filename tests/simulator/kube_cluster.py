@@ -678,7 +678,7 @@ class Cluster:
         self._serial += 1
         number = int(hashlib.sha256(str(self._serial).encode()).hexdigest(), 16)
         letters = ""
-        for _ in range(length):
+        for _unused in range(length):
             number, index = divmod(number, len(_LETTERS))
             letters += _LETTERS[index]
         return letters

@@ -200,6 +200,10 @@ class Node:
         uki = spec.bootloader == "uki" and versions.at_least(spec.talos, "1.10")
         self.boot = Boot(system, list(system.arguments), "disk", started, installed=True, booted_with_uki=uki)
         self.first_boot_id = self.boot.id
+        self.ready = not spec.extra.get("not_ready", False)
+        self.unschedulable = bool(spec.extra.get("cordoned", False))
+        self.unmet = list(dict(spec.extra.get("unmet", {})).items())
+        self.meta = {int(str(key), 16): str(value) for key, value in dict(spec.extra.get("meta", {})).items()}
         self.etcd_data = self.role == "controlplane"
 
     def default_config(self) -> str:

@@ -289,9 +289,9 @@ def message_class(name: str) -> Any:
     return _CLASSES[name]
 
 
-def make(message: str, /, **fields: Any) -> Any:
+def make(full_name: str, /, **fields: Any) -> Any:
     """Make a message by its full protobuf name."""
-    return message_class(message)(**fields)
+    return message_class(full_name)(**fields)
 
 
 def timestamp(seconds: float) -> Any:

@@ -392,6 +392,7 @@ def _volumes(node: Node) -> Specs:
             "prettySize": _pretty(part.size),
             "filesystem": part.filesystem or "none",
         }
+        result[label]["phase"] = dict(node.spec.extra.get("volume_phases", {})).get(label, "ready")
     if versions.at_least(node.version, "1.14") and "EPHEMERAL" in node.partitions and node.config_applied:
         # Directory-backed volumes: no location of their own.
         for label in ("CRI", "ETCD", "KUBELET", "LOG"):

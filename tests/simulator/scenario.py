@@ -131,7 +131,7 @@ _NODE_KEYS = {
     "count",
 }
 
-_TOP_KEYS = {"name", "cluster", "time_scale", "network", "factory", "kubernetes", "nodes"}
+_TOP_KEYS = {"name", "cluster", "time_scale", "network", "factory", "kubernetes", "etcd", "nodes"}
 
 
 def _node(name: str, given: Mapping[str, Any], default: Mapping[str, Any], directory: Path) -> NodeSpec:

@@ -138,6 +138,12 @@ class Simulator:
         """Remove a node's boot medium."""
         self.run(self.fleet.eject_medium(name))
 
+    def new_system(
+        self, name: str, *, version: str | None = None, kernel_args: list[str] | None = None, wiped: bool = False
+    ) -> None:
+        """What somebody did by hand: another system on a node's disk, by an upgrade or (``wiped``) by an install."""
+        self.run(self.fleet.new_system(name, version=version, kernel_args=kernel_args, wiped=wiped))
+
     def power_on(self, name: str) -> None:
         """Start a machine that is down."""
         self.run(self.fleet.power_on(name))

@@ -157,7 +157,7 @@ class _Assessment:
             return
         words: dict[str, list[str]] = {}
         for word in cmdline.split():
-            key, _, value = word.partition("=")
+            key, _unused, value = word.partition("=")
             words.setdefault(key, []).append(value)
         if any(value in ("0", "off") for value in words.get("audit", [])):
             self._fatal("F3", "the kernel command line has audit=0: no denial is ever recorded")

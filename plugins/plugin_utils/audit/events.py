@@ -83,7 +83,7 @@ class Serials:
         if self.first is None or self.last is None:
             return []
         found, start = [], self.first
-        for first, last, _, _ in self.holes:
+        for first, last, _unused, _unused in self.holes:
             if first > start:
                 found.append((start, first - 1))
             start = last + 1

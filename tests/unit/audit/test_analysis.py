@@ -21,7 +21,7 @@ def test_the_result_is_plain_data_with_exactly_these_counts() -> None:
     found = analyze(streams.service_log(), streams.kernel_ring(), streams.healthy())
     json.dumps(found, allow_nan=False)
     assert tuple(found["counts"]) == COUNTS
-    assert all(type(count) is int for count in found["counts"].values())
+    assert all(isinstance(count, int) for count in found["counts"].values())
     assert found["coverage"]["verdict"] == "complete"
     assert all(set(denial) >= DENIAL_KEYS for denial in found["denials"])
     assert sum(denial["count"] for denial in found["denials"]) == found["counts"]["denied"]

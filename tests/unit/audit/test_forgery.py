@@ -79,7 +79,7 @@ def test_forged_records_are_doubtful_and_no_others(message: str, domain: bytes) 
 
 @pytest.mark.parametrize("message", MESSAGES)
 def test_forged_records_hold_the_verdict_and_never_become_policy(message: str) -> None:
-    log, _ = log_with(MESSAGES[message])
+    log, _unused = log_with(MESSAGES[message])
     given = streams.healthy(service_log=log)
     found = assess(given)
     assert found["verdict"] == "partial"

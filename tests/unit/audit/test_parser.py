@@ -33,7 +33,7 @@ def ring(line: bytes) -> bytes:
     """A record as the kernel prints it."""
     numbers = {b"AVC": 1400, b"SYSCALL": 1300, b"PATH": 1302, b"CWD": 1307, b"PROCTITLE": 1327, b"EOE": 1320}
     numbers |= {b"CONFIG_CHANGE": 1305, b"USER_LOGIN": 1112, b"USER_AVC": 1107}
-    type_, _, rest = line[5:].partition(b" msg=")
+    type_, _unused, rest = line[5:].partition(b" msg=")
     return b"audit: type=%d " % numbers[type_] + rest
 
 

@@ -192,7 +192,7 @@ def test_a_flood_with_late_records_adds_no_doubt() -> None:
     draw = random.Random(7)
     before = lines()[:3000]
     clock, serial, flood = 1_795_377_062_000, 10_000, []
-    for _ in range(6000):
+    for _unused in range(6000):
         clock += draw.choice((0, 0, 0, 1))
         serial += draw.choice((1, 1, 2, 4, 7))
         head = b"msg=audit(%d.%03d:%d): " % (clock // 1000, clock % 1000, serial)
@@ -204,7 +204,7 @@ def test_a_flood_with_late_records_adds_no_doubt() -> None:
             )
         )
     flood.sort(key=lambda one: one[0])
-    summary = summarize(b"\n".join([*before, *(line for _, line in flood)]) + b"\n")
+    summary = summarize(b"\n".join([*before, *(line for _unused, line in flood)]) + b"\n")
     assert summary.counts["doubtful"] == 0
     assert summary.missing > 5000
     assert summary.late > 20
