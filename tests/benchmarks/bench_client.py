@@ -12,7 +12,6 @@ the ratio of the two routes in one run is the figure to compare.
 
 from __future__ import annotations
 
-import importlib
 import json
 import multiprocessing
 import resource
@@ -23,8 +22,6 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-importlib.import_module("conftest")  # arranges the collection's import path
 from ansible_collections.talosops.selinux.plugins.plugin_utils.talos import fleet
 from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.client import connect
 from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.config import Talosconfig
