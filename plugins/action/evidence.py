@@ -15,8 +15,7 @@ from ..plugin_utils.audit.store import AuditStore
 from ..plugin_utils.evidence import files
 from ..plugin_utils.evidence.cluster import read_cluster
 from ..plugin_utils.evidence.collect import Collection, collect
-from ..plugin_utils.image import machine_config
-from ..plugin_utils.problem import Problem
+from ..plugin_utils.evidence.planned import planned_config
 from ..plugin_utils.rollout.ledger import Ledger
 from ..plugin_utils.talos.client import NodeClient
 
@@ -44,7 +43,7 @@ class ActionModule(TalosAction):
                 endpoint=client.endpoint,
                 peer=lambda address: self.target(host, address=address).connect(),
                 kubernetes=kubernetes,
-                config=self._config(host, image),
+                config=planned_config(self.machine_config_text(host), image, self.params["boot"]),
                 operation={
                     "locked_by": self._holder(operations.get(host)),
                     "boot_path": self.variable(host, "talos_boot_path"),
@@ -70,25 +69,6 @@ class ActionModule(TalosAction):
         if self.params["kubeconfig"] is None:
             return None
         return read_cluster(self.params["kubeconfig"], self.params["kube_context"]).of_node
-
-    def _config(self, host: str, image: dict[str, Any] | None) -> dict[str, Any] | None:
-        """What the configuration will say once it points at the image; null without image or configuration."""
-        text = self.machine_config_text(host)
-        if text is None or image is None:
-            return None
-        try:
-            rewritten = machine_config.rewrite(
-                text,
-                image["installer"],
-                boot=self.params["boot"],
-                version=image["version"],
-                schematic_args=image.get("kernel_args") or (),
-            )
-        except Problem as problem:
-            return {"sha256": None, "install": None, "valid": False, "problems": [problem.found]}
-        facts = machine_config.facts(rewritten.text, version=image["version"])
-        problems = [*rewritten.problems, *facts["problems"]]
-        return {**facts, "valid": facts["valid"] and not problems, "problems": problems}
 
     def _holder(self, operation: dict[str, Any] | None) -> str | None:
         if operation is None or operation["run"] == self.params["run"]:
