@@ -19,7 +19,7 @@ class ActionModule(TalosAction):
 
     MODULE = "etcd_info"
     RULES: ClassVar[dict[str, Any]] = {
-        "required_if": [("wait_for", "voter", ["member"]), ("wait_for", "gone", ["member"])]
+        "required_if": [["wait_for", "voter", ["member"]], ["wait_for", "gone", ["member"]]]
     }
 
     def act(self) -> dict[str, Any]:

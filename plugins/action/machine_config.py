@@ -18,7 +18,7 @@ class ActionModule(TalosAction):
     """The operator's configuration, pointed at the enforcing image. It never leaves this process but to its node."""
 
     MODULE = "machine_config"
-    RULES: ClassVar[dict[str, Any]] = {"required_if": [("state", "applied", ["fingerprint"])]}
+    RULES: ClassVar[dict[str, Any]] = {"required_if": [["state", "applied", ["fingerprint"]]]}
 
     def act(self) -> dict[str, Any]:
         params = self.params

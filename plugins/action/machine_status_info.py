@@ -26,7 +26,7 @@ class ActionModule(TalosAction):
 
     MODULE = "machine_status_info"
     RULES: ClassVar[dict[str, Any]] = {
-        "required_if": [("wait_for", "stage", ["stage"]), ("wait_for", "down", ["boot_time"])]
+        "required_if": [["wait_for", "stage", ["stage"]], ["wait_for", "down", ["boot_time"]]]
     }
 
     def act(self) -> dict[str, Any]:

@@ -22,12 +22,12 @@ class ActionModule(TalosAction):
     MODULE = "rollout_ledger"
     RULES: ClassVar[dict[str, Any]] = {
         "required_if": [
-            ("state", "begun", ["step"]),
-            ("state", "done", ["step"]),
-            ("state", "skipped", ["step"]),
-            ("state", "failed", ["step"]),
-            ("state", "closed", ["reason"]),
-            ("state", "restarted", ["reason"]),
+            ["state", "begun", ["step"]],
+            ["state", "done", ["step"]],
+            ["state", "skipped", ["step"]],
+            ["state", "failed", ["step"]],
+            ["state", "closed", ["reason"]],
+            ["state", "restarted", ["reason"]],
         ]
     }
 
