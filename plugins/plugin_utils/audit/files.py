@@ -49,7 +49,9 @@ def analyze_files(
 
 def _in_order(found: list[tuple[int, str | Path]], max_samples: int) -> Summary | None:
     """The files of one origin, the oldest first, as a rotated log is often named in another order."""
-    return _summary([path for _unused, path in sorted(found, key=lambda entry: entry[0])], max_samples) if found else None
+    return (
+        _summary([path for _unused, path in sorted(found, key=lambda entry: entry[0])], max_samples) if found else None
+    )
 
 
 def _summary(paths: Sequence[str | Path], max_samples: int) -> Summary:

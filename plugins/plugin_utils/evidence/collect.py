@@ -31,10 +31,10 @@ from . import etcd as quorum
 from .files import Log
 
 SCHEMA = 1
-#: Entries of ExtensionStatuses that are not system extensions: the factory's record of the schematic, and module indexes.
+#: Entries of ExtensionStatuses that are no system extensions: the factory's record of the schematic, module indexes.
 _VIRTUAL_EXTENSIONS = ("schematic", "modules.dep")
 _VOLUMES = ("META", "STATE", "EPHEMERAL", "ETCD", "CRI", "KUBELET", "LOG")
-#: META tags of an upgrade under way: its fallback entry, its staged image and options (pkg/machinery/meta/constants.go).
+#: META tags of an upgrade under way: fallback entry, staged image and options (pkg/machinery/meta/constants.go).
 _STAGED_UPGRADE_KEYS = ("0x06", "0x07", "0x08")
 
 V = TypeVar("V")
@@ -320,7 +320,7 @@ def _measured(pieces: Iterable[bytes]) -> dict[str, Any]:
 
 @dataclasses.dataclass(frozen=True)
 class Boot:
-    """Which boot answers: its id, where Talos has one, and its time in seconds since 1970; None for what is not known."""
+    """Which boot answers: its id, where Talos has one, and its time in seconds since 1970; None means not known."""
 
     id: str | None
     time: int | None

@@ -4,8 +4,8 @@
 
 """The files of one collection: the sealed document and the raw logs it was made from.
 
-Layout: ``<directory>/<node>/<moment>-<boot>/{evidence.json, auditd.log, dmesg.log}``. A collection is written into a hidden
-directory beside its final place and renamed, so that a half-written one is never read as whole.
+Layout: ``<directory>/<node>/<moment>-<boot>/{evidence.json, auditd.log, dmesg.log}``. A collection is written into a
+hidden directory beside its final place and renamed, so that a half-written one is never read as whole.
 """
 
 from __future__ import annotations
@@ -68,7 +68,8 @@ def save(directory: str, document: Mapping[str, Any], logs: Mapping[str, Log]) -
             raise
     except OSError as error:
         raise EvidenceProblem(
-            f"the evidence of {document['node']['name']} cannot be written below {directory}: {error.strerror or error}",
+            f"the evidence of {document['node']['name']} cannot be written below {directory}:"
+            f" {error.strerror or error}",
             "nothing is wiped unless its evidence has been saved",
             "make the evidence directory writable and give it room",
             path=str(place),
