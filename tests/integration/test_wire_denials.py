@@ -77,7 +77,7 @@ def test_nodes_are_grouped_with_remedies(results: dict[str, Any]) -> None:
 @pytest.mark.parametrize("name", ["files", "all"])
 def test_files_hold_what_was_promised(results: dict[str, Any], name: str) -> None:
     found = results[name]
-    assert set(found["counts"]) == COUNTS and all(type(count) is int for count in found["counts"].values())
+    assert set(found["counts"]) == COUNTS and all(isinstance(count, int) for count in found["counts"].values())
     assert {"verdict", "reasons", "lost_at_least"} <= set(found["coverage"])
     assert found["denials"]
     for denial in found["denials"]:

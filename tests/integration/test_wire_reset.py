@@ -47,7 +47,7 @@ def test_the_rollout_judges_by_what_was_collected_before(tmp_path: Path) -> None
             if number < 3:
                 talk(sim, "worker-1")
         # Three rounds at once: between the last collection and now is more than the node keeps.
-        for _ in range(3):
+        for _unused in range(3):
             talk(sim, "worker-2")
         run = playbook.run(sim, tmp_path / "rollout-run", "talosops.selinux.rollout", variables=variables)
         rows = playbook.report(directory)
