@@ -1,0 +1,72 @@
+# Copyright (c) 2026, the talosops.selinux authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""With the role os:reader everything can be looked at and nothing be changed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from integration import playbook
+from simulator import Simulator
+
+
+def test_a_reader_reads_all_and_changes_nothing(tmp_path: Path) -> None:
+    nodes = {**{f"cp-{number}": {"role": "controlplane"} for number in (1, 2, 3)}, "worker-1": {}}
+    with Simulator({"name": "reader", "uptime": "96h", "nodes": nodes}, tmp_path / "fleet") as sim:
+        as_reader = {"talos_context": "reader"}
+        status = playbook.run(sim, tmp_path / "status", "talosops.selinux.status", variables=as_reader)
+        assert status.code == 0, status.output
+        asked = status.of("Ask all nodes")
+        assert set(asked["nodes"]) == set(nodes) and asked["unread"] == {}
+
+        collected = playbook.run(
+            sim,
+            tmp_path / "collect",
+            "talosops.selinux.collect",
+            variables={
+                **as_reader,
+                "collect_directory": str(tmp_path / "kept"),
+                "collect_kubeconfig": str(sim.directory / "kubeconfig"),
+            },
+        )
+        assert collected.code == 0, collected.output
+        result = collected.of("Collect the evidence")
+        assert set(result["nodes"]) == set(nodes) and result["unread"] == {}
+        for name, entry in result["nodes"].items():
+            assert entry["evidence"]["audit"]["coverage"]["verdict"] == "complete", name
+            assert entry["evidence"]["selinux"]["state"] == "permissive"
+        assert {call.role for call in sim.calls if call.node != "kubernetes"} == {"os:reader"}
+
+        judged = playbook.run(
+            sim,
+            tmp_path / "gate",
+            "talosops.selinux.gate",
+            variables=playbook.settings(sim, tmp_path / "evidence", **as_reader),
+        ).of("Judge the evidence")["nodes"]["worker-1"]
+        assert judged["decision"] == "eligible", judged["summary"]
+        bound = judged["verdict"]["binds"]
+        reset = playbook.play(
+            sim,
+            tmp_path / "reset",
+            [
+                {
+                    "name": "reset",
+                    "talosops.selinux.machine_reset": {
+                        "evidence": str(Path(judged["path"]).parent / "evidence.json"),
+                        "verdict": judged["path"],
+                        "boot_path": "in_place",
+                        "config_sha256": bound["config_sha256"],
+                        "installer_digest": bound["target"]["installer_digest"],
+                    },
+                }
+            ],
+            hosts="worker-1",
+            variables=as_reader,
+        )
+        failure = reset.of("reset")["failure"]
+        assert failure["kind"] == "permission" and failure["of_node"] is True
+        assert "os:admin" in failure["do"] or "role" in failure["do"]
+        assert [call.code for call in playbook.talos_writes(sim)] == ["PERMISSION_DENIED"]
+        assert sim.nodes["worker-1"].state == "running"
