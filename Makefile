@@ -25,7 +25,7 @@ $(VENV)/.ready: $(REQUIREMENTS)
 
 $(COLLECTION):
 	@mkdir -p $(dir $@)
-	@ln -sfn ../../../.. $@
+	@ln -sfn ../../.. $@
 
 demo: setup ## Roll a simulated fleet from permissive to enforcing
 	@$(BIN)/python tests/demo/run.py

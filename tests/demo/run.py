@@ -103,7 +103,11 @@ def _rollout(directory: Path, factory: str) -> int:
 
 
 def _judge(directory: Path, control: str, returned: int) -> int:
-    report = json.loads((directory / "evidence" / "report.json").read_text())
+    path = directory / "evidence" / "report.json"
+    if not path.exists():
+        print(f"WRONG: the playbook ended with {returned} and wrote no report", file=sys.stderr)
+        return 1
+    report = json.loads(path.read_text())
     rows = {row["node"]: row for row in report["nodes"]}
     moved = {name for name, row in rows.items() if row["outcome"] == "moved"}
     wrong = [f"{name} moved, and must not" for name in sorted(moved - MUST_MOVE)]
