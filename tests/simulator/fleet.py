@@ -284,7 +284,10 @@ class Fleet:
         if wiped:
             node.make_partitions()
             node.new_identity()
+        before = node.boot_id
         await self.power_cycle(name)
+        while node.boot_id == before:
+            await node.changed.wait()
 
     async def add_denial(self, name: str, denial: Any) -> None:
         """Let a node log one more denial (a template name or a mapping) in this boot and all later ones."""
