@@ -35,7 +35,7 @@ class ActionModule(TalosAction):
         for host, entry in collected["nodes"].items():
             verdict = judge(entry["evidence"], policy, waivers=granted, now=now, node=host)
             if self.params["signing_key"]:
-                verdict = signing.sign(verdict, _read(self.params["signing_key"], "signing key"))
+                verdict = signing.sign(verdict, self.read_file(self.params["signing_key"], "signing key"))
             nodes[host] = {
                 "decision": verdict["decision"],
                 "path": None if self.check else str(self._save(host, entry["path"], verdict)),
@@ -97,16 +97,5 @@ def reasons(verdict: dict[str, Any]) -> list[dict[str, Any]]:
 def _summary(host: str, entry: dict[str, Any]) -> str:
     if not entry["reasons"]:
         return f"{host} is {entry['decision']}."
-    found = "; ".join(f"{reason['id']}: {reason['found']}. {reason['remedy']}" for reason in entry["reasons"])
+    found = " ".join(f"{reason['id']}: {reason['found']}. {reason['remedy']}" for reason in entry["reasons"])
     return f"{host} is {entry['decision']}: {found}"
-
-
-def _read(path: str, what: str) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise EvidenceProblem(
-            f"the {what} {path} cannot be read: {error.strerror}",
-            "verdicts of this run are to be signed",
-            f"correct the path of the {what}",
-        ) from error

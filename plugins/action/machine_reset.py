@@ -40,7 +40,7 @@ class ActionModule(TalosAction):
         control_plane = evidence["node"]["machine_type"] == "controlplane"
         if control_plane:
             self._refuse_own_branch(target)
-        key = Path(self.params["public_key"]).read_bytes() if self.params["public_key"] else None
+        key = self.read_file(self.params["public_key"], "public key") if self.params["public_key"] else None
         request = {
             "api": "Reset",
             "path": self.params["boot_path"],

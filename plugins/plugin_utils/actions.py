@@ -33,7 +33,7 @@ V = TypeVar("V")
 
 
 class InventoryProblem(Problem):
-    """The inventory does not say what is needed about a node."""
+    """The inventory, or a file it or the task names, does not give what is needed."""
 
     kind = "inventory"
 
@@ -146,6 +146,21 @@ class TalosAction(ActionBase):  # type: ignore[misc]
             )
         return list(hosts)
 
+    def read_file(self, path: str, what: str) -> bytes:
+        """A file of the control host that the task names.
+
+        Raises:
+            InventoryProblem: when it cannot be read.
+        """
+        try:
+            return Path(path).read_bytes()
+        except OSError as error:
+            raise InventoryProblem(
+                f"the {what} {path} cannot be read: {error.strerror}",
+                "the task was told to use it, and does not go on without",
+                f"correct the path of the {what}, or its permissions",
+            ) from error
+
     def machine_config_text(self, host: str, src: str | None = None) -> str | None:
         """The operator's machine configuration of a host, full of secrets; None when the inventory names none.
 
@@ -158,8 +173,9 @@ class TalosAction(ActionBase):  # type: ignore[misc]
         try:
             return Path(path).expanduser().read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "it is not UTF-8"
             raise InventoryProblem(
-                f"the machine configuration {path} of {host} cannot be read: {getattr(error, 'strerror', None) or 'it is not UTF-8'}",
+                f"the machine configuration {path} of {host} cannot be read: {reason}",
                 "a wiped node can only be installed with its configuration, and the node does not give it back",
                 "bring the file back, or correct talos_machine_config",
                 node=host,
