@@ -9,7 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 from ..talos.client import NodeClient
-from ..talos.errors import NotFound
+from ..talos.errors import TalosError
+
+#: Whether META is there, by the phase of its volume; the phases between tell nothing yet.
+_INSTALLED = {"missing": False, "located": True, "provisioned": True, "prepared": True, "ready": True}
 
 
 async def read_machine(client: NodeClient, *, name: str, pool: str | None, workload: str | None) -> dict[str, Any]:
@@ -21,26 +24,25 @@ async def read_machine(client: NodeClient, *, name: str, pool: str | None, workl
         pool, workload: where the operator will put it, or None when that was not said.
 
     Returns:
-        ``{name, uuid, fingerprint, stage, installed, pool, workload}``; ``installed`` is what Talos means by it: there
-        is a META partition, whatever it holds (so the volume is anything but missing).
-
-    Raises:
-        TalosError: a question was not answered, or the machine is not the one whose fingerprint was pinned.
+        ``{name, uuid, fingerprint, stage, installed, pool, workload}``, None for what the machine did not answer.
+        ``installed`` is what Talos means by it: there is a META partition, whatever it holds. A volume that nobody
+        looked for is not known to be missing.
     """
-    status = await client.spec("machine_status")
-    system = await client.spec("system_information")
-    try:
-        meta = (await client.get("volume_statuses", "META")).spec
-        installed = meta.get("phase") != "missing" if isinstance(meta, dict) and "phase" in meta else None
-    except NotFound:
-        # Nobody looked for the partition, so nobody knows that it is missing.
-        installed = None
     return {
         "name": name,
-        "uuid": system.get("uuid"),
+        "uuid": await _answer(client, "system_information", None, "uuid"),
         "fingerprint": client.peer_fingerprint,
-        "stage": status.get("stage"),
-        "installed": installed,
+        "stage": await _answer(client, "machine_status", None, "stage"),
+        "installed": _INSTALLED.get(await _answer(client, "volume_statuses", "META", "phase") or ""),
         "pool": pool,
         "workload": workload,
     }
+
+
+async def _answer(client: NodeClient, resource: str, identifier: str | None, key: str) -> str | None:
+    try:
+        spec = (await client.get(resource, identifier)).spec
+    except TalosError:
+        return None
+    value = spec.get(key) if isinstance(spec, dict) else None
+    return value if isinstance(value, str) else None
