@@ -32,8 +32,8 @@ options:
   route:
     description:
       - How a node is reached. When unset, the connection variable C(talos_route), then V(direct).
-      - V(direct) connects to the node itself, V(endpoint) goes through a control plane, V(auto) tries the node first and
-        falls back to an endpoint when the node's port cannot be reached.
+      - V(direct) connects to the node itself, V(endpoint) goes through a control plane, V(auto) tries the node first
+        and falls back to an endpoint when the node's port cannot be reached.
     type: str
     choices: [direct, endpoint, auto]
   server_name:

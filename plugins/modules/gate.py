@@ -12,8 +12,8 @@ version_added: 0.1.0
 author:
   - The talosops.selinux authors (@talosops)
 description:
-  - Judges the evidence of every node against a policy. Only a check that is plainly true passes. What is missing, partial
-    or not understood is unknown, and unknown never passes.
+  - Judges the evidence of every node against a policy. Only a check that is plainly true passes. What is missing,
+    partial or not understood is unknown, and unknown never passes.
   - A verdict is bound to one node, one boot, one piece of evidence and one target image, and expires.
 options:
   evidence:

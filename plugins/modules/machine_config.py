@@ -16,8 +16,8 @@ description:
     image. Nothing else in it changes.
   - With O(state=applied), sends it to the node, which must be in maintenance mode and must be the machine that was
     identified before.
-  - The configuration holds the cluster's secrets. It is never returned, logged or written anywhere. Differences are shown
-    with the secrets masked.
+  - The configuration holds the cluster's secrets. It is never returned, logged or written anywhere. Differences are
+    shown with the secrets masked.
 options:
   src:
     description: Path of the machine configuration. When unset, the host's variable C(talos_machine_config).

@@ -30,8 +30,9 @@ options:
     required: true
   store:
     description:
-      - The directory in which M(talosops.selinux.audit_log) keeps its streams, as M(talosops.selinux.evidence) was given
-        it. The node is then judged once more by all that was read of this boot, with what it says now. Without it a node
+      - The directory in which M(talosops.selinux.audit_log) keeps its streams, as M(talosops.selinux.evidence) was
+        given it. The node is then judged once more by all that was read of this boot, with what it says now. Without it
+          a node
         whose log has outgrown its memory is refused, as its log of now no longer shows that nothing was denied.
     type: path
   boot_path:

@@ -12,8 +12,8 @@ version_added: 0.1.0
 author:
   - The talosops.selinux authors (@talosops)
 description:
-  - Orders the nodes that the gate found eligible. Canaries first, then workers in batches that never span two zones, then
-    control planes one at a time.
+  - Orders the nodes that the gate found eligible. Canaries first, then workers in batches that never span two zones,
+    then control planes one at a time.
   - Operations that an earlier run left unfinished go first.
   - The zone of a node is the host's variable C(talos_zone).
 options:

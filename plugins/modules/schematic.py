@@ -12,8 +12,8 @@ version_added: 0.1.0
 author:
   - The talosops.selinux authors (@talosops)
 description:
-  - Derives the enforcing schematic from the present one of the node of this host. Adds C(enforcing=1) once, removes what
-    contradicts it, and keeps everything else.
+  - Derives the enforcing schematic from the present one of the node of this host. Adds C(enforcing=1) once, removes
+    what contradicts it, and keeps everything else.
   - Registers it with the Image Factory, compares the id with the one computed here, reads it back, and checks that the
     built image really carries C(enforcing=1), that it exists and what its digest is.
 options:
@@ -129,13 +129,15 @@ verified:
   type: bool
   sample: true
 target:
-  description: The image, as verdicts are bound to it, with the schematic's kernel arguments. Null when the image was not verified.
+  description: The image, as verdicts are bound to it, with the schematic's kernel arguments. Null when the image was
+    not verified.
   returned: always
   type: dict
   sample:
     version: v1.14.1
     schematic: 224daeedea2a793a0cd003ab8b8cadb4c8a16645d7b485fcfa965c5948be2e18
-    installer: factory.talos.dev/metal-installer/224daeedea2a793a0cd003ab8b8cadb4c8a16645d7b485fcfa965c5948be2e18:v1.14.1
+    installer:
+      factory.talos.dev/metal-installer/224daeedea2a793a0cd003ab8b8cadb4c8a16645d7b485fcfa965c5948be2e18:v1.14.1
     installer_digest: sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
     kernel_args: [enforcing=1]
 cmdline:
