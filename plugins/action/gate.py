@@ -12,9 +12,11 @@ from typing import Any
 
 from ..plugin_utils.actions import TalosAction
 from ..plugin_utils.canonical import canonical_json
+from ..plugin_utils.evidence import files
 from ..plugin_utils.evidence.files import EvidenceProblem, safe_name, write_private
 from ..plugin_utils.gate import signing, waivers
 from ..plugin_utils.gate.policy import load_policy
+from ..plugin_utils.gate.request import judge_past
 from ..plugin_utils.gate.verdict import INCONCLUSIVE, judge, policy_note
 
 
@@ -33,7 +35,9 @@ class ActionModule(TalosAction):
             granted.require_sound([entry["evidence"] for entry in collected["nodes"].values()])
         nodes: dict[str, dict[str, Any]] = {}
         for host, entry in collected["nodes"].items():
-            verdict = judge(entry["evidence"], policy, waivers=granted, now=now, node=host)
+            earlier = files.earlier(self.params["directory"], entry["evidence"])
+            past = judge_past(entry["evidence"], earlier, now)
+            verdict = judge(entry["evidence"], policy, waivers=granted, now=now, node=host, history=past)
             if self.params["signing_key"]:
                 verdict = signing.sign(verdict, self.read_file(self.params["signing_key"], "signing key"))
             nodes[host] = {

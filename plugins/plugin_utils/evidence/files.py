@@ -16,7 +16,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +103,28 @@ def load(path: str | Path) -> dict[str, Any]:
         if not intact:
             raise EvidenceProblem(f"the log {log} is missing or was altered", why, do, path=str(path))
     return document
+
+
+def earlier(directory: str | Path, document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """The documents saved below ``directory`` for the same node before ``document``, newest first.
+
+    Damaged ones and those of another schema are left out: what they said is not known. Logs are not looked at.
+    """
+    place = Path(directory) / safe_name(str(document["node"]["name"]))
+    for path in sorted(place.glob(f"[0-9]*/{DOCUMENT}"), reverse=True):
+        try:
+            found = json.loads(path.read_bytes())
+        except (OSError, ValueError):
+            continue
+        # Times of one form sort as text; one second may hold two readings, but not the same one twice.
+        if (
+            isinstance(found, dict)
+            and is_sealed(found)
+            and found.get("schema") == document["schema"]
+            and found[SEAL] != document[SEAL]
+            and str(found.get("collected_at")) <= str(document["collected_at"])
+        ):
+            yield found
 
 
 def safe_name(name: str) -> str:

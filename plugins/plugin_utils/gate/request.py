@@ -7,14 +7,14 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from . import shape
 from .errors import RequestRefused
 from .policy import BLOCK, load_checks
-from .verdict import FAIL, UNKNOWN, check_evidence, run_checks
+from .verdict import FAIL, SKIPPED, UNKNOWN, check_evidence, run_checks
 
 _DATA = Path(__file__).parent / "data"
 _REQUEST_SHAPE = {**shape.EVIDENCE, **shape.REQUEST}
@@ -75,6 +75,32 @@ def judge_history(
     check_evidence(after)
     document = {"before": before, "after": after}
     return run_checks(load_checks(_DATA / "history.yml", _HISTORY_SHAPE), document, _now(now))
+
+
+def judge_past(
+    evidence: Mapping[str, Any], earlier: Iterable[Mapping[str, Any]], now: dt.datetime | None = None
+) -> list[dict[str, Any]]:
+    """How a node that enforces came to do so, by what was saved of it before.
+
+    Args:
+        evidence: a sealed evidence document.
+        earlier: those of the same node before it, newest first. The newest is compared, and the newest in which the
+            node did not enforce yet: an upgrade stays visible however often it is looked at, until a reinstall.
+
+    Returns:
+        The results of the history checks that apply, as in a verdict; none for a node that does not enforce.
+    """
+    if shape.value_at(evidence, "selinux", "state") != "enforcing":
+        return []
+    results: dict[str, dict[str, Any]] = {}
+    for number, before in enumerate(earlier):
+        last = shape.value_at(before, "selinux", "state") != "enforcing"
+        if number == 0 or last:
+            applied = [check for check in judge_history(before, evidence, now) if check["result"] != SKIPPED]
+            results |= {check["id"]: check for check in applied}
+        if last:
+            break
+    return list(results.values())
 
 
 def _now(now: dt.datetime | None) -> dt.datetime:

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..canonical import is_sealed, sealed
@@ -53,6 +53,7 @@ def judge(
     config_sha256: str | None = None,
     operation: Mapping[str, Any] | None = None,
     table: compat.Table | None = None,
+    history: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
     """Judge one node by its evidence.
 
@@ -68,6 +69,7 @@ def judge(
         config_sha256: hash of that configuration; by default ``config.sha256``.
         operation: ``{locked_by, boot_path, approved_local_data}``, replaces keys of the evidence's ``operation``.
         table: the compatibility table; the collection's own by default.
+        history: results of the history checks, which compare this evidence with earlier one (``request.judge_past``).
 
     Returns:
         The verdict, sealed (see docs/policies.md): ``{schema, node, decision, checks, binds, policy, denials, waived,
@@ -82,7 +84,7 @@ def judge(
     document = document_for(
         evidence, policy, target=target, waivers=waivers, now=now, config=config, operation=operation, table=table
     )
-    checks = run_checks(policy.checks, document, now)
+    checks = [*run_checks(policy.checks, document, now), *(dict(check) for check in history)]
     value = shape.value_at
     return sealed(
         {
