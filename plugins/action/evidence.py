@@ -16,7 +16,7 @@ from ..plugin_utils.evidence import files
 from ..plugin_utils.evidence.cluster import read_cluster
 from ..plugin_utils.evidence.collect import Collection, collect
 from ..plugin_utils.evidence.planned import planned_config
-from ..plugin_utils.rollout.ledger import Ledger
+from ..plugin_utils.rollout.ledger import Ledger, is_gone
 from ..plugin_utils.talos.client import NodeClient
 
 _TARGET = ("version", "schematic", "installer", "installer_digest")
@@ -72,5 +72,8 @@ class ActionModule(TalosAction):
 
     def _holder(self, operation: dict[str, Any] | None) -> str | None:
         if operation is None or operation["run"] == self.params["run"]:
+            return None
+        if not operation["wiped"] and is_gone(operation["by"]):
+            # It was stopped before it did anything that lasts, and starts over.
             return None
         return f"run {operation['run']}"

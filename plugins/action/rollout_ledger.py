@@ -7,10 +7,12 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
+import socket
 from typing import Any, ClassVar
 
 from ..plugin_utils.actions import TalosAction
-from ..plugin_utils.rollout.ledger import CONTROL_PLANE_LOCK, STEP_NAMES, Ledger
+from ..plugin_utils.rollout.ledger import CONTROL_PLANE_LOCK, STEP_NAMES, Ledger, is_gone
 
 #: The first step that changes anything, and the last one.
 _FIRST, _LAST = "drain", "soak"
@@ -33,7 +35,9 @@ class ActionModule(TalosAction):
 
     def act(self) -> dict[str, Any]:
         state, step, facts = self.params["state"], self.params["step"], self.params["facts"]
-        ledger = Ledger(self.params["path"], run=self.params["run"])
+        # Ansible runs each task in a process of its own, whose parent is the one that lives as long as the playbook.
+        owner = f"{socket.gethostname()}:{os.getppid()}"
+        ledger = Ledger(self.params["path"], run=self.params["run"], owner=owner)
         changed = state != "look"
         if changed and not self.check:
             if state == "begun":
@@ -58,6 +62,7 @@ class ActionModule(TalosAction):
             "node": {**known, "facts": facts},
             "pending": [name for name in STEP_NAMES if name not in known["done"]],
             "look_first": following is not None and following.look_first,
+            "abandoned": known["unfinished"] and not known["wiped"] and is_gone(known["by"]),
             "changed": changed,
         }
 

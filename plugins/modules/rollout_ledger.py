@@ -80,7 +80,8 @@ node:
   type: dict
   sample:
     {done: [], open: null, failed: null, failure: null, attempts: {}, canary: false, machine_type: null, results: {},
-     seq: 0, started: null, updated: null, run: null, complete: false, unfinished: false, wiped: false, facts: {}}
+     seq: 0, started: null, updated: null, run: null, by: null, complete: false, unfinished: false, wiped: false,
+     facts: {}}
 pending:
   description: The steps that are not done yet, in order.
   returned: always
@@ -89,6 +90,11 @@ pending:
   sample: [verify, gate, save, drain, reset, boot, identify, apply, install, prove, rejoin, soak]
 look_first:
   description: Whether the next step may already have had its effect, as it was interrupted.
+  returned: always
+  type: bool
+  sample: false
+abandoned:
+  description: Whether the playbook that began to reinstall the node has ended on this machine before it wiped anything.
   returned: always
   type: bool
   sample: false

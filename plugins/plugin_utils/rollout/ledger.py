@@ -103,7 +103,8 @@ class SecretRefused(LedgerProblem):
 class NodeState:
     """What the ledger knows of one node's current operation.
 
-    ``results`` holds the facts each step was finished with, ``seq`` the number of the node's last entry.
+    ``results`` holds the facts each step was finished with, ``seq`` the number of the node's last entry and ``by`` who
+    wrote it.
     """
 
     done: list[str] = field(default_factory=list)
@@ -118,6 +119,7 @@ class NodeState:
     started: str | None = None
     updated: str | None = None
     run: str | None = None
+    by: str | None = None
 
     @property
     def complete(self) -> bool:
@@ -149,6 +151,7 @@ class NodeState:
             "started": self.started,
             "updated": self.updated,
             "run": self.run,
+            "by": self.by,
             "complete": self.complete,
             "unfinished": self.unfinished,
             "wiped": self.wiped,
@@ -239,6 +242,24 @@ class NextStep:
             "failed_before": self.failed_before,
             "look_first": self.look_first,
         }
+
+
+def is_gone(owner: str | None) -> bool:
+    """Whether the process that wrote as this owner (``host:pid``) has surely ended.
+
+    Only its own host can tell, so an owner on another one counts as running, as does a number that was given to a new
+    process: a person must then decide.
+    """
+    host, _, pid = (owner or "").rpartition(":")
+    if host != socket.gethostname() or not pid.isdecimal():
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except (OverflowError, PermissionError):
+        return False
+    return False
 
 
 def verify(path: str | os.PathLike[str]) -> LedgerState:
@@ -689,10 +710,10 @@ def _apply(state: LedgerState, entry: dict[str, Any]) -> None:
         known.attempts[step] = known.attempts.get(step, 0) + 1
         known.canary = known.canary or entry["facts"].get("wave") == "canary"
         known.machine_type = entry["facts"].get("machine_type") or known.machine_type
-        known.seq, known.updated, known.run = entry["seq"], entry["at"], entry["run"]
+        known.seq, known.updated, known.run, known.by = entry["seq"], entry["at"], entry["run"], entry["by"]
     elif kind == "finish":
         known = state.nodes[entry["node"]]
-        known.seq, known.updated, known.run = entry["seq"], entry["at"], entry["run"]
+        known.seq, known.updated, known.run, known.by = entry["seq"], entry["at"], entry["run"], entry["by"]
         known.open = None
         known.results[entry["step"]] = entry["facts"]
         if entry["outcome"] == "failed":
