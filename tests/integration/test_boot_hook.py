@@ -1,0 +1,68 @@
+# Copyright (c) 2026, the talosops.selinux authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The boot path ``hook``: the whole disk is wiped, and a command of the operator boots the machine from a medium."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from integration import playbook
+from simulator import Simulator
+
+#: What a script for a BMC does, against the simulator's door for such things.
+HOOK = """
+import json, os, sys, urllib.request
+medium = {"schematic": os.environ["TALOS_SCHEMATIC"], "version": os.environ["TALOS_VERSION"]}
+request = urllib.request.Request(
+    f"{sys.argv[1]}/nodes/{os.environ['TALOS_NODE']}/boot", data=json.dumps(medium).encode(), method="POST"
+)
+urllib.request.urlopen(request, timeout=10).close()
+"""
+
+
+HOOKED = {"extra": {"vars": {"talos_boot_path": "hook"}}}
+#: It stays, and takes the pods of the other one.
+DENYING = {"denials": ["csi_unlabeled"]}
+
+
+def test_a_hooked_worker_ends_enforcing(tmp_path: Path) -> None:
+    nodes = {"cp-1": {"role": "controlplane"}, "worker-1": HOOKED, "worker-2": DENYING}
+    hook = tmp_path / "hook.py"
+    hook.write_text(HOOK)
+    with Simulator({"name": "hook", "time_scale": 120, "uptime": "96h", "nodes": nodes}, tmp_path / "fleet") as sim:
+        before = sim.nodes["worker-1"].node_id
+        run = playbook.run(
+            sim,
+            tmp_path / "run",
+            "talosops.selinux.rollout",
+            variables=playbook.settings(
+                sim,
+                tmp_path / "evidence",
+                rollout_hosts="workers",
+                rollout_boot_hook=[sys.executable, str(hook), sim.control_url],
+            ),
+        )
+        assert run.code == 0, run.output
+        node = sim.nodes["worker-1"]
+        assert (node.selinux, node.ready, node.unschedulable) == ("enforcing", True, False)
+        assert node.node_id != before
+        assert playbook.report(tmp_path / "evidence")["worker-1"]["outcome"] == "moved"
+        assert playbook.resets(sim) == ["worker-1"]
+        assert sim.upgrades() == []
+
+
+def test_without_a_hook_it_is_not_begun(tmp_path: Path) -> None:
+    nodes = {"cp-1": {"role": "controlplane"}, "worker-1": HOOKED, "worker-2": DENYING}
+    with Simulator({"name": "no-hook", "uptime": "96h", "nodes": nodes}, tmp_path / "fleet") as sim:
+        run = playbook.run(
+            sim,
+            tmp_path / "run",
+            "talosops.selinux.rollout",
+            variables=playbook.settings(sim, tmp_path / "evidence", rollout_hosts="workers"),
+        )
+        assert run.code != 0
+        assert "there is no hook" in run.output
+        assert sim.writes() == []
