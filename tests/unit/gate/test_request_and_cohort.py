@@ -18,6 +18,7 @@ from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.errors impor
 from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.policy import Policy, load_policy
 from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.request import (
     judge_history,
+    judge_past,
     judge_request,
     request_checks,
 )
@@ -153,6 +154,36 @@ def test_history_from_altered_evidence_is_refused() -> None:
     for pair in ((evidence(), {**after(), "errors": [1]}), ({**evidence(), "errors": [1]}, after())):
         with pytest.raises(EvidenceRefused):
             judge_history(*pair, NOW)
+
+
+def past(now: dict[str, Any], *earlier: dict[str, Any]) -> dict[str, str]:
+    return {check["id"]: check["result"] for check in judge_past(now, earlier, NOW)}
+
+
+def test_the_past_of_a_node_is_seen_however_often_it_enforced_since() -> None:
+    permissive, reinstalled = evidence(), after()
+    upgraded = evidence(selinux__state="enforcing")
+    newer = evidence(selinux__state="enforcing", talos__version="v1.14.2")
+    assert past(permissive, permissive) == {}
+    assert past(upgraded) == {}
+    assert past(upgraded, permissive) == {"upgraded-not-reinstalled": "fail"}
+    both = {"enforcing-node-upgraded": "pass", "upgraded-not-reinstalled": "fail"}
+    assert past(upgraded, upgraded, upgraded, permissive) == both
+    # Only the newest permissive life counts, and only the newest version.
+    assert past(reinstalled, permissive, upgraded) == {"upgraded-not-reinstalled": "pass"}
+    assert past(upgraded, reinstalled, permissive, after(selinux__state="permissive")) == both
+    assert past(newer, upgraded, newer, permissive) == {**both, "enforcing-node-upgraded": "fail"}
+    assert past(newer, newer, upgraded) == {"enforcing-node-upgraded": "pass"}
+    assert judge_past(upgraded, [permissive])
+
+
+def test_the_past_stands_in_the_verdict_and_counts() -> None:
+    policy = load_policy("strict")
+    passed = judge_history(evidence(), after(), NOW)
+    failed = judge_history(evidence(), evidence(selinux__state="enforcing"), NOW)
+    assert judge(evidence(), policy, now=NOW, history=passed)["checks"][-len(passed) :] == passed
+    assert judge(evidence(), policy, now=NOW, history=passed)["decision"] == "eligible"
+    assert judge(evidence(), policy, now=NOW, history=failed)["decision"] == "refused"
 
 
 # ---------------------------------------------------------------- the cohort
