@@ -1,0 +1,198 @@
+# Copyright (c) 2026, the talosops.selinux authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Run the mutants that mutmut makes of the gate, each in a fork of one process that has collected the tests once.
+
+mutmut's own runner collects the tests anew for each mutant, which takes hours for some thousand mutants. Its mutants
+are used as they are, but for one thing: it leaves out classes with a decorator, so all dataclasses, and here they are
+mutated too. Called by mutate.sh, in the scratch directory.
+
+usage: mutate.py RESULTS PATTERN...
+    RESULTS   a JSON file, {mutant: "killed" | "timeout" | "survived"}; it is read too, and mutants in it that did not
+              survive are not run again
+    PATTERN   shell patterns of mutants (verdict.x_decide__mutmut_*); all without any
+"""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+import gc
+import json
+import os
+import re
+import resource
+import shutil
+import sys
+import tempfile
+import time
+import types
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import libcst
+import pytest
+from _pytest.runner import runtestprotocol
+from mutmut import file_mutation
+
+PACKAGE = "ansible_collections.talosops.selinux.plugins.plugin_utils.gate"
+GATE = Path(PACKAGE.replace(".", "/"))
+JOBS = int(os.environ.get("MUTATE_JOBS", "2"))
+MEMORY = 4 << 30
+#: The test file that is likely to kill a module's mutants comes first.
+NEAREST = {"verdict": "verdict", "shape": "expression", "functions": "expression", "signing": "binding"}
+NEAREST |= {"request": "request_and_cohort", "cohort": "request_and_cohort"}
+
+_skip = file_mutation.MutationVisitor._skip_node_and_children
+
+
+def _skip_but_not_classes(self: Any, node: Any) -> bool:
+    return False if isinstance(node, libcst.ClassDef) else bool(_skip(self, node))
+
+
+def make_mutants() -> dict[str, list[str]]:
+    """Mutate the modules in place: ``{mutant: lines of its diff}``."""
+    file_mutation.MutationVisitor._skip_node_and_children = _skip_but_not_classes
+    found: dict[str, list[str]] = {}
+    for path in sorted(GATE.glob("*.py")):
+        code, names = file_mutation.mutate_file_contents(str(path), path.read_text(encoding="utf-8"))
+        path.write_text(code, encoding="utf-8")
+        # mutmut reorders nothing: a function's original and its mutants are top-level definitions, one after another.
+        bodies = {}
+        for part in re.split(r"(?m)^(?=(?:    )?def )", code):
+            name = re.match(r" *def (\S+?)\(", part)
+            if name:
+                body = re.split(r"(?m)^ *\S+__mutmut_mutants : ", part)[0]
+                bodies[name[1]] = body.replace(name[1], re.sub(r"__mutmut_\w+$", "", name[1]), 1).splitlines()
+        for name in names:
+            original = bodies[re.sub(r"_\d+$", "_orig", name)]
+            lines = list(difflib.unified_diff(original, bodies[name], lineterm="", n=0))[2:]
+            found[f"{path.stem}.{name}"] = [line for line in lines if not line.startswith("@@")]
+    return found
+
+
+class Runner:
+    """The pytest plugin that takes over after collection."""
+
+    def __init__(self, results: Path, patterns: list[str], diffs: dict[str, list[str]]) -> None:
+        self.results, self.diffs = results, diffs
+        self.state: dict[str, str] = json.loads(results.read_text(encoding="utf-8")) if results.exists() else {}
+        self.mutants = [
+            name
+            for name in diffs
+            if self.state.get(name, "survived") == "survived"
+            and (not patterns or any(fnmatch.fnmatch(name, pattern) for pattern in patterns))
+        ]
+        self.hits: set[str] = set()
+        self.by_function: dict[str, list[Any]] = defaultdict(list)
+        self.seconds: dict[str, float] = {}
+        self.killers: dict[str, list[Any]] = defaultdict(list)
+        # What mutmut's trampolines import when they are asked for statistics.
+        stub: Any = types.ModuleType("mutmut.__main__")
+        stub.record_trampoline_hit = self.hits.add
+        sys.modules["mutmut.__main__"] = stub
+
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        if session.testsfailed or not session.items:
+            raise SystemExit("the tests cannot be collected")
+        self.learn(session.items)
+        self.run(session.config)
+        return True
+
+    def learn(self, items: list[pytest.Item]) -> None:
+        """Which tests call which functions, each with fixtures of its own."""
+        os.environ["MUTANT_UNDER_TEST"] = "stats"
+        for item in items:
+            self.hits.clear()
+            start = time.perf_counter()
+            reports = runtestprotocol(item, nextitem=None, log=False)
+            self.seconds[item.nodeid] = time.perf_counter() - start
+            for report in reports:
+                if report.failed:
+                    raise SystemExit(f"{item.nodeid} fails without any mutant:\n{report.longreprtext}")
+            for name in self.hits:
+                self.by_function[name.removeprefix(f"{PACKAGE}.")].append(item)
+
+    def ordered(self, function: str) -> list[pytest.Item]:
+        """The tests of a function: the last killers of its mutants, then one case of each test, then the others."""
+        module = function.split(".")[0]
+        near = f"test_{NEAREST.get(module, module)}.py"
+        turn: dict[str, int] = defaultdict(int)
+        ranked = []
+        for item in self.by_function[function]:
+            test = item.nodeid.split("[")[0]
+            ranked.append((turn[test], near not in test, self.seconds[item.nodeid], item.nodeid, item))
+            turn[test] += 1
+        rest = [entry[-1] for entry in sorted(ranked, key=lambda entry: entry[:-1])]
+        return list(dict.fromkeys([*reversed(self.killers[function][-8:]), *rest]))
+
+    def run(self, config: pytest.Config) -> None:
+        gc.collect()
+        gc.freeze()
+        running: dict[int, tuple[str, str, list[Any], int, Path]] = {}
+        start, queue = time.monotonic(), list(reversed(self.mutants))
+        done = 0
+        while queue or running:
+            if queue and len(running) < JOBS:
+                name = queue.pop()
+                function = name.rpartition("__mutmut_")[0]
+                tests = self.ordered(function)
+                scratch = Path(tempfile.mkdtemp(prefix="mutant-"))
+                reader, writer = os.pipe()
+                pid = os.fork()
+                if pid == 0:
+                    self.child(name, tests, writer, scratch, config)
+                os.close(writer)
+                running[pid] = (name, function, tests, reader, scratch)
+                continue
+            pid, status = os.wait()
+            name, function, tests, reader, scratch = running.pop(pid)
+            killer = os.read(reader, 16)
+            os.close(reader)
+            shutil.rmtree(scratch, ignore_errors=True)
+            if killer:
+                self.state[name] = "killed"
+                self.killers[function].append(tests[int(killer)])
+            else:
+                self.state[name] = "survived" if status == 0 else "timeout"
+                print(f"{self.state[name]}: {name} ({len(tests)} tests)", *self.diffs[name], sep="\n  ", flush=True)
+            done += 1
+            if done % 25 == 0 or not (queue or running):
+                print(f"{done}/{len(self.mutants)} after {time.monotonic() - start:.0f} s", flush=True)
+                self.results.write_text(json.dumps(self.state, indent=0), encoding="utf-8")
+
+    def child(self, name: str, tests: list[Any], writer: int, scratch: Path, config: Any) -> None:
+        os.environ["MUTANT_UNDER_TEST"] = f"{PACKAGE}.{name}"
+        config._tmp_path_factory._basetemp = scratch
+        # Seconds of the processor, so that a busy machine kills no mutant.
+        seconds = int(5 * sum(self.seconds[item.nodeid] for item in tests)) + 10
+        resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+        for index, item in enumerate(tests):
+            following = tests[index + 1] if index + 1 < len(tests) else None
+            if any(report.failed for report in runtestprotocol(item, nextitem=following, log=False)):
+                os.write(writer, str(index).encode("ascii"))
+                os._exit(1)
+        os._exit(0)
+
+    def summary(self) -> None:
+        counts: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+        for name in self.diffs:
+            counts[name.split(".")[0]][self.state.get(name, "not run")] += 1
+        for module, by_state in counts.items():
+            print(f"{module}: {sum(by_state.values())} mutants, {dict(by_state)}")
+
+
+def main() -> int:
+    results, *patterns = sys.argv[1:]
+    runner = Runner(Path(results), patterns, make_mutants())
+    os.environ["MUTANT_UNDER_TEST"] = "none"
+    pytest.main(["tests/unit/gate", "-s", "-q", "-p", "no:cacheprovider", "--import-mode=importlib"], [runner])
+    runner.summary()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
