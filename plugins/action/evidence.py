@@ -15,10 +15,15 @@ from ..plugin_utils.audit.store import AuditStore
 from ..plugin_utils.evidence import files
 from ..plugin_utils.evidence.cluster import read_cluster
 from ..plugin_utils.evidence.collect import Collection, collect
+from ..plugin_utils.evidence.machine import read_machine
 from ..plugin_utils.evidence.planned import planned_config
+from ..plugin_utils.problem import Problem
 from ..plugin_utils.rollout.ledger import Ledger, is_gone
-from ..plugin_utils.talos.client import NodeClient
+from ..plugin_utils.talos import fleet
+from ..plugin_utils.talos.client import NodeClient, connect_maintenance
 
+#: The host variable that says: this machine waits in maintenance mode, and this is its key.
+_FINGERPRINT = "talos_maintenance_fingerprint"
 _TARGET = ("version", "schematic", "installer", "installer_digest")
 
 
@@ -57,13 +62,60 @@ class ActionModule(TalosAction):
                 keep=not self.check,
             )
 
-        collected, unread = self.ask_fleet(read)
+        waiting = [host for host in self.hosts() if self.variable(host, _FINGERPRINT) is not None]
+        machines, silent = self._machines(waiting, operations)
+        collected, unread = self.ask_fleet(read, without=waiting)
+        unread |= silent
         nodes: dict[str, Any] = {}
         for host, collection in collected.items():
             document = collection.document
             path = None if self.check else str(files.save(self.params["directory"], document, collection.logs))
             nodes[host] = {"path": path, "sha256": document["sha256"], "evidence": document}
-        return {"nodes": nodes, "unread": unread, "summary": summary(nodes, unread), "changed": bool(nodes)}
+        return {
+            "nodes": nodes,
+            "machines": machines,
+            "unread": unread,
+            "summary": summary([*nodes, *machines], unread),
+            "changed": bool(nodes),
+        }
+
+    def _machines(
+        self, hosts: list[str], operations: dict[str, Any]
+    ) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
+        """What is known of machines that wait for their first installation, and the failures, by host."""
+
+        async def look(host: str) -> dict[str, Any]:
+            address = self.variable(host, "ansible_host") or host
+            async with connect_maintenance(address, fingerprints=[str(self.variable(host, _FINGERPRINT))]) as client:
+                return await read_machine(
+                    client,
+                    name=host,
+                    pool=self.variable(host, "talos_pool"),
+                    workload=self.variable(host, "talos_workload"),
+                )
+
+        found: dict[str, dict[str, Any]] = {}
+        failures: dict[str, dict[str, Any]] = {}
+        for host, machine in fleet.run(fleet.ask_all(hosts, look, in_flight=self.params["in_flight"])).items():
+            if isinstance(machine, Problem):
+                failures[host] = machine.as_dict()
+                continue
+            # It runs no schematic of its own to derive an image from: it is to become what its cohort becomes.
+            cohort = self.variable(host, "talos_cohort") or []
+            images = [self.variable(name, "talos_target") for name in [host, *cohort[:1]] if self.known(name)]
+            image = next((image for image in images if image), self.params["target"])
+            found[host] = {
+                "machine": machine,
+                "target": {key: image[key] for key in _TARGET} if image else None,
+                "config": planned_config(self.machine_config_text(host), image, self.params["boot"]),
+                "operation": {
+                    "locked_by": self._holder(operations.get(host)),
+                    "boot_path": self.variable(host, "talos_boot_path"),
+                    "approved_local_data": None,
+                },
+                "cluster": {"name": self.target(host).context.name, "omni": False},
+            }
+        return found, failures
 
     def _kubernetes(self) -> Callable[[str, str | None], dict[str, Any]] | None:
         if self.params["kubeconfig"] is None:

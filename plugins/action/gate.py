@@ -15,9 +15,10 @@ from ..plugin_utils.canonical import canonical_json
 from ..plugin_utils.evidence import files
 from ..plugin_utils.evidence.files import EvidenceProblem, safe_name, write_private
 from ..plugin_utils.gate import signing, waivers
+from ..plugin_utils.gate.cohort import judge_cohort
 from ..plugin_utils.gate.policy import load_policy
 from ..plugin_utils.gate.request import judge_past
-from ..plugin_utils.gate.verdict import INCONCLUSIVE, judge, policy_note
+from ..plugin_utils.gate.verdict import INCONCLUSIVE, TARGET_KEYS, judge, policy_note
 
 
 class ActionModule(TalosAction):
@@ -38,14 +39,19 @@ class ActionModule(TalosAction):
             earlier = files.earlier(self.params["directory"], entry["evidence"])
             past = judge_past(entry["evidence"], earlier, now)
             verdict = judge(entry["evidence"], policy, waivers=granted, now=now, node=host, history=past)
-            if self.params["signing_key"]:
-                verdict = signing.sign(verdict, self.read_file(self.params["signing_key"], "signing key"))
-            nodes[host] = {
-                "decision": verdict["decision"],
-                "path": None if self.check else str(self._save(host, entry["path"], verdict)),
-                "verdict": verdict,
-                "reasons": reasons(verdict),
-            }
+            nodes[host] = self._judged(host, entry["path"], verdict)
+        for host, entry in collected.get("machines", {}).items():
+            verdict = judge_cohort(
+                entry["machine"],
+                self._cohort(host, nodes),
+                policy,
+                target=entry["target"] or dict.fromkeys(TARGET_KEYS),
+                now=now,
+                config=entry["config"],
+                operation=entry["operation"],
+                cluster=entry["cluster"],
+            )
+            nodes[host] = self._judged(host, None, verdict)
         for host, failure in collected["unread"].items():
             nodes[host] = {
                 "decision": INCONCLUSIVE,
@@ -73,6 +79,30 @@ class ActionModule(TalosAction):
             **({"warnings": warnings} if warnings else {}),
             "changed": bool(collected["nodes"]),
         }
+
+    def _judged(self, host: str, evidence: str | None, verdict: dict[str, Any]) -> dict[str, Any]:
+        if self.params["signing_key"]:
+            verdict = signing.sign(verdict, self.read_file(self.params["signing_key"], "signing key"))
+        return {
+            "decision": verdict["decision"],
+            "path": None if self.check else str(self._save(host, evidence, verdict)),
+            "verdict": verdict,
+            "reasons": reasons(verdict),
+        }
+
+    def _cohort(self, host: str, nodes: dict[str, dict[str, Any]]) -> list[dict[str, Any]] | None:
+        """The nodes that stand for a machine, with the verdicts of this very run; None when nobody named any."""
+        names = self.variable(host, "talos_cohort")
+        if names is None:
+            return None
+        return [
+            {
+                "verdict": nodes[name]["verdict"] if name in nodes else None,
+                "pool": self.variable(name, "talos_pool") if self.known(name) else None,
+                "workload": self.variable(name, "talos_workload") if self.known(name) else None,
+            }
+            for name in names
+        ]
 
     def _save(self, host: str, evidence: str | None, verdict: dict[str, Any]) -> Path:
         # Beside the evidence it was given for, or, for evidence that was not saved, in the node's own directory.

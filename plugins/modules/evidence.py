@@ -19,6 +19,9 @@ description:
     path of the machine configuration that the node will be installed with. C(talos_target), the image it is to be
     judged for, as M(talosops.selinux.schematic) returns it. C(talos_boot_path), how the machine boots after the wipe.
     C(talos_approved_local_data), whether the loss of the data on the node's disk was approved.
+  - A host with C(talos_maintenance_fingerprint), the key that it shows on its console, is a machine that waits in
+    maintenance mode for its first installation. It has no evidence, so it says only which machine it is, and
+    M(talosops.selinux.gate) judges it by its cohort. Take the variable away once the machine is installed.
 options:
   directory:
     description: Where evidence is kept. In check mode nothing is written.
@@ -126,6 +129,11 @@ nodes:
       description: The document itself.
       type: dict
       sample: {}
+machines:
+  description: What is known of machines in maintenance mode, by inventory name.
+  returned: always
+  type: dict
+  sample: {}
 unread:
   description: The nodes that could not be read, by inventory name, with what was found, why it matters and what to do.
   returned: always

@@ -130,6 +130,10 @@ class TalosAction(ActionBase):  # type: ignore[misc]
         """A host's variable as plain data, or None when it is not set."""
         return plain(self.variables["hostvars"][host].get(name))
 
+    def known(self, host: str) -> bool:
+        """Whether the inventory has a host of that name."""
+        return host in self.variables["hostvars"]
+
     def hosts(self) -> list[str]:
         """The hosts a task is for: its ``hosts`` option; with ``run_once`` all of the play that have not failed; or its own."""
         known = self.variables["hostvars"]
@@ -224,9 +228,13 @@ class TalosAction(ActionBase):  # type: ignore[misc]
         return fleet.run(visit())
 
     def ask_fleet(
-        self, question: Callable[[NodeClient, Target], Awaitable[V]], *, node_deadline: float = 45.0
+        self,
+        question: Callable[[NodeClient, Target], Awaitable[V]],
+        *,
+        without: Sequence[str] = (),
+        node_deadline: float = 45.0,
     ) -> tuple[dict[str, V], dict[str, dict[str, Any]]]:
-        """Ask every node of the play at once.
+        """Ask every node of the play at once, except those ``without``.
 
         Returns:
             The answers by host, and the failures by host as ``{kind, found, why, do, ...}``.
@@ -237,6 +245,8 @@ class TalosAction(ActionBase):  # type: ignore[misc]
         targets: dict[str, Target] = {}
         failures: dict[str, dict[str, Any]] = {}
         for host in self.hosts():
+            if host in without:
+                continue
             try:
                 targets[host] = self.target(host)
             except Problem as problem:
