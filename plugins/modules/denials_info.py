@@ -183,4 +183,9 @@ unread:
   returned: when O(files) is not set
   type: dict
   sample: {}
+summary:
+  description: How many nodes were asked, answered and could not be read.
+  returned: when O(files) is not set
+  type: dict
+  sample: {asked: 1, answered: 1, unread: 0}
 """

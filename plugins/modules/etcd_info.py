@@ -106,6 +106,11 @@ etcd:
       type: list
       elements: str
       sample: []
+    errors:
+      description: The same as RV(etcd.problems), under the name that evidence has for it.
+      type: list
+      elements: str
+      sample: []
 errors:
   description: The questions that got no answer.
   returned: always

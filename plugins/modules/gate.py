@@ -97,8 +97,8 @@ decisions:
   type: dict
   sample: {eligible: [worker-1], refused: [], inconclusive: []}
 policy:
-  description: The policy's name and its differences to the built-in one.
+  description: The policy's name, its differences to the built-in one, and whether any of them weakens it.
   returned: always
   type: dict
-  sample: {name: strict, changes: []}
+  sample: {name: strict, changes: [], weakened: false}
 """
