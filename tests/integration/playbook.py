@@ -65,6 +65,17 @@ class Run:
         return found
 
 
+@dataclasses.dataclass(frozen=True)
+class Finished:
+    """A fleet after a rollout: ``before`` has each node's boot and identity from before it, ``rows`` the report's."""
+
+    sim: Simulator
+    run: Run
+    directory: Path
+    before: dict[str, tuple[str, str]]
+    rows: dict[str, dict[str, Any]]
+
+
 def start(
     sim: Simulator,
     directory: Path,

@@ -6,45 +6,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
-from demo.run import MUST_MOVE, MUST_STAY, SCENARIO
+from demo.run import MUST_MOVE, MUST_STAY
 from integration import playbook
-from simulator import Simulator
 
 
-class Finished:
-    """A fleet after its rollout."""
-
-    def __init__(self, sim: Simulator, run: playbook.Run, directory: Path, before: dict[str, tuple[str, str]]) -> None:
-        self.sim, self.run, self.directory, self.before = sim, run, directory, before
-        self.rows = playbook.report(directory / "evidence")
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Finished]:
-    """The demo's fleet, rolled out once for all tests of this file."""
-    directory = tmp_path_factory.mktemp("rollout")
-    with Simulator(SCENARIO, directory / "fleet") as sim:
-        before = {name: (node.boot_id, node.node_id) for name, node in sim.nodes.items()}
-        run = playbook.run(
-            sim,
-            directory / "run",
-            "talosops.selinux.rollout",
-            variables=playbook.settings(sim, directory / "evidence"),
-        )
-        yield Finished(sim, run, directory, before)
-
-
-def test_ends_well_and_quietly(finished: Finished) -> None:
+def test_ends_well_and_quietly(finished: playbook.Finished) -> None:
     assert finished.run.code == 0, finished.run.output
     for word in ("WARNING", "Traceback", "DEPRECAT", "ERROR"):
         assert word not in finished.run.output
 
 
-def test_exactly_the_right_nodes_moved(finished: Finished) -> None:
+def test_exactly_the_right_nodes_moved(finished: playbook.Finished) -> None:
     sim = finished.sim
     assert {name for name, row in finished.rows.items() if row["outcome"] == "moved"} == MUST_MOVE
     assert {name for name, node in sim.nodes.items() if node.selinux == "enforcing"} == MUST_MOVE
@@ -53,26 +26,26 @@ def test_exactly_the_right_nodes_moved(finished: Finished) -> None:
     assert not any(node.unschedulable for node in sim.nodes.values())
 
 
-def test_who_stays_was_not_touched(finished: Finished) -> None:
+def test_who_stays_was_not_touched(finished: playbook.Finished) -> None:
     for name in MUST_STAY:
         node = finished.sim.nodes[name]
         assert (node.boot_id, node.node_id) == finished.before[name]
     assert {call.node for call in playbook.talos_writes(finished.sim)} <= MUST_MOVE
 
 
-def test_who_moved_is_a_new_installation(finished: Finished) -> None:
+def test_who_moved_is_a_new_installation(finished: playbook.Finished) -> None:
     for name in MUST_MOVE:
         node = finished.sim.nodes[name]
         assert node.node_id != finished.before[name][1]
         assert finished.rows[name]["outcome"] == "moved"
 
 
-def test_nobody_was_told_to_upgrade(finished: Finished) -> None:
+def test_nobody_was_told_to_upgrade(finished: playbook.Finished) -> None:
     assert finished.sim.upgrades() == []
 
 
 @pytest.mark.parametrize("name", sorted(MUST_STAY))
-def test_refused_for_its_own_reason_with_a_remedy(finished: Finished, name: str) -> None:
+def test_refused_for_its_own_reason_with_a_remedy(finished: playbook.Finished, name: str) -> None:
     reasons = {reason["id"]: reason for reason in finished.rows[name]["reasons"]}
     assert MUST_STAY[name] in reasons
     for reason in reasons.values():
@@ -81,7 +54,7 @@ def test_refused_for_its_own_reason_with_a_remedy(finished: Finished, name: str)
     assert MUST_STAY[name] in finished.run.output
 
 
-def test_one_control_plane_at_a_time_and_the_canary_first(finished: Finished) -> None:
+def test_one_control_plane_at_a_time_and_the_canary_first(finished: playbook.Finished) -> None:
     begun = [entry for entry in playbook.ledger(finished.directory / "evidence") if entry["kind"] == "begin"]
     order = [entry["node"] for entry in begun if entry["step"] == "verify"]
     assert order[0].startswith("worker-") and order[-3:] == ["cp-1", "cp-2", "cp-3"]
@@ -94,13 +67,13 @@ def test_one_control_plane_at_a_time_and_the_canary_first(finished: Finished) ->
             away.discard(entry["node"])
 
 
-def test_a_control_plane_is_reset_through_another_one(finished: Finished) -> None:
+def test_a_control_plane_is_reset_through_another_one(finished: playbook.Finished) -> None:
     for call in finished.sim.calls:
         if call.method.endswith("/Reset") and call.node.startswith("cp-"):
             assert call.via and call.via != call.node
 
 
-def test_no_secret_leaves_its_file(finished: Finished) -> None:
+def test_no_secret_leaves_its_file(finished: playbook.Finished) -> None:
     secrets = playbook.secrets(finished.sim.directory)
     assert len(secrets) > 10
     files = [path for path in finished.directory.rglob("*") if path.is_file() and "fleet" not in path.parts]
@@ -111,7 +84,7 @@ def test_no_secret_leaves_its_file(finished: Finished) -> None:
             assert secret not in data, f"{path} holds a secret"
 
 
-def test_a_second_run_has_nothing_to_do(finished: Finished) -> None:
+def test_a_second_run_has_nothing_to_do(finished: playbook.Finished) -> None:
     calls = len(finished.sim.writes())
     again = playbook.run(
         finished.sim,
