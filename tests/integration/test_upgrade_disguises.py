@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,7 @@ class Tried:
     after: dict[str, Any]
     again: dict[str, Any]
     reset: playbook.Run
+    attention: list[str]
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +95,9 @@ def tried(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tried]:
         for name, wiped in (("upgraded", False), ("reinstalled", True), ("enforcing", False)):
             sim.new_system(name, version="v1.14.1", kernel_args=["enforcing=1"], wiped=wiped)
             sim.wait_for(name, "running", ready=True)
-        yield Tried(sim, before, judge("after"), judge("again"), reset)
+        after = judge("after")
+        attention = json.loads((directory / "evidence" / "report.json").read_text())["attention"]
+        yield Tried(sim, before, after, judge("again"), reset, attention)
 
 
 def test_no_node_was_upgraded_or_wiped(tried: Tried) -> None:
@@ -138,6 +142,11 @@ def test_an_enforcing_node_that_was_upgraded_is_reported_and_blocks_nobody(tried
         assert {"enforcing-node-upgraded", "upgraded-not-reinstalled"}.isdisjoint(_reasons(judged, "enforcing"))
         assert judged["decisions"]["eligible"] == ["honest"]
     assert _result(tried.again, "enforcing", "enforcing-node-upgraded") == "pass"
+
+
+def test_the_report_names_both(tried: Tried) -> None:
+    told = sorted(tuple(line.split(": ")[:2]) for line in tried.attention)
+    assert told == [("enforcing", "enforcing-node-upgraded"), ("upgraded", "upgraded-not-reinstalled")]
 
 
 def _reasons(judged: dict[str, Any], node: str) -> set[str]:

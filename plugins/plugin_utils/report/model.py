@@ -13,6 +13,8 @@ from typing import Any
 
 from ..canonical import sealed
 
+#: Checks of the gate that compare a node with its own earlier evidence.
+_HISTORY = ("upgraded-not-reinstalled", "enforcing-node-upgraded")
 # In the order in which people want to read them.
 OUTCOMES = ("moved", "failed", "refused", "inconclusive", "pending", "not_reached", "already_enforcing")
 
@@ -89,6 +91,7 @@ def build_model(
             "etcd": plan["etcd"],
             "attention": [
                 *(f"{name} was moved earlier but does not enforce any more" for name in fallen),
+                *_upgraded(verdicts),
                 *_attention(ledger, halted),
             ],
             "notes": list(plan["notes"]),
@@ -225,6 +228,16 @@ def _seconds(state: Mapping[str, Any]) -> int | None:
         return None
     span = datetime.fromisoformat(state["updated"]) - datetime.fromisoformat(state["started"])
     return int(span.total_seconds())
+
+
+def _upgraded(verdicts: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """What the gate says about how nodes came to enforce; they are done, so their reasons are shown nowhere else."""
+    return [
+        f"{name}: {check['id']}: {check['found']}. {check['remedy']}"
+        for name, verdict in sorted(verdicts.items())
+        for check in verdict.get("checks", [])
+        if check.get("id") in _HISTORY and check.get("result") in ("fail", "unknown")
+    ]
 
 
 def _attention(ledger: Mapping[str, Any] | None, halted: str | None) -> list[str]:
