@@ -127,6 +127,10 @@ denials:
       waiver_id: null
       constraint: null
       doubtful: 0
+      enforced: 0
+      mcs_count: 0
+      raw_contexts: []
+      userspace: false
       samples:
         - pid: 1234
           comm: agent
@@ -150,6 +154,12 @@ denials:
           warnings: [every pod shares pod_t, so every pod of the node gets this access]
           proof: {state: unproven, detail: it was not compiled with a policy}
         cil_refused: null
+mac_errors:
+  description: With O(files), the records in which the kernel or a program met a context or policy it could not use.
+  returned: when O(files) is set
+  type: list
+  elements: dict
+  sample: []
 advice:
   description: >-
     All suggested rules as one CIL text, the denials that get none with the reason, why nothing was proven, and why the

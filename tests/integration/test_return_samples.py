@@ -104,16 +104,20 @@ def _compare(where: str, entry: Mapping[str, Any], value: Any) -> Iterator[str]:
         yield from _like(where, entry.get("sample"), value)
 
 
-def _like(where: str, sample: Any, real: Any) -> Iterator[str]:
-    """The differences in shape between a sample and a real value; what is empty or null in either says nothing."""
+def _like(where: str, sample: Any, real: Any, *, whole: bool = True) -> Iterator[str]:
+    """The differences in shape between a sample and a real value; what is empty or null in either says nothing.
+
+    ``whole``: the keys are all the same. Elements of lists differ among themselves, so of theirs the sample may leave
+    some out; but what it shows must be there.
+    """
     if isinstance(sample, dict) and isinstance(real, dict):
-        if sample and real and sample.keys() != real.keys():
+        if sample and real and not (sample.keys() == real.keys() if whole else sample.keys() <= real.keys()):
             yield f"{where}: the sample has the keys {sorted(sample)}, the result {sorted(real)}"
         for key in sample.keys() & real.keys():
-            yield from _like(f"{where}.{key}", sample[key], real[key])
+            yield from _like(f"{where}.{key}", sample[key], real[key], whole=whole)
     elif isinstance(sample, list) and isinstance(real, list):
         if sample and real:
-            yield from _like(f"{where}[]", sample[0], real[0])
+            yield from _like(f"{where}[]", sample[0], real[0], whole=False)
     elif sample is not None and real is not None and not isinstance(real, type(sample)):
         numbers = (int, float)
         if not (isinstance(sample, numbers) and isinstance(real, numbers)):
