@@ -14,8 +14,8 @@ author:
 description:
   - Judges the evidence of every node against a policy. Only a check that is plainly true passes. What is missing,
     partial or not understood is unknown, and unknown never passes.
-  - A machine in maintenance mode is judged by its cohort. Its host variable C(talos_cohort) names permissive nodes of the
-    same play, and C(talos_pool) and C(talos_workload) of the machine and of each of them must be the same.
+  - A machine in maintenance mode is judged by its cohort. Its host variable C(talos_cohort) names permissive nodes of
+    the same play, and C(talos_pool) and C(talos_workload) of the machine and of each of them must be the same.
   - A verdict is bound to one node, one boot, one piece of evidence and one target image, and expires.
 options:
   evidence:
