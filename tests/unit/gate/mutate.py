@@ -19,6 +19,7 @@ from __future__ import annotations
 import difflib
 import fnmatch
 import gc
+import hashlib
 import json
 import os
 import re
@@ -41,9 +42,15 @@ PACKAGE = "ansible_collections.talosops.selinux.plugins.plugin_utils.gate"
 GATE = Path(PACKAGE.replace(".", "/"))
 JOBS = int(os.environ.get("MUTATE_JOBS", "2"))
 MEMORY = 4 << 30
+#: A mutant survives when this many tests that call its function pass, each test with its first case before any second.
+MOST = int(os.environ.get("MUTATE_MOST", "150"))
+ORDER = ("functions", "shape", "verdict", "expression", "policy", "waivers", "request", "signing", "cohort", "binding")
 #: The test file that is likely to kill a module's mutants comes first.
 NEAREST = {"verdict": "verdict", "shape": "expression", "functions": "expression", "signing": "binding"}
 NEAREST |= {"request": "request_and_cohort", "cohort": "request_and_cohort"}
+
+#: What these hold is kept over tests, for mutants of modules that have no part in it.
+KEPT, MAKERS = ("strict", "_nothing_cached"), ("compat", "errors", "expression", "functions", "policy", "shape")
 
 _skip = file_mutation.MutationVisitor._skip_node_and_children
 
@@ -57,7 +64,12 @@ def make_mutants() -> dict[str, list[str]]:
     file_mutation.MutationVisitor._skip_node_and_children = _skip_but_not_classes
     found: dict[str, list[str]] = {}
     for path in sorted(GATE.glob("*.py")):
-        code, names = file_mutation.mutate_file_contents(str(path), path.read_text(encoding="utf-8"))
+        source = path.read_text(encoding="utf-8")
+        cached = Path("cache") / f"{path.stem}-{hashlib.sha256(source.encode('utf-8')).hexdigest()}.json"
+        if not cached.exists():
+            cached.parent.mkdir(exist_ok=True)
+            cached.write_text(json.dumps(file_mutation.mutate_file_contents(str(path), source)), encoding="utf-8")
+        code, names = json.loads(cached.read_text(encoding="utf-8"))
         path.write_text(code, encoding="utf-8")
         # mutmut reorders nothing: a function's original and its mutants are top-level definitions, one after another.
         bodies = {}
@@ -73,6 +85,35 @@ def make_mutants() -> dict[str, list[str]]:
     return found
 
 
+def install(kind: str, only: str | None = None) -> None:
+    """Let functions run their original or a mutant (``kind`` is the end of its name), without mutmut's trampolines."""
+    for module in [value for name, value in sys.modules.items() if name.startswith(f"{PACKAGE}.")]:
+        prefix = module.__name__.rpartition(".")[2]
+        classes = [value for value in vars(module).values() if isinstance(value, type)]
+        for place in (module, *classes):
+            for name, function in list(vars(place).items()):
+                mangled = name.removesuffix(f"__mutmut_{kind}")
+                if mangled != name and getattr(place, "__module__", module.__name__) == module.__name__:
+                    if only is None or f"{prefix}.{mangled}" == only:
+                        # In place, since other modules and partial objects hold the function itself.
+                        trampoline = vars(place)[re.split("_|\u01c1", mangled, maxsplit=1)[1].rpartition("\u01c1")[2]]
+                        trampoline.__code__ = function.__code__
+                        trampoline.__defaults__ = function.__defaults__
+                        trampoline.__kwdefaults__ = function.__kwdefaults__
+
+
+def passes(item: Any, following: Any) -> bool:
+    """Run one test without the costly report that nobody reads."""
+    item._initrequest()
+    try:
+        item.ihook.pytest_runtest_setup(item=item)
+        item.ihook.pytest_runtest_call(item=item)
+        item.ihook.pytest_runtest_teardown(item=item, nextitem=following)
+    except BaseException:
+        return False
+    return True
+
+
 class Runner:
     """The pytest plugin that takes over after collection."""
 
@@ -85,6 +126,7 @@ class Runner:
             if self.state.get(name, "survived") == "survived"
             and (not patterns or any(fnmatch.fnmatch(name, pattern) for pattern in patterns))
         ]
+        self.mutants.sort(key=lambda name: [*ORDER, name.split(".")[0]].index(name.split(".")[0]))
         self.hits: set[str] = set()
         self.by_function: dict[str, list[Any]] = defaultdict(list)
         self.seconds: dict[str, float] = {}
@@ -97,17 +139,31 @@ class Runner:
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         if session.testsfailed or not session.items:
             raise SystemExit("the tests cannot be collected")
+        self.items = session.items
         self.learn(session.items)
+        install("orig")
+        manager: Any = session._fixturemanager
+        self.kept = [fixture for name in KEPT for fixture in manager.getfixturedefs(name, session.items[0])]
+        first = next(item for item in session.items if "strict" in item.fixturenames)
+        if not passes(first, session.items[-1]):
+            raise SystemExit("the tests fail")
         self.run(session.config)
+        self.confirm(session.config)
         return True
 
     def learn(self, items: list[pytest.Item]) -> None:
-        """Which tests call which functions, each with fixtures of its own."""
+        """Which tests call which functions."""
         os.environ["MUTANT_UNDER_TEST"] = "stats"
-        for item in items:
+        self.hits.clear()
+        sys.modules[f"{PACKAGE}.policy"].load_policy("strict")
+        strict = set(self.hits)
+        for item, following in zip(items, [*items[1:], None], strict=True):
             self.hits.clear()
             start = time.perf_counter()
-            reports = runtestprotocol(item, nextitem=None, log=False)
+            reports = runtestprotocol(item, nextitem=following, log=False)
+            if "strict" in getattr(item, "fixturenames", ()):
+                # The fixture is made for the first test of the session only.
+                self.hits.update(strict)
             self.seconds[item.nodeid] = time.perf_counter() - start
             for report in reports:
                 if report.failed:
@@ -126,13 +182,19 @@ class Runner:
             ranked.append((turn[test], near not in test, self.seconds[item.nodeid], item.nodeid, item))
             turn[test] += 1
         rest = [entry[-1] for entry in sorted(ranked, key=lambda entry: entry[:-1])]
-        return list(dict.fromkeys([*reversed(self.killers[function][-8:]), *rest]))
+        most = len(rest) if ".control" in function else MOST
+        return list(dict.fromkeys([*reversed(self.killers[function][-8:]), *rest[:most]]))
 
     def run(self, config: pytest.Config) -> None:
         gc.collect()
         gc.freeze()
         running: dict[int, tuple[str, str, list[Any], int, Path]] = {}
-        start, queue = time.monotonic(), list(reversed(self.mutants))
+        # With no mutant at all every test must pass, with the kept fixtures and without them.
+        controls = [f"{module}.control__mutmut_orig" for module in ("verdict", "policy")]
+        for name in controls:
+            self.by_function[name.rpartition("__mutmut_")[0]] = list(self.items)
+            self.diffs[name] = ["no mutant"]
+        start, queue = time.monotonic(), list(reversed([*controls, *self.mutants]))
         done = 0
         while queue or running:
             if queue and len(running) < JOBS:
@@ -158,13 +220,36 @@ class Runner:
             else:
                 self.state[name] = "survived" if status == 0 else "timeout"
                 print(f"{self.state[name]}: {name} ({len(tests)} tests)", *self.diffs[name], sep="\n  ", flush=True)
+            if name in controls:
+                del self.diffs[name]
+                if self.state.pop(name) != "survived":
+                    raise SystemExit(f"{tests[int(killer or 0)].nodeid} fails without any mutant")
+                continue
             done += 1
             if done % 25 == 0 or not (queue or running):
                 print(f"{done}/{len(self.mutants)} after {time.monotonic() - start:.0f} s", flush=True)
                 self.results.write_text(json.dumps(self.state, indent=0), encoding="utf-8")
 
+    def confirm(self, config: pytest.Config) -> None:
+        """Every test that killed a mutant must pass alone without one: its order did not kill."""
+        for item in {item.nodeid: item for items in self.killers.values() for item in items}.values():
+            pid = os.fork()
+            if pid == 0:
+                config_any: Any = config
+                config_any._tmp_path_factory._basetemp = Path(tempfile.mkdtemp(prefix="mutant-"))
+                os._exit(0 if passes(item, None) else 1)
+            if os.waitpid(pid, 0)[1] != 0:
+                raise SystemExit(f"{item.nodeid} fails alone without any mutant")
+        print("every test that killed a mutant passes alone without one")
+
     def child(self, name: str, tests: list[Any], writer: int, scratch: Path, config: Any) -> None:
-        os.environ["MUTANT_UNDER_TEST"] = f"{PACKAGE}.{name}"
+        function, _unused, number = name.rpartition("__mutmut_")
+        install(number, function)
+        for fixture in self.kept:
+            if name.split(".")[0] in MAKERS:
+                fixture.cached_result, fixture._finalizers = None, []
+            elif fixture.argname == "_nothing_cached":
+                fixture.func = lambda: None
         config._tmp_path_factory._basetemp = scratch
         # Seconds of the processor, so that a busy machine kills no mutant.
         seconds = int(5 * sum(self.seconds[item.nodeid] for item in tests)) + 10
@@ -172,7 +257,7 @@ class Runner:
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
         for index, item in enumerate(tests):
             following = tests[index + 1] if index + 1 < len(tests) else None
-            if any(report.failed for report in runtestprotocol(item, nextitem=following, log=False)):
+            if not passes(item, following):
                 os.write(writer, str(index).encode("ascii"))
                 os._exit(1)
         os._exit(0)

@@ -1,0 +1,115 @@
+# Copyright (c) 2026, the talosops.selinux authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the gate writes down, to the word: tests that the mutation test asked for."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ansible_collections.talosops.selinux.plugins.plugin_utils.canonical import sealed
+from ansible_collections.talosops.selinux.plugins.plugin_utils.gate import cohort, compat, signing
+from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.errors import PolicyProblem
+from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.policy import Policy, load_policy
+from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.verdict import judge
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from .samples import NOW, TARGET, changed, evidence
+from .test_request_and_cohort import ask, member, stops
+
+AT_NOW = "seconds_since('2026-11-22T12:00:00Z') == `0`"
+
+
+def found_of(verdict: dict[str, Any], identifier: str) -> str:
+    return str(next(check["found"] for check in verdict["checks"] if check["id"] == identifier))
+
+
+# ---------------------------------------------------------------- the cohort
+
+
+def test_a_cohort_verdict_carries_no_denials(strict: Policy) -> None:
+    given = ask([member(strict)], strict)
+    assert (given["denials"], given["waived"]) == (None, [])
+
+
+def test_the_members_are_named(strict: Policy) -> None:
+    given = ask([member(strict), member(strict, "node-2"), {"verdict": None}], strict)
+    assert found_of(given, "cohort-named") == "members: node-1, node-2, unnamed"
+
+
+def test_what_is_unsound_is_told(strict: Policy) -> None:
+    good = member(strict)
+    verdict = good["verdict"]
+    for case, words in (
+        (changed(verdict, "binds.policy_sha256", "0" * 64), "it was judged by another policy"),
+        (changed(verdict, "binds.target.version", "v1.15.0"), "it was judged for another target"),
+        (changed(verdict, "binds.evidence_sha256", None), "it rests on no evidence"),
+    ):
+        given = ask([{**good, "verdict": sealed(case)}], strict)
+        assert found_of(given, "cohort-verdicts-sound") == f"unsound: {words}"
+
+
+def test_a_signed_member_that_is_not_eligible_is_sound(strict: Policy) -> None:
+    key = Ed25519PrivateKey.generate()
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    refused = member(strict, talos__ready=False)
+    signed = {**refused, "verdict": signing.sign(refused["verdict"], private)}
+    assert stops(ask([signed], strict)) == {"cohort-eligible": "fail"}
+
+
+def test_checks_of_a_cohort_know_the_time(strict: Policy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "timed.yml"
+    by = {"who": "Ada", "why": "a test of the clock"}
+    own = {"id": "target-pinned", "assert": f"now == '2026-11-22T12:00:00Z' && {AT_NOW}"}
+    path.write_text(
+        yaml.safe_dump({"schema": 1, "name": "timed", "extends": "strict", "weakened_by": by, "checks": [own]}),
+        encoding="utf-8",
+    )
+    timed = load_policy(path)
+    checks = yaml.safe_load(cohort._CHECKS.read_text(encoding="utf-8"))
+    checks["checks"][0]["assert"] += f" && {AT_NOW}"
+    (tmp_path / "cohort.yml").write_text(yaml.safe_dump(checks), encoding="utf-8")
+    monkeypatch.setattr(cohort, "_CHECKS", tmp_path / "cohort.yml")
+    given = ask([{**member(strict), "verdict": judge(evidence("worker"), timed, target=TARGET, now=NOW)}], timed)
+    assert stops(given) == {}
+
+
+# ---------------------------------------------------------------- the compatibility table
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ({"verdict": "fine"}, "a row of cni x has no verdict of works, breaks, unknown, or keys that are not known"),
+        ({"source": None}, "a row of cni x has no source or no date"),
+        ({"since": "1.14"}, "since of a row of cni x is not a version"),
+    ],
+)
+def test_a_wrong_row_is_told_with_its_file(tmp_path: Path, row: dict[str, Any], words: str) -> None:
+    path = tmp_path / "table.yml"
+    whole = {"verdict": "works", "source": "s", "date": dt.date(2026, 1, 1), **row}
+    entry = {"kind": "cni", "name": "x", "title": "X", "rows": [whole]}
+    path.write_text(yaml.safe_dump({"schema": 1, "find_out": "Try it.", "entries": [entry]}), encoding="utf-8")
+    with pytest.raises(PolicyProblem) as caught:
+        compat.load(path)
+    assert caught.value.found == f"the compatibility table {path} cannot be used: {words}"
+    assert caught.value.context == {"table": str(path)}
+
+
+@pytest.mark.parametrize("field", ["since", "until", "versions_since", "versions_until"])
+def test_each_version_of_a_row_is_read(tmp_path: Path, field: str) -> None:
+    row = {"verdict": "works", "source": "s", "date": dt.date(2026, 1, 1), field: "new"}
+    entry = {"kind": "cni", "name": "x", "title": "X", "rows": [row]}
+    path = tmp_path / "table.yml"
+    path.write_text(yaml.safe_dump({"schema": 1, "find_out": "Try it.", "entries": [entry]}), encoding="utf-8")
+    with pytest.raises(PolicyProblem) as caught:
+        compat.load(path)
+    assert f"cannot be used: {field} of a row of cni x is not a version" in caught.value.found
