@@ -93,13 +93,14 @@ def install(kind: str, only: str | None = None) -> None:
         for place in (module, *classes):
             for name, function in list(vars(place).items()):
                 mangled = name.removesuffix(f"__mutmut_{kind}")
-                if mangled != name and getattr(place, "__module__", module.__name__) == module.__name__:
-                    if only is None or f"{prefix}.{mangled}" == only:
-                        # In place, since other modules and partial objects hold the function itself.
-                        trampoline = vars(place)[re.split("_|\u01c1", mangled, maxsplit=1)[1].rpartition("\u01c1")[2]]
-                        trampoline.__code__ = function.__code__
-                        trampoline.__defaults__ = function.__defaults__
-                        trampoline.__kwdefaults__ = function.__kwdefaults__
+                own = getattr(place, "__module__", module.__name__) == module.__name__
+                if mangled != name and own and only in (None, f"{prefix}.{mangled}"):
+                    # In place, since other modules hold the function itself.
+                    plain = re.split("_|\u01c1", mangled, maxsplit=1)[1].rpartition("\u01c1")[2]
+                    trampoline = vars(place)[plain]
+                    trampoline.__code__ = function.__code__
+                    trampoline.__defaults__ = function.__defaults__
+                    trampoline.__kwdefaults__ = function.__kwdefaults__
 
 
 def passes(item: Any, following: Any) -> bool:
