@@ -27,6 +27,8 @@ SYSTEM_DOMAINS = frozenset(
 )
 """Domains of Talos' own programs; everything else may run code of a workload."""
 
+# No serial yet; not -1, as a log may claim number 0 and nothing comes before the first number.
+NONE = -2
 # Largest step back in time between neighbours seen on real kernels, floods included, in milliseconds.
 BACKWARD = 1000
 # Events of a new numbering before it is believed; more than one user message can hold when told outside a shadow.
@@ -40,7 +42,9 @@ _SHADOW = USER_MESSAGE_BYTES + 512
 
 
 @dataclass(slots=True)
-class _Seen:
+class Seen:
+    """An event that later ones must confirm, at byte ``start`` of the stream."""
+
     serial: int
     stamp: bytes
     text: bytes
@@ -59,7 +63,7 @@ class Order:
         self._mark = mark
         self.serials = Serials()
         self.boots: list[Serials] = []
-        self.serial = -1
+        self.serial = NONE
         self.stamp = b""
         self.first_stamp = b""
         self.recent: dict[int, bytes] = {}
@@ -71,9 +75,9 @@ class Order:
         self.late = 0
         self.clock_steps = 0
         self._behind = 0
-        self._base = (-1, b"")
-        self.probation: list[_Seen] = []
-        self.off: list[_Seen] = []
+        self._base = (NONE, b"")
+        self.probation: list[Seen] = []
+        self.off: list[Seen] = []
         self.last_offset = -1
         self.events = 0
         self._reason = ""
@@ -111,7 +115,7 @@ class Order:
             self.events += 1
             self.serial, self.stamp, self.serials.last = serial, stamp, serial
             self.recent[serial] = stamp
-            self.probation.append(_Seen(serial, stamp, text, True, start))
+            self.probation.append(Seen(serial, stamp, text, True, start))
             return True
         if self.torn and self._torn_start(serial):
             self._forget_start()
@@ -216,12 +220,12 @@ class Order:
                 while self.probation and self.probation[0].start + _SHADOW * reach < start:
                     old = self.probation.pop(0)
                     self._base = (old.serial, old.stamp)
-                self.probation.append(_Seen(serial, stamp, text, True, start, True))
+                self.probation.append(Seen(serial, stamp, text, True, start, True))
             elif not shadow:
                 self._base = (self.serial, self.stamp)
                 self.probation = []
         elif shadow and advanced:
-            self.probation.append(_Seen(serial, stamp, text, True, start))
+            self.probation.append(Seen(serial, stamp, text, True, start))
         self.rotate()
 
     def _set_aside(
@@ -236,7 +240,7 @@ class Order:
         )
         if last is not None and not follows:
             self._drop_off("its number and time do not follow those around it")
-        self.off.append(_Seen(serial, stamp, text, shadow, start))
+        self.off.append(Seen(serial, stamp, text, shadow, start))
         self.events += 1
         self._reason = reason
         if not shadow and len(self.off) >= NEW_BOOT:
@@ -272,7 +276,7 @@ class Order:
         for seen in self.probation:
             self._mark(seen.text, "it stands behind a cut line that may have been a message of a process")
         self.probation, self.torn = [], False
-        self.serials, self.serial, self.stamp, self.first_stamp = Serials(), -1, b"", b""
+        self.serials, self.serial, self.stamp, self.first_stamp = Serials(), NONE, b"", b""
         self.recent, self.older, self.users = {}, {}, {}
 
     def _drop_off(self, reason: str) -> None:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from .denials import MOST_COMMS, MOST_PATHS, Group, Joined, group_of
-from .forgery import Order
+from .forgery import Order, Seen
 from .records import (
     IGNORED,
     MAC_ERRORS,
@@ -49,9 +49,11 @@ _MOST_BARE = 10_000
 NEAR = 32768
 _MOST_KEPT = 200
 
+# What the kernel writes after the first record of an event, the most frequent ones.
+_FOLLOWING = rb"type=(?:SYSCALL|PROCTITLE|EOE|PATH|CWD|EXECVE|SOCKADDR|KERN_MODULE|FD_PAIR|BPRM_FCAPS|MMAP|OBJ_PID)"
 _RUN = re.compile(
     rb"type=([A-Z0-9_]{1,48}|UNKNOWN\[[0-9]{1,5}\]) msg=audit(\(([0-9]{1,12}\.[0-9]{3}):([0-9]{1,12})\)): .*\n"
-    rb"(?:type=(?:AVC|SYSCALL|PROCTITLE|EOE|PATH|CWD|EXECVE|SOCKADDR) msg=audit\2: .*\n)*"
+    rb"(?:(?:" + _FOLLOWING + rb"|type=AVC) msg=audit\2: .*\n)*+"
 )
 _RING_LOSS = re.compile(
     rb"audit_lost=|audit_backlog=|rate limit exceeded|backlog limit exceeded|callbacks suppressed|queue overflow"
@@ -65,10 +67,23 @@ _UNKNOWN_PERMISSION = re.compile(
 
 # An AVC line: permissions, comm, path or name, and the tail. The kernel writes names with blanks in hex, so
 # a blank and ``scontext=`` begin the record's own contexts; a line with a second ``scontext=`` goes the careful way.
-_AVC_LINE = re.compile(
-    rb"type=AVC msg=audit\([0-9.:]+\): (avc:  (?:denied|granted)  \{[^}\n]*)\} for  pid=[0-9]+ comm=(\S+)"
-    rb"(?: (?:path|name)=(\S+))?(?: (?!scontext=)[^ \n]*)*+( scontext=.*)\n"
+# Possessive, as a long name without contexts behind it must not be tried at every length.
+_AVC_BODY = (
+    rb"(avc:  (?:denied|granted)  \{[^}\n]*)\} for  pid=[0-9]+ comm=(\S++)"
+    rb"(?: (?:path|name)=(\S++))?+(?: (?!scontext=)[^ \n]*)*+( scontext=.*)\n"
 )
+_AVC_LINE = re.compile(rb"type=AVC msg=audit\([0-9.:]+\): " + _AVC_BODY)
+
+# A whole block at once: an AVC line with what follows of its event, or else any one line. Every byte of the block is in
+# exactly one match, so the lengths of the matches give the positions.
+_PLAIN = re.compile(
+    rb"(type=AVC msg=audit\((?P<stamp>[0-9]{10}\.[0-9]{3}):(?P<serial>[0-9]{1,12})\): "
+    + _AVC_BODY
+    + rb"(?:"
+    + _FOLLOWING
+    + rb" msg=audit\((?P=stamp):(?P=serial)\): .*\n)*+|.*\n)"
+)
+_HEAD = re.compile(rb"type=[^ \n]{1,64} msg=audit\([0-9.:]{1,32}\): ")
 
 _PRIMARY, _SECOND, _OTHER, _USER = range(4)
 _KINDS: dict[bytes, int] = {
@@ -159,8 +174,9 @@ def summarize(source: Source, *, max_samples: int = 5) -> Summary:
 class Scanner:
     """The reader behind :func:`summarize`, for callers that have the log in pieces: ``feed`` bytes, then ``close``."""
 
-    def __init__(self, *, max_samples: int = 5) -> None:
+    def __init__(self, *, max_samples: int = 5, careful: bool = False) -> None:
         self._most = max_samples
+        self._careful = careful
         self._rest: list[bytes] = []
         self._held = 0
         self._skipping = False
@@ -249,17 +265,111 @@ class Scanner:
 
     def _block(self, block: bytes, final: bool) -> int:
         """Read whole lines; returns where the last event starts when it may go on in the next block."""
+        if self._first_stamp is None:
+            self._begin(block)
+        found = [] if self._careful else _PLAIN.findall(block)
+        odd = b"".join([one[0] for one in found if not one[1]])
+        plain = sum([1 for one in found if one[1]])
+        # One decision in each of these records and none in the lines around them, else some line needs a closer look.
+        if plain and block.count(b"avc:") - odd.count(b"avc:") == plain:
+            stop = self._plain(block, found, final)
+        else:
+            stop = self._runs(block, 0, len(block), final)
+        self.order.rotate()
+        lines = block.count(b"\n")
+        if plain and block.count(b" msg=audit(") - odd.count(b" msg=audit(") == lines - odd.count(b"\n"):
+            self.torn += _joined(odd) - _joined(block[stop:])
+        else:
+            self.torn += _joined(block[:stop])
+        self.lines += lines - block.count(b"\n", stop)
+        self._base += stop
+        return stop
+
+    def _plain(self, block: bytes, found: list[tuple[bytes, ...]], final: bool) -> int:
+        """Count what :data:`_PLAIN` found as long as it is in perfect order; all else is left to :meth:`_runs`."""
+        order, cache, most, base = self.order, self._cache, self._most, self._base
+        if not final:
+            self._leave_last(block, found)
+        serial_now, stamp_now, recent, events = order.serial, order.stamp, order.recent, 0
+        shadow_end, orderly, probation = order.shadow_end - base, not order.off, order.probation
+        position, run = 0, order.last_offset - base
+        now = b""
+        records = iter(found)
+        for text, stamp, number, verdict, comm, path, tail in records:
+            entry = None
+            if stamp:
+                entry = cache.get((verdict, tail)) or self._entry((verdict, tail), stamp)
+                if number != now or stamp != stamp_now:
+                    serial = int(number)
+                    if entry is None or serial != serial_now + 1 or stamp < stamp_now or not orderly:
+                        entry = None
+                    elif position < shadow_end:
+                        # A quote may close a message of a process: that is for the careful judgement.
+                        whole = block[position : self._end_of(block, position)]
+                        if b"'" in whole:
+                            entry = None
+                        else:
+                            probation.append(Seen(serial, stamp, whole, True, base + position))
+                    if entry is not None:
+                        serial_now, stamp_now, now, run = serial, stamp, number, position
+                        events += 1
+                        recent[serial] = stamp
+            if entry is None:
+                order.went_on(serial_now, stamp_now, events)
+                end = position + len(text)
+                reached = self._runs(block, position, end, final)
+                if reached < end:
+                    return reached
+                while end < reached:
+                    end += len(next(records)[0])
+                serial_now, stamp_now, recent, events = order.serial, order.stamp, order.recent, 0
+                shadow_end, orderly, probation = order.shadow_end - base, not order.off, order.probation
+                position, now = end, b""
+                continue
+            entry.count += 1
+            entry.last = stamp
+            if comm not in entry.comms and len(entry.comms) <= MOST_COMMS:
+                entry.comms[comm] = None
+            if entry.hungry:
+                group = entry.group
+                if path and len(group.paths) <= MOST_PATHS:
+                    group.paths[path] = None
+                if len(group.samples) < most or not most:
+                    end = position + text.index(b"\n")
+                    key = b"(" + stamp + b":" + number + b")"
+                    self._keep(group, block, position, end, stamp, serial_now, run, self._end_of(block, run), key)
+                entry.hungry = len(group.paths) <= MOST_PATHS or len(group.samples) < most or not most
+            position += len(text)
+        order.went_on(serial_now, stamp_now, events)
+        order.last_offset = max(order.last_offset, base + run)
+        return self._runs(block, position, len(block), final)
+
+    @staticmethod
+    def _end_of(block: bytes, start: int) -> int:
+        """Where the records of the event at ``start`` end."""
+        match = _RUN.match(block, start)
+        return match.end() if match is not None else block.find(b"\n", start) + 1
+
+    @staticmethod
+    def _leave_last(block: bytes, found: list[tuple[bytes, ...]]) -> None:
+        """Take the records of the last event, which may go on in the next block, off the end."""
+        head = _HEAD.match(block, block.rfind(b"\n", 0, len(block) - 1) + 1)
+        if head is None:
+            return
+        key = head[0].partition(b" ")[2]
+        while found and key in found[-1][0][:128]:
+            found.pop()
+
+    def _runs(self, block: bytes, position: int, until: int, final: bool) -> int:
+        """Read event by event from ``position`` until ``until`` is reached; returns where the reading stopped."""
         match_run, match_avc, find, starts = _RUN.match, _AVC_LINE.match, block.find, block.startswith
         order, cache, most, bare = self.order, self._cache, self._most, self.bare
         kinds, base, size = _KINDS, self._base, len(block)
-        if self._first_stamp is None:
-            self._begin(block)
         # The order's state is kept in locals while everything is in order, and handed over for the careful judgement.
         serial_now, stamp_now, recent, events = order.serial, order.stamp, order.recent, 0
         shadow_end, orderly = order.shadow_end - base, not order.off
-        position = last = 0
-        stop = size
-        while position < size:
+        last = order.last_offset - base
+        while position < until:
             match = match_run(block, position)
             kind = -1
             if match is not None:
@@ -278,7 +388,6 @@ class Scanner:
                 # One line at a time: what follows may be its text.
                 end = find(b"\n", position) + 1
             if end == size and not final and size - position < BLOCK:
-                stop = position
                 break
             serial = int(number)
             last = position
@@ -355,21 +464,8 @@ class Scanner:
                         at = block.rfind(b"\n", position, at) + 1
             position = end
         order.went_on(serial_now, stamp_now, events)
-        order.rotate()
         order.last_offset = max(order.last_offset, base + last)
-        self.lines += block.count(b"\n", 0, stop)
-        if block.count(b" msg=audit(", 0, stop) > block.count(b"\ntype=", 0, stop) + block.startswith(b"type="):
-            self._count_joined(block[:stop])
-        self._base = base + stop
-        return stop
-
-    def _count_joined(self, block: bytes) -> None:
-        """Lines that hold a second head, other than messages of processes, lost a line break."""
-        for line in block.split(b"\n"):
-            if line.startswith(b"type=") and line.find(b" msg=audit(", 80) >= 0:
-                type_ = line[5 : line.find(b" ", 5)]
-                if type_ != b"AVC" and type_ in NUMBERS and not is_user(type_):
-                    self.torn += 1
+        return position
 
     def _begin(self, block: bytes) -> None:
         """At the first line: is it cut? A cut one may have been a message of a process."""
@@ -710,14 +806,27 @@ class Scanner:
         )
 
 
+def _joined(text: bytes) -> int:
+    """How many lines, other than messages of processes, hold a second head: they lost a line break."""
+    count = 0
+    for line in text.split(b"\n"):
+        if line.startswith(b"type=") and line.find(b" msg=audit(", 80) >= 0:
+            type_ = line[5 : line.find(b" ", 5)]
+            if type_ != b"AVC" and type_ in NUMBERS and not is_user(type_):
+                count += 1
+    return count
+
+
 class _Entry:
     """The counter behind one distinct AVC tail."""
 
-    __slots__ = ("count", "denied", "first", "group", "last", "tail")
+    __slots__ = ("comms", "count", "denied", "first", "group", "hungry", "last", "tail")
 
     def __init__(self, group: Group, denied: bool, tail: Tail, first: bytes) -> None:
         self.group = group
+        self.comms = group.comms
         self.denied = denied
+        self.hungry = True
         self.tail = tail
         self.count = 0
         self.first = first

@@ -214,6 +214,9 @@ def _at(text: bytes, start: int, form: re.Pattern[bytes], found: Line) -> Line:
             record.suspect = "a process wrote it to the kernel ring"
         found.records.append(record)
         found.label = found.label or type_.decode()
+        if not payload and type_ != b"EOE" and not match[0].endswith(b" "):
+            # Cut right behind its head.
+            found.kind, found.label = UNPARSED, "torn"
         if (type_ == b"AVC" and parse_avc(payload) is None) or (
             type_ == b"USER_AVC" and b"avc:" in payload and parse_avc(payload, user=True) is None
         ):

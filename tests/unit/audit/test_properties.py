@@ -9,13 +9,16 @@ The profile is chosen by HYPOTHESIS_PROFILE: ``default`` (500 examples) or ``nig
 
 from __future__ import annotations
 
+import gzip
 import os
 import random
 import re
+from functools import cache
+from pathlib import Path
 
 import audit_streams as streams
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.coverage import assess
-from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.parser import summarize
+from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.parser import Scanner, summarize
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.records import UNPARSED, read_line
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -175,3 +178,54 @@ def test_any_bytes_are_accounted_for(data: bytes, size: int) -> None:
         else whole
     )
     assert parts.counts == whole.counts
+
+
+def read(log: bytes, size: int, careful: bool, most: int) -> dict[str, object]:
+    scanner = Scanner(max_samples=most, careful=careful)
+    for start in range(0, len(log), size):
+        scanner.feed(log[start : start + size])
+    return vars(scanner.close())
+
+
+@profile
+@given(
+    st.integers(0, 10**9),
+    st.integers(1, 60),
+    st.booleans(),
+    st.lists(operation, max_size=8),
+    st.sampled_from([1 << 20, 4096, 700]),
+    st.sampled_from([0, 1, 5]),
+)
+def test_the_fast_way_and_the_careful_way_agree(
+    seed: int, count: int, users: bool, operations: list[tuple[str, int, int, int]], size: int, most: int
+) -> None:
+    """Whole blocks at a time or event by event: the same summary, samples and reasons included."""
+    events = streams.service_events(FIRST, count, seed, users)
+    log = b"".join(mutate([line for event in events for line in event], operations))
+    assert read(log, size, False, most) == read(log, size, True, most)
+
+
+REAL = sorted((Path(__file__).resolve().parents[2] / "data" / "real-kernel").glob("*.audit.log.gz"))
+
+
+@settings(parent=profile, max_examples=max(50, EXAMPLES // 20))
+@given(
+    st.sampled_from(REAL),
+    st.integers(0, 10**9),
+    st.integers(20, 400),
+    st.lists(operation, max_size=12),
+    st.sampled_from([1 << 20, 5000]),
+)
+def test_the_two_ways_agree_on_a_real_log(
+    path: Path, start: int, count: int, operations: list[tuple[str, int, int, int]], size: int
+) -> None:
+    """With forged records, names that hold quotes and blanks, and rare types, as a real kernel wrote them."""
+    lines = real_lines(path)
+    start %= len(lines)
+    log = b"".join(mutate(lines[start : start + count], operations))
+    assert read(log, size, False, 5) == read(log, size, True, 5)
+
+
+@cache
+def real_lines(path: Path) -> list[bytes]:
+    return gzip.decompress(path.read_bytes()).splitlines(keepends=True)
