@@ -15,13 +15,13 @@ import pytest
 import yaml
 from ansible_collections.talosops.selinux.plugins.plugin_utils.canonical import sealed
 from ansible_collections.talosops.selinux.plugins.plugin_utils.gate import cohort, compat, functions, shape, signing
-from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.errors import PolicyProblem
+from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.errors import EvidenceRefused, PolicyProblem
 from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.policy import Policy, load_policy
-from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.verdict import judge
+from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.verdict import check_evidence, decide, judge
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from .samples import NOW, TARGET, changed, evidence
+from .samples import NOW, TARGET, changed, evidence, healthy_evidence
 from .test_request_and_cohort import ask, member, stops
 
 AT_NOW = "seconds_since('2026-11-22T12:00:00Z') == `0`"
@@ -186,3 +186,56 @@ def test_what_is_wrong_at_a_path() -> None:
     assert shape.value_at({"a": {"b": 1}}, "a", "b") == 1
     assert shape.value_at({"a": [1]}, "a", "b", "c") is None
     assert shape.value_at(None, "a") is None
+
+
+# ---------------------------------------------------------------- the verdict
+
+
+def test_what_is_said_of_evidence_that_is_not_judged() -> None:
+    nameless = sealed({**healthy_evidence(), "node": None, "schema": 7})
+    for document, node, found, named in (
+        (
+            sealed({**healthy_evidence(), "schema": 2}),
+            None,
+            "the evidence of node-1 has schema 2, and this gate reads schema 1",
+            "node-1",
+        ),
+        (
+            nameless,
+            None,
+            "the evidence of an unnamed node has schema 7, and this gate reads schema 1",
+            "an unnamed node",
+        ),
+        ({**evidence(), "errors": [1]}, None, "the evidence of node-1 does not match its own hash", "node-1"),
+        (evidence(), "node-2", "the evidence is of node node-1, not of node-2", "node-2"),
+    ):
+        with pytest.raises(EvidenceRefused) as caught:
+            check_evidence(document, node)
+        assert caught.value.found == found
+        assert caught.value.context == {"node": named}
+    assert caught.value.do == "collect the evidence of node-2"
+    check_evidence(evidence(), "node-1")
+
+
+def test_a_note_is_added_to_what_was_found(strict: Policy) -> None:
+    given = judge(evidence(node__identity=None, talos__ready=None, time__synced=None), strict, now=NOW)
+    for check in given["checks"]:
+        if check["result"] == "unknown":
+            assert check["found"].endswith(" is not known)"), check
+        else:
+            assert not check["found"].endswith("(None)")
+
+
+def test_decisions_without_a_pass() -> None:
+    assert decide([{"severity": "block", "result": "skipped"}]) == "inconclusive"
+    assert decide([{"severity": "warn", "result": "pass"}]) == "inconclusive"
+    assert decide([{"severity": "block", "result": "waived"}, {"severity": "warn", "result": "fail"}]) == "eligible"
+    assert decide([{"severity": "block"}, {"severity": "block", "result": "pass"}]) == "inconclusive"
+
+
+def test_the_table_of_the_call_is_the_one_that_rates(strict: Policy) -> None:
+    given = judge(evidence(), strict, now=NOW, table=compat.Table({}, "Ask its makers."))
+    assert stops(given) == {"cni-compatible": "unknown"}
+    bad = {"kind": "cni", "verdict": "breaks", "source": "s", "date": "2026-01-01", "workaround": "w"}
+    given = judge(evidence(), strict, now=NOW, table=compat.Table({("cni", "flannel"): (bad,)}, "Ask."))
+    assert stops(given) == {"cni-compatible": "fail"}
