@@ -239,3 +239,29 @@ def test_the_table_of_the_call_is_the_one_that_rates(strict: Policy) -> None:
     bad = {"kind": "cni", "verdict": "breaks", "source": "s", "date": "2026-01-01", "workaround": "w"}
     given = judge(evidence(), strict, now=NOW, table=compat.Table({("cni", "flannel"): (bad,)}, "Ask."))
     assert stops(given) == {"cni-compatible": "fail"}
+
+
+def test_every_condition_of_a_check_knows_the_time(tmp_path: Path) -> None:
+    own = {
+        "id": "our-clock",
+        "title": "The clock",
+        "severity": "block",
+        "assert": "talos.ready && seconds_since(collected_at) == `300`",
+        "applies_when": "seconds_since(collected_at) == `300`",
+        "unknown_when": "seconds_since(collected_at) != `300`",
+        "waived_when": "seconds_since(collected_at) == `300`",
+        "needs": ["talos.booted_entry", "talos.secure_boot"],
+        "found": "{seconds_since(collected_at)} seconds",
+        "reason": "Time passes.",
+        "remedy": "Wait for it.",
+    }
+    path = tmp_path / "clock.yml"
+    path.write_text(
+        yaml.safe_dump({"schema": 1, "name": "clock", "extends": "strict", "checks": [own]}), encoding="utf-8"
+    )
+    clock = load_policy(path)
+    given = judge(evidence(), clock, now=NOW)["checks"][-1]
+    assert (given["result"], given["found"]) == ("waived", "300.0 seconds")
+    given = judge(evidence(talos__booted_entry=None, talos__secure_boot=None), clock, now=NOW)["checks"][-1]
+    assert given["result"] == "unknown"
+    assert given["found"] == "300.0 seconds (talos.booted_entry is not known; talos.secure_boot is not known)"

@@ -286,15 +286,20 @@ def test_every_waiver_is_linted(tmp_path: Path, strict: Policy) -> None:
 )
 def test_a_waiver_is_understood_to_the_letter_or_refused(tmp_path: Path, change: dict[str, Any], words: str) -> None:
     entry = {key: value for key, value in {**ENTRY, **change}.items() if value is not None}
+    path = write(tmp_path, entry)
     with pytest.raises(WaiverProblem) as caught:
-        waivers.load_waivers(write(tmp_path, entry))
+        waivers.load_waivers(path)
     assert words in str(caught.value)
+    assert caught.value.found.startswith(f"the waiver file {path} cannot be used: ")
+    assert caught.value.context == {"file": str(path)}
 
 
 def test_a_match_names_all_four_parts(tmp_path: Path) -> None:
     entry = {k: v for k, v in ENTRY.items() if k != "signature"}
     for part in MATCH:
-        with pytest.raises(WaiverProblem, match="does not name all of"):
+        with pytest.raises(
+            WaiverProblem, match=r"/waivers.yml .* does not name all of source_type, target_type, class"
+        ):
             waivers.load_waivers(write(tmp_path, {**entry, "match": {k: v for k, v in MATCH.items() if k != part}}))
     with pytest.raises(WaiverProblem, match="keys among"):
         waivers.load_waivers(write(tmp_path, {**entry, "match": {**MATCH, "comm": ["x"]}}))
@@ -317,8 +322,9 @@ def test_a_match_names_all_four_parts(tmp_path: Path) -> None:
 def test_a_broken_file(tmp_path: Path, text: str) -> None:
     path = tmp_path / "waivers.yml"
     path.write_text(text, encoding="utf-8")
-    with pytest.raises(WaiverProblem):
+    with pytest.raises(WaiverProblem) as caught:
         waivers.load_waivers(path)
+    assert caught.value.context == {"file": str(path)}
 
 
 def test_a_missing_file_and_a_waiver_that_is_there_twice(tmp_path: Path) -> None:
