@@ -265,3 +265,21 @@ def test_every_condition_of_a_check_knows_the_time(tmp_path: Path) -> None:
     given = judge(evidence(talos__booted_entry=None, talos__secure_boot=None), clock, now=NOW)["checks"][-1]
     assert given["result"] == "unknown"
     assert given["found"] == "300.0 seconds (talos.booted_entry is not known; talos.secure_boot is not known)"
+
+
+def test_an_answer_that_is_neither_true_nor_false_is_told(tmp_path: Path) -> None:
+    own = {
+        "id": "our-answer",
+        "title": "An answer",
+        "severity": "block",
+        "assert": "talos.version",
+        "found": "it",
+        "reason": "Only true and false are answers.",
+        "remedy": "Write a comparison.",
+    }
+    path = tmp_path / "answer.yml"
+    path.write_text(
+        yaml.safe_dump({"schema": 1, "name": "answer", "extends": "strict", "checks": [own]}), encoding="utf-8"
+    )
+    given = judge(evidence(), load_policy(path), now=NOW)["checks"][-1]
+    assert (given["result"], given["found"]) == ("unknown", "it (the answer is str, neither true nor false)")
