@@ -807,12 +807,12 @@ class Scanner:
 
 
 def _joined(text: bytes) -> int:
-    """How many lines, other than messages of processes, hold a second head: they lost a line break."""
+    """How many lines hold a second head, in a message of a process behind its closing quote: they lost a line break."""
     count = 0
     for line in text.split(b"\n"):
-        if line.startswith(b"type=") and line.find(b" msg=audit(", 80) >= 0:
+        if line.startswith(b"type=") and line.count(b" msg=audit(") > 1:
             type_ = line[5 : line.find(b" ", 5)]
-            if type_ != b"AVC" and type_ in NUMBERS and not is_user(type_):
+            if type_ != b"AVC" and type_ in NUMBERS and (not is_user(type_) or b"'type=" in line):
                 count += 1
     return count
 
