@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from .denials import MOST_COMMS, MOST_PATHS, Group, Joined, group_of
-from .forgery import Order, Seen
+from .forgery import Order
 from .records import (
     IGNORED,
     MAC_ERRORS,
@@ -291,7 +291,7 @@ class Scanner:
         if not final:
             self._leave_last(block, found)
         serial_now, stamp_now, recent, events = order.serial, order.stamp, order.recent, 0
-        shadow_end, orderly, probation = order.shadow_end - base, not order.off, order.probation
+        shadow_end, orderly = order.shadow_end - base, not order.off
         position, run = 0, order.last_offset - base
         now = b""
         records = iter(found)
@@ -301,15 +301,9 @@ class Scanner:
                 entry = cache.get((verdict, tail)) or self._entry((verdict, tail), stamp)
                 if number != now or stamp != stamp_now:
                     serial = int(number)
-                    if entry is None or serial != serial_now + 1 or stamp < stamp_now or not orderly:
+                    # In the shadow of a message of a process everything is for the careful judgement.
+                    if serial != serial_now + 1 or stamp < stamp_now or not orderly or position < shadow_end:
                         entry = None
-                    elif position < shadow_end:
-                        # A quote may close a message of a process: that is for the careful judgement.
-                        whole = block[position : self._end_of(block, position)]
-                        if b"'" in whole:
-                            entry = None
-                        else:
-                            probation.append(Seen(serial, stamp, whole, True, base + position))
                     if entry is not None:
                         serial_now, stamp_now, now, run = serial, stamp, number, position
                         events += 1
@@ -323,7 +317,7 @@ class Scanner:
                 while end < reached:
                     end += len(next(records)[0])
                 serial_now, stamp_now, recent, events = order.serial, order.stamp, order.recent, 0
-                shadow_end, orderly, probation = order.shadow_end - base, not order.off, order.probation
+                shadow_end, orderly = order.shadow_end - base, not order.off
                 position, now = end, b""
                 continue
             entry.count += 1
