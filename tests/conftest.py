@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -16,9 +17,7 @@ LINK = COLLECTIONS / "ansible_collections" / "talosops" / "selinux"
 
 LINK.parent.mkdir(parents=True, exist_ok=True)
 if not LINK.is_symlink():
-    try:
+    # Another test process may make it at the same moment.
+    with contextlib.suppress(FileExistsError):
         LINK.symlink_to(os.path.relpath(ROOT, LINK.parent), target_is_directory=True)
-    except FileExistsError:
-        # Another test process made it at the same moment.
-        pass
 sys.path[:0] = [str(COLLECTIONS), str(ROOT / "tests")]

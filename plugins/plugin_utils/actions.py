@@ -135,7 +135,7 @@ class TalosAction(ActionBase):  # type: ignore[misc]
         return host in self.variables["hostvars"]
 
     def hosts(self) -> list[str]:
-        """The hosts a task is for: its ``hosts`` option; with ``run_once`` all of the play that have not failed; or its own."""
+        """The hosts a task is for: its ``hosts`` option; with ``run_once`` those of the play; else its own."""
         known = self.variables["hostvars"]
         hosts = self.params.get("hosts")
         if hosts is None:
