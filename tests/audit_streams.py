@@ -67,7 +67,7 @@ def event(serial: int, draw: random.Random | None = None, records: int = 1) -> l
     draw = draw or random.Random(serial)
     lines = [
         avc(serial, source=draw.choice(["pod_t", "kubelet_t", "etcd_t"]), target=draw.choice(["run_t", "ephemeral_t"]))
-        for _ in range(records)
+        for _unused in range(records)
     ]
     head = b" msg=audit" + key(serial) + b": "
     lines.append(

@@ -132,7 +132,7 @@ def _worker_tasks(directory: Path, given: dict[str, dict[str, Any]]) -> list[dic
         return data[:-10] + bytes([data[-10] ^ 1]) + data[-9:]
 
     tasks = [_task("all as it was", right, check_mode=True)]
-    for number, (name, (change, _)) in enumerate(FORGED.items()):
+    for number, (name, (change, _unused)) in enumerate(FORGED.items()):
         document = json.loads(verdict.read_bytes())
         change(document)
         path = forged / f"verdict-{number}.json"

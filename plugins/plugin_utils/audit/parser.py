@@ -255,7 +255,7 @@ class Scanner:
         """A line without end: look at its start only, count it once."""
         line = b"".join(self._rest)
         self._rest, self._held, self._skipping = [], 0, True
-        whole, _, last = line.rpartition(b"\n")
+        whole, _unused, last = line.rpartition(b"\n")
         if whole:
             self._block(whole + b"\n", True)
         self.lines += 1
@@ -830,7 +830,7 @@ class _Entry:
 def _ms(stamp: bytes | None) -> int | None:
     if not stamp:
         return None
-    seconds, _, millis = stamp.partition(b".")
+    seconds, _unused, millis = stamp.partition(b".")
     return int(seconds) * 1000 + int(millis)
 
 

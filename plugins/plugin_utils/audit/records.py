@@ -193,7 +193,7 @@ def read_line(line: bytes) -> Line:
 
 
 def _at(text: bytes, start: int, form: re.Pattern[bytes], found: Line) -> Line:
-    for _ in range(_MOST_JOINED):
+    for _unused in range(_MOST_JOINED):
         match = form.match(text, start)
         if match is None:
             found.kind, found.label = UNPARSED, found.label or "torn"
@@ -410,7 +410,7 @@ def categories(context: bytes) -> frozenset[int] | None:
     if len(parts) < 4:
         return frozenset() if len(parts) == 3 else None
     high = parts[3].rpartition(b"-")[2]
-    _, colon, names = high.partition(b":")
+    _unused, colon, names = high.partition(b":")
     if not colon:
         return frozenset()
     found: set[int] = set()
@@ -459,7 +459,7 @@ def _escape(char: str) -> str:
 
 def moment(stamp: bytes) -> str | None:
     """``b"<seconds>.<milliseconds>"`` as ISO-8601 UTC; None when no calendar has that moment."""
-    seconds, _, millis = stamp.partition(b".")
+    seconds, _unused, millis = stamp.partition(b".")
     second = _second(seconds)
     return None if second is None else f"{second}.{int(millis or b'0'):03d}Z"
 
@@ -474,5 +474,5 @@ def _second(seconds: bytes) -> str | None:
 
 def milliseconds(stamp: bytes) -> int:
     """A record's time in milliseconds since 1970; 0 for no time."""
-    seconds, _, millis = stamp.partition(b".")
+    seconds, _unused, millis = stamp.partition(b".")
     return int(seconds or b"0") * 1000 + int(millis or b"0")

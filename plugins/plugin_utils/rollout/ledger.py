@@ -250,7 +250,7 @@ def is_gone(owner: str | None) -> bool:
     Only its own host can tell, so an owner on another one counts as running, as does a number that was given to a new
     process: a person must then decide.
     """
-    host, _, pid = (owner or "").rpartition(":")
+    host, _unused, pid = (owner or "").rpartition(":")
     if host != socket.gethostname() or not pid.isdecimal():
         return False
     try:

@@ -67,9 +67,9 @@ def mutated(count: int, seed: int) -> Iterator[bytes]:
     draw = random.Random(seed)
     seeds = gzip.decompress((DATA / "permissive.audit.log.gz").read_bytes()).split(b"\n")
     seeds += gzip.decompress((DATA / "permissive.dmesg.log.gz").read_bytes()).split(b"\n")
-    for _ in range(count):
+    for _unused in range(count):
         line = draw.choice(seeds)[:2000]
-        for _ in range(draw.randrange(1, 4)):
+        for _unused in range(draw.randrange(1, 4)):
             at, to = sorted((draw.randrange(len(line) + 1), draw.randrange(len(line) + 1)))
             how = draw.randrange(6)
             if how == 0:
@@ -169,7 +169,7 @@ def test_a_line_of_a_mebibyte_takes_no_time_to_speak_of(name: str) -> None:
 
 def test_a_line_without_end_is_counted_once_and_not_kept() -> None:
     scanner = Scanner()
-    for _ in range(20):
+    for _unused in range(20):
         scanner.feed(b"x" * (1 << 20))
         assert sum(map(len, scanner._rest)) <= 5 << 20
     scanner.feed(b"\ntype=EOE msg=audit(1.000:1): \n")

@@ -158,7 +158,7 @@ def test_lines_of_neighbouring_events_may_come_in_any_order(seed: int, count: in
     draw = random.Random(seed)
     lines = [line for event in streams.service_events(FIRST, count, seed) for line in event]
     shuffled = [
-        line for _, line in sorted((index + draw.randrange(reach + 1), line) for index, line in enumerate(lines))
+        line for _unused, line in sorted((index + draw.randrange(reach + 1), line) for index, line in enumerate(lines))
     ]
     summary, plain = summarize(b"".join(shuffled)), summarize(b"".join(lines))
     for name in ("lines", "parsed", "denied", "events", "doubtful"):
