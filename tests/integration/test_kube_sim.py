@@ -107,6 +107,7 @@ def module(served: Served, module_name: str, /, **arguments: Any) -> dict[str, A
     environment = os.environ | {
         "ANSIBLE_LOCALHOST_WARNING": "false",
         "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
+        "ANSIBLE_CALLBACK_RESULT_FORMAT": "json",
         "ANSIBLE_HOME": str(served.kubeconfig.parent / "ansible"),
         # kubernetes.core keeps its discovery cache there, under a name made of the server's address.
         "TMPDIR": str(served.kubeconfig.parent),

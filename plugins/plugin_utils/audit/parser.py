@@ -315,7 +315,11 @@ class Scanner:
                 if reached < end:
                     return reached
                 while end < reached:
-                    end += len(next(records)[0])
+                    following = next(records, None)
+                    end += len(following[0]) if following is not None else len(block)
+                if end != reached:
+                    # The event went on into what was left for the next block, or ended inside a match.
+                    return self._runs(block, reached, len(block), final)
                 serial_now, stamp_now, recent, events = order.serial, order.stamp, order.recent, 0
                 shadow_end, orderly = order.shadow_end - base, not order.off
                 position, now = end, b""
