@@ -20,7 +20,7 @@ rm -rf "$scratch/ansible_collections" "$scratch/tests" "$scratch/docs"
 mkdir -p "$scratch/$base/plugins/plugin_utils" "$scratch/tests/unit"
 cd "$scratch"
 for package in ansible_collections ansible_collections/talosops $base $base/plugins; do
-    touch $package/__init__.py
+    touch "$package/__init__.py"
 done
 for part in __init__.py problem.py canonical.py audit talos gate; do
     cp -r "$root/plugins/plugin_utils/$part" $base/plugins/plugin_utils/
