@@ -65,7 +65,7 @@ def main() -> int:
 def _wait_for(path: Path, simulator: subprocess.Popen[bytes], log: Path) -> dict[str, str]:
     for _unused in range(600):
         if path.exists():
-            return json.loads(path.read_text())  # type: ignore[no-any-return]
+            return json.loads(path.read_text())
         if simulator.poll() is not None:
             sys.exit(f"the simulator ended at once:\n{log.read_text()}")
         time.sleep(0.05)
@@ -134,7 +134,7 @@ def _judge(directory: Path, control: str, returned: int) -> int:
 
 def _ask(control: str, what: str) -> list[dict[str, str]]:
     with urllib.request.urlopen(f"{control}/{what}", timeout=10) as answer:
-        return json.load(answer)  # type: ignore[no-any-return]
+        return json.load(answer)
 
 
 if __name__ == "__main__":

@@ -115,7 +115,7 @@ def collect_all(sim: Simulator, cases: Mapping[str, Mapping[str, Any]]) -> dict[
             )
             return collection.document
 
-    return fleet.run(fleet.ask_all(list(cases), visit, in_flight=8))  # type: ignore[no-any-return]
+    return fleet.run(fleet.ask_all(list(cases), visit, in_flight=8))
 
 
 def judge_one(evidence: Mapping[str, Any], operator: Mapping[str, Any], directory: Path) -> dict[str, Any]:

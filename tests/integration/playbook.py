@@ -54,7 +54,7 @@ class Run:
             r for r in self.records if r["task"] == task and host in (None, r["host"]) and r["status"] != "skipped"
         ]
         assert len(found) == 1, f"{len(found)} results of {task!r} on {host or 'any host'}; the output:\n{self.output}"
-        return found[0]["result"]  # type: ignore[no-any-return]
+        return found[0]["result"]
 
     def failures(self) -> dict[str, list[dict[str, Any]]]:
         """The results of failed tasks by host."""

@@ -48,4 +48,4 @@ def test_without_its_fault_it_is_eligible_and_only_it(name: str, tmp_path: Path)
 
 
 def _scenario() -> dict[str, Any]:
-    return yaml.safe_load(SCENARIO.read_text())  # type: ignore[no-any-return]
+    return yaml.safe_load(SCENARIO.read_text())

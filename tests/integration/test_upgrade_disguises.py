@@ -71,7 +71,7 @@ def tried(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tried]:
 
         def judge(name: str) -> dict[str, Any]:
             run = playbook.run(sim, directory / name, "talosops.selinux.gate", variables=settings)
-            return run.of("Judge the evidence")  # type: ignore[no-any-return]
+            return run.of("Judge the evidence")
 
         before = judge("before")
         assert before["decisions"]["eligible"] == ["honest", "reinstalled", "staged", "upgraded"]
