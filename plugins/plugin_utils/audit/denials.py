@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from binascii import b2a_base64
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
-from .records import Avc, Tail, context_type, decode, fields, moment, parse_avc, refused_by_categories, show
+from .records import Avc, Tail, context_type, decode, fields, moment, refused_by_categories, show
 
 MORE = "(more)"
 """Stands at the end of ``comms`` or ``paths`` when there were more than are kept."""
@@ -73,7 +73,7 @@ class Group:
         self.paths: dict[bytes, None] = {}
         self.rawcon: dict[bytes, None] = {}
         self.owners: dict[str, None] = {}
-        self.samples: list[tuple[bytes, bytes, int, Joined, bool]] = []
+        self.samples: list[Sample] = []
 
     def add(self, count: int, first: bytes | None, last: bytes | None, tail: Tail) -> None:
         """Count ``count`` records with this tail, seen between two times."""
@@ -96,15 +96,12 @@ class Group:
         """The denial as plain data (contract version 1)."""
         source, target, tclass = (show(part) or "" for part in (self.source, self.target, self.tclass))
         permissions = sorted(show(one) or "" for one in self.permissions)
-        samples = [
-            _sample(raw, stamp, serial, joined, suspect or raw in doubtful_lines)
-            for raw, stamp, serial, joined, suspect in self.samples
-        ]
-        for sample in samples:
-            self.owners.update(dict.fromkeys(sample.pop("_owners")))
-        paths = [show(decode(path)) or "" for path in self.paths]
-        for path in self.paths:
-            self.owners.update(dict.fromkeys(owners_in(decode(path) or b"")))
+        samples = [_sample(sample, sample.raw in doubtful_lines, self.owners) for sample in self.samples]
+        paths = []
+        for path in map(decode, self.paths):
+            if path:
+                paths.append(show(path) or "")
+                self.owners.update(dict.fromkeys(owners_in(path)))
         constraint = None
         if tclass == "security" and NEVERALLOW.intersection(permissions):
             constraint = "neverallow"
@@ -121,8 +118,8 @@ class Group:
             "count": self.count,
             "first": moment(self.first) if self.first else None,
             "last": moment(self.last) if self.last else None,
-            "comms": _limited([show(decode(comm)) or "" for comm in self.comms], MOST_COMMS),
-            "paths": _limited([path for path in paths if path], MOST_PATHS),
+            "comms": _limited([_name(comm) for comm in self.comms], MOST_COMMS),
+            "paths": _limited(paths, MOST_PATHS),
             "owners": sorted(self.owners),
             "catalogue_id": None,
             "known_benign": False,
@@ -136,42 +133,43 @@ class Group:
         }
 
 
-class Joined:
-    """What the other records of an event add to an AVC record."""
+class Sample(NamedTuple):
+    """One record of a denial, not yet decoded."""
 
-    __slots__ = ("found",)
-
-    def __init__(self, found: dict[str, bytes]) -> None:
-        self.found = found
-
-    @classmethod
-    def of(cls, text: bytes) -> Joined:
-        """Read SYSCALL, CWD, PATH, PROCTITLE and EXECVE lines of one event."""
-        found: dict[str, bytes] = {}
-        call = _SYSCALL.search(text)
-        if call is not None:
-            found = {name: value for name, value in call.groupdict().items() if value is not None}
-        for name, type_, mark in _OF_OTHERS:
-            place = text.find(type_)
-            if place >= 0:
-                end = text.find(b"\n", place)
-                found[name] = (
-                    text[place : end if end >= 0 else len(text)].partition(mark)[2].split(b"\x1d", 1)[0].strip()
-                )
-        if b"type=PATH " in text:
-            names = [
-                fields(line).get(b"name", b"") for line in text[:131072].split(b"\n") if line.startswith(b"type=PATH ")
-            ]
-            found["names"] = b" ".join(names[:8])
-        return cls(found)
+    raw: bytes
+    """The line it stands in, as it was."""
+    stamp: bytes
+    serial: int
+    joined: dict[str, bytes]
+    """What the other records of its event add; see :func:`joined`."""
+    suspect: bool
+    tail: Tail
+    middle: bytes
+    """Its fields before the contexts."""
 
 
-_SYSCALL = re.compile(
-    rb"type=SYSCALL msg=audit\([0-9.:]+\): arch=[0-9a-f]+ syscall=(?P<syscall>[0-9]+)"
-    rb"(?: success=(?P<success>\S+))?(?: exit=(?P<exit>\S+))?(?: (?!ppid=)[^ \n]*)*+(?: ppid=(?P<ppid>[0-9]+))?"
-    rb"(?: (?!uid=)[^ \n]*)*+(?: uid=(?P<uid>[0-9]+))?(?: (?!exe=)[^ \n]*)*+(?: exe=(?P<exe>\S+))?"
+def joined(text: bytes) -> dict[str, bytes]:
+    """What SYSCALL, CWD, PATH, PROCTITLE and EXECVE lines of one event add to its AVC records."""
+    found: dict[str, bytes] = {}
+    for type_, names in _OF_OTHERS:
+        place = text.find(type_)
+        if place >= 0:
+            end = text.find(b"\n", place)
+            values = fields(text[place : end if end >= 0 else len(text)])
+            found.update({name.decode(): values[name] for name in names if name in values})
+    if b"type=PATH " in text:
+        paths = [
+            fields(line).get(b"name", b"") for line in text[:131072].split(b"\n") if line.startswith(b"type=PATH ")
+        ]
+        found["names"] = b" ".join(paths[:8])
+    return found
+
+
+_OF_OTHERS = (
+    (b"type=SYSCALL ", (b"syscall", b"success", b"exit", b"ppid", b"uid", b"exe")),
+    (b"type=PROCTITLE ", (b"proctitle",)),
+    (b"type=CWD ", (b"cwd",)),
 )
-_OF_OTHERS = (("proctitle", b"type=PROCTITLE ", b"proctitle="), ("cwd", b"type=CWD ", b" cwd="))
 
 
 def group_of(groups: dict[tuple[bytes, ...], Group], avc: Avc, userspace: bool) -> Group:
@@ -229,53 +227,55 @@ def _short(value: bytes) -> str:
     return show(value) or ""
 
 
+@lru_cache(maxsize=1024)
+def _name(comm: bytes) -> str:
+    return show(decode(comm)) or ""
+
+
 def _shown(value: bytes | None) -> str | None:
     """:func:`show`, remembering short values: contexts, commands and devices come again and again."""
     return show(value) if value is None or len(value) > 128 else _short(value)
 
 
-def _sample(raw: bytes, stamp: bytes, serial: int, joined: Joined, doubtful: bool) -> dict[str, Any]:
-    start = raw.find(b"avc:")
-    user = b"USER_AVC" in raw[:1024] or b"type=1107 " in raw[:1024]
-    avc = parse_avc(raw[start:].rstrip(b"\r"), user) if start >= 0 else None
-    values = fields(avc.middle if avc is not None else raw[start:])
-    pid = values.get(b"pid", b"")
-    name, path, comm = (decode(values.get(key)) for key in (b"name", b"path", b"comm"))
+def _sample(kept: Sample, doubtful: bool, owners: dict[str, None]) -> dict[str, Any]:
+    """One record as plain data; whose its paths are is added to ``owners``."""
+    values = fields(kept.middle)
+    pid = values.pop(b"pid", b"")
+    name, path, comm = (decode(values.pop(key, None)) for key in (b"name", b"path", b"comm"))
     sample: dict[str, Any] = {
         "pid": int(pid) if pid.isdigit() and len(pid) < 12 else None,
         "comm": _shown(comm),
         "name": _shown(name),
         "path": _shown(path),
-        "timestamp": moment(stamp),
-        "serial": serial,
-        "source_context": _shown(avc.tail.source) if avc is not None else None,
-        "target_context": _shown(avc.tail.target) if avc is not None else None,
-        "doubtful": doubtful,
-        "raw": b2a_base64(raw, newline=False).decode(),
+        "timestamp": moment(kept.stamp),
+        "serial": kept.serial,
+        "source_context": _shown(kept.tail.source),
+        "target_context": _shown(kept.tail.target),
+        "doubtful": doubtful or kept.suspect,
+        "raw": b2a_base64(kept.raw, newline=False).decode(),
     }
     other = {
-        key.decode(): _shown(value.strip(b'"'))
-        for key, value in values.items()
-        if key not in (b"pid", b"comm", b"name", b"path") and len(key) < 32 and key.isalnum()
+        key.decode(): _shown(value.strip(b'"')) for key, value in values.items() if len(key) < 32 and key.isalnum()
     }
     if other:
         sample["fields"] = other
-    owners = owners_in(path or b"")
-    for key in ("exe", "cwd", "proctitle"):
-        value = decode(joined.found.get(key))
-        if value is not None:
-            sample[key] = _shown(value[:8192])
-            if b"/" in value:
-                owners += owners_in(value)
-    for key in ("syscall", "success", "exit", "ppid", "uid"):
-        if key in joined.found:
-            sample[key] = _shown(joined.found[key])
-    if "names" in joined.found:
-        names = [decode(one) or b"" for one in joined.found["names"].split()]
-        sample["names"] = [_shown(one) for one in names]
-        for one in names:
-            owners += owners_in(one)
-    sample["_owners"] = owners
+    places = [path] if path else []
+    found = kept.joined
+    for key in found:
+        if key in ("exe", "cwd", "proctitle"):
+            value = decode(found[key])
+            if value is not None:
+                sample[key] = _shown(value[:8192])
+                places.append(value)
+        elif key == "names":
+            names = [decode(one) or b"" for one in found[key].split()]
+            sample[key] = [_shown(one) for one in names]
+            places += names
+        else:
+            sample[key] = _shown(found[key])
+    for place in places:
+        for owner in owners_in(place):
+            owners[owner] = None
     return sample
 
 

@@ -108,7 +108,7 @@ class Order:
         """
         shadow = start < self.shadow_end
         self.last_offset = start
-        if shadow and not user and _closes_quote(text):
+        if shadow and not user and closes_quote(text):
             self._quote_closed(text)
             return False
         if shadow and serial == self.serial + 1 and not user and not self.off and stamp >= self.stamp:
@@ -366,8 +366,9 @@ class Order:
         self._mark(text, reason)
 
 
-def _closes_quote(text: bytes) -> bool:
-    return b"'\n" in text or b"'\r\n" in text or text.endswith(b"'")
+def closes_quote(text: bytes) -> bool:
+    """Whether a line ends with the quote that the kernel puts behind the text of a user message."""
+    return b"'" in text and (b"'\n" in text or b"'\r\n" in text or text.endswith(b"'"))
 
 
 def _subject(text: bytes) -> bytes:

@@ -20,8 +20,8 @@ from os import PathLike
 from pathlib import Path
 from typing import IO, Any
 
-from .denials import MOST_COMMS, MOST_PATHS, Group, Joined, group_of
-from .forgery import Order
+from .denials import MOST_COMMS, MOST_PATHS, Group, Sample, group_of, joined
+from .forgery import Order, Seen, closes_quote
 from .records import (
     IGNORED,
     MAC_ERRORS,
@@ -40,7 +40,10 @@ from .records import (
     show,
 )
 
-BLOCK = 1 << 20
+# Small enough for a block, and what is found in it, to stay in a processor's cache.
+BLOCK = 1 << 18
+# How long one event is waited for: the records of the longest command line (kernel: audit_log_execve_info) fit.
+LONGEST_EVENT = 1 << 20
 # A line longer than this is cut: no record of auditd is longer than 9 KiB, and memory has to stay flat.
 LONGEST_LINE = 4 << 20
 _MOST_KEYS = 20_000
@@ -230,7 +233,7 @@ class Scanner:
             if self._held > LONGEST_LINE:
                 self._overlong()
             return
-        block = b"".join((*self._rest, chunk[:cut]))
+        block = b"".join((*self._rest, memoryview(chunk)[:cut]))
         rest = chunk[cut:]
         kept = self._block(block, False)
         tail = block[kept:] + rest if kept < len(block) else rest
@@ -269,18 +272,16 @@ class Scanner:
             self._begin(block)
         found = [] if self._careful else _PLAIN.findall(block)
         odd = b"".join([one[0] for one in found if not one[1]])
-        plain = sum([1 for one in found if one[1]])
-        # One decision in each of these records and none in the lines around them, else some line needs a closer look.
-        if plain and block.count(b"avc:") - odd.count(b"avc:") == plain:
-            stop = self._plain(block, found, final)
-        else:
-            stop = self._runs(block, 0, len(block), final)
-        self.order.rotate()
         lines = block.count(b"\n")
-        if plain and block.count(b" msg=audit(") - odd.count(b" msg=audit(") == lines - odd.count(b"\n"):
+        # Each of the other lines has one head of its own, in whatever form; else some line needs a closer look.
+        whole = block.count(b"audit(") - odd.count(b"audit(") == lines - odd.count(b"\n")
+        if found and whole and 2 * len(odd) < len(block):
+            stop = self._plain(block, found, final)
             self.torn += _joined(odd) - _joined(block[stop:])
         else:
+            stop = self._runs(block, 0, len(block), final)
             self.torn += _joined(block[:stop])
+        self.order.rotate()
         self.lines += lines - block.count(b"\n", stop)
         self._base += stop
         return stop
@@ -301,9 +302,14 @@ class Scanner:
                 entry = cache.get((verdict, tail)) or self._entry((verdict, tail), stamp)
                 if number != now or stamp != stamp_now:
                     serial = int(number)
-                    # In the shadow of a message of a process everything is for the careful judgement.
-                    if serial != serial_now + 1 or stamp < stamp_now or not orderly or position < shadow_end:
+                    if serial != serial_now + 1 or stamp < stamp_now or not orderly:
                         entry = None
+                    elif position < shadow_end and entry is not None:
+                        event = block[position : self._end_of(block, position)]
+                        if closes_quote(event):
+                            entry = None
+                        else:
+                            order.probation.append(Seen(serial, stamp, event, True, base + position))
                     if entry is not None:
                         serial_now, stamp_now, now, run = serial, stamp, number, position
                         events += 1
@@ -326,17 +332,25 @@ class Scanner:
                 continue
             entry.count += 1
             entry.last = stamp
-            if comm not in entry.comms and len(entry.comms) <= MOST_COMMS:
-                entry.comms[comm] = None
-            if entry.hungry:
+            comms = entry.comms
+            if comm not in comms and len(comms) <= MOST_COMMS:
+                comms[comm] = None
+            if path and entry.paths is not None:
+                if len(entry.paths) <= MOST_PATHS:
+                    entry.paths[path] = None
+                else:
+                    entry.paths = None
+            if entry.sampled:
                 group = entry.group
-                if path and len(group.paths) <= MOST_PATHS:
-                    group.paths[path] = None
                 if len(group.samples) < most or not most:
-                    end = position + text.index(b"\n")
-                    key = b"(" + stamp + b":" + number + b")"
-                    self._keep(group, block, position, end, stamp, serial_now, run, self._end_of(block, run), key)
-                entry.hungry = len(group.paths) <= MOST_PATHS or len(group.samples) < most or not most
+                    raw = text[: text.index(b"\n")]
+                    middle = raw[raw.index(b"} for ") + 6 : -len(tail)]
+                    end = position + len(text)
+                    if run != position or b"type=EOE " not in text:
+                        end = self._end_of(block, run)
+                    self._keep(group, raw, stamp, serial_now, entry.tail, middle, block, run, end)
+                else:
+                    entry.sampled = False
             position += len(text)
         order.went_on(serial_now, stamp_now, events)
         order.last_offset = max(order.last_offset, base + run)
@@ -385,7 +399,7 @@ class Scanner:
             if kind == _USER:
                 # One line at a time: what follows may be its text.
                 end = find(b"\n", position) + 1
-            if end == size and not final and size - position < BLOCK:
+            if end == size and not final and size - position < LONGEST_EVENT:
                 break
             serial = int(number)
             last = position
@@ -453,7 +467,9 @@ class Scanner:
                     if path is not None and len(group.paths) <= MOST_PATHS:
                         group.paths[path] = None
                     if len(group.samples) < most or not most:
-                        self._keep(group, block, at, after - 1, stamp, serial, position, end, key)
+                        middle = block[line.end(1) + 6 : line.start(4)]
+                        raw = block[at : after - 1]
+                        self._keep(group, raw, stamp, serial, entry.tail, middle, block, position, end)
                 if starts(b"type=AVC", after):
                     at = after
                 else:
@@ -500,22 +516,23 @@ class Scanner:
     def _keep(
         self,
         group: Group,
-        block: bytes,
-        start: int,
-        stop: int,
+        raw: bytes,
         stamp: bytes,
         serial: int,
+        tail: Tail,
+        middle: bytes,
+        block: bytes,
         run: int,
         end: int,
-        key: bytes,
     ) -> None:
-        """Keep a sample of one record, with what the event's other records add."""
+        """Keep a sample of one record, with what the event's other records add: those at ``run``, or near it."""
         text = block[run:end]
         if b"type=SYSCALL " not in text or b"type=EOE " not in text:
+            key = b"(" + stamp + b":" + str(serial).encode() + b")"
             near = block[max(0, run - NEAR) : end + NEAR]
             if near.count(b"audit" + key) > text.count(b"audit" + key):
                 text = b"\n".join(_lines_of(near, key))
-        group.samples.append((block[start:stop], stamp, serial, Joined.of(text), False))
+        group.samples.append(Sample(raw, stamp, serial, joined(text), False, tail, middle))
 
     # -- the careful way
 
@@ -578,7 +595,8 @@ class Scanner:
         self._names(group, avc.middle)
         if not self._most or len(group.samples) < self._most:
             suspect = bool(record.suspect)
-            group.samples.append((raw, record.stamp, record.serial, Joined.of(record.line), suspect))
+            other = joined(record.line)
+            group.samples.append(Sample(raw, record.stamp, record.serial, other, suspect, avc.tail, avc.middle))
 
     def _names(self, group: Group, middle: bytes) -> None:
         found = fields(middle)
@@ -624,7 +642,7 @@ class Scanner:
             self.granted += 1
         self._names(group, avc.middle)
         if not self._most or len(group.samples) < self._most:
-            group.samples.append((raw, stamp, serial, Joined.of(b""), False))
+            group.samples.append(Sample(raw, stamp, serial, {}, False, avc.tail, avc.middle))
 
     def _special(
         self, type_: bytes, key: bytes, stamp: bytes, serial: int, kind: int, block: bytes, start: int
@@ -818,13 +836,16 @@ def _joined(text: bytes) -> int:
 class _Entry:
     """The counter behind one distinct AVC tail."""
 
-    __slots__ = ("comms", "count", "denied", "first", "group", "hungry", "last", "tail")
+    __slots__ = ("comms", "count", "denied", "first", "group", "last", "paths", "sampled", "tail")
 
     def __init__(self, group: Group, denied: bool, tail: Tail, first: bytes) -> None:
         self.group = group
         self.comms = group.comms
+        self.paths: dict[bytes, None] | None = group.paths
+        """None once there are enough."""
+        self.sampled = True
+        """False once there are enough samples."""
         self.denied = denied
-        self.hungry = True
         self.tail = tail
         self.count = 0
         self.first = first
