@@ -15,6 +15,7 @@ Outside a shadow nothing can be forged, so there late records, clock steps and j
 
 from __future__ import annotations
 
+from bisect import insort
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -35,10 +36,14 @@ BACKWARD = 1000
 NEW_BOOT = 32
 # A record may come this many serials before the first one seen when the stream starts out of order.
 EARLY = 1024
+# Smaller numbers that may come after an event that ran ahead: the widest disorder seen on real kernels.
+LATE = 64
 # Events in a row behind the clock before the clock is taken to have been set back.
 CLOCK_STEP = 8
 _RECENT = 8192
 _SHADOW = USER_MESSAGE_BYTES + 512
+_AHEAD = "it runs ahead of the records after it"
+_TWO_TIMES = "its number has two times"
 
 
 @dataclass(slots=True)
@@ -78,6 +83,10 @@ class Order:
         self._base = (NONE, b"")
         self.probation: list[Seen] = []
         self.off: list[Seen] = []
+        self.ahead: list[Seen] = []
+        """Events of a shadow behind a gap, by number: forged, early, or real ones behind a loss."""
+        self._passed = 0
+        self._message = -1
         self.last_offset = -1
         self.events = 0
         self._reason = ""
@@ -97,6 +106,11 @@ class Order:
             self.serials.last = serial
             self.events += events
 
+    @property
+    def orderly(self) -> bool:
+        """Whether nothing waits for later records to be judged, so that the next number is simply the next event."""
+        return not self.off and not self.ahead
+
     def known(self, serial: int) -> bytes | None:
         """The time of a recently seen serial."""
         return self.recent.get(serial) or self.older.get(serial)
@@ -111,7 +125,7 @@ class Order:
         if shadow and not user and closes_quote(text):
             self._quote_closed(text)
             return False
-        if shadow and serial == self.serial + 1 and not user and not self.off and stamp >= self.stamp:
+        if shadow and serial == self.serial + 1 and not user and self.orderly and stamp >= self.stamp:
             self.events += 1
             self.serial, self.stamp, self.serials.last = serial, stamp, serial
             self.recent[serial] = stamp
@@ -132,18 +146,29 @@ class Order:
         if self.off and self.off[-1].serial == serial and self.off[-1].stamp == stamp:
             self.off[-1].text += text
             return False
+        rival = next((seen for seen in self.ahead if seen.serial == serial), None)
+        if rival is not None and rival.stamp == stamp:
+            rival.text += text
+            return False
         if known is not None and self._settle_two_times(serial, stamp, shadow):
             known = None
         reason = self._misfit(serial, stamp, shadow, known)
+        if rival is not None:
+            self.ahead.remove(rival)
+            self._mark(rival.text, _TWO_TIMES)
+            reason = _TWO_TIMES if reason == _AHEAD else reason
+        if reason == _AHEAD:
+            return self._run_ahead(serial, stamp, user, start, text, reach)
         if reason:
             return self._set_aside(serial, stamp, shadow, start, text, reason, user, reach)
-        if self.off:
-            self._settle_off(serial)
+        self._drop_off(self._reason)
+        self._settle_ahead(serial, stamp)
         self._accept(serial, stamp, user, shadow, start, text, reach)
         return True
 
     def close(self) -> None:
         """The stream ended: decide what is still open."""
+        self._drop_ahead("nothing after it confirms its number")
         if not self.off:
             return
         if any(seen.shadow for seen in self.off) or len(self.off) < 3:
@@ -162,7 +187,7 @@ class Order:
 
     def _misfit(self, serial: int, stamp: bytes, shadow: bool, known: bytes | None) -> str:
         if known is not None:
-            return "its number has two times"
+            return _TWO_TIMES
         if serial > self.serial:
             back = milliseconds(self.stamp) - milliseconds(stamp)
             if back > BACKWARD and self.probation:
@@ -170,7 +195,7 @@ class Order:
             if back > BACKWARD and shadow:
                 return "it steps back in time"
             if shadow and serial > self.serial + 1:
-                return "it runs ahead of the records after it"
+                return _AHEAD
             return ""
         hole = self.serials.hole(serial)
         if hole is not None:
@@ -210,11 +235,7 @@ class Order:
                 self.serials.lower(serial, stamp)
         self.recent[serial] = stamp
         if user:
-            self.users[serial] = stamp
-            domain = _subject(text)
-            self.user_domains[domain] = self.user_domains.get(domain, 0) + 1
-            self.shadow_end = max(self.shadow_end, start + _SHADOW * reach)
-            self.trusted = domain in SYSTEM_DOMAINS and (self.trusted or not shadow)
+            self._shade(serial, stamp, shadow, start, text, reach)
             if shadow and advanced:
                 # It may be forged itself, so what stands before it in the shadow stays on probation.
                 while self.probation and self.probation[0].start + _SHADOW * reach < start:
@@ -227,6 +248,72 @@ class Order:
         elif shadow and advanced:
             self.probation.append(Seen(serial, stamp, text, True, start))
         self.rotate()
+
+    def _shade(self, serial: int, stamp: bytes, shadow: bool, start: int, text: bytes, reach: int) -> None:
+        """A message of a process begins: from here on anything may be its text."""
+        self._message = start
+        self.users[serial] = stamp
+        domain = _subject(text)
+        self.user_domains[domain] = self.user_domains.get(domain, 0) + 1
+        self.shadow_end = max(self.shadow_end, start + _SHADOW * reach)
+        self.trusted = domain in SYSTEM_DOMAINS and (self.trusted or not shadow)
+
+    def _run_ahead(self, serial: int, stamp: bytes, user: bool, start: int, text: bytes, reach: int) -> bool:
+        """Let an event of a shadow wait that left a gap: the missing may come, or its number again, or neither."""
+        self.events += 1
+        when = milliseconds(stamp)
+        self._passed_by(serial)
+        for seen in list(self.ahead):
+            between = when - milliseconds(seen.stamp) if seen.serial < serial else milliseconds(seen.stamp) - when
+            if between < -BACKWARD:
+                self.ahead.remove(seen)
+                self._mark(seen.text, "its number and time do not follow those around it")
+        insort(self.ahead, Seen(serial, stamp, text, True, start, user), key=_number)
+        if user:
+            self._shade(serial, stamp, True, start, text, reach)
+        if start - min(seen.start for seen in self.ahead) > 2 * _SHADOW * reach:
+            # More than one message can hold went on in this numbering: the gap is a loss.
+            self._join(self.ahead)
+            self.ahead = []
+        return False
+
+    def _settle_ahead(self, serial: int, stamp: bytes) -> None:
+        """An event fits: those that ran ahead and are now behind it are real, and none can be too far before it."""
+        if not self.ahead:
+            return
+        behind = [seen for seen in self.ahead if seen.serial < serial]
+        self.ahead = self.ahead[len(behind) :]
+        when = milliseconds(stamp) + BACKWARD
+        self._join([seen for seen in behind if milliseconds(seen.stamp) <= when])
+        for seen in behind:
+            if milliseconds(seen.stamp) > when:
+                self._mark(seen.text, "its time runs ahead of the records after it")
+        self._passed_by(serial)
+
+    def _passed_by(self, serial: int) -> None:
+        """A smaller number came after those ahead: in disorder it may, but not where a workload could write them."""
+        if not self.ahead or self.ahead[-1].serial < serial:
+            return
+        self._passed += 1
+        if not self.trusted or self._passed > LATE:
+            for seen in [seen for seen in self.ahead if seen.serial > serial]:
+                self.ahead.remove(seen)
+                self._mark(seen.text, _AHEAD)
+            self._passed = 0
+
+    def _join(self, events: list[Seen]) -> None:
+        """Believe events of a shadow as far as anything in it is believed."""
+        for seen in events:
+            self.serials.extend(seen.serial, self.stamp, seen.stamp)
+            self.serial, self.recent[seen.serial] = seen.serial, seen.stamp
+            if milliseconds(seen.stamp) > milliseconds(self.stamp):
+                self.stamp = seen.stamp
+            self.probation.append(seen)
+
+    def _drop_ahead(self, reason: str) -> None:
+        for seen in self.ahead:
+            self._mark(seen.text, reason)
+        self.ahead, self._passed = [], 0
 
     def _set_aside(
         self, serial: int, stamp: bytes, shadow: bool, start: int, text: bytes, reason: str, user: bool, reach: int
@@ -247,20 +334,6 @@ class Order:
             self._switch()
         return False
 
-    def _settle_off(self, serial: int) -> None:
-        """An event fits the old numbering: those set aside before it were either ahead of it, and real, or forged."""
-        first, last = self.off[0], self.off[-1]
-        in_order = first.serial > self.serial and last.serial < serial
-        in_time = milliseconds(first.stamp) >= milliseconds(self.stamp) - BACKWARD
-        if in_order and in_time:
-            for seen in self.off:
-                self.serials.extend(seen.serial, self.stamp, seen.stamp)
-                self.serial, self.recent[seen.serial] = seen.serial, seen.stamp
-                self.probation.append(seen)
-            self.off = []
-        else:
-            self._drop_off(self._reason)
-
     def begin_torn(self) -> None:
         """The stream starts in the middle of a line, which may have been a message of a process."""
         self.shadow_end, self.trusted, self.torn = USER_MESSAGE_BYTES, False, True
@@ -273,8 +346,9 @@ class Order:
         return serial > self.serial + 1
 
     def _forget_start(self) -> None:
-        for seen in self.probation:
+        for seen in (*self.probation, *self.ahead):
             self._mark(seen.text, "it stands behind a cut line that may have been a message of a process")
+        self.ahead, self._passed = [], 0
         self.probation, self.torn = [], False
         self.serials, self.serial, self.stamp, self.first_stamp = Serials(), NONE, b"", b""
         self.recent, self.older, self.users = {}, {}, {}
@@ -286,6 +360,7 @@ class Order:
 
     def _switch(self) -> None:
         """The numbering started anew: another boot."""
+        self._drop_ahead("nothing after it confirms its number")
         if self.off[0].serial <= self.serial:
             self.boots.append(self.serials)
             self.serials = Serials()
@@ -303,10 +378,10 @@ class Order:
             if seen.serial == serial:
                 if shadow and abs(milliseconds(stamp) - milliseconds(seen.stamp)) <= BACKWARD:
                     # Both stand where a process could write: neither is to be believed.
-                    self._mark(seen.text, "its number has two times")
+                    self._mark(seen.text, _TWO_TIMES)
                     del self.probation[place]
                     return False
-                self._roll_back(place, "its number has two times")
+                self._roll_back(place, _TWO_TIMES)
                 return True
         return False
 
@@ -351,11 +426,8 @@ class Order:
         """A kernel record ends with the quote put after a user message: all since that message is its text."""
         reason = "it stands inside the text of a message of a process"
         self.events += 1
-        place = len(self.probation)
-        while place and not self.probation[place - 1].user:
-            place -= 1
-        undone = self.probation[place:]
-        del self.probation[place:]
+        undone = [seen for seen in self.probation if seen.start > self._message]
+        self.probation = [seen for seen in self.probation if seen.start <= self._message]
         kept = self.probation[-1] if self.probation else None
         self.serial, self.stamp = (kept.serial, kept.stamp) if kept else self._base
         for seen in undone:
@@ -363,7 +435,14 @@ class Order:
             self._mark(seen.text, reason)
         self._shrink()
         self._drop_off(reason)
+        for seen in [seen for seen in self.ahead if seen.start > self._message]:
+            self.ahead.remove(seen)
+            self._mark(seen.text, reason)
         self._mark(text, reason)
+
+
+def _number(seen: Seen) -> int:
+    return seen.serial
 
 
 def closes_quote(text: bytes) -> bool:

@@ -292,9 +292,9 @@ class Scanner:
         if not final:
             self._leave_last(block, found)
         serial_now, stamp_now, recent, events = order.serial, order.stamp, order.recent, 0
-        shadow_end, orderly = order.shadow_end - base, not order.off
+        shadow_end, orderly = order.shadow_end - base, order.orderly
         position, run = 0, order.last_offset - base
-        now = b""
+        now, shadow = b"", False
         records = iter(found)
         for text, stamp, number, verdict, comm, path, tail in records:
             entry = None
@@ -304,16 +304,18 @@ class Scanner:
                     serial = int(number)
                     if serial != serial_now + 1 or stamp < stamp_now or not orderly:
                         entry = None
-                    elif position < shadow_end and entry is not None:
-                        event = block[position : self._end_of(block, position)]
-                        if closes_quote(event):
+                    else:
+                        shadow = position < shadow_end
+                        if shadow and closes_quote(block[position : self._end_of(block, position)]):
                             entry = None
-                        else:
-                            order.probation.append(Seen(serial, stamp, event, True, base + position))
+                        elif shadow and entry is not None:
+                            order.probation.append(Seen(serial, stamp, text, True, base + position))
                     if entry is not None:
                         serial_now, stamp_now, now, run = serial, stamp, number, position
                         events += 1
                         recent[serial] = stamp
+                elif shadow and entry is not None:
+                    order.probation[-1].text += text
             if entry is None:
                 order.went_on(serial_now, stamp_now, events)
                 end = position + len(text)
@@ -327,7 +329,7 @@ class Scanner:
                     # The event went on into what was left for the next block, or ended inside a match.
                     return self._runs(block, reached, len(block), final)
                 serial_now, stamp_now, recent, events = order.serial, order.stamp, order.recent, 0
-                shadow_end, orderly = order.shadow_end - base, not order.off
+                shadow_end, orderly = order.shadow_end - base, order.orderly
                 position, now = end, b""
                 continue
             entry.count += 1
@@ -379,7 +381,7 @@ class Scanner:
         kinds, base, size = _KINDS, self._base, len(block)
         # The order's state is kept in locals while everything is in order, and handed over for the careful judgement.
         serial_now, stamp_now, recent, events = order.serial, order.stamp, order.recent, 0
-        shadow_end, orderly = order.shadow_end - base, not order.off
+        shadow_end, orderly = order.shadow_end - base, order.orderly
         last = order.last_offset - base
         while position < until:
             match = match_run(block, position)
@@ -393,7 +395,7 @@ class Scanner:
                 end = find(b"\n", position) + 1
                 self._odd(block[position : end - 1], base + position)
                 serial_now, stamp_now, recent, events = order.serial, order.stamp, order.recent, 0
-                shadow_end, orderly = order.shadow_end - base, not order.off
+                shadow_end, orderly = order.shadow_end - base, order.orderly
                 position = end
                 continue
             if kind == _USER:
@@ -420,7 +422,7 @@ class Scanner:
                 order.went_on(serial_now, stamp_now, events)
                 new = order.take(serial, stamp, kind == _USER, base + position, block[position:end])
                 serial_now, stamp_now, recent, events = order.serial, order.stamp, order.recent, 0
-                shadow_end, orderly = order.shadow_end - base, not order.off
+                shadow_end, orderly = order.shadow_end - base, order.orderly
             if kind:
                 if kind == _SECOND:
                     if find(b"\ntype=AVC ", position, end) >= 0:
@@ -456,7 +458,7 @@ class Scanner:
                         order.went_on(serial_now, stamp_now, events)
                         self._odd_in_run(block[at : after - 1], base + at)
                         serial_now, stamp_now, recent, events = order.serial, order.stamp, order.recent, 0
-                        shadow_end, orderly = order.shadow_end - base, not order.off
+                        shadow_end, orderly = order.shadow_end - base, order.orderly
                 else:
                     after = line.end()
                     entry.count += 1

@@ -204,6 +204,8 @@ def read(log: bytes, size: int, careful: bool, most: int) -> dict[str, object]:
     return vars(scanner.close())
 
 
+# An event in the shadow of a message with one line that is not plain, and then one with another time.
+@example(55, 14, True, [("alter", 38218, 116562, 0), ("retime", 20, 0, 0)], 1 << 20, 0)
 @profile
 @given(
     st.integers(0, 10**9),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import random
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,41 @@ def test_forged_lines_are_doubtful_and_nothing_else() -> None:
     }
     assert doubted == {line for line in forged if b"avc:" in line}
     assert sum(denial["doubtful"] for denial in everything()["denials"]) == len(doubted)
+
+
+@cache
+def messages_and_events() -> list[list[bytes]]:
+    """The log cut into events; what a process wrote into its message stays with that."""
+    events: list[list[bytes]] = []
+    last = b""
+    for line in lines():
+        key = line[line.index(b"audit(") :].split(b")")[0]
+        if key == last or any(mark in line for mark in FORGED):
+            events[-1].append(line)
+        else:
+            events.append([line])
+            last = key
+    return events
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_losses_make_no_real_record_doubtful(seed: int) -> None:
+    """Behind a message of a process too, where every gap could have been made by a forger who runs ahead."""
+    chance = random.Random(seed)
+    events = messages_and_events()
+    first = chance.randrange(len(events))
+    last, part = first + chance.choice((50, 300, 3000)), chance.choice((0.1, 0.3, 0.7, 0.95))
+    kept: list[bytes] = []
+    for number, event in enumerate(events):
+        forger = any(mark in line for line in event for mark in FORGED)
+        if forger or not (first <= number < last and chance.random() < part):
+            kept += event
+    scanner = Scanner(max_samples=1)
+    scanner.feed(b"\n".join(kept) + b"\n")
+    summary = scanner.close()
+    assert scanner.doubt_lines == {line for line in kept if any(mark in line for mark in FORGED)}
+    numbers = {int(line.split(b")", 1)[0].rpartition(b":")[2]) for line in kept if line not in scanner.doubt_lines}
+    assert summary.missing == max(numbers) - min(numbers) + 1 - len(numbers)
 
 
 def test_every_record_is_kept_when_asked() -> None:
