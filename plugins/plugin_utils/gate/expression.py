@@ -126,9 +126,7 @@ class Expression:
         if kind == "function_expression":
             self._function(node["value"], children, scope, paths)
             return None
-        if kind in ("literal", "index", "slice"):
-            return None
-        # Comparisons, and, or, not, multi-selects: values made of their parts.
+        # Literals, and what is made of parts: comparisons, and, or, not, multi-selects.
         for child in children:
             self._walk(child, scope, paths)
         return None
@@ -174,7 +172,6 @@ class Template:
     """
 
     def __init__(self, text: str, shape: Any, nullable: Iterable[Path] = ()) -> None:
-        self.text = text
         self._parts = _HOLE.split(text)
         self._holes = [Expression(part, shape, nullable) for part in self._parts[1::2]]
 

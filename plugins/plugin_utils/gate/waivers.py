@@ -215,10 +215,9 @@ class Waivers:
             yield Finding(waiver.id, "unused", f"nothing that it covers was seen for {days} days (last: {iso(last)})")
 
     def _breaking(self, denial: Mapping[str, Any], version: Any) -> str | None:
-        complete = {"comms": [], "paths": [], "owners": [], "constraint": None, **denial}
-        if not all(complete.get(part) is not None for part in _MATCH):
+        if any(denial.get(part) is None for part in _MATCH):
             return None
-        entry = self._catalogue.match(complete, version if isinstance(version, str) else None)
+        entry = self._catalogue.match(denial, version if isinstance(version, str) else None)
         return entry.id if entry is not None and entry.breaking else None
 
     def _breaking_by_name(self, waiver: Waiver) -> str | None:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import time
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible_collections.talosops.selinux.plugins.plugin_utils.audit import catalogue as known_denials
 from ansible_collections.talosops.selinux.plugins.plugin_utils.canonical import sealed
 from ansible_collections.talosops.selinux.plugins.plugin_utils.gate import (
     cohort,
@@ -21,15 +23,20 @@ from ansible_collections.talosops.selinux.plugins.plugin_utils.gate import (
     functions,
     shape,
     signing,
+    waivers,
 )
-from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.errors import EvidenceRefused, PolicyProblem
+from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.errors import (
+    EvidenceRefused,
+    PolicyProblem,
+    WaiverProblem,
+)
 from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.policy import Policy, load_policy
 from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.verdict import check_evidence, decide, judge
 from ansible_collections.talosops.selinux.plugins.plugin_utils.problem import MissingLibrary
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from .samples import NOW, TARGET, changed, evidence, healthy_evidence
+from .samples import NOW, TARGET, changed, denial, evidence, healthy_evidence
 from .test_request_and_cohort import ask, member, stops
 
 AT_NOW = "seconds_since('2026-11-22T12:00:00Z') == `0`"
@@ -348,3 +355,264 @@ def test_the_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert caught.value.context == {"library": "jmespath"}
     assert "the Python library jmespath cannot" in caught.value.found
     assert "(it is not there)" in caught.value.found
+
+
+# ---------------------------------------------------------------- policies
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"extends": None},
+        {"schema": 2},
+        {"weakened_by": "Ada"},
+        {"soak": 72},
+        {"soak": "3 days", "extends": "observe"},
+    ],
+    ids=str,
+)
+def test_a_refused_policy_is_named_by_its_file(tmp_path: Path, document: dict[str, Any]) -> None:
+    path = tmp_path / "our-policy.yml"
+    whole = {"schema": 1, "name": "our-policy", "extends": "strict", **document}
+    path.write_text(yaml.safe_dump({k: v for k, v in whole.items() if v is not None}), encoding="utf-8")
+    with pytest.raises(PolicyProblem) as caught:
+        load_policy(path)
+    assert caught.value.context["policy"] == str(path)
+    assert f"the gate policy {path} cannot be used: " in caught.value.found
+
+
+@pytest.mark.parametrize("text", ["- 1", "a: [", "schema: 1\nschema: 1"])
+def test_an_unreadable_policy_is_named_by_its_file(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "broken.yml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(PolicyProblem) as caught:
+        load_policy(path)
+    assert caught.value.context["policy"] == str(path)
+    if "schema" in text:
+        assert "line 2" in caught.value.found
+
+
+def test_what_changed_is_told_with_both_values(tmp_path: Path) -> None:
+    path = tmp_path / "our-policy.yml"
+    checks = [{"id": "no-denials", "title": "t", "since": "v1.11.0"}, {"id": "no-read-errors", "doc": "our.md"}]
+    document = {"schema": 1, "name": "our-policy", "extends": "strict", "soak": "71h", "checks": checks}
+    by = {"who": "Ada", "why": "a lab"}
+    path.write_text(yaml.safe_dump({**document, "weakened_by": by}), encoding="utf-8")
+    strict = {check.id: check for check in load_policy("strict").checks}
+    changes = load_policy(path).changes
+    assert [{key: change[key] for key in ("id", "field", "from", "to", "by")} for change in changes] == [
+        {"id": None, "field": "soak", "from": "72h", "to": "71h", "by": by},
+        {"id": "no-denials", "field": "since", "from": None, "to": "v1.11.0", "by": by},
+        {"id": "no-denials", "field": "title", "from": strict["no-denials"].text("title"), "to": "t", "by": None},
+        {
+            "id": "no-read-errors",
+            "field": "doc",
+            "from": strict["no-read-errors"].text("doc"),
+            "to": "our.md",
+            "by": None,
+        },
+    ]
+
+
+def test_all_that_weakens_is_listed(tmp_path: Path) -> None:
+    path = tmp_path / "our-policy.yml"
+    document = {"schema": 1, "name": "our-policy", "extends": "strict", "soak": "71h", "waiver_max_days": 91}
+    path.write_text(yaml.safe_dump(document), encoding="utf-8")
+    with pytest.raises(PolicyProblem, match=r"\(setting: soak, setting: waiver_max_days\)"):
+        load_policy(path)
+
+
+def test_all_unknown_keys_are_listed(tmp_path: Path) -> None:
+    path = tmp_path / "our-policy.yml"
+    checks = [{"id": "no-denials", "asert": "x", "colour": "red"}]
+    document = {"schema": 1, "name": "our-policy", "extends": "strict", "checks": checks}
+    path.write_text(yaml.safe_dump(document), encoding="utf-8")
+    with pytest.raises(PolicyProblem, match=r"no-denials has unknown keys: asert, colour\. "):
+        load_policy(path)
+
+
+def test_strict_is_the_policy_when_none_is_named() -> None:
+    assert load_policy().name == "strict"
+
+
+def test_eight_documents_may_extend_each_other(tmp_path: Path) -> None:
+    extends = "strict"
+    for number in range(1, 10):
+        path = tmp_path / f"p{number}.yml"
+        path.write_text(yaml.safe_dump({"schema": 1, "name": f"p{number}", "extends": extends}), encoding="utf-8")
+        extends = path.name
+    assert load_policy(tmp_path / "p8.yml").name == "p8"
+    with pytest.raises(PolicyProblem, match="the chain of extends is longer than 8 documents") as caught:
+        load_policy(tmp_path / "p9.yml")
+    assert caught.value.context["policy"] == "strict"
+
+
+def test_a_list_in_another_order_is_not_weaker(tmp_path: Path) -> None:
+    path = tmp_path / "our-policy.yml"
+    paths = list(reversed(load_policy("strict").settings["boot_paths"]))
+    document = {"schema": 1, "name": "our-policy", "extends": "strict", "boot_paths": paths}
+    path.write_text(yaml.safe_dump(document), encoding="utf-8")
+    assert [change["weaker"] for change in load_policy(path).changes] == [False]
+
+
+@pytest.mark.parametrize("setting", ["waiver_max_days", "waiver_unused_days", "waiver_max_matches"])
+def test_one_is_enough_of_what_waivers_are_bounded_by(tmp_path: Path, setting: str) -> None:
+    path = tmp_path / "our-policy.yml"
+    document = {"schema": 1, "name": "our-policy", "extends": "strict", setting: 1}
+    path.write_text(yaml.safe_dump(document), encoding="utf-8")
+    assert load_policy(path).settings[setting] == 1
+
+
+def test_a_value_that_json_cannot_carry_is_refused(tmp_path: Path) -> None:
+    """In a check that is off, whose fields nobody else looks at; the policy's hash could not be computed."""
+    path = tmp_path / "our-policy.yml"
+    checks = [{"id": "our-own", "enabled": False, "since": dt.date(2026, 1, 1)}]
+    document = {"schema": 1, "name": "our-policy", "extends": "strict", "checks": checks}
+    path.write_text(yaml.safe_dump(document), encoding="utf-8")
+    with pytest.raises(PolicyProblem) as caught:
+        load_policy(path)
+    assert caught.value.found == (
+        "the gate policy our-policy cannot be used: it holds a value that JSON cannot carry (write times and dates as"
+        " quoted text)"
+    )
+    assert caught.value.context["policy"] == "our-policy"
+
+
+# ---------------------------------------------------------------- waivers
+
+ENTRY: dict[str, Any] = {
+    "id": "agent",
+    "signature": "pod_t:etcd_t:sock_file:append+write",
+    "scope": {"clusters": ["lab"]},
+    "reason": "r",
+    "owner": "ada@example.org",
+    "ticket": "OPS-1",
+    "granted": dt.date(2026, 11, 1),
+    "expires": dt.date(2026, 12, 31),
+}
+
+
+def written(directory: Path, *entries: dict[str, Any]) -> Path:
+    path = directory / "waivers.yml"
+    path.write_text(yaml.safe_dump({"schema": 1, "waivers": list(entries)}), encoding="utf-8")
+    return path
+
+
+def breaking(versions: str | None = None, permissions: frozenset[str] | None = None) -> known_denials.Catalogue:
+    """A catalogue of one family: what pods do to etcd's sockets, on some versions, breaks."""
+    known = next(entry for entry in known_denials.load().entries if entry.breaking)
+    match = known_denials.Match(
+        source=frozenset({"pod_t"}),
+        target=frozenset({"etcd_t"}),
+        classes=frozenset({"sock_file"}),
+        permissions=permissions,
+        comm=None,
+        path=None,
+        owner=None,
+        raw_context=None,
+        constraint=None,
+        versions=versions,
+        one_name=False,
+    )
+    return known_denials.Catalogue([dataclasses.replace(known, match=match)])
+
+
+@pytest.mark.parametrize(("versions", "breaks"), [(">=1.14.0,<1.15.0", True), (">=1.12.0,<1.13.0", False)])
+def test_a_family_breaks_on_its_versions_only(tmp_path: Path, strict: Policy, versions: str, breaks: bool) -> None:
+    """The sample node runs 1.14; by name alone, without a version, the waiver is refused in any case."""
+    signature = ENTRY["signature"]
+    document = evidence(audit__denials=[denial(signature)], audit__counts__denied=3)
+    matched = {
+        **{key: value for key, value in ENTRY.items() if key != "signature"},
+        "match": {
+            "source_type": ["pod_t"],
+            "target_type": ["etcd_t"],
+            "class": ["sock_file"],
+            "permissions": ["append", "write", "read"],
+        },
+    }
+    # The family is one of exactly these permissions, so that the waiver's own three are not in it by name.
+    given = waivers.load(
+        written(tmp_path, matched),
+        policy=strict,
+        now=NOW,
+        catalogue=breaking(versions, frozenset({"append", "write"})),
+    )
+    waived = given.applied(document["audit"], document)["denials"][0]["waiver_id"]
+    assert waived == (None if breaks else "agent")
+    assert [finding.lint for finding in given.lint([document])] == (["breaking"] if breaks else [])
+
+
+def test_a_family_is_found_by_the_names_of_a_signature(tmp_path: Path, strict: Policy) -> None:
+    path = written(tmp_path, ENTRY)
+    two = breaking(permissions=frozenset({"append", "write"}))
+    assert [f.lint for f in waivers.load(path, policy=strict, now=NOW, catalogue=two).lint([])] == ["breaking"]
+    one = breaking(permissions=frozenset({"write"}))
+    assert waivers.load(path, policy=strict, now=NOW, catalogue=one).lint([]) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"expires": dt.date(2026, 11, 22)}, "it expired at 2026-11-22T00:00:00Z"),
+        ({"granted": dt.date(2026, 11, 23)}, "it was granted at 2026-11-23T00:00:00Z, which is in the future"),
+        ({"granted": dt.date(2026, 10, 1)}, "it holds for longer than the 90 days the policy allows"),
+        ({"owner": ""}, "it has no owner"),
+    ],
+)
+def test_what_a_waiver_lacks(tmp_path: Path, strict: Policy, change: dict[str, Any], text: str) -> None:
+    document = evidence(audit__denials=[denial(ENTRY["signature"])], audit__counts__denied=3)
+    found = waivers.load(written(tmp_path, {**ENTRY, **change}), policy=strict, now=NOW).lint([document])
+    assert [finding.text for finding in found] == [text]
+
+
+def test_all_findings_are_told(tmp_path: Path, strict: Policy) -> None:
+    path = written(tmp_path, {**ENTRY, "owner": "", "granted": dt.date(2026, 10, 10)})
+    with pytest.raises(
+        WaiverProblem,
+        match=r": agent \(no-owner\): it has no owner; agent \(unused\): nothing that it covers was seen for 30 days"
+        r" \(last: 2026-10-10T00:00:00Z\)\. ",
+    ):
+        waivers.load(path, policy=strict, now=NOW).require_sound([])
+
+
+def test_a_broad_waiver_is_named(tmp_path: Path, strict: Policy) -> None:
+    sources = [f"s{number}_t" for number in range(6)]
+    match = {"source_type": sources, "target_type": ["etcd_t"], "class": ["dir"], "permissions": ["write"]}
+    entry = {**{key: value for key, value in ENTRY.items() if key != "signature"}, "match": match}
+    denials = [denial(f"{source}:etcd_t:dir:write") for source in sources]
+    document = evidence(audit__denials=denials, audit__counts__denied=18)
+    found = waivers.load(written(tmp_path, entry), policy=strict, now=NOW).lint([document])
+    assert [(finding.waiver, finding.lint) for finding in found] == [("agent", "too-broad")]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a: [", "it cannot be read: while parsing a flow"),
+        ("schema: 2\nwaivers: []", "it does not hold exactly `schema: 1` and `waivers`"),
+        ("schema: 1\nwaivers: {}", "its waivers are not a list"),
+    ],
+)
+def test_why_a_waiver_file_is_refused(tmp_path: Path, text: str, words: str) -> None:
+    path = tmp_path / "waivers.yml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(WaiverProblem) as caught:
+        waivers.load_waivers(path)
+    assert caught.value.found.startswith(f"the waiver file {path} cannot be used: {words}")
+
+
+def test_what_is_wrong_with_a_waiver_is_told_in_full(tmp_path: Path) -> None:
+    for entries, words in (
+        ([ENTRY, ENTRY], "the waiver agent is there twice"),
+        ([{**ENTRY, "colour": "red", "shape": 1}], "the waiver agent has unknown keys: colour, shape"),
+        (
+            [{**{k: v for k, v in ENTRY.items() if k != "signature"}, "match": []}],
+            "the match of the waiver agent is not a mapping with keys among source_type, target_type, class,"
+            " permissions",
+        ),
+    ):
+        path = written(tmp_path, *entries)
+        with pytest.raises(WaiverProblem) as caught:
+            waivers.load_waivers(path)
+        assert caught.value.found == f"the waiver file {path} cannot be used: {words}"
