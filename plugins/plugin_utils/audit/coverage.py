@@ -285,8 +285,10 @@ class _Assessment:
         if log.torn:
             self._gap("F26", f"{log.torn} records of the {name} are cut or run into one another")
         if log.orphans:
-            self._gap("F6", f"{log.orphans} events of the {name} lack the record they were written for")
-            self.lost = max(self.lost, log.orphans)
+            rules = "; some may be due to an audit rule without a key" if log.rules else ""
+            self._gap("F6", f"{log.orphans} events of the {name} lack the record they were written for{rules}")
+            if not log.rules:
+                self.lost = max(self.lost, log.orphans)
         if counts["doubtful"]:
             self._gap("forged", f"{counts['doubtful']} records of the {name} may have been written by a process")
         elif log.unconfirmed:
@@ -337,12 +339,17 @@ class _Assessment:
             self._gap("F4", f"{after} events went to the kernel ring after auditd had started")
 
     def _after_start(self) -> int:
-        """Events in the kernel ring with numbers above the first one auditd wrote: auditd was not there for them."""
+        """Events in the kernel ring alone, with numbers above the first one auditd wrote: auditd was not there then.
+
+        With ``audit=1`` the kernel prints what it later delivers (kernel/audit.c, kauditd_hold_skb): no loss.
+        """
         service, kernel = self.service, self.kernel
         if service is None or kernel is None or service.first_serial is None:
             return 0
         return sum(
-            high - max(low, service.first_serial + 1) + 1 for low, high in kernel.seen if high > service.first_serial
+            high - max(low, service.first_serial + 1) + 1
+            for low, high in _without(kernel.seen, service.seen)
+            if high > service.first_serial
         )
 
     def _numbers(self) -> None:
@@ -367,6 +374,9 @@ class _Assessment:
         count = sum(last - first + 1 for first, last in missing)
         if missing and missing[0][0] == 1:
             self._gap("F10" if self.kernel is not None else "F11", f"serials 1 to {missing[0][1]} are in neither log")
+            if self.kernel is None:
+                # They stand in a log that nobody looked into.
+                count -= missing[0][1]
             missing = missing[1:]
         if self.service is not None and self.service.first_serial is not None:
             before = [gap for gap in missing if gap[1] == self.service.first_serial - 1]
@@ -450,6 +460,21 @@ _SYSTEM = frozenset(
         "dashboard_t",
     ]
 )
+
+
+def _without(some: list[tuple[int, int]], others: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """What of ascending closed intervals lies in none of the others."""
+    left = []
+    for low, high in some:
+        for first, last in others:
+            if last < low or first > high:
+                continue
+            if first > low:
+                left.append((low, first - 1))
+            low = last + 1
+        if low <= high:
+            left.append((low, high))
+    return left
 
 
 def _loss_id(line: str) -> str:

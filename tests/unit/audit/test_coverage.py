@@ -190,3 +190,41 @@ def test_every_number_of_the_catalogue_is_tested_or_explained() -> None:
     numbers = {f"F{number}" for number in range(1, 35)}
     assert numbers <= tested | documented, sorted(numbers - tested - documented)
     assert not documented & tested, "explained as without detector, yet tested"
+
+
+def test_serials_of_a_log_nobody_read_are_missing_but_not_known_to_be_lost() -> None:
+    found = assess(streams.healthy(kernel_log=None))
+    assert "F11" in {reason["id"] for reason in found["reasons"]}
+    assert found["lost_at_least"] == 0
+    # With a whole kernel ring at hand they are lost.
+    assert assess(streams.healthy(kernel_log=streams.kernel_ring(last=2)))["lost_at_least"] == 2
+
+
+def test_under_audit_rules_an_event_without_a_primary_record_is_no_counted_loss() -> None:
+    """A rule may have no key; then its records look like those of a denial whose AVC record was lost."""
+    ruled = LOG + b"type=CONFIG_CHANGE msg=audit%s: auid=0 ses=1 op=add_rule key=(null) list=4 res=1\n" % streams.key(
+        35
+    )
+    ruled += b"type=SYSCALL msg=audit%s: arch=c000003e syscall=2 success=yes key=(null)\n" % streams.key(36)
+    found = assess(streams.healthy(service_log=ruled))
+    assert "F6" in {reason["id"] for reason in found["reasons"]}
+    assert found["lost_at_least"] == 0
+
+
+@pytest.mark.parametrize("only_printed", [False, True])
+def test_what_the_kernel_printed_and_delivered_was_not_missed_by_auditd(only_printed: bool) -> None:
+    """With audit=1 the kernel prints early records and still delivers them once auditd is there."""
+    early = streams.kernel_ring()
+    log = b"type=KERNEL msg=audit%s: state=initialized audit_enabled=1 res=1\n" % streams.key(1)
+    for serial in range(2, 5):
+        log += b"type=MAC_POLICY_LOAD msg=audit%s: auid=4294967295 ses=4294967295 lsm=selinux res=1\n" % streams.key(
+            serial
+        )
+    service = _without(log + LOG, 20) if only_printed else log + LOG
+    if only_printed:
+        early += b"kern:  notice: [2026-11-18T11:06:42.1Z]: audit: type=1400 audit" + streams.avc(20)[18:]
+    found = assess(streams.healthy(service_log=service, kernel_log=early, cmdline=streams.CMDLINE + " audit=1"))
+    assert found["verdict"] == ("partial" if only_printed else "complete"), found["reasons"]
+    if only_printed:
+        assert {reason["id"] for reason in found["reasons"]} == {"F4"}
+        assert "1 events" in found["reasons"][0]["text"]
