@@ -64,11 +64,7 @@ class ActionModule(TalosAction):
         for host, entry in nodes.items():
             entry["summary"] = _summary(host, entry)
         note = policy_note(policy)
-        warnings = [
-            f"The policy {policy.name} weakens the built-in one: {change['id'] or 'its settings'}, {change['field']}."
-            for change in note["changes"]
-            if change["weaker"]
-        ]
+        warnings = [_weakened(policy.name, change) for change in note["changes"] if change["weaker"]]
         return {
             "nodes": nodes,
             "decisions": {
@@ -126,6 +122,14 @@ def reasons(verdict: dict[str, Any]) -> list[dict[str, Any]]:
         for check in verdict["checks"]
         if check["severity"] == "block" and check["result"] in ("fail", "unknown")
     ]
+
+
+def _weakened(name: str, change: dict[str, Any]) -> str:
+    by = change["by"]
+    return (
+        f"The policy {name} weakens the built-in one: {change['id'] or 'its settings'}, {change['field']}, "
+        f"on the word of {by['who']}: {by['why']}"
+    )
 
 
 def _summary(host: str, entry: dict[str, Any]) -> str:

@@ -43,6 +43,7 @@ class ActionModule(TalosAction):
             generated_at=dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             halted=spent["reason"],
             check_mode=self.check,
+            policy=judged["policy"],
         )
         files = (
             {}

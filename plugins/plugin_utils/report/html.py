@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from .model import OUTCOMES, clean_all
+from .model import OUTCOMES, clean_all, policy_lines, waived_line, waived_total
 from .table import HEADINGS, counts_line, duration, place
 
 # Inline, because a report is sent around and printed as one file.
@@ -42,6 +42,8 @@ def render(model: Mapping[str, Any]) -> str:
         f"<h1>{escape(model['title'])}</h1>",
         f"<p>{escape(model['generated_at'])}: {escape(counts_line(model))}</p>",
     ]
+    if waived := waived_total(model["waived"]):
+        parts.append(f"<p>{escape(waived)}</p>")
     if model["check_mode"]:
         parts.append("<p>Check mode: nothing was changed.</p>")
     if model["attention"]:
@@ -56,6 +58,8 @@ def render(model: Mapping[str, Any]) -> str:
             )
             parts += [_row(row) for row in rows]
             parts.append("</tbody></table></section>")
+    if model["policy"]:
+        parts.append(f"<section><h2>Policy</h2>{_list(policy_lines(model['policy']))}</section>")
     if model["notes"]:
         parts.append(f"<section><h2>Notes</h2>{_list(model['notes'])}</section>")
     ledger = model["ledger"]
@@ -72,7 +76,7 @@ def _row(row: Mapping[str, Any]) -> str:
     took = duration(row["duration"]) if row["duration"] is not None else ""
     return (
         f'<tr><td class="node">{escape(row["node"])}</td><td class="place">{escape(place(row))}</td>'
-        f'<td class="time">{escape(took)}</td><td>{_reasons(row["reasons"])}'
+        f'<td class="time">{escape(took)}</td><td>{_reasons(row["reasons"])}{_waived(row["waived"])}'
         f"{_proof('Enforcing', row['witnesses'])}{_proof('New install', row['reinstall'])}</td></tr>"
     )
 
@@ -88,6 +92,10 @@ def _reasons(reasons: Sequence[Mapping[str, Any]]) -> str:
             text += f'<p class="do">See {escape(reason["doc"])}</p>'
         texts.append(text)
     return "".join(texts)
+
+
+def _waived(items: Sequence[Mapping[str, Any]]) -> str:
+    return "".join(f"<p>{escape(waived_line(item))}</p>" for item in items)
 
 
 def _proof(title: str, items: Sequence[Mapping[str, Any]]) -> str:

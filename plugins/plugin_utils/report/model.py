@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -29,6 +30,7 @@ def build_model(
     generated_at: str,
     halted: str | None = None,
     check_mode: bool = False,
+    policy: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Join plan, verdicts, ledger and proofs into one sealed document.
 
@@ -41,12 +43,16 @@ def build_model(
         generated_at: ISO time, given so that the same input makes the same bytes.
         halted: why the rollout stopped early.
         check_mode: nothing was to be changed.
+        policy: what the gate says about its policy (``gate.verdict.policy_note``); None when nothing was judged.
 
     Returns:
-        ``{schema, title, generated_at, check_mode, halted, counts: {total, <outcome>...}, nodes, waves, etcd,
-        attention: [str], notes: [str], ledger: {path, ok, entries, head}|None, sha256}``, with ``nodes`` as
-        ``[{node, role, zone, decision, outcome, reasons: [{id, found, remedy, doc}], witnesses: [{id, ok, found}],
-        reinstall: [{id, ok, found}], step, duration: seconds|None}]``.
+        ``{schema, title, generated_at, check_mode, halted, policy: {name, changes, weakened}|None,
+        counts: {total, <outcome>...}, nodes, waves, etcd,
+        attention: [str], notes: [str], waived: {signatures, records}, ledger: {path, ok, entries, head}|None,
+        sha256}``, with ``nodes`` as
+        ``[{node, role, zone, decision, outcome, reasons: [{id, found, remedy, doc}], waived: [{signature, count,
+        waiver_id, owner, ticket, reason, expires}], witnesses: [{id, ok, found}], reinstall: [{id, ok, found}], step,
+        duration: seconds|None}]``. Waived denials are counted apart: under ``waived`` and never in ``counts``.
         A node counts as moved only when every step is done **and** its proof holds.
     """
     states: dict[str, Any] = dict(ledger["nodes"]) if ledger else {}
@@ -85,19 +91,65 @@ def build_model(
             "generated_at": generated_at,
             "check_mode": check_mode,
             "halted": halted,
+            "policy": dict(policy) if policy is not None else None,
             "counts": {"total": len(rows), **{outcome: counted[outcome] for outcome in OUTCOMES}},
             "nodes": rows,
             "waves": list(plan["waves"]),
             "etcd": plan["etcd"],
             "attention": [
                 *(f"{name} was moved earlier but does not enforce any more" for name in fallen),
+                *_weakened(policy),
                 *_upgraded(verdicts),
                 *_attention(ledger, halted),
             ],
             "notes": list(plan["notes"]),
+            "waived": {
+                "signatures": len({item["signature"] for row in rows for item in row["waived"]}),
+                "records": sum(item["count"] or 0 for row in rows for item in row["waived"]),
+            },
             "ledger": {key: ledger[key] for key in ("path", "ok", "entries", "head")} if ledger else None,
         }
     )
+
+
+def policy_change(policy: Mapping[str, Any], change: Mapping[str, Any]) -> str:
+    """One difference of the policy to the built-in it extends, in words, with who weakened it and why."""
+    where = f"{change['id']}: {change['field']}" if change["id"] is not None else f"setting {change['field']}"
+    if change["field"] == "check":
+        return f"policy {policy['name']}: the check {change['id']} was added (in {change['in']})"
+    old, new = (json.dumps(change[key], ensure_ascii=False, sort_keys=True, default=str) for key in ("from", "to"))
+    text = f"policy {policy['name']}: {where} was {old} and is {new} (in {change['in']})"
+    if not change["weaker"]:
+        return text
+    by = change["by"] or {}
+    return f"{text}. This is WEAKER, on the word of {by.get('who', 'nobody')}: {by.get('why', 'no reason given')}"
+
+
+def _weakened(policy: Mapping[str, Any] | None) -> list[str]:
+    return [policy_change(policy, change) for change in policy["changes"] if change["weaker"]] if policy else []
+
+
+def policy_lines(policy: Mapping[str, Any] | None) -> list[str]:
+    """What a report says about its policy: its name, then every difference to the built-in it extends."""
+    if policy is None:
+        return []
+    changes = [policy_change(policy, change) for change in policy["changes"]]
+    return [f"judged by the policy {policy['name']}" + ("" if changes else ", unchanged"), *changes]
+
+
+def waived_line(item: Mapping[str, Any]) -> str:
+    """A denial that somebody answers for, in words."""
+    return (
+        f"waived: {item['signature']}, {item['count']} records, by {item['waiver_id']} of {item['owner']} "
+        f"({item['ticket']}) until {item['expires']}: {item['reason']}"
+    )
+
+
+def waived_total(waived: Mapping[str, int]) -> str:
+    """``"denials waived: 2 kinds, 7 records"``, empty when there are none."""
+    if not waived["signatures"]:
+        return ""
+    return f"denials waived: {waived['signatures']} kinds, {waived['records']} records"
 
 
 def clean(text: object, limit: int = 2000) -> str:
@@ -174,6 +226,7 @@ def _row(
         "decision": decision,
         "outcome": outcome,
         "reasons": reasons,
+        "waived": [dict(item) for item in verdict.get("waived") or ()],
         "witnesses": [dict(item) for item in proof.get("witnesses", [])],
         "reinstall": [dict(item) for item in proof.get("reinstall", [])],
         "step": state.get("failed") or state.get("open") or (state["done"][-1] if state.get("done") else None),

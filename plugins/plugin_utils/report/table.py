@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .model import OUTCOMES, clean_all, witness_summary
+from .model import OUTCOMES, clean_all, policy_lines, waived_line, waived_total, witness_summary
 
 HEADINGS = {
     "moved": "MOVED to enforcing",
@@ -33,6 +33,8 @@ def render(model: Mapping[str, Any], width: int = 100, color: bool = False) -> s
     model = clean_all(model)
     width = max(width, _MINIMUM)
     lines = [model["title"], f"{model['generated_at']}: {counts_line(model)}"]
+    if waived := waived_total(model["waived"]):
+        lines.append(waived)
     if model["check_mode"]:
         lines.append("check mode: nothing was changed")
     # A long name must not leave no room for what happened to the node.
@@ -47,7 +49,11 @@ def render(model: Mapping[str, Any], width: int = 100, color: bool = False) -> s
             lines += _columns(
                 [row["node"], place(row)], [names, 16], [line for text in details(row) for line in text], width
             )
-    for heading, texts in (("ATTENTION", model["attention"]), ("NOTES", model["notes"])):
+    for heading, texts in (
+        ("ATTENTION", model["attention"]),
+        ("POLICY", policy_lines(model["policy"])),
+        ("NOTES", model["notes"]),
+    ):
         if texts:
             lines += ["", heading]
             lines += [part for text in texts for part in _hang(text, width, "  - ", "    ")]
@@ -91,6 +97,7 @@ def details(row: Mapping[str, Any]) -> list[list[str]]:
         if reason["doc"]:
             group.append(f"  see: {reason['doc']}")
         groups.append(group)
+    groups += [[waived_line(item)] for item in row["waived"]]
     return groups or [["-"]]
 
 

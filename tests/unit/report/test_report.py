@@ -274,3 +274,72 @@ def test_wrapping_keeps_wide_characters_whole():
     assert table.wrap("\u6771\u4eac\u6771\u4eac yz", 5) == ["\u6771\u4eac", "\u6771\u4eac", "yz"]
     assert table.wrap("  abc def", 6) == ["  abc", "  def"]
     assert table.wrap("", 6) == [""]
+
+
+def policy_of(*changes):
+    return {"name": "ours", "changes": list(changes), "weakened": any(change["weaker"] for change in changes)}
+
+
+def change(identifier, field, old, new, by=None):
+    return {"id": identifier, "field": field, "from": old, "to": new, "weaker": by is not None, "in": "ours", "by": by}
+
+
+def test_the_policy_and_all_that_it_changes_are_told(fleet):
+    by = {"who": "ada", "why": f"tried for a week {HOSTILE}"}
+    policy = policy_of(
+        change("our-own", "check", None, "added"),
+        change("no-denials", "severity", "block", "warn", by),
+        change(None, "soak", "72h", "96h"),
+    )
+    model = model_of(fleet, policy=policy)
+    assert model["policy"] == policy
+    lines = [
+        "policy ours: the check our-own was added (in ours)",
+        'policy ours: no-denials: severity was "block" and is "warn" (in ours). This is WEAKER, on the word of ada: '
+        "tried for a week",
+        'policy ours: setting soak was "72h" and is "96h" (in ours)',
+    ]
+    # What weakens stands where nobody overlooks it, on whose word and why.
+    assert [line.startswith(lines[1]) for line in model["attention"]].count(True) == 1
+    assert not [line for line in model["attention"] if "our-own" in line or "soak" in line]
+    text = re.sub(r"\s+", " ", table.render(model, width=100))
+    page = re.sub(r"\s+", " ", " ".join(Reader(html.render(model)).text))
+    for line in ("judged by the policy ours", *lines):
+        assert line in text and line in page
+    assert "\x1b" not in table.render(model) + html.render(model)
+    assert "judged by the policy strict, unchanged" in table.render(
+        model_of(fleet, policy={"name": "strict", "changes": [], "weakened": False})
+    )
+    assert model_of(fleet)["policy"] is None and "POLICY" not in table.render(model_of(fleet))
+
+
+def test_waived_denials_stay_and_are_counted_apart(fleet):
+    waived = {
+        "signature": "pod_t:run_t:sock_file:write",
+        "count": 3,
+        "waiver_id": "agent-socket",
+        "owner": "ada@example.org",
+        "ticket": "OPS-1",
+        "reason": "It falls back to TCP.",
+        "expires": "2026-12-31T00:00:00Z",
+    }
+    plain = model_of(fleet)
+    for name in ("moved", "waiting", "bad"):
+        known = fleet["verdicts"].get(name, {"decision": "eligible", "checks": []})
+        fleet["verdicts"][name] = {**known, "waived": [waived]}
+    model = model_of(fleet)
+    assert model["counts"] == plain["counts"]
+    assert (plain["waived"], model["waived"]) == (
+        {"signatures": 0, "records": 0},
+        {"signatures": 1, "records": 9},
+    )
+    told = (
+        "waived: pod_t:run_t:sock_file:write, 3 records, by agent-socket of ada@example.org (OPS-1) until "
+        "2026-12-31T00:00:00Z: It falls back to TCP."
+    )
+    text = re.sub(r"\s+", " ", table.render(model, width=300))
+    page = re.sub(r"\s+", " ", " ".join(Reader(html.render(model)).text))
+    for shown in (text, page):
+        assert shown.count(told) == 3
+        assert "denials waived: 1 kinds, 9 records" in shown
+    assert "denials waived" not in table.render(plain) + html.render(plain)
