@@ -392,11 +392,16 @@ def _argument_problems(
         problems.append(f"the installer's schematic has no enforcing=1{where}")
     if goal == "permissive" and in_schematic:
         problems.append("the installer's schematic has enforcing=1")
-    if boot == "uki":
-        if args and use_uki is True:
+    if boot == "uki" or config.unattended is not None:
+        if boot == "uki" and args and use_uki is True:
             problems.append("machine.install has both extraKernelArgs and grubUseUKICmdline: true, which Talos refuses")
-        return problems
-    if config.unattended is not None:
+        # The list counted while the node booted by GRUB, and a new installation may boot by a UKI for the first time.
+        ignored = [word for word in words if word not in baked and word != kernel_args.ENFORCING]
+        if ignored:
+            problems.append(
+                f"{'a UKI' if boot == 'uki' else UNATTENDED} ignores machine.install.extraKernelArgs; add these to the "
+                f"schematic, or take them out: {', '.join(kernel_args.masked(word) for word in ignored)}"
+            )
         return problems
     if references.parse_version(version) < (1, 12, 0):
         problems.append(f"GRUB takes the schematic's kernel arguments from Talos 1.12 on only, not {version}")

@@ -180,6 +180,27 @@ def test_enforcing_only_where_a_uki_ignores_it():
     assert "UKI ignores" in result.problems[0]
 
 
+def test_whatever_a_uki_ignores_is_refused():
+    config = Config(args=("console=ttyS0", "net.ifnames=0 audit=0", "enforcing=1", "talos.config=https://x/?a=hunter2"))
+    result = mc.rewrite(config.text, new_image("v1.14.1"), boot="uki", schematic_args=(*ARGS, "console=ttyS0"))
+    assert result.text == config.text and not result.changed
+    assert result.problems == (
+        "a UKI ignores machine.install.extraKernelArgs; add these to the schematic, or take them out: net.ifnames=0, "
+        "audit=0, talos.config=https://x/?a=<masked>",
+    )
+    # With the other generation GRUB takes the image's arguments too.
+    unattended = config.text + (
+        "---\napiVersion: v1alpha1\nkind: UnattendedInstallConfig\nprovisioning: {diskSelector: {match: 'true'}}\n"
+    )
+    problems = mc.rewrite(unattended, new_image("v1.14.1"), boot="grub", schematic_args=ARGS).problems
+    assert [problem.partition(" machine.install")[0] for problem in problems] == ["UnattendedInstallConfig ignores"]
+    # What the schematic has as well is not lost, and the way back does not stumble over the argument of the way there.
+    both = Config(args=("console=ttyS0", "enforcing=1"))
+    for goal, args in (("enforcing", (*ARGS, "console=ttyS0")), ("permissive", ("console=ttyS0",))):
+        again = mc.rewrite(both.text, new_image("v1.14.1"), boot="uki", goal=goal, schematic_args=args)
+        assert again.problems == () and again.changed
+
+
 def test_other_argument_problems():
     def problems(config, **options):
         options = {"boot": "grub", "schematic_args": ARGS, **options}
