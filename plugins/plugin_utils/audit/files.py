@@ -37,7 +37,9 @@ def analyze_files(
     service: list[tuple[int, str | Path]] = []
     for path in paths:
         summary = _summary([path], max_samples)
-        ring = summary.ring.has_head or summary.ring_records > summary.service_records
+        # A line of the kernel's in auditd's log may be a process' text; it must not make that log the ring.
+        kernel_lines = summary.ring.has_head or summary.ignored_types.get("kernel", 0) > 0
+        ring = summary.ring_records > summary.service_records or (kernel_lines and not summary.service_records)
         (kernel if ring else service).append((summary.first_ms or 0, path))
     return analyze(
         _in_order(service, max_samples),

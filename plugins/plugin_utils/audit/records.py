@@ -99,10 +99,14 @@ _HEAD = re.compile(
 _RING = re.compile(rb"audit: type=([0-9]{1,5}) audit(\(([0-9]{1,12}\.[0-9]{3}):([0-9]{1,12})\)): ?")
 _MARK = re.compile(rb"type=(?:[A-Z][A-Z0-9_]{0,47}|UNKNOWN\[[0-9]{1,5}\]) msg=audit\(|audit: type=[0-9]{1,5} audit\(")
 # What may stand before a record: line numbers and file names of grep, node names, times, syslog and ring marks.
-_PREFIX = re.compile(rb"[ \t]*[-A-Za-z0-9_.:/\[\]<>,+ \t]{0,240}")
+_PREFIX = re.compile(rb"[ \t]*[-A-Za-z0-9_.:/\[\]<>,+% \t]{0,240}")
+# The kernel's line as dmesg prints it (also with -T and -x), and as Talos' API does, behind what grep and talosctl put
+# in front.
 _KERNEL_LINE = re.compile(
-    rb"[ \t]*(?:[-A-Za-z0-9_.:/\[\]]{1,200}: )?"
-    rb"(?:(?:<(?P<level>[0-9]{1,3})>)?\[ *[0-9]{1,9}\.[0-9]{1,9}\](?:\[ *[TC][0-9]{1,9}\])? ?|"
+    rb"[ \t]*(?:(?:[-A-Za-z0-9_./]{1,200}:)?[0-9]{1,9}[:-])?(?:[-A-Za-z0-9_.:/%\[\]]{1,200}: )?"
+    rb"(?:(?:<(?P<level>[0-9]{1,3})>|(?P<plain>[a-z][a-z0-9]{1,9}) *:[a-z]{3,9} *: )?"
+    rb"\[(?: *[0-9]{1,9}\.[0-9]{1,9}|[A-Z][a-z]{2} [A-Z][a-z]{2} [ 0-9][0-9] [0-9:]{8} [0-9]{4})\]"
+    rb"(?:\[ *[TC][0-9]{1,9}\])? ?|"
     rb"(?P<facility>[a-z][a-z0-9]{1,9}): +[a-z]{3,9}: \[[-0-9T:.Z+ ]{8,40}\]: ?)"
 )
 _PLAIN_KERNEL = (b"audit: ", b"Linux version ", b"SELinux: ", b"selinux: ", b"kauditd")
@@ -180,8 +184,14 @@ def read_line(line: bytes) -> Line:
         return Line(IGNORED, "separator")
     if stripped.startswith(b"time->") and b"avc:" not in stripped:
         return Line(IGNORED, "separator")
-    if stripped.startswith(b"{") and stripped.endswith(b"}"):
-        return _json(stripped)
+    if stripped.endswith(b"}"):
+        brace = stripped.find(b"{", 0, 256)
+        if brace == 0:
+            return _json(stripped)
+        if brace > 0 and _PREFIX.fullmatch(stripped, 0, brace) and not _KERNEL_LINE.match(text):
+            found = _json(stripped[brace:])
+            if found.kind != UNPARSED or found.records:
+                return found
     mark = _MARK.search(text, 0, 1024)
     if mark is not None and _PREFIX.fullmatch(text, 0, mark.start()):
         found = Line(PARSED, "")
@@ -234,11 +244,15 @@ def _at(text: bytes, start: int, form: re.Pattern[bytes], found: Line) -> Line:
 
 
 def _by_process(match: re.Match[bytes]) -> bool:
-    level, facility = match["level"], match["facility"]
+    level, facility = match["level"], match["facility"] or match["plain"]
     return (level is not None and int(level) >= 8) or (facility is not None and facility != b"kern")
 
 
 def _json(text: bytes) -> Line:
+    """A line of Talos' log forwarding (internal/app/machined/pkg/runtime/logging: json_lines.go, extract.go).
+
+    Talos itself names the service of a line in ``talos-service``; a ``facility`` without it is the kernel's ring.
+    """
     try:
         document = json.loads(text)
     except (ValueError, RecursionError):
@@ -249,9 +263,20 @@ def _json(text: bytes) -> Line:
     parts = message.encode("utf-8", "surrogatepass").split(b"\n")
     while len(parts) > 1 and not parts[-1]:
         parts.pop()
+    service, facility = document.get("talos-service"), document.get("facility")
+    if b"avc:" not in text:
+        if isinstance(service, str) and service != "auditd":
+            return Line(IGNORED, "other service")
+        if service is None and isinstance(facility, str) and not _MARK.search(parts[0], 0, 1024):
+            return Line(IGNORED, "kernel", text=parts[0], user_written=facility != "kern")
     if parts[0].lstrip().startswith(b"{") or len(parts) > _MOST_JOINED * 8:
         return Line(UNPARSED, "json")
     found = read_line(parts[0])
+    if isinstance(service, str) and service != "auditd":
+        _suspect(found, "another service than auditd wrote it")
+    elif service is None and isinstance(facility, str) and facility != "kern":
+        found.user_written = True
+        _suspect(found, "a process wrote it to the kernel ring")
     for part in parts[1:]:
         # The sender forwards one record a line: a line break inside can only come from the record's text.
         inner = read_line(part)
@@ -263,6 +288,13 @@ def _json(text: bytes) -> Line:
     if found.kind == IGNORED and b"avc:" in text:
         found.kind = PARSED if found.records else UNPARSED
     return found
+
+
+def _suspect(found: Line, reason: str) -> None:
+    for record in found.records:
+        record.suspect = reason
+    if found.label == "notice":
+        found.kind, found.label = UNPARSED, "text"
 
 
 # The kernel tells to which device a message belongs on lines of their own (kernel: Documentation/ABI/testing/dev-kmsg),

@@ -1,0 +1,179 @@
+# Copyright (c) 2026, the talosops.selinux authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Forms of a log on top of one another: what grep, talosctl and log forwarding put around the same record."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import audit_streams as streams
+import pytest
+from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.analysis import analyze
+from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.files import analyze_files
+from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.parser import Summary, summarize
+from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.records import NUMBERS
+
+REAL = Path(__file__).resolve().parents[2] / "data" / "real-kernel"
+FORGED = (b"audit(1700000000.", b"audit(1700000001.")
+RING_LINE = re.compile(rb"<([0-9]+)>\[ *([0-9.]+)\] (.*)", re.DOTALL)
+
+
+@cache
+def log() -> list[bytes]:
+    return gzip.decompress((REAL / "permissive.audit.log.gz").read_bytes()).split(b"\n")[:-1]
+
+
+@cache
+def ring() -> list[bytes]:
+    return gzip.decompress((REAL / "permissive.dmesg.log.gz").read_bytes()).split(b"\n")[:-1]
+
+
+def printed(line: bytes) -> bytes:
+    """A record as the kernel prints it."""
+    type_, _unused, rest = line[5:].partition(b" msg=")
+    return b"audit: type=%d " % NUMBERS[type_] + rest
+
+
+def forwarded(message: bytes, **fields: Any) -> bytes:
+    return json.dumps({"msg": message.decode("utf-8", "replace"), "talos-level": "info", **fields}).encode()
+
+
+def dmesg(line: bytes) -> bytes:
+    return b"kern:  notice: [2026-11-22T12:00:00.123456789Z]: " + printed(line)
+
+
+LOG_FORMS: dict[str, Callable[[bytes], bytes]] = {
+    "node, JSON": lambda line: b"10.5.0.3: " + forwarded(line, **{"talos-service": "auditd"}),
+    "grep -n, JSON": lambda line: b"17:" + forwarded(line, **{"talos-service": "auditd"}),
+    "JSON, CRLF": lambda line: forwarded(line, **{"talos-service": "auditd"}) + b"\r",
+    "node, CRLF": lambda line: b"worker-1: " + line + b"\r",
+    "IPv6 node with zone": lambda line: b"fe80::1%eth0: " + line,
+    "grep -Hn, node, talosctl dmesg": lambda line: b"a.log:17:fd00::3: " + dmesg(line),
+    "grep -n, talosctl dmesg": lambda line: b"17:" + dmesg(line),
+    "grep -n, level and time": lambda line: b"17:<5>[    9.391910] " + printed(line),
+    "node, talosctl dmesg, CRLF": lambda line: b"10.5.0.3: " + dmesg(line) + b"\r",
+    "JSON of the kernel": lambda line: forwarded(printed(line), facility="kern", priority="notice", seq=7),
+    "dmesg -T": lambda line: b"[Sun Nov 22 12:00:00 2026] " + printed(line),
+    "dmesg -x": lambda line: b"kern  :notice: [    9.391910] " + printed(line),
+}
+
+
+@pytest.mark.parametrize("form", LOG_FORMS)
+def test_a_real_log_in_two_forms_at_once_tells_the_same(form: str) -> None:
+    """Names that are not UTF-8 stand quoted nowhere but in messages, so even JSON keeps every denial."""
+    plain = summarize(REAL / "permissive.audit.log.gz")
+    found = summarize(b"".join(LOG_FORMS[form](line) + b"\n" for line in log()))
+
+    def denials(summary: Summary) -> list[Any]:
+        return [
+            (one["signature"], one["userspace"], one["count"], one["comms"], one["paths"]) for one in summary.denials
+        ]
+
+    assert denials(found) == denials(plain)
+    for name in ("lines", "unparsed", "denied", "granted", "doubtful", "mac_errors"):
+        assert found.counts[name] == plain.counts[name], name
+    assert found.seen == plain.seen
+    assert found.counts["doubtful"] == sum(any(mark in line for mark in FORGED) for line in log())
+
+
+def test_gzip_of_a_file_with_carriage_returns(tmp_path: Path) -> None:
+    packed = tmp_path / "auditd.log"
+    packed.write_bytes(gzip.compress(b"".join(line + b"\r\n" for line in log())))
+    plain = analyze_files([REAL / "permissive.audit.log.gz"])
+    found = analyze_files([packed])
+    assert found["counts"] == plain["counts"]
+    assert {one["signature"] for one in found["denials"]} == {one["signature"] for one in plain["denials"]}
+
+
+def taken_apart(line: bytes) -> tuple[bytes, bytes, bytes]:
+    """Facility, time and text of a line of the stored ring."""
+    match = RING_LINE.match(line)
+    assert match is not None
+    return b"kern" if int(match[1]) < 8 else b"user", match[2], match[3]
+
+
+RING_FORMS: dict[str, Callable[[bytes, bytes, bytes], bytes]] = {
+    "talosctl": lambda facility, when, text: facility + b":    info: [2026-11-22T12:00:00.000Z]: " + text,
+    "grep -n, talosctl": lambda facility, when, text: (
+        b"9:" + facility + b":  info: [2026-11-22T12:00:00.000Z]: " + text
+    ),
+    "JSON": lambda facility, when, text: forwarded(text, facility=facility.decode(), priority="info", seq=1),
+    "node, JSON": lambda facility, when, text: b"n: " + forwarded(text, facility=facility.decode()),
+    "dmesg -T": lambda facility, when, text: b"[Sun Nov 22 12:00:00 2026] " + text,
+    "dmesg -x": lambda facility, when, text: b"%-6s:%-6s: [%s] " % (facility, b"info", when) + text,
+}
+
+
+@pytest.mark.parametrize("form", RING_FORMS)
+def test_a_whole_kernel_ring_in_each_form(form: str) -> None:
+    plain = summarize(REAL / "permissive.dmesg.log.gz")
+    found = summarize(b"".join(RING_FORMS[form](*taken_apart(line)) + b"\n" for line in ring()))
+    assert found.counts == plain.counts
+    assert found.counts["unparsed"] == 0
+    assert found.ring.has_head and found.ring.initialized
+    assert found.ring.cmdline == plain.ring.cmdline
+
+
+OTHERS: dict[str, bytes] = {
+    "the ring, by a process": forwarded(printed(streams.avc(9).rstrip(b"\n")), facility="user"),
+    "another service": forwarded(streams.avc(9).rstrip(b"\n"), **{"talos-service": "ext-agent"}),
+    # A service that logs JSON chooses all fields but talos-service, which Talos adds itself.
+    "another service that says kern": forwarded(
+        printed(streams.avc(9).rstrip(b"\n")), facility="kern", **{"talos-service": "ext-agent"}
+    ),
+    "grep -n over the ring": b"17:<13>[   12.5] " + printed(streams.avc(9).rstrip(b"\n")),
+    "grep -n over talosctl dmesg": b"3:user: notice: [2026-11-18T12:00:00.0Z]: "
+    + printed(streams.avc(9).rstrip(b"\n")),
+    "dmesg -x": b"user  :notice: [   12.5] " + printed(streams.avc(9).rstrip(b"\n")),
+}
+
+
+@pytest.mark.parametrize("line", OTHERS.values(), ids=OTHERS)
+def test_a_record_that_the_form_itself_says_is_not_the_kernels(line: bytes) -> None:
+    summary = summarize(line + b"\n")
+    assert summary.counts["doubtful"] == summary.counts["denied"] == 1
+    assert summary.last_serial is None
+
+
+def test_a_process_cannot_write_the_head_of_the_kernel_ring() -> None:
+    head = forwarded(b"Linux version 6.18.1-talos", facility="user")
+    assert not summarize(head + b"\n").ring.has_head
+    assert summarize(head.replace(b"user", b"kern") + b"\n").ring.has_head
+    assert not summarize(head.replace(b"user", b"kern")[:-1] + b', "talos-service": "ext"}\n').ring.has_head
+
+
+def test_other_services_of_a_forwarded_log_are_told_and_no_notice_is_theirs() -> None:
+    lines = [forwarded(text, **{"talos-service": "kubelet"}) for text in (b"started", b'{"a": 1}')]
+    notice = b"audit backlog limit reached, some audit events may have been lost"
+    lines.append(forwarded(notice, **{"talos-service": "kubelet"}))
+    summary = summarize(b"".join(line + b"\n" for line in lines))
+    assert summary.ignored_types == {"other service": 3}
+    assert summary.notices == 0
+    # What speaks of a decision and cannot be read stays in sight, whoever wrote it.
+    assert summarize(forwarded(b"avc: what", **{"talos-service": "kubelet"})).counts["unparsed"] == 1
+    assert summarize(forwarded(notice, **{"talos-service": "auditd"})).notices == 1
+
+
+def test_a_message_cannot_make_auditds_log_the_kernels_ring(tmp_path: Path) -> None:
+    text = streams.service_log() + streams.user(35, b"x'\nLinux version 6.18.1\n[    0.1] audit: hello")
+    (tmp_path / "auditd.log").write_bytes(text)
+    (tmp_path / "dmesg.log").write_bytes(streams.kernel_ring())
+    found = analyze_files([tmp_path / "auditd.log", tmp_path / "dmesg.log"])
+    assert found["counts"] == analyze(text, streams.kernel_ring())["counts"]
+    assert not any(reason["severity"] == "fatal" for reason in found["coverage"]["reasons"])
+
+
+def test_a_wrapped_ring_without_any_record_is_still_the_ring(tmp_path: Path) -> None:
+    (tmp_path / "auditd.log").write_bytes(streams.service_log())
+    (tmp_path / "dmesg.log").write_bytes(b"kern:    info: [2026-11-18T11:06:40.0Z]: usb 1-1: new device\n")
+    found = analyze_files([tmp_path / "auditd.log", tmp_path / "dmesg.log"])
+    assert found["kernel"] is not None
+    assert found["counts"]["unparsed"] == 0
