@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from ansible_collections.talosops.selinux.plugins.plugin_utils.canonical import canonical_json, sha256_of
-from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.signing import OUTSIDE
+from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.signing import OUTSIDE, sign
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from integration import playbook
 from simulator import Simulator
 
@@ -35,6 +36,7 @@ FORGED: dict[str, tuple[Callable[[Verdict], Any], str]] = {
     "evidence": (lambda v: v["binds"].update(evidence_sha256="0" * 64), "evidence_sha256"),
     "target version": (lambda v: v["binds"]["target"].update(version="v1.14.0"), "target.version"),
     "target schematic": (lambda v: v["binds"]["target"].update(schematic="0" * 64), "target.schematic"),
+    "target installer": (lambda v: v["binds"]["target"].update(installer="factory.talos.dev/x:v1"), "target.installer"),
     "target digest": (lambda v: v["binds"]["target"].update(installer_digest="sha256:0"), "target.installer_digest"),
     "expired": (lambda v: v.update(issued_at="2020-01-01T00:00:00Z", expires_at="2020-01-02T00:00:00Z"), "expires_at"),
     "from the future": (lambda v: v.update(issued_at="2999-01-01T00:00:00Z"), "issued_at"),
@@ -53,6 +55,7 @@ class Tried:
     """A fleet, and the result of every attempt to wipe a node."""
 
     sim: Simulator
+    bound: dict[str, Any]
     workers: playbook.Run
     live: playbook.Run
     control_planes: playbook.Run
@@ -97,7 +100,8 @@ def tried(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tried]:
         three = playbook.play(sim, directory / "three", tasks, hosts="cp-1")
         sim.run(lose_a_member())
         two = playbook.play(sim, directory / "two", [{**tasks[0], "name": "two members"}], hosts="cp-1")
-        yield Tried(sim, workers, live, dataclasses.replace(three, records=[*three.records, *two.records]))
+        bound = judged["nodes"]["worker-1"]["verdict"]["binds"]
+        yield Tried(sim, bound, workers, live, dataclasses.replace(three, records=[*three.records, *two.records]))
 
 
 def _arguments(judged: dict[str, Any]) -> dict[str, Any]:
@@ -140,10 +144,13 @@ def _worker_tasks(directory: Path, given: dict[str, dict[str, Any]]) -> list[dic
         tasks.append(_task(f"forged: {name}", {**right, "verdict": str(path)}))
     bare = forged / "verdict-bare.json"
     bare.write_bytes(verdict.read_bytes().replace(b'"decision":"eligible"', b'"decision":"Eligible"'))
-    foreign = forged / "foreign.pem"
-    foreign.write_bytes(
-        Ed25519PrivateKey.generate().public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-    )
+    own, foreign = _keys(forged / "own"), _keys(forged / "foreign")
+    signed = forged / "verdict-signed.json"
+    signed.write_bytes(canonical_json(sign(json.loads(verdict.read_bytes()), own[0].read_bytes())))
+    document = json.loads(signed.read_bytes())
+    document["binds"]["boot_time"] = "2026-01-01T00:00:00Z"
+    resealed = forged / "verdict-signed-and-resealed.json"
+    resealed.write_bytes(canonical_json({**document, "sha256": sha256_of(document, without=OUTSIDE)}))
     tasks += [
         _task("verdict byte", {**right, "verdict": str(bare)}),
         _task("verdict missing", {**right, "verdict": str(forged / "none.json")}),
@@ -155,9 +162,21 @@ def _worker_tasks(directory: Path, given: dict[str, dict[str, Any]]) -> list[dic
         _task("other config", {**right, "config_sha256": "0" * 64}),
         _task("other digest", {**right, "installer_digest": "sha256:" + "0" * 64}),
         _task("other policy", {**right, "policy": "canary"}),
-        _task("unsigned", {**right, "public_key": str(foreign)}),
+        _task("unsigned", {**right, "public_key": str(own[1])}),
+        _task("foreign key", {**right, "verdict": str(signed), "public_key": str(foreign[1])}),
+        _task("resealed", {**right, "verdict": str(resealed), "public_key": str(own[1])}),
+        _task("signed", {**right, "verdict": str(signed), "public_key": str(own[1])}, check_mode=True),
     ]
     return tasks
+
+
+def _keys(stem: Path) -> tuple[Path, Path]:
+    """The files of a new key: private, public."""
+    key = Ed25519PrivateKey.generate()
+    private, public = stem.with_suffix(".key"), stem.with_suffix(".pem")
+    private.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    public.write_bytes(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    return private, public
 
 
 def _control_plane_tasks(sim: Simulator, given: dict[str, Any]) -> list[dict[str, Any]]:
@@ -179,7 +198,15 @@ def test_no_node_was_ever_told_to_reset(tried: Tried) -> None:
 def test_unchanged_it_would_be_wiped(tried: Tried) -> None:
     # Without this the refusals would prove nothing.
     assert tried.workers.of("all as it was")["changed"] is True
+    assert tried.workers.of("signed")["changed"] is True
     assert tried.control_planes.of("through another")["changed"] is True
+
+
+def test_every_bound_value_was_changed(tried: Tried) -> None:
+    bound = {*tried.bound, *(f"target.{key}" for key in tried.bound["target"])} - {"target"}
+    # Where a node tells its boot by an id, the time of it is no more than a note; the next test is of one without.
+    assert tried.bound["boot_id"] is not None
+    assert bound - {"boot_time"} <= {value for _unused, value in FORGED.values()}
 
 
 @pytest.mark.parametrize("name", FORGED)
@@ -203,6 +230,8 @@ def test_a_forged_verdict_is_refused(tried: Tried, name: str) -> None:
         ("other digest", "verdict_refused", "target.installer_digest"),
         ("other policy", "verdict_refused", "policy_sha256"),
         ("unsigned", "verdict_refused", "signature"),
+        ("foreign key", "verdict_refused", "signature"),
+        ("resealed", "verdict_refused", "signature"),
     ],
 )
 def test_other_files_and_arguments_are_refused(tried: Tried, name: str, kind: str, bound: str | None) -> None:
@@ -225,3 +254,28 @@ def test_a_control_plane_is_not_reset_through_its_own_api(tried: Tried, name: st
 def test_one_of_two_members_is_not_taken_away(tried: Tried) -> None:
     failure = tried.control_planes.of("two members")["failure"]
     assert failure["kind"] == "etcd_unsafe" and "2 voting members" in failure["found"]
+
+
+def test_before_1_14_another_boot_time_is_another_boot(tmp_path: Path) -> None:
+    policy = tmp_path / "old.yml"
+    weakened = {"target_floor": "v1.13.0", "weakened_by": {"who": "ada", "why": "a machine without an overlay image"}}
+    policy.write_text(yaml.safe_dump({"schema": 1, "name": "old", "extends": "strict", **weakened}))
+    nodes = {"cp-1": {"role": "controlplane", "talos": "v1.13.9"}, "worker-1": {"talos": "v1.13.9"}}
+    with Simulator({"name": "old", "uptime": "96h", "nodes": nodes}, tmp_path / "fleet") as sim:
+        settings = playbook.settings(
+            sim, tmp_path / "evidence", rollout_policy=str(policy), rollout_version="v1.13.9", rollout_hosts="workers"
+        )
+        gate = playbook.run(sim, tmp_path / "gate", "talosops.selinux.gate", variables=settings)
+        judged = gate.of("Judge the evidence")["nodes"]["worker-1"]
+        assert judged["decision"] == "eligible", gate.output
+        bound = judged["verdict"]["binds"]
+        assert bound["boot_id"] is None and bound["boot_time"] is not None
+        task = _task("wipe", {**_arguments(judged), "policy": str(policy)})
+        same = playbook.play(sim, tmp_path / "same", [{**task, "check_mode": True}], hosts="worker-1")
+        assert same.of("wipe")["changed"] is True
+        sim.power_cycle("worker-1")
+        sim.wait_for("worker-1", "running", ready=True)
+        other = playbook.play(sim, tmp_path / "other", [task], hosts="worker-1")
+        failure = other.of("wipe")["failure"]
+        assert (failure["kind"], failure["bound"]) == ("verdict_refused", "boot_time")
+        assert not any(call.method.endswith("/Reset") for call in sim.calls)
