@@ -215,7 +215,7 @@ def _merge(
         if old is None:
             changes.append(_change(item["id"], "check", None, "added", False))
             continue
-        for field in sorted(set(item) - {"id"}):
+        for field in sorted(item):
             if item[field] != old.get(field):
                 weaker = _weakens(old, field, item[field])
                 changes.append(_change(item["id"], field, old.get(field), item[field], weaker))
@@ -365,7 +365,7 @@ def _mapping(loader: Any, node: yaml.MappingNode) -> dict[Any, Any]:
         if key in keys:
             raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} is there twice", key_node.start_mark)
         keys.append(key)
-    return dict(_SAFE.construct_mapping(loader, node, deep=True))
+    return dict(_SAFE.construct_mapping(loader, node))
 
 
 _OnceOnly.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -45,7 +46,8 @@ def _problems_are_told_well(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             assert isinstance(text, str)
             assert len(text) > 10
             assert text.isprintable()
-            assert "XX" not in text
+            # A sentence begins with a word, a name in quotes or a number.
+            assert re.match(r"""[a-z0-9'"`]|[A-Z][a-z ]""", text)
         for text in (why, do):
             # Names such as MIB or YAML are fine; shouting is not.
             assert sum(letter.islower() for letter in text) > len(text) / 4

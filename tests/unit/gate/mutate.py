@@ -42,8 +42,8 @@ PACKAGE = "ansible_collections.talosops.selinux.plugins.plugin_utils.gate"
 GATE = Path(PACKAGE.replace(".", "/"))
 JOBS = int(os.environ.get("MUTATE_JOBS", "2"))
 MEMORY = 4 << 30
-#: A mutant survives when this many tests that call its function pass, each test with its first case before any second.
-MOST = int(os.environ.get("MUTATE_MOST", "150"))
+#: A mutant survives when all tests of the nearest files that call its function pass, and this many others.
+MOST = int(os.environ.get("MUTATE_MOST", "100"))
 #: After so many seconds no further mutant is begun.
 SECONDS = float(os.environ.get("MUTATE_SECONDS", "inf"))
 ORDER = ("functions", "shape", "verdict", "expression", "policy", "waivers", "request", "signing", "cohort", "binding")
@@ -73,9 +73,10 @@ def make_mutants() -> dict[str, list[str]]:
             cached.write_text(json.dumps(file_mutation.mutate_file_contents(str(path), source)), encoding="utf-8")
         code, names = json.loads(cached.read_text(encoding="utf-8"))
         path.write_text(code, encoding="utf-8")
-        # mutmut reorders nothing: a function's original and its mutants are top-level definitions, one after another.
+        # mutmut reorders nothing: a function's original and its mutants are definitions one after another, whose names
+        # all begin alike; those of functions in functions do not.
         bodies = {}
-        for part in re.split(r"(?m)^(?=(?:    )?def )", code):
+        for part in re.split(r"(?m)^(?=(?:    )?def x[_\u01c1])", code):
             name = re.match(r" *def (\S+?)\(", part)
             if name:
                 body = re.split(r"(?m)^ *\S+__mutmut_mutants : ", part)[0]
@@ -177,21 +178,20 @@ class Runner:
                 self.by_function[name.removeprefix(f"{PACKAGE}.")].append(item)
 
     def ordered(self, function: str) -> list[pytest.Item]:
-        """The tests of a function: the last killers of its mutants, then one case of each test, then the others."""
+        """The tests of a function: the last killers of its mutants, then those of the nearest files, then others; of
+        each test its first case before any second."""
         module = function.split(".")[0]
-        near = f"test_{NEAREST.get(module, module)}.py"
+        near = (f"test_{NEAREST.get(module, module)}.py", "test_to_the_word.py")
         turn: dict[str, int] = defaultdict(int)
-        ranked = []
+        ranked: dict[bool, list[tuple[int, float, str, Any]]] = {False: [], True: []}
         for item in self.by_function[function]:
             test = item.nodeid.split("[")[0]
-            far = near not in test and "test_to_the_word.py" not in test
-            ranked.append(
-                (4 * turn[test] + 2 if far else turn[test], far, self.seconds[item.nodeid], item.nodeid, item)
-            )
+            far = not any(name in test for name in near)
+            ranked[far].append((turn[test], self.seconds[item.nodeid], item.nodeid, item))
             turn[test] += 1
-        rest = [entry[-1] for entry in sorted(ranked, key=lambda entry: entry[:-1])]
-        most = len(rest) if ".control" in function else MOST
-        return list(dict.fromkeys([*reversed(self.killers[function][-8:]), *rest[:most]]))
+        nearest, others = ([entry[-1] for entry in sorted(ranked[far], key=lambda e: e[:-1])] for far in (False, True))
+        most = len(others) if ".control" in function else MOST
+        return list(dict.fromkeys([*reversed(self.killers[function][-8:]), *nearest, *others[:most]]))
 
     def run(self, config: pytest.Config) -> None:
         gc.collect()

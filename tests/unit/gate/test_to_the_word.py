@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import locale
 import time
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 import pytest
 import yaml
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit import catalogue as known_denials
-from ansible_collections.talosops.selinux.plugins.plugin_utils.canonical import sealed
+from ansible_collections.talosops.selinux.plugins.plugin_utils.canonical import sealed, sha256_of
 from ansible_collections.talosops.selinux.plugins.plugin_utils.gate import (
     cohort,
     compat,
@@ -25,12 +26,16 @@ from ansible_collections.talosops.selinux.plugins.plugin_utils.gate import (
     signing,
     waivers,
 )
+from ansible_collections.talosops.selinux.plugins.plugin_utils.gate import policy as policies
+from ansible_collections.talosops.selinux.plugins.plugin_utils.gate import request as requests
 from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.errors import (
     EvidenceRefused,
     PolicyProblem,
+    RequestRefused,
+    SignatureProblem,
     WaiverProblem,
 )
-from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.policy import Policy, load_policy
+from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.policy import Policy, load_policy, read_yaml
 from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.verdict import check_evidence, decide, judge
 from ansible_collections.talosops.selinux.plugins.plugin_utils.problem import MissingLibrary
 from cryptography.hazmat.primitives import serialization
@@ -96,6 +101,57 @@ def test_checks_of_a_cohort_know_the_time(strict: Policy, tmp_path: Path, monkey
     monkeypatch.setattr(cohort, "_CHECKS", tmp_path / "cohort.yml")
     given = ask([{**member(strict), "verdict": judge(evidence("worker"), timed, target=TARGET, now=NOW)}], timed)
     assert stops(given) == {}
+
+
+# ---------------------------------------------------------------- requests and the past
+
+
+@pytest.fixture
+def timed_checks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Checks of requests and of the past that ask how long ago the evidence was collected."""
+    texts = {"found": "collected some time ago", "reason": "Time passes.", "remedy": "Collect it again."}
+    own = {"id": "fresh", "title": "The evidence is fresh", "severity": "block", **texts}
+    for name, part in (("request", ""), ("history", "after.")):
+        checks = [{**own, "assert": f"seconds_since({part}collected_at) < `600`"}]
+        (tmp_path / f"{name}.yml").write_text(yaml.safe_dump({"checks": checks}), encoding="utf-8")
+    monkeypatch.setattr(requests, "_DATA", tmp_path)
+
+
+@pytest.mark.usefixtures("timed_checks")
+def test_requests_and_the_past_are_judged_at_the_given_time() -> None:
+    now, later = evidence(selinux__state="enforcing"), NOW + dt.timedelta(hours=1)
+    for when, result in ((NOW, "pass"), (later, "fail")):
+        assert [check["result"] for check in requests.request_checks({}, now, when)] == [result]
+        assert [check["result"] for check in requests.judge_history(now, now, when)] == [result]
+        assert [check["result"] for check in requests.judge_past(now, [now], when)] == [result]
+    assert requests.judge_request({}, now, NOW)
+    with pytest.raises(RequestRefused):
+        requests.judge_request({}, now, later)
+
+
+@pytest.mark.usefixtures("timed_checks")
+def test_requests_and_the_past_are_judged_now_when_no_time_is_given() -> None:
+    fresh = evidence(selinux__state="enforcing", collected_at=functions.iso(dt.datetime.now(dt.UTC)))
+    assert [check["result"] for check in requests.request_checks({}, fresh)] == ["pass"]
+    assert [check["result"] for check in requests.judge_history(fresh, fresh)] == ["pass"]
+    assert [check["result"] for check in requests.judge_past(fresh, [fresh])] == ["pass"]
+    with pytest.raises(RequestRefused):
+        requests.judge_request({}, evidence())
+
+
+# ---------------------------------------------------------------- signatures
+
+
+@pytest.mark.parametrize("kind", ["private", "public"])
+def test_what_is_said_of_a_key_that_cannot_be_used(strict: Policy, kind: str) -> None:
+    with pytest.raises(SignatureProblem) as caught:
+        (signing.sign if kind == "private" else signing.verify)(judge(evidence(), strict, now=NOW), b"no key")
+    assert caught.value.as_dict() == {
+        "kind": "signature",
+        "found": f"the {kind} key for verdicts is not an Ed25519 key in PEM, or its password is wrong",
+        "why": "verdicts are signed and verified with Ed25519 only",
+        "do": "give a key made with `openssl genpkey -algorithm ed25519`",
+    }
 
 
 # ---------------------------------------------------------------- the compatibility table
@@ -357,7 +413,97 @@ def test_the_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "(it is not there)" in caught.value.found
 
 
+def test_null_may_be_an_answer_in_what_was_found_too() -> None:
+    kinds: dict[str, Any] = {"a": {"b": "string"}}
+    assert expression.Template("{a.b}", kinds, [("a", "b")]).render({"a": {"b": None}}, NOW) == "null"
+    assert expression.Template("{a.b}", kinds).render({"a": {"b": None}}, NOW) == "unknown"
+
+
+def test_elements_of_a_computed_list_cannot_be_checked() -> None:
+    kinds: dict[str, Any] = {"items": [{"name": "string"}]}
+    for text in ("sort_by(items, &name)[*].name", "sort_by(items, &name)[?name == 'x']", "map(&name, items)[].name"):
+        with pytest.raises(PolicyProblem, match="name is a field of a computed value"):
+            expression.Expression(text, kinds)
+
+
 # ---------------------------------------------------------------- policies
+
+
+def test_a_value_that_is_repeated_is_no_change(tmp_path: Path) -> None:
+    strict = load_policy("strict")
+    check = next(check for check in strict.checks if check.id == "no-denials")
+    path = tmp_path / "our-policy.yml"
+    repeated = {"id": check.id, "severity": check.severity, "assert": check.raw["assert"]}
+    document = {"schema": 1, "name": "our-policy", "extends": "strict", "soak": "72h", "checks": [repeated]}
+    path.write_text(yaml.safe_dump(document), encoding="utf-8")
+    assert load_policy(path).changes == ()
+
+
+def test_the_hash_of_a_policy_is_that_of_all_it_decides_by(tmp_path: Path) -> None:
+    path = tmp_path / "our-policy.yml"
+    document = {"schema": 1, "name": "our-policy", "extends": "strict", "soak": "73h"}
+    path.write_text(yaml.safe_dump(document), encoding="utf-8")
+    policy, strict = load_policy(path), read_yaml(Path(shape.__file__).parent / "data" / "strict.yml")
+    assert policy.sha256 == sha256_of(
+        {
+            "schema": 1,
+            "name": "our-policy",
+            **policy.settings,
+            "checks": strict["checks"],
+            "changes": list(policy.changes),
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "words"),
+    [
+        ("soak", "3 days", "'3 days' is not a duration such as 4h (units: s, m, h, d)"),
+        ("talos_floor", "new", "not a Talos version"),
+    ],
+)
+def test_a_damaged_built_in_policy_is_refused_by_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, setting: str, value: str, words: str
+) -> None:
+    raw = read_yaml(policies._DATA / "strict.yml")
+    (tmp_path / "strict.yml").write_text(yaml.safe_dump({**raw, setting: value}), encoding="utf-8")
+    monkeypatch.setattr(policies, "_DATA", tmp_path)
+    with pytest.raises(PolicyProblem) as caught:
+        load_policy("strict")
+    assert caught.value.found.startswith("the gate policy strict cannot be used: ")
+    assert words in caught.value.found
+    assert caught.value.context == {"policy": "strict"}
+
+
+def test_a_damaged_file_of_checks_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "checks.yml"
+    path.write_text(yaml.safe_dump({"checks": [{"id": "x", "severity": "stop"}]}), encoding="utf-8")
+    with pytest.raises(PolicyProblem) as caught:
+        policies.load_checks(path, shape.GATE)
+    assert caught.value.found == (
+        f"the gate policy {path} cannot be used: the severity of the check x is neither block nor warn"
+    )
+
+
+def test_keys_that_are_lists_are_refused_as_such(tmp_path: Path) -> None:
+    """Two of them are not one key that is there twice."""
+    path = tmp_path / "our-policy.yml"
+    path.write_text("? [a]\n: b\n? [c]\n: d\n", encoding="utf-8")
+    with pytest.raises(PolicyProblem, match="found unhashable key"):
+        load_policy(path)
+
+
+def test_a_policy_is_read_as_utf_8_wherever_the_machine_is(tmp_path: Path) -> None:
+    path = tmp_path / "our-policy.yml"
+    document = {"schema": 1, "name": "our-policy", "extends": "strict", "description": "für das Labor"}
+    path.write_text(yaml.safe_dump(document, allow_unicode=True), encoding="utf-8")
+    before = locale.setlocale(locale.LC_CTYPE)
+    locale.setlocale(locale.LC_CTYPE, "C")
+    try:
+        assert load_policy(path).name == "our-policy"
+        assert read_yaml(path)["description"] == "für das Labor"
+    finally:
+        locale.setlocale(locale.LC_CTYPE, before)
 
 
 @pytest.mark.parametrize(
