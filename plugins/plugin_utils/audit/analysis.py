@@ -50,9 +50,7 @@ def analyze(
         entry = book.match(denial, context.talos_version)
         if entry is not None:
             denial["catalogue_id"] = entry.id
-            harmless = context.talos_version is not None and entry.benign_for(context.talos_version)
-            # A record a process may have written must not be waved through.
-            denial["known_benign"] = bool(harmless) and not denial["doubtful"]
+            denial["known_benign"] = book.is_benign(denial, context.talos_version)
     return {
         "counts": counts,
         "coverage": coverage,
@@ -96,6 +94,9 @@ def merge(denials: list[dict[str, Any]], max_samples: int = 5) -> list[dict[str,
         kept["first"] = min(filter(None, (kept["first"], denial["first"])), default=None)
         kept["last"] = max(filter(None, (kept["last"], denial["last"])), default=None)
         kept["constraint"] = kept["constraint"] or denial["constraint"]
+        kept["catalogue_id"] = kept["catalogue_id"] or denial["catalogue_id"]
+        # Harmless on one node's release says nothing about another's.
+        kept["known_benign"] = kept["known_benign"] and denial["known_benign"]
         for name in ("comms", "paths", "owners", "raw_contexts"):
             values = set(kept[name]) | set(denial[name])
             kept[name] = sorted(values - {MORE}) + ([MORE] if MORE in values else [])

@@ -20,6 +20,8 @@ from .catalogue import Catalogue, Entry, has_raw_context, in_range, load
 ORDER = ("upgrade", "mount_option", "chart_value", "workload_change", "relabel", "reinstall", "none_needed", "waiver")
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}\Z")
+# How Talos' policy names groups of types (common/typeattributes.cil); the kernel only ever writes types.
+_ATTRIBUTE = re.compile(r"not_\w+\Z|\w+_[pf]\Z")
 
 # Groups of Talos' policy (internal/pkg/selinux/policy/selinux) that no rule made from a log may touch.
 PROTECTED: dict[str, tuple[str, frozenset[str]]] = {
@@ -117,6 +119,9 @@ class Rule:
                 raise ValueError(f"{name!r} is not a policy name")
         if not permissions:
             raise ValueError("the denial names no permission")
+        for name in names[:2]:
+            if _ATTRIBUTE.match(name):
+                raise ValueError(f"{name!r} is no type but a group of types")
         return cls(names[0], names[1], names[2], permissions)
 
     @property
@@ -145,7 +150,7 @@ def refusal(denial: Mapping[str, Any]) -> tuple[str, str] | None:
     try:
         rule = Rule.of(denial)
     except ValueError as error:
-        return "not_policy_names", f"{error}, so no rule can name it"
+        return "not_policy_names", f"{error}, so no rule is made of it"
     constraint = denial.get("constraint")
     # Records of one signature may differ in categories; the rule can only help those where they are not the cause.
     count = denial.get("count", 0)

@@ -7,9 +7,10 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import audit_streams as streams
-from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.analysis import COUNTS, analyze
+from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.analysis import COUNTS, analyze, merge
 
 DENIAL_KEYS = {
     "signature", "source_type", "target_type", "class", "permissions", "permissive", "count", "first", "last", "comms",
@@ -50,3 +51,35 @@ def test_nothing_read_is_nothing_known() -> None:
     assert found["coverage"]["verdict"] == "none"
     assert found["kernel"] is None
     assert found["counts"]["lines"] == 0
+
+
+BENIGN = (
+    b'avc:  denied  { prog_run } for  pid=1746 comm="cilium-agent" scontext=system_u:system_r:pod_t:s0'
+    b" tcontext=system_u:system_r:sys_containerd_t:s0 tclass=bpf permissive=0"
+)
+
+
+def _benign(line: bytes, version: str | None) -> list[dict[str, Any]]:
+    log = streams.service_log() + line + b"\n"
+    denials = analyze(log, None, streams.healthy(talos_version=version))["denials"]
+    return [denial for denial in denials if denial["class"] == "bpf"]
+
+
+def test_benign_holds_for_reviewed_releases_and_the_kernels_own_word_only() -> None:
+    record = b"type=AVC msg=audit" + streams.key(35) + b": " + BENIGN
+    claimed = b"type=USER_AVC msg=audit" + streams.key(35) + b": pid=9 uid=0 subj=system_u:system_r:pod_t:s0 msg='"
+    assert _benign(record, "v1.14.1")[0]["known_benign"] is True
+    for line, version in ((record, "v1.13.9"), (record, None), (claimed + BENIGN + b"'", "v1.14.1")):
+        (denial,) = _benign(line, version)
+        assert denial["catalogue_id"] == "bpf-prog-run-residual"
+        assert denial["known_benign"] is False
+
+
+def test_what_is_benign_on_one_node_is_not_on_another() -> None:
+    record = b"type=AVC msg=audit" + streams.key(35) + b": " + BENIGN
+    new, old = _benign(record, "v1.14.1"), _benign(record, "v1.13.9")
+    for pair in (new + old, old + new):
+        (denial,) = merge(pair)
+        assert denial["count"] == 2
+        assert denial["known_benign"] is False
+    assert merge(new + _benign(record, "v1.14.2"))[0]["known_benign"] is True

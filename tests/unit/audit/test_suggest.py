@@ -89,6 +89,10 @@ CASES = [
     (denial("pod_t", "run_t\n", "file", "read"), "not_policy_names"),
     (denial("pod_t", "run_t", "", "read"), "not_policy_names"),
     (denial("pod_t", "run_t", "file"), "not_policy_names"),
+    # Groups of types: valid in a rule, but never in a record of the kernel, and far wider than what was denied.
+    (denial("any_p", "run_t", "file", "read"), "not_policy_names"),
+    (denial("pod_t", "any_f", "file", "read"), "not_policy_names"),
+    (denial("pod_t", "not_udev_socket_t", "sock_file", "write"), "not_policy_names"),
     (
         denial("pod_t", "run_t", "memfd_file", "read", policy_verdict="unknown class or permission"),
         "unknown_permission",
