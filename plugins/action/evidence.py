@@ -15,7 +15,7 @@ from ..plugin_utils.audit.store import AuditStore
 from ..plugin_utils.evidence import files
 from ..plugin_utils.evidence.cluster import read_cluster
 from ..plugin_utils.evidence.collect import Collection, collect
-from ..plugin_utils.evidence.machine import read_machine
+from ..plugin_utils.evidence.machine import read_machine, read_omni
 from ..plugin_utils.evidence.planned import planned_config
 from ..plugin_utils.problem import Problem
 from ..plugin_utils.rollout.ledger import Ledger, is_gone
@@ -55,8 +55,7 @@ class ActionModule(TalosAction):
                     "approved_local_data": self.variable(host, "talos_approved_local_data") is True,
                     "target": {key: image[key] for key in _TARGET} if image else None,
                 },
-                # A context that signs requests for Omni is refused before anything is asked.
-                cluster={"name": target.context.name, "omni": False},
+                cluster={"name": target.context.name},
                 max_samples=self.params["max_samples"],
                 store=AuditStore(Path(store) / files.safe_name(host)) if store else None,
                 keep=not self.check,
@@ -84,22 +83,24 @@ class ActionModule(TalosAction):
     ) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
         """What is known of machines that wait for their first installation, and the failures, by host."""
 
-        async def look(host: str) -> dict[str, Any]:
+        async def look(host: str) -> tuple[dict[str, Any], bool | None]:
             address = self.variable(host, "ansible_host") or host
             async with connect_maintenance(address, fingerprints=[str(self.variable(host, _FINGERPRINT))]) as client:
-                return await read_machine(
+                machine = await read_machine(
                     client,
                     name=host,
                     pool=self.variable(host, "talos_pool"),
                     workload=self.variable(host, "talos_workload"),
                 )
+                return machine, await read_omni(client)
 
         found: dict[str, dict[str, Any]] = {}
         failures: dict[str, dict[str, Any]] = {}
-        for host, machine in fleet.run(fleet.ask_all(hosts, look, in_flight=self.params["in_flight"])).items():
-            if isinstance(machine, Problem):
-                failures[host] = machine.as_dict()
+        for host, seen in fleet.run(fleet.ask_all(hosts, look, in_flight=self.params["in_flight"])).items():
+            if isinstance(seen, Problem):
+                failures[host] = seen.as_dict()
                 continue
+            machine, omni = seen
             # It runs no schematic of its own to derive an image from: it is to become what its cohort becomes.
             cohort = self.variable(host, "talos_cohort") or []
             images = [self.variable(name, "talos_target") for name in [host, *cohort[:1]] if self.known(name)]
@@ -113,7 +114,7 @@ class ActionModule(TalosAction):
                     "boot_path": self.variable(host, "talos_boot_path"),
                     "approved_local_data": None,
                 },
-                "cluster": {"name": self.target(host).context.name, "omni": False},
+                "cluster": {"name": self.target(host).context.name, "omni": omni},
             }
         return found, failures
 

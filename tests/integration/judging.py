@@ -43,7 +43,6 @@ OPERATOR: dict[str, Any] = {
     "boot_path": "in_place",
     "approved_local_data": False,
     "locked_by": None,
-    "omni": False,
     "target": {},
     "config": {},
     "rewrite": True,
@@ -111,7 +110,7 @@ def collect_all(sim: Simulator, cases: Mapping[str, Mapping[str, Any]]) -> dict[
                     "approved_local_data": operator["approved_local_data"],
                     "target": {key: target_of(operator)[key] for key in KEYS},
                 },
-                cluster={"name": context.name, "omni": operator["omni"]},
+                cluster={"name": context.name},
             )
             return collection.document
 

@@ -32,6 +32,7 @@ MACHINES: dict[str, tuple[list[str] | None, set[str]]] = {
     "new-empty": ([], {"cohort-named", "target-pinned", "factory-overlay-floor", "machine-config-valid"}),
     "new-alone": (None, {"cohort-named", "cohort-eligible"}),
     "new-stranger": (["worker-1"], {"tls"}),
+    "new-taken": (["worker-1"], {"not-omni-managed"}),
 }
 
 
@@ -41,6 +42,7 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Simulator
     directory = tmp_path_factory.mktemp("cohort")
     nodes = {**NODES, **{name: {"state": "maintenance", "extra": {"vars": PLACE}} for name in MACHINES}}
     nodes["new-old"]["talos"] = "v1.12.4"
+    nodes["new-taken"]["kernel_args"] = ["siderolink.api=https://omni.example.org"]
     with Simulator({"name": "cohort", "uptime": "96h", "nodes": nodes}, directory / "fleet") as sim:
         (sim.directory / "host_vars").mkdir()
         for name, (cohort, _stops) in MACHINES.items():

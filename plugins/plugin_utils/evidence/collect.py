@@ -29,6 +29,7 @@ from ..talos.client import NodeClient
 from ..talos.errors import NotFound, TalosError, Unsupported
 from . import etcd as quorum
 from .files import Log
+from .machine import is_managed
 
 SCHEMA = 1
 #: Entries of ExtensionStatuses that are no system extensions: the factory's record of the schematic, module indexes.
@@ -104,7 +105,7 @@ async def collect(
         kubernetes: gives the Kubernetes facts for (node name in Kubernetes, boot time), or None when no API is at hand.
         config: facts of the operator's machine configuration for this node, without secrets, or None.
         operation: what is planned for the node: ``{locked_by, boot_path, approved_local_data, target}``.
-        cluster: ``{name, omni}``.
+        cluster: ``{name}``; whether Omni manages the node is read from its kernel command line.
         max_samples: decoded records kept for each denial.
         store: where the node's logs of this boot are kept. With it the node is judged by all that was ever read of
             this boot, together with what is read now.
@@ -241,7 +242,7 @@ async def collect(
         },
         "config": dict(config) if config is not None else None,
         "operation": dict(operation),
-        "cluster": dict(cluster),
+        "cluster": {**cluster, "omni": is_managed(args)},
         "errors": visit.errors,
     }
     return Collection(sealed(document), audit.logs)

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from ..talos.client import NodeClient
@@ -13,6 +14,26 @@ from ..talos.errors import TalosError
 
 #: Whether META is there, by the phase of its volume; the phases between tell nothing yet.
 _INSTALLED = {"missing": False, "located": True, "provisioned": True, "prepared": True, "ready": True}
+
+
+def is_managed(kernel_args: Sequence[str] | None) -> bool | None:
+    """Whether a machine answers to Omni, or to another service that took it over by SideroLink.
+
+    Omni's boot media and images carry ``siderolink.api`` on the kernel command line, and an installation keeps it
+    (Talos ``cmd/installer``). A certificate for the node does not make it ours: Omni hands such out for emergencies.
+
+    Args:
+        kernel_args: the words of the kernel command line; None when it could not be read, which is no answer.
+    """
+    if kernel_args is None:
+        return None
+    return any(word.strip('"').partition("=")[0] == "siderolink.api" for word in kernel_args)
+
+
+async def read_omni(client: NodeClient) -> bool | None:
+    """:func:`is_managed` of the machine behind an open client; None when it does not show its command line."""
+    line = await _answer(client, "kernel_cmdline", None, "cmdline")
+    return is_managed(line.split() if line is not None else None)
 
 
 async def read_machine(client: NodeClient, *, name: str, pool: str | None, workload: str | None) -> dict[str, Any]:
