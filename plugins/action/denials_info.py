@@ -42,6 +42,11 @@ class ActionModule(TalosAction):
         result["table"] = "\n".join(
             [*heading, report.render(result["denials"], unread=result["advice"]["policy_unread"])]
         )
+        result["known_benign"] = [
+            {key: denial[key] for key in ("signature", "catalogue_id", "count")}
+            for denial in result["denials"]
+            if denial["known_benign"]
+        ]
         result["enforced"] = [d for d in result["denials"] if d["permissive"] is False and not d["known_benign"]]
         if self.params["compare_with"]:
             earlier = {d["signature"] for d in files.load(self.params["compare_with"])["audit"]["denials"]}

@@ -171,6 +171,15 @@ advice:
     left_out: []
     unproven: no policy sources were given
     policy_unread: null
+known_benign:
+  description: >-
+    Those that a review found harmless on exactly the release that runs. They stay among the RV(denials), and are listed
+    here again so that nobody has to search for what was waved through.
+  returned: always
+  type: list
+  elements: dict
+  sample:
+    - {signature: 'pod_t:sys_containerd_t:bpf:prog_run', catalogue_id: bpf-prog-run-residual, count: 2}
 enforced:
   description: >-
     Those that were enforced and are not known to be harmless. Something does not work because of each of them.

@@ -21,6 +21,14 @@ DENIAL = {
     *("signature", "source_type", "target_type", "class", "permissions", "permissive", "count", "first", "last"),
     *("comms", "paths", "owners", "catalogue_id", "known_benign", "waiver_id", "constraint", "doubtful", "samples"),
 }
+BENIGN = (
+    b'avc:  denied  { prog_run } for  pid=1746 comm="cilium-agent" scontext=system_u:system_r:pod_t:s0'
+    b" tcontext=system_u:system_r:sys_containerd_t:s0 tclass=bpf permissive=0"
+)
+OTHER = (
+    b"type=AVC msg=audit(1795000002.004:5): avc:  denied  { write } for  pid=7 comm=61207368 name=776F206F"
+    b' dev="vda" ino=12 scontext=system_u:system_r:pod_t:s0 tcontext=system_u:object_r:opt_t:s0 tclass=dir permissive=0'
+)
 SAMPLE = {"pid", "comm", "name", "path", "timestamp", "serial", "raw"}
 
 
@@ -29,6 +37,10 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """All tasks of this file in one play, before and after worker-1 changes what it does."""
     directory = tmp_path_factory.mktemp("denials")
     (directory / "policy.33").write_bytes(b"not a policy")
+    early = b"audit: type=1400 audit(1795000001.004:4): " + BENIGN
+    (directory / "forms.gz").write_bytes(
+        gzip.compress(b"".join(b"10.5.0.3: " + line + b"\r\n" for line in (early, OTHER)))
+    )
     module = "talosops.selinux.denials_info"
     files = [str(REAL / "permissive.audit.log.gz"), str(REAL / "permissive.dmesg.log.gz")]
     scenario = {
@@ -49,6 +61,11 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
                 "run_once": True,
             },
             {"name": "policy", module: {"policy": str(directory / "policy.33")}, "run_once": True},
+            {
+                "name": "benign",
+                module: {"files": [str(directory / "forms.gz")], "talos_version": "v1.14.1"},
+                "run_once": True,
+            },
             {"name": "evidence", "talosops.selinux.evidence": {"directory": str(directory)}, "run_once": True},
         ]
         run = playbook.play(sim, directory / "1", tasks)
@@ -110,3 +127,21 @@ def test_the_kernels_own_words_come_back_as_bytes(results: dict[str, Any]) -> No
     for denial in results["all"]["denials"][:5]:
         for sample in denial["samples"][:5]:
             assert base64.b64decode(sample["raw"]).strip() in log
+
+
+def test_what_is_known_to_be_harmless_is_listed_apart_and_never_dropped(results: dict[str, Any]) -> None:
+    found = results["benign"]
+    assert found["counts"]["denied"] == 2 and found["counts"]["unparsed"] == 0
+    flags = {denial["signature"]: denial["known_benign"] for denial in found["denials"]}
+    benign = "pod_t:sys_containerd_t:bpf:prog_run"
+    assert flags == {benign: True, "pod_t:opt_t:dir:write": False}
+    assert found["known_benign"] == [{"signature": benign, "catalogue_id": "bpf-prog-run-residual", "count": 1}]
+    assert [denial["signature"] for denial in found["enforced"]] == ["pod_t:opt_t:dir:write"]
+    assert "known-benign: 1 of 2 denials (1 records)" in found["table"]
+
+
+def test_files_in_several_forms_at_once_are_decoded(results: dict[str, Any]) -> None:
+    (denial,) = (one for one in results["benign"]["denials"] if one["class"] == "dir")
+    (sample,) = denial["samples"]
+    assert (sample["comm"], sample["name"], sample["serial"], sample["pid"]) == ("a sh", "wo o", 5, 7)
+    assert base64.b64decode(sample["raw"]).strip(b"\r") == b"10.5.0.3: " + OTHER

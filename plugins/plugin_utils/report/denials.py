@@ -48,13 +48,17 @@ def render(denials: Sequence[Mapping[str, Any]], *, unread: str | None = None) -
         )
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines += ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    benign = [denial for denial in denials if denial["known_benign"]]
+    if benign:
+        records = sum(denial["count"] for denial in benign)
+        lines.append(f"known-benign: {len(benign)} of {len(denials)} denials ({records} records)")
     return "\n".join(lines)
 
 
 def _note(denial: Mapping[str, Any]) -> str:
     notes = [clean(denial["catalogue_id"])] if denial["catalogue_id"] else []
     if denial["known_benign"]:
-        notes.append("harmless")
+        notes.append("known-benign")
     if denial["constraint"]:
         notes.append(f"no rule can allow it ({denial['constraint']})")
     if denial["doubtful"]:
