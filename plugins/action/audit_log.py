@@ -89,8 +89,13 @@ class ActionModule(TalosAction):
                 appended["service"] += followed["appended"]
             service, tail = await _service(client, store, key)
             logs = {"kernel": await client.dmesg(), "service": service}
+            persisted_unread = None
             if self.params["persisted"]:
-                logs["persisted"] = b"".join([await _file(client, path) for path in _PERSISTED])
+                try:
+                    logs["persisted"] = b"".join([await _file(client, path) for path in _PERSISTED])
+                except TalosError as error:
+                    # Without the right to read files, what the node's memory holds is kept all the same.
+                    persisted_unread = error.found
             _same_boot(host, before, await read_boot(visit))
             for source, data in logs.items():
                 # A tail that was asked for does not begin where the stream began, however short it is.
@@ -103,6 +108,7 @@ class ActionModule(TalosAction):
                 "appended": appended,
                 "holes": [hole.as_dict() for hole in store.read(key).holes],
                 "followed": followed,
+                "persisted_unread": persisted_unread,
             }
 
 

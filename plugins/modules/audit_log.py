@@ -26,7 +26,8 @@ options:
     required: true
   persisted:
     description:
-      - Also read C(/var/log/auditd.log) from the node's disk. Needs the C(os:admin) role and Talos 1.12 or newer.
+      - Also read C(/var/log/auditd.log) from the node's disk. Needs the C(os:admin) role and Talos 1.12 or newer. Where
+        it cannot be read RV(nodes) says why, and the rest is kept all the same.
     type: bool
     default: false
   follow_seconds:
@@ -100,6 +101,10 @@ nodes:
       description: How long the log was followed, what was added meanwhile, and why the stream ended early, or null.
       type: dict
       sample: {seconds: 60.0, appended: 512, ended: null}
+    persisted_unread:
+      description: Why the logs on the node's disk could not be read, or null, also when O(persisted) is not set.
+      type: str
+      sample: null
 unread:
   description: The nodes that could not be read, by inventory name, with what was found, why it matters and what to do.
   returned: always
