@@ -6,11 +6,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from ..plugin_utils.actions import TalosAction
 from ..plugin_utils.evidence.collect import schematic_of
-from ..plugin_utils.image import bundle, factory, schematic
+from ..plugin_utils.image import bundle, factory, references, schematic
 from ..plugin_utils.talos.client import NodeClient
 from ..plugin_utils.talos.errors import InvalidAnswer, NotFound, Unsupported
 
@@ -19,7 +20,8 @@ class ActionModule(TalosAction):
     """From the schematic a node runs to a verified image that enforces."""
 
     MODULE = "schematic"
-    SECRET = frozenset({"password"})
+    SECRET = frozenset({"password", "token"})
+    RULES: ClassVar[dict[str, Any]] = {"mutually_exclusive": [["bundle", "save_bundle"]]}
 
     def act(self) -> dict[str, Any]:
         params = self.params
@@ -42,6 +44,7 @@ class ActionModule(TalosAction):
             "verified": False,
             "target": None,
             "cmdline": None,
+            "media": None,
             "changed": False,
             "diff": {"prepared": "\n".join(derived.diff) + "\n"} if derived.diff else {},
         }
@@ -57,6 +60,9 @@ class ActionModule(TalosAction):
                 registry=params["registry"],
                 expected_digest=params["expect_digest"],
             )
+            service = self._factory()
+            if references.parse(verified["installer"]).registry in service.mirrors:
+                service.resolve_installer(verified["installer"], verified["digest"])
         else:
             service = self._factory()
             known = self._is_registered(service, derived.target_id)
@@ -72,6 +78,10 @@ class ActionModule(TalosAction):
                 goal=params["goal"],
                 expected_digest=params["expect_digest"],
             )
+            if params["save_bundle"]:
+                result["changed"] = True
+                if not self.check:
+                    bundle.add(params["save_bundle"], service.access.url, [verified])
         return result | {
             "id": verified["id"],
             "schematic": verified["schematic"],
@@ -84,18 +94,24 @@ class ActionModule(TalosAction):
                 "kernel_args": verified["kernel_args"],
             },
             "cmdline": verified["cmdline"],
+            "media": verified.get("media"),
         }
 
     def _factory(self) -> factory.Factory:
         params = self.params
-        access = factory.Access(
-            params["factory_url"],
-            username=params["username"],
-            password=params["password"],
-            ca_file=params["ca_path"],
-            allow_plain_http=params["allow_plain_http"],
-        )
-        return factory.Factory(access, registry=params["registry"])
+
+        def access(url: str, settings: Mapping[str, Any]) -> factory.Access:
+            return factory.Access(
+                url,
+                username=settings["username"],
+                password=settings["password"],
+                token=settings["token"],
+                ca_file=settings["ca_path"],
+                allow_plain_http=params["allow_plain_http"],
+            )
+
+        mirrors = {mirror["registry"]: access(mirror["url"], mirror) for mirror in params["mirrors"]}
+        return factory.Factory(access(params["factory_url"], params), registry=params["registry"], mirrors=mirrors)
 
     def _is_registered(self, service: factory.Factory, identifier: str | None) -> bool:
         if identifier is None:

@@ -52,8 +52,40 @@ options:
     description: User name for a factory that asks for one.
     type: str
   password:
-    description: Password or token for a factory that asks for one.
+    description: Password for a factory that asks for one.
     type: str
+  token:
+    description: Bearer token for a factory that asks for one instead.
+    type: str
+  mirrors:
+    description:
+      - How to really reach a registry that installers are named by, as in the registry mirrors of a node. Also for a
+        O(registry) that has certificate authorities or credentials of its own.
+      - Credentials go to the address that they stand beside, and nowhere else.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      registry:
+        description: The host of the registry as installer references name it.
+        type: str
+        required: true
+      url:
+        description: Where it is reached.
+        type: str
+        required: true
+      ca_path:
+        description: Path of the certificate authorities (PEM) to trust for it.
+        type: path
+      username:
+        description: Its user name.
+        type: str
+      password:
+        description: Its password.
+        type: str
+      token:
+        description: Its bearer token.
+        type: str
   allow_plain_http:
     description: Whether a factory or registry that does not use TLS may be used.
     type: bool
@@ -62,7 +94,14 @@ options:
     description: The digest that was resolved earlier. Another one now is an error.
     type: str
   bundle:
-    description: Directory of a prepared bundle, to be used instead of the factory.
+    description:
+      - Directory of a prepared bundle, to be used instead of the factory. No address is asked then, but for a registry
+        that is among the O(mirrors), which must have the digest of the bundle.
+    type: path
+  save_bundle:
+    description:
+      - Directory of a bundle to write the outcome of the verification to, for use behind an air gap. What other hosts
+        and earlier runs wrote there stays.
     type: path
 attributes:
   check_mode:
@@ -72,7 +111,7 @@ attributes:
     description: Shows the present and the derived schematic.
     support: full
   idempotent:
-    description: Registering the same schematic again changes nothing.
+    description: Registering the same schematic again changes nothing. A bundle is written each time.
     support: full
 extends_documentation_fragment:
   - talosops.selinux.connection
@@ -92,6 +131,29 @@ EXAMPLES = r"""
     platform: metal
     arch: amd64
     secureboot: false
+  register: image
+
+- name: Prepare a bundle for use behind an air gap, from the evidence that was collected there
+  talosops.selinux.schematic:
+    schematic: "{{ (lookup('ansible.builtin.file', item) | from_json).talos.schematic.text }}"
+    version: v1.14.1
+    platform: metal
+    arch: amd64
+    secureboot: false
+    save_bundle: /srv/bundle
+  loop: "{{ query('ansible.builtin.fileglob', '/srv/evidence/*/*/evidence.json') }}"
+
+- name: Install from an own registry, which has credentials of its own
+  talosops.selinux.schematic:
+    factory_url: https://factory.example.org
+    token: "{{ factory_token }}"
+    registry: registry.example.org
+    mirrors:
+      - registry: registry.example.org
+        url: https://registry.example.org
+        ca_path: /etc/ssl/example-ca.pem
+        username: talos
+        password: "{{ registry_password }}"
   register: image
 """
 
@@ -145,4 +207,15 @@ cmdline:
   returned: always
   type: str
   sample: talos.platform=metal selinux=1 enforcing=1
+media:
+  description: Where the image's boot media and files are downloaded, as far as the platform has them. Null when the
+    image was not verified.
+  returned: always
+  type: dict
+  sample:
+    cmdline: https://factory.talos.dev/image/224daeedea2a793a0cd003ab8b8cadb4c8a16645d7b485fcfa965c5948be2e18/v1.14.1/cmdline-metal-amd64
+    uki: https://factory.talos.dev/image/224daeedea2a793a0cd003ab8b8cadb4c8a16645d7b485fcfa965c5948be2e18/v1.14.1/metal-amd64-uki.efi
+    iso: https://factory.talos.dev/image/224daeedea2a793a0cd003ab8b8cadb4c8a16645d7b485fcfa965c5948be2e18/v1.14.1/metal-amd64.iso
+    pxe: https://factory.talos.dev/pxe/224daeedea2a793a0cd003ab8b8cadb4c8a16645d7b485fcfa965c5948be2e18/v1.14.1/metal-amd64
+    disk_image: https://factory.talos.dev/image/224daeedea2a793a0cd003ab8b8cadb4c8a16645d7b485fcfa965c5948be2e18/v1.14.1/metal-amd64.raw.zst
 """

@@ -102,6 +102,8 @@ class TalosAction(ActionBase):  # type: ignore[misc]
         spec = argument_spec(self.MODULE)
         for name, argument in spec.items():
             argument["no_log"] = name in self.SECRET
+            for inner, option in argument.get("options", {}).items():
+                option["no_log"] = inner in self.SECRET
         _validation, arguments = self.validate_argument_spec(spec, **self.RULES)
         self.params: dict[str, Any] = plain(arguments)
         self.variables: dict[str, Any] = task_vars or {}

@@ -12,10 +12,11 @@ careless edits; it is no signature, so carry the bundle the way you carry the im
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -83,26 +84,59 @@ def prepare(
         factory.FactoryError, references.BadReference, schematic.SchematicError: as `Factory.verify`.
         BundleError: an old manifest in the directory is broken.
     """
+    images = [
+        factory.verify(text, target.version, target.platform, target.arch, secureboot=target.secureboot, goal=goal)
+        for text in schematic_texts
+        for target in targets
+    ]
+    return add(directory, factory.access.url, images)
+
+
+def add(directory: str | os.PathLike[str], factory_url: str, images: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Write outcomes of `factory.Factory.verify` into a bundle; one of the same schematic, target and goal is replaced.
+
+    Ansible works on several hosts at a time, each in a process of its own, so the directory is locked meanwhile.
+
+    Returns:
+        the sealed manifest, as `prepare` does.
+
+    Raises:
+        BundleError: an old manifest in the directory is broken, or the directory cannot be written.
+    """
     place = Path(directory)
-    images: list[dict[str, Any]] = load(place)["images"] if (place / MANIFEST).exists() else []
-    for text in schematic_texts:
-        for target in targets:
-            image = factory.verify(
-                text, target.version, target.platform, target.arch, secureboot=target.secureboot, goal=goal
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        with _locked(place):
+            kept: list[Mapping[str, Any]] = load(place)["images"] if (place / MANIFEST).exists() else []
+            for image in images:
+                kept = [*(old for old in kept if _identity(old) != _identity(image)), image]
+            manifest = canonical.sealed(
+                {
+                    "schema": SCHEMA,
+                    "created_at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+                    "factory": factory_url,
+                    "images": sorted(kept, key=_identity),
+                }
             )
-            images = [old for old in images if _identity(old) != _identity(image)]
-            images.append(image)
-    manifest = canonical.sealed(
-        {
-            "schema": SCHEMA,
-            "created_at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-            "factory": factory.access.url,
-            "images": sorted(images, key=_identity),
-        }
-    )
-    place.mkdir(parents=True, exist_ok=True)
-    _write(place / MANIFEST, json.dumps(manifest, indent=2, sort_keys=True) + "\n")
+            _write(place / MANIFEST, json.dumps(manifest, indent=2, sort_keys=True) + "\n")
+    except OSError as error:
+        raise BundleError(
+            f"the bundle cannot be written to {place} ({error.strerror})",
+            "behind the air gap there would be nothing to prove what an installer holds",
+            "make the directory writable and give it room",
+            path=str(place),
+        ) from None
     return manifest
+
+
+@contextlib.contextmanager
+def _locked(place: Path) -> Iterator[None]:
+    handle = os.open(place, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def load(directory: str | os.PathLike[str]) -> dict[str, Any]:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 from ansible_collections.talosops.selinux.plugins.plugin_utils import canonical
@@ -148,3 +149,27 @@ def test_a_failed_preparation_leaves_the_old_bundle(sim, made):
     with pytest.raises(factory.WrongCmdline):
         bundle.prepare(Factory(sim.url), made, [ENFORCING], [METAL])
     assert (made / "manifest.json").read_bytes() == before
+
+
+def test_a_directory_that_cannot_be_written(sim, tmp_path):
+    image = Factory(sim.url).verify(ENFORCING, VERSION)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(bundle.BundleError, match="cannot be written"):
+        bundle.add(tmp_path / "file", sim.url, [image])
+
+
+def test_many_write_to_one_bundle_at_a_time(sim, tmp_path):
+    image = Factory(sim.url).verify(ENFORCING, VERSION)
+    children = []
+    for number in range(8):
+        child = os.fork()
+        if child == 0:
+            # A copy of the process, which must not run the rest of the tests.
+            try:
+                bundle.add(tmp_path, sim.url, [{**image, "id": f"{number:064x}"}])
+            except BaseException:
+                os._exit(1)
+            os._exit(0)
+        children.append(child)
+    assert [os.waitpid(child, 0)[1] for child in children] == [0] * 8
+    assert len(bundle.load(tmp_path)["images"]) == 8

@@ -472,5 +472,16 @@ def test_an_own_certificate_authority(certificate):
         assert client(Access(server.url, ca_file=str(certificate / "ca.pem"))).versions() == ["v1.14.1"]
         with pytest.raises(factory.UnsafeUrl):
             client(Access(server.url, ca_file=str(certificate / "missing.pem"))).versions()
+        # A mirrored registry has an authority of its own, and that of the factory is not taken for it.
+        server.routes[MANIFEST] = (200, {"Docker-Content-Digest": DIGEST}, b"")
+        for ca_file, trusted in ((str(certificate / "ca.pem"), True), (None, False)):
+            mirrors = {"registry.example.org": Access(server.url, ca_file=ca_file)}
+            own = Access("https://factory.example.org", ca_file=str(certificate / "ca.pem"))
+            found = client(own, mirrors=mirrors)
+            if trusted:
+                assert found.resolve_installer(reference("registry.example.org")) == DIGEST
+            else:
+                with pytest.raises(factory.UnsafeUrl):
+                    found.resolve_installer(reference("registry.example.org"))
     finally:
         server.stop()
