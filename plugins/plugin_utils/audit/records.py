@@ -459,12 +459,17 @@ def categories(context: bytes) -> frozenset[int] | None:
     return frozenset(found)
 
 
-def refused_by_categories(source: bytes, target: bytes) -> bool:
+MCS_CLASSES = frozenset(b"file dir lnk_file chr_file blk_file sock_file fifo_file process sem msgq msg shm key".split())
+"""The classes on which categories are compared (Talos policy: common/mcs.cil, mcs_classes)."""
+
+
+def refused_by_categories(source: bytes, target: bytes, tclass: bytes | None = None) -> bool:
     """Whether the policy's MLS constraints refuse this pair: a subject must hold all categories of the object.
 
-    init_t is the one domain the policy exempts (mcs_exempt_p).
+    init_t is the one domain the policy exempts (mcs_exempt_p). Without a class, any of the constrained ones is meant;
+    on others, such as sockets, a rule does allow what categories do not match.
     """
-    if context_type(source) == b"init_t":
+    if context_type(source) == b"init_t" or (tclass is not None and tclass not in MCS_CLASSES):
         return False
     have, need = categories(source), categories(target)
     return have is not None and need is not None and not need <= have

@@ -19,7 +19,7 @@ import pytest
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.analysis import analyze
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.files import analyze_files
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.parser import Summary, summarize
-from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.records import NUMBERS
+from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.records import NUMBERS, refused_by_categories
 
 REAL = Path(__file__).resolve().parents[2] / "data" / "real-kernel"
 FORGED = (b"audit(1700000000.", b"audit(1700000001.")
@@ -177,3 +177,14 @@ def test_a_wrapped_ring_without_any_record_is_still_the_ring(tmp_path: Path) -> 
     found = analyze_files([tmp_path / "auditd.log", tmp_path / "dmesg.log"])
     assert found["kernel"] is not None
     assert found["counts"]["unparsed"] == 0
+
+
+def test_categories_are_compared_on_the_constrained_classes_only() -> None:
+    """Talos' mcs.cil constrains thirteen classes; a rule does help with the others."""
+    pair = (b"system_u:system_r:pod_t:s0:c1", b"system_u:object_r:run_t:s0:c1,c2")
+    for tclass in b"file dir lnk_file chr_file blk_file sock_file fifo_file process sem msgq msg shm key".split():
+        assert refused_by_categories(*pair, tclass)
+        assert not refused_by_categories(pair[1], pair[0], tclass)
+    for tclass in (b"unix_stream_socket", b"fd", b"capability", b"unknown"):
+        assert not refused_by_categories(*pair, tclass)
+    assert refused_by_categories(*pair)
