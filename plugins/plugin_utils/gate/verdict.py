@@ -234,25 +234,25 @@ def _result(check: Check, document: Mapping[str, Any], now: dt.datetime) -> tupl
     Raises:
         NotKnown: the check has no answer.
     """
-    if not _in_versions(check, document) or not _holds(check.applies_when, document, now, True):
+    if not _in_versions(check, document):
+        return SKIPPED, None
+    if check.applies_when is not None and not _holds(check.applies_when, document, now):
         return SKIPPED, None
     gaps = sorted(
         {gap for path in check.needs for gap in shape.defects(document, path, check.nullable, check.document_shape)}
     )
     if gaps:
         raise NotKnown("; ".join(gaps))
-    if _holds(check.unknown_when, document, now, False):
+    if check.unknown_when is not None and _holds(check.unknown_when, document, now):
         return UNKNOWN, None
-    if not _holds(check.assertion, document, now, False):
+    if not _holds(check.assertion, document, now):
         return FAIL, None
-    if _holds(check.waived_when, document, now, False):
+    if check.waived_when is not None and _holds(check.waived_when, document, now):
         return WAIVED, None
     return PASS, None
 
 
-def _holds(condition: Expression | None, document: Mapping[str, Any], now: dt.datetime, default: bool) -> bool:
-    if condition is None:
-        return default
+def _holds(condition: Expression, document: Mapping[str, Any], now: dt.datetime) -> bool:
     value = condition.evaluate(document, now)
     if not isinstance(value, bool):
         raise NotKnown(f"the answer is {type(value).__name__}, neither true nor false")

@@ -67,6 +67,8 @@ def read(text: str, document: Any = None) -> Any:
         ("a.any.whatever", "a a.any a.any.whatever"),
         ("join('-', a.list)", "a a.list"),
         ("@", ""),
+        ("@.a.b", "a a.b"),
+        ("items[?contains(@.tags, 't1')].name", "items items[].tags items[].name"),
         ("`1`", ""),
         ("items[].{n: name}", "items items[].name"),
         ("items[?contains(tags, 't1')]", "items items[].tags"),

@@ -527,6 +527,46 @@ def test_a_refused_policy_is_named_by_its_file(tmp_path: Path, document: dict[st
     assert f"the gate policy {path} cannot be used: " in caught.value.found
 
 
+WORD = "is not a word in lower-case letters, digits and hyphens"
+
+
+@pytest.mark.parametrize(
+    ("document", "why"),
+    [
+        ({"extends": None}, "it does not say which policy it extends; begin with `extends: strict`"),
+        ({"schema": 2}, "its schema is 2, and this gate reads schema 1"),
+        ({"name": "Our Policy"}, f"its name {WORD}"),
+        ({"colour": "red"}, "it has unknown keys: colour"),
+        ({"checks": {}}, "its checks are not a list of mappings"),
+        ({"checks": [{"id": 3}]}, f"the check id 3 {WORD}"),
+        ({"checks": [{"id": "a"}, {"id": "a"}]}, "the check a is there twice"),
+        ({"weakened_by": {}}, "weakened_by does not hold exactly `who` and `why`, both with text"),
+        ({"soak": 72}, "the value 72 of soak cannot be used"),
+        ({"boot_paths": [1], "weakened_by": {"who": "a", "why": "b"}}, "boot_paths is not a list of texts"),
+        ({"waiver_max_days": 0}, "waiver_max_days is not a whole number above zero"),
+        (
+            {"allowed_kernel_args": {"audit": 1}, "extends": "observe"},
+            "the value {'audit': 1} of allowed_kernel_args cannot be used",
+        ),
+        (
+            {"allowed_kernel_args": [], "weakened_by": {"who": "a", "why": "b"}},
+            "allowed_kernel_args is not a mapping of parameters to lists of quoted values",
+        ),
+        ({"report_only": 1}, "report_only is neither true nor false"),
+        ({"checks": [{"id": "a", "enabled": 1}]}, "enabled of the check a is neither true nor false"),
+    ],
+    ids=str,
+)
+def test_why_a_policy_is_refused(tmp_path: Path, document: dict[str, Any], why: str) -> None:
+    path = tmp_path / "our-policy.yml"
+    whole = {"schema": 1, "name": "our-policy", "extends": "strict", **document}
+    path.write_text(yaml.safe_dump({k: v for k, v in whole.items() if v is not None}), encoding="utf-8")
+    with pytest.raises(PolicyProblem) as caught:
+        load_policy(path)
+    assert caught.value.found == f"the gate policy {caught.value.context['policy']} cannot be used: {why}"
+    assert caught.value.context["policy"] in (str(path), "our-policy")
+
+
 @pytest.mark.parametrize("text", ["- 1", "a: [", "schema: 1\nschema: 1"])
 def test_an_unreadable_policy_is_named_by_its_file(tmp_path: Path, text: str) -> None:
     path = tmp_path / "broken.yml"
