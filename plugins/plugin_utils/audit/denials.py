@@ -19,8 +19,8 @@ MORE = "(more)"
 NEVERALLOW = frozenset({"load_policy", "setenforce"})
 """What no domain may ever be allowed on class security (Talos policy: services/selinux.cil)."""
 
-MOST_COMMS = 64
-MOST_PATHS = 32
+MOST_NAMES = 32
+"""So many commands, and so many paths, are kept for a denial."""
 
 
 class Group:
@@ -92,6 +92,14 @@ class Group:
             if raw is not None and len(self.rawcon) < 16:
                 self.rawcon[raw] = None
 
+    def add_comm(self, comm: bytes) -> bool:
+        """Remember a command; False when there were more than are kept."""
+        return _remember(self.comms, comm)
+
+    def add_path(self, path: bytes) -> bool:
+        """Remember a path or name; False when there were more than are kept."""
+        return _remember(self.paths, path)
+
     def as_dict(self, doubtful_lines: set[bytes]) -> dict[str, Any]:
         """The denial as plain data (contract version 1)."""
         source, target, tclass = (show(part) or "" for part in (self.source, self.target, self.tclass))
@@ -118,8 +126,8 @@ class Group:
             "count": self.count,
             "first": moment(self.first) if self.first else None,
             "last": moment(self.last) if self.last else None,
-            "comms": _limited([_name(comm) for comm in self.comms], MOST_COMMS),
-            "paths": _limited(paths, MOST_PATHS),
+            "comms": _limited([_name(comm) for comm in self.comms], MOST_NAMES),
+            "paths": _limited(paths, MOST_NAMES),
             "owners": sorted(self.owners),
             "catalogue_id": None,
             "known_benign": False,
@@ -151,12 +159,16 @@ class Sample(NamedTuple):
 def joined(text: bytes) -> dict[str, bytes]:
     """What SYSCALL, CWD, PATH, PROCTITLE and EXECVE lines of one event add to its AVC records."""
     found: dict[str, bytes] = {}
-    for type_, names in _OF_OTHERS:
+    for type_, names, plain in _OF_OTHERS:
         place = text.find(type_)
         if place >= 0:
-            end = text.find(b"\n", place)
-            values = fields(text[place : end if end >= 0 else len(text)])
-            found.update({name.decode(): values[name] for name in names if name in values})
+            match = plain.match(text, place)
+            if match is not None:
+                found.update(zip(names, match.groups(), strict=True))
+            else:
+                end = text.find(b"\n", place)
+                values = fields(text[place : end if end >= 0 else len(text)])
+                found.update({name: values[key] for name in names if (key := name.encode()) in values})
     if b"type=PATH " in text:
         paths = [
             fields(line).get(b"name", b"") for line in text[:131072].split(b"\n") if line.startswith(b"type=PATH ")
@@ -165,10 +177,19 @@ def joined(text: bytes) -> dict[str, bytes]:
     return found
 
 
+# As the kernel writes them (kernel/auditsc.c, audit_log_exit); what does not look like that is read field by field.
+_AT = rb" msg=audit\([0-9.:]+\): "
 _OF_OTHERS = (
-    (b"type=SYSCALL ", (b"syscall", b"success", b"exit", b"ppid", b"uid", b"exe")),
-    (b"type=PROCTITLE ", (b"proctitle",)),
-    (b"type=CWD ", (b"cwd",)),
+    (
+        b"type=SYSCALL ",
+        ("syscall", "success", "exit", "ppid", "uid", "exe"),
+        re.compile(
+            rb"type=SYSCALL" + _AT + rb"arch=\S+ syscall=(\S+) success=(\S+) exit=(\S+) a0=\S+ a1=\S+ a2=\S+ a3=\S+"
+            rb" items=\S+ ppid=(\S+) pid=\S+ auid=\S+ uid=(\S+) gid=[^\n]*? comm=\S+ exe=([^\s\x1d]+)"
+        ),
+    ),
+    (b"type=PROCTITLE ", ("proctitle",), re.compile(rb"type=PROCTITLE" + _AT + rb"proctitle=([^\s\x1d]+)")),
+    (b"type=CWD ", ("cwd",), re.compile(rb"type=CWD" + _AT + rb"cwd=([^\s\x1d]+)")),
 )
 
 
@@ -255,7 +276,9 @@ def _sample(kept: Sample, doubtful: bool, owners: dict[str, None]) -> dict[str, 
         "raw": b2a_base64(kept.raw, newline=False).decode(),
     }
     other = {
-        key.decode(): _shown(value.strip(b'"')) for key, value in values.items() if len(key) < 32 and key.isalnum()
+        key.decode(): _shown(value.strip(b'"'))
+        for key, value in values.items()
+        if len(key) < 32 and key.replace(b"_", b"").isalnum()
     }
     if other:
         sample["fields"] = other
@@ -277,6 +300,13 @@ def _sample(kept: Sample, doubtful: bool, owners: dict[str, None]) -> dict[str, 
         for owner in owners_in(place):
             owners[owner] = None
     return sample
+
+
+def _remember(names: dict[bytes, None], name: bytes) -> bool:
+    if len(names) <= MOST_NAMES:
+        names[name] = None
+        return True
+    return False
 
 
 def _limited(values: list[str], most: int) -> list[str]:

@@ -48,7 +48,7 @@ _TWO_TIMES = "its number has two times"
 
 @dataclass(slots=True)
 class Seen:
-    """An event that later ones must confirm, at byte ``start`` of the stream."""
+    """An event that later ones must confirm, at byte ``start`` of the stream as auditd wrote it."""
 
     serial: int
     stamp: bytes
@@ -99,8 +99,9 @@ class Order:
         if len(self.users) > _RECENT:
             self.users = dict(list(self.users.items())[-_RECENT // 2 :])
 
-    def went_on(self, serial: int, stamp: bytes, events: int) -> None:
-        """Take over from a caller that followed ``events`` events in perfect order itself, up to these."""
+    def went_on(self, serial: int, stamp: bytes, events: int, start: int) -> None:
+        """Take over from a caller that followed ``events`` events in perfect order itself, the last at ``start``."""
+        self.last_offset = max(self.last_offset, start)
         if events:
             self.serial, self.stamp = serial, stamp
             self.serials.last = serial
@@ -115,15 +116,15 @@ class Order:
         """The time of a recently seen serial."""
         return self.recent.get(serial) or self.older.get(serial)
 
-    def take(self, serial: int, stamp: bytes, user: bool, start: int, text: bytes, reach: int = 1) -> bool:
-        """Judge the records ``text`` of one event, at byte ``start`` of the stream.
+    def take(self, serial: int, stamp: bytes, user: bool, start: int, text: bytes) -> bool:
+        """Judge the records ``text`` of one event, at byte ``start`` of the stream as auditd wrote it (no prefixes).
 
-        ``reach`` widens the shadow for forms whose lines carry a prefix. True when the event is a new one and believed.
+        True when the event is a new one and believed.
         """
         shadow = start < self.shadow_end
         self.last_offset = start
         if shadow and not user and closes_quote(text):
-            self._quote_closed(text)
+            self._quote_closed(serial, stamp, text)
             return False
         if shadow and serial == self.serial + 1 and not user and self.orderly and stamp >= self.stamp:
             self.events += 1
@@ -134,7 +135,7 @@ class Order:
         if self.torn and self._torn_start(serial):
             self._forget_start()
         if self.serial < 0:
-            self._accept(serial, stamp, user, shadow, start, text, reach)
+            self._accept(serial, stamp, user, shadow, start, text)
             return True
         known = self.known(serial)
         if known == stamp:
@@ -158,12 +159,12 @@ class Order:
             self._mark(rival.text, _TWO_TIMES)
             reason = _TWO_TIMES if reason == _AHEAD else reason
         if reason == _AHEAD:
-            return self._run_ahead(serial, stamp, user, start, text, reach)
+            return self._run_ahead(serial, stamp, user, start, text)
         if reason:
-            return self._set_aside(serial, stamp, shadow, start, text, reason, user, reach)
+            return self._set_aside(serial, stamp, shadow, start, text, reason, user)
         self._drop_off(self._reason)
         self._settle_ahead(serial, stamp)
-        self._accept(serial, stamp, user, shadow, start, text, reach)
+        self._accept(serial, stamp, user, shadow, start, text)
         return True
 
     def close(self) -> None:
@@ -213,7 +214,7 @@ class Order:
             return ""
         return "its number steps back"
 
-    def _accept(self, serial: int, stamp: bytes, user: bool, shadow: bool, start: int, text: bytes, reach: int) -> None:
+    def _accept(self, serial: int, stamp: bytes, user: bool, shadow: bool, start: int, text: bytes) -> None:
         self.events += 1
         self.first_stamp = self.first_stamp or stamp
         advanced = serial > self.serial
@@ -235,10 +236,10 @@ class Order:
                 self.serials.lower(serial, stamp)
         self.recent[serial] = stamp
         if user:
-            self._shade(serial, stamp, shadow, start, text, reach)
+            self._shade(serial, stamp, shadow, start, text)
             if shadow and advanced:
                 # It may be forged itself, so what stands before it in the shadow stays on probation.
-                while self.probation and self.probation[0].start + _SHADOW * reach < start:
+                while self.probation and self.probation[0].start + _SHADOW < start:
                     old = self.probation.pop(0)
                     self._base = (old.serial, old.stamp)
                 self.probation.append(Seen(serial, stamp, text, True, start, True))
@@ -249,16 +250,16 @@ class Order:
             self.probation.append(Seen(serial, stamp, text, True, start))
         self.rotate()
 
-    def _shade(self, serial: int, stamp: bytes, shadow: bool, start: int, text: bytes, reach: int) -> None:
+    def _shade(self, serial: int, stamp: bytes, shadow: bool, start: int, text: bytes) -> None:
         """A message of a process begins: from here on anything may be its text."""
         self._message = start
         self.users[serial] = stamp
         domain = _subject(text)
         self.user_domains[domain] = self.user_domains.get(domain, 0) + 1
-        self.shadow_end = max(self.shadow_end, start + _SHADOW * reach)
+        self.shadow_end = max(self.shadow_end, start + _SHADOW)
         self.trusted = domain in SYSTEM_DOMAINS and (self.trusted or not shadow)
 
-    def _run_ahead(self, serial: int, stamp: bytes, user: bool, start: int, text: bytes, reach: int) -> bool:
+    def _run_ahead(self, serial: int, stamp: bytes, user: bool, start: int, text: bytes) -> bool:
         """Let an event of a shadow wait that left a gap: the missing may come, or its number again, or neither."""
         self.events += 1
         when = milliseconds(stamp)
@@ -270,8 +271,8 @@ class Order:
                 self._mark(seen.text, "its number and time do not follow those around it")
         insort(self.ahead, Seen(serial, stamp, text, True, start, user), key=_number)
         if user:
-            self._shade(serial, stamp, True, start, text, reach)
-        if start - min(seen.start for seen in self.ahead) > 2 * _SHADOW * reach:
+            self._shade(serial, stamp, True, start, text)
+        if start - min(seen.start for seen in self.ahead) > 2 * _SHADOW:
             # More than one message can hold went on in this numbering: the gap is a loss.
             self._join(self.ahead)
             self.ahead = []
@@ -316,7 +317,7 @@ class Order:
         self.ahead, self._passed = [], 0
 
     def _set_aside(
-        self, serial: int, stamp: bytes, shadow: bool, start: int, text: bytes, reason: str, user: bool, reach: int
+        self, serial: int, stamp: bytes, shadow: bool, start: int, text: bytes, reason: str, user: bool
     ) -> bool:
         """Keep an event that does not fit until the next ones tell whether it or the numbering changed."""
         last = self.off[-1] if self.off else None
@@ -422,10 +423,11 @@ class Order:
             self.serials.holes.pop()
         self.serials.last = self.serial
 
-    def _quote_closed(self, text: bytes) -> None:
+    def _quote_closed(self, serial: int, stamp: bytes, text: bytes) -> None:
         """A kernel record ends with the quote put after a user message: all since that message is its text."""
         reason = "it stands inside the text of a message of a process"
-        self.events += 1
+        if not any(seen.serial == serial and seen.stamp == stamp for seen in (*self.probation, *self.off, *self.ahead)):
+            self.events += 1
         undone = [seen for seen in self.probation if seen.start > self._message]
         self.probation = [seen for seen in self.probation if seen.start <= self._message]
         kept = self.probation[-1] if self.probation else None

@@ -20,8 +20,8 @@ from os import PathLike
 from pathlib import Path
 from typing import IO, Any
 
-from .denials import MOST_COMMS, MOST_PATHS, Group, Sample, group_of, joined
-from .forgery import Order, Seen, closes_quote
+from .denials import Group, Sample, group_of, joined
+from .forgery import NONE, Order, Seen, closes_quote
 from .records import (
     IGNORED,
     MAC_ERRORS,
@@ -72,7 +72,7 @@ _UNKNOWN_PERMISSION = re.compile(
 # a blank and ``scontext=`` begin the record's own contexts; a line with a second ``scontext=`` goes the careful way.
 # Possessive, as a long name without contexts behind it must not be tried at every length.
 _AVC_BODY = (
-    rb"(avc:  (?:denied|granted)  \{[^}\n]*)\} for  pid=[0-9]+ comm=(\S++)"
+    rb"(avc:  (?:denied|granted)  \{[^}\n]*\}) for  pid=[0-9]+ comm=(\S++)"
     rb"(?: (?:path|name)=(\S++))?+(?: (?!scontext=)[^ \n]*)*+( scontext=.*)\n"
 )
 _AVC_LINE = re.compile(rb"type=AVC msg=audit\([0-9.:]+\): " + _AVC_BODY)
@@ -189,7 +189,7 @@ class Scanner:
         self.ignored: Counter[str] = Counter()
         self.order = Order(self._doubt)
         self.groups: dict[tuple[bytes, ...], Group] = {}
-        self._cache: dict[tuple[bytes, bytes], _Entry] = {}
+        self._cache: dict[bytes, _Entry] = {}
         self.denied = 0
         self.granted = 0
         self.mac_error_lines = 0
@@ -212,6 +212,7 @@ class Scanner:
         self.ring = Ring()
         self.ring_records = 0
         self.service_records = 0
+        # Where the block at hand would begin if all before it had been in auditd's own form.
         self._base = 0
         self._first_stamp: bytes | None = None
 
@@ -288,36 +289,42 @@ class Scanner:
 
     def _plain(self, block: bytes, found: list[tuple[bytes, ...]], final: bool) -> int:
         """Count what :data:`_PLAIN` found as long as it is in perfect order; all else is left to :meth:`_runs`."""
-        order, cache, most, base = self.order, self._cache, self._most, self._base
+        order, known, base = self.order, self._cache.get, self._base
         if not final:
             self._leave_last(block, found)
-        serial_now, stamp_now, recent, events = order.serial, order.stamp, order.recent, 0
-        shadow_end, orderly = order.shadow_end - base, order.orderly
+        before = serial = order.serial
+        stamp, recent, number = order.stamp, order.recent, b""
         position, run = 0, order.last_offset - base
-        now, shadow = b"", False
+        # A number that no record has, while some wait for later ones to be judged.
+        expected = serial + 1 if order.orderly else NONE
+        shadow_end, in_shadow = order.shadow_end - base, False
         records = iter(found)
-        for text, stamp, number, verdict, comm, path, tail in records:
-            entry = None
-            if stamp:
-                entry = cache.get((verdict, tail)) or self._entry((verdict, tail), stamp)
-                if number != now or stamp != stamp_now:
-                    serial = int(number)
-                    if serial != serial_now + 1 or stamp < stamp_now or not orderly:
+        for text, time, digits, verdict, comm, path, tail in records:
+            entry = (known(verdict + tail) or self._entry(verdict, tail, time)) if time else None
+            if entry is not None:
+                if digits != number or time != stamp:
+                    if int(digits) != expected or time < stamp:
                         entry = None
                     else:
-                        shadow = position < shadow_end
-                        if shadow and closes_quote(block[position : self._end_of(block, position)]):
-                            entry = None
-                        elif shadow and entry is not None:
-                            order.probation.append(Seen(serial, stamp, text, True, base + position))
-                    if entry is not None:
-                        serial_now, stamp_now, now, run = serial, stamp, number, position
-                        events += 1
-                        recent[serial] = stamp
-                elif shadow and entry is not None:
-                    order.probation[-1].text += text
+                        in_shadow = position < shadow_end
+                        if in_shadow:
+                            if (b"'" in text or b"type=EOE " not in text) and closes_quote(
+                                block[position : self._end_of(block, position)]
+                            ):
+                                entry = None
+                            else:
+                                order.probation.append(Seen(expected, time, text, True, base + position))
+                        if entry is not None:
+                            recent[expected] = time
+                            serial, stamp, number, run = expected, time, digits, position
+                            expected += 1
+                elif in_shadow:
+                    if b"'" in text:
+                        entry = None
+                    else:
+                        order.probation[-1].text += text
             if entry is None:
-                order.went_on(serial_now, stamp_now, events)
+                order.went_on(serial, stamp, serial - before, base + run)
                 end = position + len(text)
                 reached = self._runs(block, position, end, final)
                 if reached < end:
@@ -328,35 +335,39 @@ class Scanner:
                 if end != reached:
                     # The event went on into what was left for the next block, or ended inside a match.
                     return self._runs(block, reached, len(block), final)
-                serial_now, stamp_now, recent, events = order.serial, order.stamp, order.recent, 0
-                shadow_end, orderly = order.shadow_end - base, order.orderly
-                position, now = end, b""
+                before = serial = order.serial
+                stamp, recent, number = order.stamp, order.recent, b""
+                expected = serial + 1 if order.orderly else NONE
+                base = self._base
+                shadow_end, run = order.shadow_end - base, order.last_offset - base
+                position = end
                 continue
             entry.count += 1
-            entry.last = stamp
-            comms = entry.comms
-            if comm not in comms and len(comms) <= MOST_COMMS:
-                comms[comm] = None
-            if path and entry.paths is not None:
-                if len(entry.paths) <= MOST_PATHS:
-                    entry.paths[path] = None
-                else:
-                    entry.paths = None
+            entry.last = time
+            if entry.comms is not None and comm not in entry.comms:
+                entry.add_comm(comm)
+            if path and entry.paths is not None and path not in entry.paths:
+                entry.add_path(path)
             if entry.sampled:
-                group = entry.group
-                if len(group.samples) < most or not most:
-                    raw = text[: text.index(b"\n")]
-                    middle = raw[raw.index(b"} for ") + 6 : -len(tail)]
-                    end = position + len(text)
-                    if run != position or b"type=EOE " not in text:
-                        end = self._end_of(block, run)
-                    self._keep(group, raw, stamp, serial_now, entry.tail, middle, block, run, end)
-                else:
-                    entry.sampled = False
+                self._sample(entry, text, time, serial, block, run, position)
             position += len(text)
-        order.went_on(serial_now, stamp_now, events)
-        order.last_offset = max(order.last_offset, base + run)
+        order.went_on(serial, stamp, serial - before, base + run)
         return self._runs(block, position, len(block), final)
+
+    def _sample(
+        self, entry: _Entry, text: bytes, stamp: bytes, serial: int, block: bytes, run: int, position: int
+    ) -> None:
+        """Keep a record that :data:`_PLAIN` found at ``position``, in the event at ``run``, if more are wanted."""
+        samples = entry.group.samples
+        if self._most and len(samples) >= self._most:
+            entry.sampled = False
+            return
+        raw = text[: text.index(b"\n")]
+        middle = raw[raw.index(b"} for ") + 6 : -len(entry.cut)]
+        end = position + len(text)
+        if run != position or b"type=EOE " not in text:
+            end = self._end_of(block, run)
+        self._keep(entry.group, raw, stamp, serial, entry.tail, middle, block, run, end)
 
     @staticmethod
     def _end_of(block: bytes, start: int) -> int:
@@ -391,11 +402,12 @@ class Scanner:
                 kind = kinds.get(type_, -1)
                 end = match.end()
             if kind < 0:
-                order.went_on(serial_now, stamp_now, events)
+                order.went_on(serial_now, stamp_now, events, base + last)
                 end = find(b"\n", position) + 1
                 self._odd(block[position : end - 1], base + position)
                 serial_now, stamp_now, recent, events = order.serial, order.stamp, order.recent, 0
-                shadow_end, orderly = order.shadow_end - base, order.orderly
+                base, orderly = self._base, order.orderly
+                shadow_end, last = order.shadow_end - base, order.last_offset - base
                 position = end
                 continue
             if kind == _USER:
@@ -419,7 +431,7 @@ class Scanner:
                 recent[serial] = stamp
                 new = True
             else:
-                order.went_on(serial_now, stamp_now, events)
+                order.went_on(serial_now, stamp_now, events, base + last)
                 new = order.take(serial, stamp, kind == _USER, base + position, block[position:end])
                 serial_now, stamp_now, recent, events = order.serial, order.stamp, order.recent, 0
                 shadow_end, orderly = order.shadow_end - base, order.orderly
@@ -447,15 +459,13 @@ class Scanner:
                 entry = None
                 if line is not None:
                     permissions, comm, path, tail = line.groups()
-                    entry = cache.get((permissions, tail))
-                    if entry is None:
-                        entry = self._entry((permissions, tail), stamp)
+                    entry = cache.get(permissions + tail) or self._entry(permissions, tail, stamp)
                 if entry is None or line is None:
                     after = find(b"\n", at) + 1
                     if kind == _USER:
                         self._user_avc(type_, block[at : after - 1], stamp, serial)
                     else:
-                        order.went_on(serial_now, stamp_now, events)
+                        order.went_on(serial_now, stamp_now, events, base + last)
                         self._odd_in_run(block[at : after - 1], base + at)
                         serial_now, stamp_now, recent, events = order.serial, order.stamp, order.recent, 0
                         shadow_end, orderly = order.shadow_end - base, order.orderly
@@ -464,12 +474,11 @@ class Scanner:
                     entry.count += 1
                     entry.last = stamp
                     group = entry.group
-                    if comm not in group.comms and len(group.comms) <= MOST_COMMS:
-                        group.comms[comm] = None
-                    if path is not None and len(group.paths) <= MOST_PATHS:
-                        group.paths[path] = None
+                    group.add_comm(comm)
+                    if path is not None:
+                        group.add_path(path)
                     if len(group.samples) < most or not most:
-                        middle = block[line.end(1) + 6 : line.start(4)]
+                        middle = block[line.end(1) + 5 : line.start(4)]
                         raw = block[at : after - 1]
                         self._keep(group, raw, stamp, serial, entry.tail, middle, block, position, end)
                 if starts(b"type=AVC", after):
@@ -479,8 +488,7 @@ class Scanner:
                     if at >= 0:
                         at = block.rfind(b"\n", position, at) + 1
             position = end
-        order.went_on(serial_now, stamp_now, events)
-        order.last_offset = max(order.last_offset, base + last)
+        order.went_on(serial_now, stamp_now, events, base + last)
         return position
 
     def _begin(self, block: bytes) -> None:
@@ -492,17 +500,18 @@ class Scanner:
             self.torn_first = True
             self.order.begin_torn()
 
-    def _entry(self, cut: tuple[bytes, bytes], stamp: bytes) -> _Entry | None:
+    def _entry(self, verdict: bytes, cut: bytes, stamp: bytes) -> _Entry | None:
         """The counter of one distinct (verdict and permissions, contexts and class); None when they cannot be read."""
         if len(self._cache) >= _MOST_KEYS:
             self._fold()
-        avc = None if b" scontext=" in cut[1][1:] else parse_avc(cut[0] + b"} for " + cut[1])
-        if avc is None:
+        avc = None if b" scontext=" in cut[1:] else parse_avc(verdict + b" for " + cut)
+        if avc is None or avc.tail.stray_quote:
             return None
-        entry = _Entry(group_of(self.groups, avc, False), avc.verdict == b"denied", avc.tail, stamp)
+        entry = _Entry(group_of(self.groups, avc, False), avc.verdict == b"denied", avc.tail, cut, stamp)
         if avc.tail.torn or (entry.denied and avc.tail.permissive is None):
             self.torn += 1
-        self._cache[cut] = entry
+        # The verdict ends at its first brace, so that no two pairs make one key.
+        self._cache[verdict + cut] = entry
         return entry
 
     def _fold(self) -> None:
@@ -530,10 +539,10 @@ class Scanner:
         """Keep a sample of one record, with what the event's other records add: those at ``run``, or near it."""
         text = block[run:end]
         if b"type=SYSCALL " not in text or b"type=EOE " not in text:
-            key = b"(" + stamp + b":" + str(serial).encode() + b")"
-            near = block[max(0, run - NEAR) : end + NEAR]
-            if near.count(b"audit" + key) > text.count(b"audit" + key):
-                text = b"\n".join(_lines_of(near, key))
+            key = b" msg=audit(%b:%d): " % (stamp, serial)
+            low, high = max(0, run - NEAR), end + NEAR
+            if block.find(key, low, run) >= 0 or block.find(key, end, high) >= 0:
+                text = b"\n".join(_lines_of(block[low:high], key))
         group.samples.append(Sample(raw, stamp, serial, joined(text), False, tail, middle))
 
     # -- the careful way
@@ -551,14 +560,20 @@ class Scanner:
             self.notices += 1
         if line.label == "kernel" and line.text and not line.user_written:
             self._kernel_line(line)
-        reach = 1 if raw.startswith(b"type=") else 4
         for record in line.records:
-            self._record(record, raw, start, reach)
+            self._record(record, raw, start)
         if not line.records and self.order.shadow_end > start and raw.rstrip(b"\r").endswith(b"'"):
             # The rest of a message with line breaks: what stood between is its text.
             self.order.take(self.order.serial, b"", False, start, raw + b"\n")
+        # What a process can write is bounded in bytes of auditd's own form, which has no prefix. How much of other text
+        # is prefix is not known: at the least its line break was written.
+        if line.records:
+            written = sum([len(record.line) + 1 for record in line.records])
+        else:
+            written = 1 + (len(line.text) if line.label == "kernel" else 0)
+        self._base -= len(raw) + 1 - written
 
-    def _record(self, record: Record, raw: bytes, start: int, reach: int) -> None:
+    def _record(self, record: Record, raw: bytes, start: int) -> None:
         kind = _KINDS.get(record.type, _USER if is_user(record.type) else _OTHER)
         text = record.line + b"\n"
         ring = b"audit: type=" in raw[:1024] and not raw.startswith(b"type=")
@@ -569,7 +584,7 @@ class Scanner:
             self._doubt(text, record.suspect)
             new = False
         else:
-            new = self.order.take(record.serial, record.stamp, kind == _USER, start, text, reach)
+            new = self.order.take(record.serial, record.stamp, kind == _USER, start, text)
         if kind == _SECOND and new:
             self._bare(record.key, text)
         elif kind != _SECOND and self.bare:
@@ -594,6 +609,9 @@ class Scanner:
             self.granted += 1
         if avc.tail.torn or (avc.verdict == b"denied" and avc.tail.permissive is None):
             self.torn += 1
+        if avc.tail.stray_quote and not self.doubt_lines.intersection((raw, record.line)):
+            # Its message began before this log did.
+            self._doubt(record.line, "it ends with the quote that closes a message of a process")
         self._names(group, avc.middle)
         if not self._most or len(group.samples) < self._most:
             suspect = bool(record.suspect)
@@ -603,11 +621,11 @@ class Scanner:
     def _names(self, group: Group, middle: bytes) -> None:
         found = fields(middle)
         comm = found.get(b"comm")
-        if comm is not None and len(group.comms) <= MOST_COMMS:
-            group.comms[comm] = None
+        if comm is not None:
+            group.add_comm(comm)
         path = found.get(b"path", found.get(b"name"))
-        if path is not None and len(group.paths) <= MOST_PATHS:
-            group.paths[path] = None
+        if path is not None:
+            group.add_path(path)
 
     def _odd_in_run(self, raw: bytes, start: int) -> None:
         """A line inside an event that speaks of ``avc:`` but is not a plain AVC record."""
@@ -621,7 +639,7 @@ class Scanner:
                 if record.type == b"AVC":
                     self._avc(record, raw)
             else:
-                self._record(record, raw, start, 1)
+                self._record(record, raw, start)
 
     def _user_avc(self, type_: bytes, raw: bytes, stamp: bytes, serial: int, payload: bytes | None = None) -> None:
         """A decision of a program that keeps its own access checks, or what claims to be one."""
@@ -751,7 +769,7 @@ class Scanner:
 
     def _bare(self, key: bytes, text: bytes) -> None:
         """An event without a primary record so far. A record a rule asked for names the rule's key."""
-        self.bare[key] = b"type=SYSCALL" in text and b' key="' in text
+        self.bare[key] = b"type=SYSCALL" in text and b" key=" in text and b" key=(null)" not in text
         if len(self.bare) > _MOST_BARE:
             self._settle_bare(_MOST_BARE // 2)
 
@@ -838,20 +856,31 @@ def _joined(text: bytes) -> int:
 class _Entry:
     """The counter behind one distinct AVC tail."""
 
-    __slots__ = ("comms", "count", "denied", "first", "group", "last", "paths", "sampled", "tail")
+    __slots__ = ("comms", "count", "cut", "denied", "first", "group", "last", "paths", "sampled", "tail")
 
-    def __init__(self, group: Group, denied: bool, tail: Tail, first: bytes) -> None:
+    def __init__(self, group: Group, denied: bool, tail: Tail, cut: bytes, first: bytes) -> None:
         self.group = group
-        self.comms = group.comms
+        # None once the group has enough: what nobody looks at need not be fetched from memory.
+        self.comms: dict[bytes, None] | None = group.comms
         self.paths: dict[bytes, None] | None = group.paths
-        """None once there are enough."""
         self.sampled = True
-        """False once there are enough samples."""
         self.denied = denied
         self.tail = tail
+        self.cut = cut
+        """The bytes that ``tail`` was read from."""
         self.count = 0
         self.first = first
         self.last = first
+
+    def add_comm(self, comm: bytes) -> None:
+        """Take a command not seen in the group, unless it has enough."""
+        if not self.group.add_comm(comm):
+            self.comms = None
+
+    def add_path(self, path: bytes) -> None:
+        """Take a path not seen in the group, unless it has enough."""
+        if not self.group.add_path(path):
+            self.paths = None
 
 
 def _ms(stamp: bytes | None) -> int | None:
@@ -861,14 +890,14 @@ def _ms(stamp: bytes | None) -> int | None:
     return int(seconds) * 1000 + int(millis)
 
 
-def _lines_of(text: bytes, key: bytes) -> Iterator[bytes]:
-    want = b" msg=audit" + key + b": "
-    position = text.find(want)
+def _lines_of(text: bytes, mark: bytes) -> Iterator[bytes]:
+    """The lines that hold ``mark``."""
+    position = text.find(mark)
     while position >= 0:
         start, end = text.rfind(b"\n", 0, position) + 1, text.find(b"\n", position)
         end = len(text) if end < 0 else end
         yield text[start:end]
-        position = text.find(want, end)
+        position = text.find(mark, end)
 
 
 def _chunks(source: Source, scanner: Scanner) -> Iterator[bytes]:

@@ -14,6 +14,7 @@ from typing import Any
 import audit_streams as streams
 import pytest
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.coverage import RING_BYTES, CoverageInput, assess
+from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.parser import Scanner, summarize
 
 DOCS = Path(__file__).resolve().parents[3] / "docs" / "audit-evidence.md"
 
@@ -228,3 +229,15 @@ def test_what_the_kernel_printed_and_delivered_was_not_missed_by_auditd(only_pri
     if only_printed:
         assert {reason["id"] for reason in found["reasons"]} == {"F4"}
         assert "1 events" in found["reasons"][0]["text"]
+
+
+@pytest.mark.parametrize("careful", [False, True])
+@pytest.mark.parametrize("rule_key", [b'"watch"', b"6C6162206B6579"], ids=["quoted", "hex"])
+def test_a_record_that_a_rule_asked_for_is_no_orphan(rule_key: bytes, careful: bool) -> None:
+    """The kernel writes a rule's key in hex where it holds a blank (kernel/audit.c, audit_log_key)."""
+    head = b" msg=audit" + streams.key(35) + b": "
+    event = b"type=SYSCALL" + head + b'arch=c000003e syscall=2 success=yes exit=3 comm="x" exe="/x" key=%b\n'
+    scanner = Scanner(careful=careful)
+    scanner.feed(streams.service_log(5, 30) + event % rule_key + b"type=EOE" + head + b"\n")
+    assert scanner.close().orphans == 0
+    assert summarize(streams.service_log(5, 30) + event % b"(null)").orphans == 1

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import audit_streams as streams
@@ -13,6 +14,7 @@ import pytest
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.analysis import analyze
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.coverage import assess
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.parser import Scanner, summarize
+from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.records import NUMBERS
 
 AT = 20
 
@@ -112,6 +114,50 @@ def test_forged_records_are_found_in_other_forms(form: str, message: str) -> Non
     counts = summarize(text).counts
     assert counts["doubtful"] == want
     assert counts["denied"] == log.count(b"avc:  denied")
+
+
+PREFIXED: dict[str, Any] = {
+    **{name: FORMS[name] for name in ("node", "IPv6 node", "time", "grep", "CRLF")},
+    "raw": lambda line: line,
+    "JSON": lambda line: json.dumps({"msg": line.decode(), "talos-service": "auditd"}).encode(),
+    "kernel ring": lambda line: b"<5>[    9.391910] " + in_ring(line),
+}
+
+
+def in_ring(line: bytes) -> bytes:
+    if not line.startswith(b"type="):
+        return line
+    type_, _equals, rest = line[5:].partition(b" msg=")
+    return b"audit: type=%d " % NUMBERS[type_] + rest
+
+
+@pytest.mark.parametrize("quote_used_up", [False, True])
+@pytest.mark.parametrize("padding", [b"\n" * 7000, b"a\n" * 3500], ids=["blank", "text"])
+@pytest.mark.parametrize("form", PREFIXED)
+def test_line_breaks_do_not_carry_a_forged_record_out_of_its_message(
+    form: str, padding: bytes, quote_used_up: bool
+) -> None:
+    """In a form that puts something before each line, a message takes many times its own bytes."""
+    record = forged(AT + 1, at(AT + 1, -2))
+    events = streams.service_events(5, 60)
+    if quote_used_up:
+        record += CLOSING % at(AT + 2, -2)
+    else:
+        # The real event with that number was lost, so no number gives the forged one away.
+        events[AT - 4] = []
+    events[AT - 5] = [streams.user(AT, b"hi'\n" + padding + record)]
+    log = b"".join(line for one in events for line in one)
+    text = b"".join(PREFIXED[form](line) + b"\n" for line in log.split(b"\n")[:-1])
+    (found,) = [denial for denial in summarize(text).denials if denial["target_type"] == "etcd_pki_t"]
+    assert found["doubtful"] == found["count"]
+
+
+def test_a_record_with_a_closing_quote_is_doubtful_without_its_message() -> None:
+    """The message it stands in began before the log did."""
+    log = forged(5) + b"'\n" + streams.service_log(6, 30)
+    doubtful, counts = doubted(log)
+    assert doubtful == {forged(5) + b"'"}
+    assert counts["doubtful"] == 1
 
 
 def test_forged_records_in_the_kernel_ring() -> None:
