@@ -19,7 +19,8 @@ options:
   files:
     description:
       - Logs to read instead of asking nodes, plain or gzip, in any form in which audit records reach people. All of
-        them are taken as one node's log, the oldest first.
+        them are taken as one node's log, the oldest first. Where every line names its node, as C(talosctl) prints it,
+        and there are several, each node is judged by itself, and RV(coverage) is the worst of them.
     type: list
     elements: path
   max_samples:

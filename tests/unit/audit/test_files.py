@@ -7,9 +7,11 @@
 from __future__ import annotations
 
 import gzip
+import random
 from pathlib import Path
 from typing import Any
 
+import audit_streams as streams
 import pytest
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.analysis import COUNTS, analyze
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.files import LogFileProblem, analyze_files
@@ -81,3 +83,71 @@ def test_a_missing_file_is_a_problem(tmp_path: Path) -> None:
         analyze_files([tmp_path / "absent"])
     with pytest.raises(LogFileProblem):
         analyze_files([tmp_path])
+
+
+def _named(node: bytes, log: bytes) -> list[bytes]:
+    return [node + b": " + line + b"\n" for line in log.split(b"\n")[:-1]]
+
+
+def _mixed(parts: list[list[bytes]], seed: int) -> bytes:
+    """Lines of several nodes as they arrive, each node's in order."""
+    draw = random.Random(seed)
+    places = [place for place, part in enumerate(parts) for _unused in part]
+    draw.shuffle(places)
+    left = [iter(part) for part in parts]
+    return b"".join(next(left[place]) for place in places)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_lines_of_several_nodes_in_one_file_are_told_apart(tmp_path: Path, whole: dict[str, Any], seed: int) -> None:
+    other = streams.service_log(5, 300)
+    (tmp_path / "logs.gz").write_bytes(
+        gzip.compress(_mixed([_named(b"10.5.0.2", LOG), _named(b"fd00::3", other)], seed))
+    )
+    (tmp_path / "dmesg").write_bytes(
+        _mixed([_named(b"10.5.0.2", RING), _named(b"fd00::3", streams.kernel_ring())], seed)
+    )
+    found = analyze_files([tmp_path / "dmesg", tmp_path / "logs.gz"])
+    second = analyze(other, streams.kernel_ring())
+    assert found["counts"]["denied"] == whole["counts"]["denied"] + second["counts"]["denied"]
+    assert found["counts"]["doubtful"] == whole["counts"]["doubtful"]
+    assert found["counts"]["unparsed"] == 0
+    assert found["coverage"]["nodes"] == {"10.5.0.2": "partial", "fd00::3": "partial"}
+    assert found["coverage"]["lost_at_least"] == 0
+    assert any(reason["text"].startswith("10.5.0.2: ") for reason in found["coverage"]["reasons"])
+    by_node: dict[str, int] = {}
+    for denial in found["denials"]:
+        for node in denial["nodes"]:
+            by_node[node] = by_node.get(node, 0) + 1
+    assert by_node == {"10.5.0.2": len(whole["denials"]), "fd00::3": len(second["denials"])}
+
+
+def test_a_process_cannot_write_lines_of_another_node(tmp_path: Path) -> None:
+    """In a log without node names a line that names one is text; it must stay in its message's shadow."""
+    text = b"hi'\n10.9.9.9: " + streams.avc(21, target="etcd_pki_t") + b"10.9.9.8: " + streams.avc(3)[:-1]
+    events = streams.service_events(5, 60)
+    events[15] = [streams.user(20, text)]
+    (tmp_path / "log").write_bytes(b"".join(line for one in events for line in one))
+    found = analyze_files([tmp_path / "log"])
+    assert "nodes" not in found["coverage"]
+    assert found["counts"]["doubtful"] >= 2
+
+
+@pytest.mark.parametrize("form", [b"%d:10.5.0.2: %s\n", b"%d:fd00::3: %s\n", b"%d:%s\n"])
+def test_line_numbers_are_no_nodes(tmp_path: Path, whole: dict[str, Any], form: bytes) -> None:
+    lines = LOG.split(b"\n")[:-1]
+    (tmp_path / "log").write_bytes(b"".join(form % (number, line) for number, line in enumerate(lines, 1)))
+    (tmp_path / "dmesg").write_bytes(RING)
+    found = analyze_files([tmp_path / "log", tmp_path / "dmesg"])
+    assert "nodes" not in found["coverage"]
+    assert found["counts"]["denied"] == whole["counts"]["denied"]
+    assert found["counts"]["doubtful"] == whole["counts"]["doubtful"]
+
+
+def test_the_kernels_own_words_are_no_nodes(tmp_path: Path) -> None:
+    ring = b"audit: type=1400 audit" + streams.avc(3)[18:]
+    (tmp_path / "ring").write_bytes(ring + ring.replace(b":3)", b":4)"))
+    (tmp_path / "log").write_bytes(b"".join(_named(b"worker-1", streams.service_log())))
+    found = analyze_files([tmp_path / "ring", tmp_path / "log"])
+    assert "nodes" not in found["coverage"]
+    assert found["kernel"] is not None
