@@ -61,6 +61,8 @@ def _note(denial: Mapping[str, Any]) -> str:
         notes.append("known-benign")
     if denial["constraint"]:
         notes.append(f"no rule can allow it ({denial['constraint']})")
+    if denial.get("userspace"):
+        notes.append("said by a program, not the kernel")
     if denial["doubtful"]:
         notes.append(f"{denial['doubtful']} doubtful")
     if denial.get("policy_verdict"):
