@@ -57,12 +57,7 @@ class Table:
             if fits is None:
                 return answer
             if fits:
-                return {
-                    **answer,
-                    **{key: row[key] for key in answer if row.get(key) is not None},
-                    "name": name,
-                    "version": version,
-                }
+                return {**answer, **{key: row[key] for key in answer if row.get(key) is not None}}
         return answer
 
     def rate(self, evidence: Mapping[str, Any], target: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -139,6 +139,20 @@ def test_requests_and_the_past_are_judged_now_when_no_time_is_given() -> None:
         requests.judge_request({}, evidence())
 
 
+def test_all_that_stops_a_request_is_told() -> None:
+    node = evidence(talos__staged_upgrade=True)
+    request = {"api": "Reset", "path": "in_place", "mode": "SYSTEM_DISK", "labels": []}
+    with pytest.raises(RequestRefused) as caught:
+        requests.judge_request(request, node, NOW)
+    results = {check["id"]: check for check in requests.request_checks(request, node, NOW)}
+    stops = [results["wipe-fits-boot-path"], results["staged-upgrade-pending"]]
+    assert caught.value.context == {"checks": [check["id"] for check in stops]}
+    one, other = stops
+    assert caught.value.found == f"{one['id']}: {one['found']}; {other['id']}: {other['found']}"
+    assert caught.value.why == f"{one['reason']} {other['reason']}"
+    assert caught.value.do == f"{one['remedy']} {other['remedy']}"
+
+
 # ---------------------------------------------------------------- signatures
 
 
@@ -528,6 +542,16 @@ def test_a_refused_policy_is_named_by_its_file(tmp_path: Path, document: dict[st
 
 
 WORD = "is not a word in lower-case letters, digits and hyphens"
+CLOCK: dict[str, Any] = {
+    "id": "our-clock",
+    "title": "The clock is right or unknown",
+    "severity": "block",
+    "assert": "time.synced != `false`",
+    "nullable": ["time.synced"],
+    "found": "synchronised: {time.synced}",
+    "reason": "Only a wrong clock stops us.",
+    "remedy": "Set the clock.",
+}
 
 
 @pytest.mark.parametrize(
@@ -553,6 +577,10 @@ WORD = "is not a word in lower-case letters, digits and hyphens"
             "allowed_kernel_args is not a mapping of parameters to lists of quoted values",
         ),
         ({"report_only": 1}, "report_only is neither true nor false"),
+        (
+            {"checks": [{**CLOCK, "nullable": ["talos.version", "boot.id", "time.synced"]}]},
+            "nullable of the check our-clock lists what its assert does not read: boot.id, talos.version",
+        ),
         ({"checks": [{"id": "a", "enabled": 1}]}, "enabled of the check a is neither true nor false"),
     ],
     ids=str,
@@ -567,6 +595,18 @@ def test_why_a_policy_is_refused(tmp_path: Path, document: dict[str, Any], why: 
     assert caught.value.context["policy"] in (str(path), "our-policy")
 
 
+@pytest.mark.parametrize(
+    ("condition", "result"), [("applies_when", "pass"), ("unknown_when", "unknown"), ("waived_when", "waived")]
+)
+def test_null_may_be_an_answer_in_every_part_of_a_check(tmp_path: Path, condition: str, result: str) -> None:
+    path = tmp_path / "our-policy.yml"
+    checks = [{**CLOCK, condition: "time.synced == `null`"}]
+    document = {"schema": 1, "name": "our-policy", "extends": "strict", "checks": checks}
+    path.write_text(yaml.safe_dump(document), encoding="utf-8")
+    given = judge(evidence(time__synced=None), load_policy(path), now=NOW)["checks"][-1]
+    assert (given["result"], given["found"]) == (result, "synchronised: null")
+
+
 @pytest.mark.parametrize("text", ["- 1", "a: [", "schema: 1\nschema: 1"])
 def test_an_unreadable_policy_is_named_by_its_file(tmp_path: Path, text: str) -> None:
     path = tmp_path / "broken.yml"
@@ -576,6 +616,8 @@ def test_an_unreadable_policy_is_named_by_its_file(tmp_path: Path, text: str) ->
     assert caught.value.context["policy"] == str(path)
     if "schema" in text:
         assert "line 2" in caught.value.found
+    if text == "- 1":
+        assert caught.value.found == f"the gate policy {path} cannot be used: it is not a YAML mapping"
 
 
 def test_what_changed_is_told_with_both_values(tmp_path: Path) -> None:
@@ -791,6 +833,7 @@ def test_why_a_waiver_file_is_refused(tmp_path: Path, text: str, words: str) -> 
 def test_what_is_wrong_with_a_waiver_is_told_in_full(tmp_path: Path) -> None:
     for entries, words in (
         ([ENTRY, ENTRY], "the waiver agent is there twice"),
+        ([{**ENTRY, "id": "a b"}], "a waiver has no id of letters, digits, dots, hyphens and underscores"),
         ([{**ENTRY, "colour": "red", "shape": 1}], "the waiver agent has unknown keys: colour, shape"),
         (
             [{**{k: v for k, v in ENTRY.items() if k != "signature"}, "match": []}],
