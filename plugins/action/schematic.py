@@ -34,7 +34,15 @@ class ActionModule(TalosAction):
             if wanted["schematic"] is None and found["schematic"] is None:
                 found["schematic"] = self._factory().get(present)
             wanted = {key: found[key] if value is None else value for key, value in wanted.items()}
-        derived = schematic.derive(wanted["schematic"], params["goal"], present_id=present)
+        references.parse_version(wanted["version"])
+        try:
+            target = references.Target(wanted["version"], wanted["platform"], wanted["arch"], wanted["secureboot"])
+            target.require_installer()
+            derived = schematic.derive(wanted["schematic"], params["goal"], present_id=present)
+        except (references.BadReference, schematic.SchematicError) as problem:
+            # What a node runs (in a container, with a field of tomorrow) says nothing about its neighbours.
+            problem.context["of_node"] = present is not None
+            raise
         result: dict[str, Any] = {
             "present": present,
             "id": derived.target_id,

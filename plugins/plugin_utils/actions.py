@@ -110,7 +110,7 @@ class TalosAction(ActionBase):  # type: ignore[misc]
         try:
             result.update(self.act())
         except Problem as problem:
-            failure = {**problem.as_dict(), "of_node": isinstance(problem, TalosError)}
+            failure = {"of_node": isinstance(problem, TalosError), **problem.as_dict()}
             result.update(failed=True, msg=str(problem), failure=plain(failure))
         return result
 

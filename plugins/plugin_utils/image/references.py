@@ -103,6 +103,14 @@ class Target:
         if self.secureboot and not known.secureboot:
             raise _bad(f"{self.platform} has no SecureBoot images", "use the target without SecureBoot")
 
+    def require_installer(self) -> None:
+        """See that there is an installer for this platform, before anybody is asked for one.
+
+        Raises:
+            BadReference: there is none.
+        """
+        installer("0" * 64, self, "factory.talos.dev")
+
     @property
     def suffix(self) -> str:
         """``<platform>-<arch>[-secureboot]`` as in the factory's file names."""

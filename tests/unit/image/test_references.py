@@ -25,7 +25,10 @@ def test_every_platform_and_boot_mode(target):
     if target.platform == "equinixMetal":
         with pytest.raises(r.BadReference):
             r.installer(ID, target, "factory.talos.dev")
+        with pytest.raises(r.BadReference):
+            target.require_installer()
         return
+    target.require_installer()
     secureboot = "-secureboot" if target.secureboot else ""
     reference = r.installer(ID, target, "factory.talos.dev")
     assert str(reference) == f"factory.talos.dev/{target.platform}-installer{secureboot}/{ID}:v1.14.1"
