@@ -86,7 +86,7 @@ class Group:
             self.permissive += count
         elif tail.permissive is False:
             self.enforced += count
-        if refused_by_categories(tail.source, tail.target):
+        if refused_by_categories(tail.source, tail.target, tail.tclass):
             self.mcs += count
         for raw in (tail.srawcon, tail.trawcon):
             if raw is not None and len(self.rawcon) < 16:

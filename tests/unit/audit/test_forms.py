@@ -188,3 +188,13 @@ def test_categories_are_compared_on_the_constrained_classes_only() -> None:
     for tclass in (b"unix_stream_socket", b"fd", b"capability", b"unknown"):
         assert not refused_by_categories(*pair, tclass)
     assert refused_by_categories(*pair)
+
+
+@pytest.mark.parametrize(("tclass", "constraint"), [("file", "mcs"), ("key", "mcs"), ("unix_stream_socket", None)])
+def test_a_denial_is_no_matter_of_categories_where_the_policy_compares_none(
+    tclass: str, constraint: str | None
+) -> None:
+    line = streams.avc(5, tclass=tclass).replace(b"run_t:s0 ", b"run_t:s0:c1,c2 ")
+    (denial,) = summarize(line).denials
+    assert denial["constraint"] == constraint
+    assert denial["mcs_count"] == (constraint == "mcs")
