@@ -35,6 +35,21 @@ DISGUISES: dict[str, tuple[dict[str, Any], str]] = {
     "wipe of EPHEMERAL": ({**RESET, "labels": ["EPHEMERAL"]}, "label-wipe-without-installer"),
     "wipe of user disks": ({**RESET, "path": "hook", "labels": [], "mode": "USER_DISKS"}, "wipe-mode"),
 }
+#: Nodes that were upgraded into enforcing, and what of them was wiped before.
+OLD: dict[str, bool | list[str]] = {
+    "upgraded": False,
+    "wiped-and-upgraded": ["STATE", "EPHEMERAL"],
+    "new-data": ["EPHEMERAL"],
+    "new-meta": ["META"],
+}
+#: What each of them still has of its permissive life.
+KEPT = {
+    "upgraded": {"identity", "meta", "state", "ephemeral"},
+    "wiped-and-upgraded": {"meta"},
+    "new-data": {"identity", "meta", "state"},
+    "new-meta": {"identity", "state", "ephemeral"},
+    "reinstalled": set(),
+}
 NODES: dict[str, Any] = {
     "cp-1": {"role": "controlplane"},
     "honest": {},
@@ -42,6 +57,11 @@ NODES: dict[str, Any] = {
     "staged": {},
     # Somebody upgrades the permissive node into enforcing.
     "upgraded": {},
+    # Somebody wipes all but META and then upgrades: it looks like a new node, on the boot partitions of the old one.
+    "wiped-and-upgraded": {},
+    # Somebody upgrades, and only the data is new; or only META, with the old identity.
+    "new-data": {},
+    "new-meta": {},
     # Somebody reinstalls it by hand: that is a new install.
     "reinstalled": {},
     # It enforced already, and is upgraded.
@@ -74,7 +94,7 @@ def tried(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tried]:
             return run.of("Judge the evidence")
 
         before = judge("before")
-        assert before["decisions"]["eligible"] == ["honest", "reinstalled", "staged", "upgraded"]
+        assert before["decisions"]["eligible"] == sorted(set(NODES) - {"cp-1", "enforcing"})
         rawclient.machine(
             sim.nodes["staged"].address,
             rawclient.client_context(sim.directory),
@@ -92,7 +112,7 @@ def tried(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tried]:
         }
         task = {"name": "Wipe", "talosops.selinux.machine_reset": arguments, "ignore_errors": True}
         reset = playbook.play(sim, directory / "reset", [task], hosts="staged")
-        for name, wiped in (("upgraded", False), ("reinstalled", True), ("enforcing", False)):
+        for name, wiped in {**OLD, "reinstalled": True, "enforcing": False}.items():
             sim.new_system(name, version="v1.14.1", kernel_args=["enforcing=1"], wiped=wiped)
             sim.wait_for(name, "running", ready=True)
         after = judge("after")
@@ -125,15 +145,13 @@ def test_a_staged_upgrade_stops_the_wipe_and_the_next_verdict(tried: Tried) -> N
 def test_a_node_that_was_upgraded_is_told_from_one_that_was_reinstalled(tried: Tried) -> None:
     # Whoever looks a second time sees it again, although the newest evidence on file is of an enforcing node.
     for judged in (tried.after, tried.again):
-        assert judged["nodes"]["upgraded"]["decision"] == "refused"
-        assert "upgraded-not-reinstalled" in _reasons(judged, "upgraded")
+        for name in OLD:
+            assert judged["nodes"][name]["decision"] == "refused"
+            assert "upgraded-not-reinstalled" in _reasons(judged, name)
         assert "upgraded-not-reinstalled" not in _reasons(judged, "reinstalled")
         assert _result(judged, "reinstalled", "upgraded-not-reinstalled") == "pass"
-    old = {
-        name: {item["id"] for item in _proof(tried, name)["reinstall"] if item["ok"] is not True}
-        for name in ("upgraded", "reinstalled")
-    }
-    assert old == {"upgraded": {"identity", "meta", "state", "ephemeral"}, "reinstalled": set()}
+    for name, kept in KEPT.items():
+        assert {item["id"] for item in _proof(tried, name)["reinstall"] if item["ok"] is not True} == kept
 
 
 def test_an_enforcing_node_that_was_upgraded_is_reported_and_blocks_nobody(tried: Tried) -> None:
@@ -146,7 +164,9 @@ def test_an_enforcing_node_that_was_upgraded_is_reported_and_blocks_nobody(tried
 
 def test_the_report_names_both(tried: Tried) -> None:
     told = sorted(tuple(line.split(": ")[:2]) for line in tried.attention)
-    assert told == [("enforcing", "enforcing-node-upgraded"), ("upgraded", "upgraded-not-reinstalled")]
+    assert told == sorted(
+        [("enforcing", "enforcing-node-upgraded"), *((name, "upgraded-not-reinstalled") for name in OLD)]
+    )
 
 
 def _reasons(judged: dict[str, Any], node: str) -> set[str]:

@@ -13,7 +13,7 @@ import random
 import re
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -275,15 +275,29 @@ class Fleet:
         lifecycle.start(node, lifecycle.boot(node, kexec=False))
 
     async def new_system(
-        self, name: str, *, version: str | None = None, kernel_args: list[str] | None = None, wiped: bool = False
+        self,
+        name: str,
+        *,
+        version: str | None = None,
+        kernel_args: list[str] | None = None,
+        wiped: bool | Sequence[str] = False,
     ) -> None:
-        """Put another system on the disk behind the API's back, and start it: on the old partitions, or on new ones."""
+        """Put another system on the disk behind the API's back, and start it: on the old partitions, or on new ones.
+
+        ``wiped`` may name the partitions that were made anew, as when somebody wipes these and then upgrades.
+        """
         node = self.nodes[name]
         customization = {"customization": {"extraKernelArgs": list(kernel_args or [])}}
         node.disk = node.medium_system({"version": version or node.version, "schematic": customization})
         if wiped:
+            old = node.partitions
             node.make_partitions()
-            node.new_identity()
+            if not isinstance(wiped, bool):
+                node.partitions = {
+                    label: part if label in wiped else old.get(label, part) for label, part in node.partitions.items()
+                }
+            if wiped is True or "STATE" in wiped:
+                node.new_identity()
         before = node.boot_id
         await self.power_cycle(name)
         while node.boot_id == before:

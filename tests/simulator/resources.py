@@ -171,6 +171,8 @@ def _extensions(node: Node) -> Specs:
             "extraInfo": text,
         },
     }
+    if node.spec.extra.get("no_extra_info"):
+        del result[str(len(result) - 1)]["metadata"]["extraInfo"]
     if node.extensions:
         result["modules.dep"] = {
             "image": f"{len(result)}.modules.dep.sqsh",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -139,9 +139,17 @@ class Simulator:
         self.run(self.fleet.eject_medium(name))
 
     def new_system(
-        self, name: str, *, version: str | None = None, kernel_args: list[str] | None = None, wiped: bool = False
+        self,
+        name: str,
+        *,
+        version: str | None = None,
+        kernel_args: list[str] | None = None,
+        wiped: bool | Sequence[str] = False,
     ) -> None:
-        """What somebody did by hand: another system on a node's disk, by an upgrade or (``wiped``) by an install."""
+        """What somebody did by hand: another system on a node's disk, by an upgrade or (``wiped``) by an install.
+
+        With the labels of some partitions, these were wiped before the upgrade.
+        """
         self.run(self.fleet.new_system(name, version=version, kernel_args=kernel_args, wiped=wiped))
 
     def power_on(self, name: str) -> None:
