@@ -17,6 +17,7 @@ from typing import Any
 import audit_streams as streams
 import pytest
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.analysis import analyze
+from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.coverage import assess
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.files import analyze_files
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.parser import Summary, summarize
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.records import NUMBERS, refused_by_categories
@@ -198,3 +199,57 @@ def test_a_denial_is_no_matter_of_categories_where_the_policy_compares_none(
     (denial,) = summarize(line).denials
     assert denial["constraint"] == constraint
     assert denial["mcs_count"] == (constraint == "mcs")
+
+
+def at(serial: int, shift: int) -> bytes:
+    """The mark of an event, some milliseconds beside its true time."""
+    millis = (streams.BOOT + 5) * 1000 + serial * 4 + shift
+    return b"(%d.%03d:%d)" % (millis // 1000, millis % 1000, serial)
+
+
+MARKS = {
+    "next": (21, at(21, -2)),
+    "far": (5000, at(20, 1)),
+    "old": (3, b"(1700000001.000:3)"),
+    "own": (20, streams.key(20)),
+    "real": (18, at(18, 1)),
+}
+WRITTEN: dict[str, Callable[[bytes], bytes]] = {
+    "node": lambda line: b"10.5.0.3: " + line,
+    "ring": printed,
+    "talosctl dmesg": dmesg,
+    "level and time": lambda line: b"<5>[    1.200000] " + printed(line),
+    "JSON": lambda line: forwarded(line, **{"talos-service": "auditd"}),
+    "JSON of the kernel": lambda line: forwarded(printed(line), facility="kern"),
+    "JSON with a line break": lambda line: forwarded(b"x\n" + line),
+    "grep -n": lambda line: b"17:" + line,
+    "CR": lambda line: line + b"\r",
+    "group": lambda line: b"----\n" + line,
+    "behind blank lines": lambda line: b"\n\n  " + line,
+}
+AROUND: dict[str, Callable[[bytes], bytes]] = {
+    "raw": lambda line: line,
+    "node": lambda line: b"10.5.0.9: " + line,
+    "JSON": lambda line: forwarded(line, **{"talos-service": "auditd"}),
+    "CRLF": lambda line: line + b"\r",
+}
+
+
+@pytest.mark.parametrize("around", AROUND)
+@pytest.mark.parametrize("written", WRITTEN)
+@pytest.mark.parametrize("mark", MARKS)
+def test_a_forged_record_in_another_form_than_the_log_is_doubtful_too(mark: str, written: str, around: str) -> None:
+    serial, when = MARKS[mark]
+    forged = streams.avc(serial, when=when, source="kubelet_t", target="etcd_pki_t").rstrip(b"\n")
+    events = streams.service_events(5, 60)
+    events[15] = [streams.user(20, b"hi'\n" + WRITTEN[written](forged))]
+    if mark == "next":
+        # Its number is free, as the real event was lost.
+        events[16] = []
+    whole = b"".join(line for one in events for line in one)
+    text = b"".join(AROUND[around](line) + b"\n" for line in whole.split(b"\n")[:-1])
+    summary = summarize(text)
+    false = [denial for denial in summary.denials if denial["target_type"] == "etcd_pki_t"]
+    assert false or summary.counts["unparsed"]
+    assert all(denial["doubtful"] == denial["count"] for denial in false)
+    assert assess(streams.healthy(service_log=summary))["verdict"] != "complete"
