@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from binascii import b2a_base64
 from functools import lru_cache
+from ipaddress import IPv4Address, IPv6Address
 from typing import Any, NamedTuple
 
 from .records import Avc, Tail, context_type, decode, fields, moment, refused_by_categories, show
@@ -19,7 +20,7 @@ MORE = "(more)"
 NEVERALLOW = frozenset({"load_policy", "setenforce"})
 """What no domain may ever be allowed on class security (Talos policy: services/selinux.cil)."""
 
-MOST_NAMES = 32
+MOST_NAMES = 16
 """So many commands, and so many paths, are kept for a denial."""
 
 
@@ -149,7 +150,7 @@ class Sample(NamedTuple):
     stamp: bytes
     serial: int
     joined: dict[str, bytes]
-    """What the other records of its event add; see :func:`joined`."""
+    """What the other records of its event add, as far as they have come; see :func:`joined`."""
     suspect: bool
     tail: Tail
     middle: bytes
@@ -157,7 +158,7 @@ class Sample(NamedTuple):
 
 
 def joined(text: bytes) -> dict[str, bytes]:
-    """What SYSCALL, CWD, PATH, PROCTITLE and EXECVE lines of one event add to its AVC records."""
+    """What SYSCALL, CWD, PATH, PROCTITLE, EXECVE and SOCKADDR lines of one event add to its AVC records."""
     found: dict[str, bytes] = {}
     for type_, names, plain in _OF_OTHERS:
         place = text.find(type_)
@@ -170,13 +171,33 @@ def joined(text: bytes) -> dict[str, bytes]:
                 values = fields(text[place : end if end >= 0 else len(text)])
                 found.update({name: values[key] for name in names if (key := name.encode()) in values})
     if b"type=PATH " in text:
-        paths = [
-            fields(line).get(b"name", b"") for line in text[:131072].split(b"\n") if line.startswith(b"type=PATH ")
-        ]
-        found["names"] = b" ".join(paths[:8])
+        paths = [fields(line).get(b"name", b"") for line in _of_type(text, b"type=PATH ")]
+        found["names"] = b" ".join(paths[:_MOST_PATHS])
+    if b"type=EXECVE " in text:
+        arguments = [value for line in _of_type(text, b"type=EXECVE ") for value in _ARGUMENT.findall(line)]
+        found["argv"] = b" ".join(arguments[:_MOST_ARGUMENTS])
     return found
 
 
+def join(found: dict[str, bytes], line: bytes) -> None:
+    """Add what one more line of an event tells to what :func:`joined` found so far."""
+    for name, value in joined(line).items():
+        if name in ("names", "argv") and name in found:
+            most = _MOST_PATHS if name == "names" else _MOST_ARGUMENTS
+            value = b" ".join([*found[name].split(b" "), *value.split(b" ")][:most])
+        elif name in found:
+            continue
+        found[name] = value
+
+
+def _of_type(text: bytes, type_: bytes) -> list[bytes]:
+    return [line for line in text[:131072].split(b"\n") if line.startswith(type_)]
+
+
+_MOST_PATHS = 8
+_MOST_ARGUMENTS = 16
+# kernel/auditsc.c, audit_log_execve_info; a long argument comes in pieces, ``a2[0]=``, of which the first will do.
+_ARGUMENT = re.compile(rb" a[0-9]{1,6}(?:\[0\])?=([^\s\x1d]+)")
 # As the kernel writes them (kernel/auditsc.c, audit_log_exit); what does not look like that is read field by field.
 _AT = rb" msg=audit\([0-9.:]+\): "
 _OF_OTHERS = (
@@ -190,6 +211,7 @@ _OF_OTHERS = (
     ),
     (b"type=PROCTITLE ", ("proctitle",), re.compile(rb"type=PROCTITLE" + _AT + rb"proctitle=([^\s\x1d]+)")),
     (b"type=CWD ", ("cwd",), re.compile(rb"type=CWD" + _AT + rb"cwd=([^\s\x1d]+)")),
+    (b"type=SOCKADDR ", ("saddr",), re.compile(rb"type=SOCKADDR" + _AT + rb"saddr=([^\s\x1d]+)")),
 )
 
 
@@ -258,6 +280,31 @@ def _shown(value: bytes | None) -> str | None:
     return show(value) if value is None or len(value) > 128 else _short(value)
 
 
+_LONGEST_VALUE = 8192
+
+
+def socket_address(value: bytes) -> str | None:
+    """An address as SOCKADDR records hold it (the kernel's ``struct sockaddr`` in hex), as text; the hex for others.
+
+    Talos runs on little-endian machines only. An abstract name, which begins with a zero byte, is shown with ``@``.
+    """
+    if not _HEX_BYTES.fullmatch(value):
+        return show(value)
+    raw = bytes.fromhex(value.decode("ascii"))
+    family = int.from_bytes(raw[:2], "little")
+    if family == 1 and len(raw) > 2:
+        path = raw[2:].rstrip(b"\x00")
+        return show(b"@" + path[1:] if path.startswith(b"\x00") else path.split(b"\x00", 1)[0])
+    if family == 2 and len(raw) >= 8:
+        return f"{IPv4Address(raw[4:8])}:{int.from_bytes(raw[2:4], 'big')}"
+    if family == 10 and len(raw) >= 24:
+        return f"[{IPv6Address(raw[8:24])}]:{int.from_bytes(raw[2:4], 'big')}"
+    return show(value)
+
+
+_HEX_BYTES = re.compile(rb"(?:[0-9A-Fa-f]{2}){2,256}")
+
+
 def _sample(kept: Sample, doubtful: bool, owners: dict[str, None]) -> dict[str, Any]:
     """One record as plain data; whose its paths are is added to ``owners``."""
     values = fields(kept.middle)
@@ -288,12 +335,14 @@ def _sample(kept: Sample, doubtful: bool, owners: dict[str, None]) -> dict[str, 
         if key in ("exe", "cwd", "proctitle"):
             value = decode(found[key])
             if value is not None:
-                sample[key] = _shown(value[:8192])
+                sample[key] = _shown(value[:_LONGEST_VALUE])
                 places.append(value)
-        elif key == "names":
-            names = [decode(one) or b"" for one in found[key].split()]
-            sample[key] = [_shown(one) for one in names]
-            places += names
+        elif key in ("names", "argv"):
+            values_of = [decode(one) or b"" for one in found[key].split()]
+            sample[key] = [_shown(one[:_LONGEST_VALUE]) for one in values_of]
+            places += values_of
+        elif key == "saddr":
+            sample[key] = socket_address(found[key])
         else:
             sample[key] = _shown(found[key])
     for place in places:

@@ -13,14 +13,14 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
 from typing import IO, Any
 
-from .denials import Group, Sample, group_of, joined
+from .denials import Group, Sample, group_of, join, joined
 from .forgery import NONE, Order, Seen, closes_quote
 from .records import (
     IGNORED,
@@ -41,7 +41,7 @@ from .records import (
 )
 
 # Small enough for a block, and what is found in it, to stay in a processor's cache.
-BLOCK = 1 << 18
+BLOCK = 1 << 17
 # How long one event is waited for: the records of the longest command line (kernel: audit_log_execve_info) fit.
 LONGEST_EVENT = 1 << 20
 # A line longer than this is cut: no record of auditd is longer than 9 KiB, and memory has to stay flat.
@@ -51,9 +51,11 @@ _MOST_BARE = 10_000
 # How far around an event its other records are looked for when they do not stand beside it.
 NEAR = 32768
 _MOST_KEPT = 200
+# So many records are held for the others of their event, which the kernel writes at about the same time.
+_MOST_LATELY = 128
 
 # What the kernel writes after the first record of an event, the most frequent ones.
-_FOLLOWING = rb"type=(?:SYSCALL|PROCTITLE|EOE|PATH|CWD|EXECVE|SOCKADDR|KERN_MODULE|FD_PAIR|BPRM_FCAPS|MMAP|OBJ_PID)"
+_FOLLOWING = rb"type=(?:SYSCALL|PROCTITLE|EOE|PATH|CWD|EXECVE|SOCKADDR|KERN_MODULE|BPF|FD_PAIR|BPRM_FCAPS|MMAP|OBJ_PID)"
 _RUN = re.compile(
     rb"type=([A-Z0-9_]{1,48}|UNKNOWN\[[0-9]{1,5}\]) msg=audit(\(([0-9]{1,12}\.[0-9]{3}):([0-9]{1,12})\)): .*\n"
     rb"(?:(?:" + _FOLLOWING + rb"|type=AVC) msg=audit\2: .*\n)*+"
@@ -200,6 +202,9 @@ class Scanner:
         self.doubt_examples: list[dict[str, Any]] = []
         self.doubt_lines: set[bytes] = set()
         self.bare: dict[bytes, bool] = {}
+        # For records that do not stand in one piece of auditd's own form: what their events' other records tell.
+        self._sampled: dict[bytes, dict[str, bytes]] = {}
+        self._lately: deque[tuple[bytes, bytes]] = deque(maxlen=_MOST_LATELY)
         self.orphans = 0
         self.orphan_serials: list[int] = []
         self.notices = 0
@@ -437,7 +442,7 @@ class Scanner:
                 shadow_end, orderly = order.shadow_end - base, order.orderly
             if kind:
                 if kind == _SECOND:
-                    if find(b"\ntype=AVC ", position, end) >= 0:
+                    if find(b"\ntype=AVC ", position, end) >= 0 or find(b"\ntype=BPF ", position, end) >= 0:
                         bare.pop(key, None)
                     elif new:
                         self._bare(key, block[position:end])
@@ -466,7 +471,7 @@ class Scanner:
                         self._user_avc(type_, block[at : after - 1], stamp, serial)
                     else:
                         order.went_on(serial_now, stamp_now, events, base + last)
-                        self._odd_in_run(block[at : after - 1], base + at)
+                        self._odd_in_run(block[at : after - 1], base + at, block[position:end])
                         serial_now, stamp_now, recent, events = order.serial, order.stamp, order.recent, 0
                         shadow_end, orderly = order.shadow_end - base, order.orderly
                 else:
@@ -585,6 +590,8 @@ class Scanner:
             new = False
         else:
             new = self.order.take(record.serial, record.stamp, kind == _USER, start, text)
+        if kind == _SECOND:
+            self._join(record)
         if kind == _SECOND and new:
             self._bare(record.key, text)
         elif kind != _SECOND and self.bare:
@@ -597,7 +604,26 @@ class Scanner:
         elif record.type == b"AVC":
             self._avc(record, raw)
 
-    def _avc(self, record: Record, raw: bytes) -> None:
+    def _join(self, record: Record) -> None:
+        """A record that goes with others: add what it tells to the samples of its event, those to come included."""
+        self._lately.append((record.key, record.line))
+        found = self._sampled.get(record.key)
+        if found is not None:
+            join(found, record.line)
+
+    def _parts(self, key: bytes) -> dict[str, bytes]:
+        """What the other records of an event told so far; more is added as they come."""
+        found = self._sampled.get(key)
+        if found is None:
+            found = self._sampled[key] = {}
+            for other, line in self._lately:
+                if other == key:
+                    join(found, line)
+            if len(self._sampled) > _MOST_LATELY:
+                del self._sampled[next(iter(self._sampled))]
+        return found
+
+    def _avc(self, record: Record, raw: bytes, event: bytes | None = None) -> None:
         avc = parse_avc(record.payload)
         if avc is None:
             return
@@ -615,7 +641,7 @@ class Scanner:
         self._names(group, avc.middle)
         if not self._most or len(group.samples) < self._most:
             suspect = bool(record.suspect)
-            other = joined(record.line)
+            other = self._parts(record.key) if event is None else joined(event)
             group.samples.append(Sample(raw, record.stamp, record.serial, other, suspect, avc.tail, avc.middle))
 
     def _names(self, group: Group, middle: bytes) -> None:
@@ -627,7 +653,7 @@ class Scanner:
         if path is not None:
             group.add_path(path)
 
-    def _odd_in_run(self, raw: bytes, start: int) -> None:
+    def _odd_in_run(self, raw: bytes, start: int, event: bytes) -> None:
         """A line inside an event that speaks of ``avc:`` but is not a plain AVC record."""
         line = read_line(raw)
         if line.kind == UNPARSED:
@@ -637,7 +663,7 @@ class Scanner:
         for index, record in enumerate(line.records):
             if index == 0:
                 if record.type == b"AVC":
-                    self._avc(record, raw)
+                    self._avc(record, raw, event)
             else:
                 self._record(record, raw, start)
 

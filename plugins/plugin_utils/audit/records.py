@@ -83,8 +83,7 @@ SECONDARY = frozenset(
 
 UNDERSTOOD = frozenset(
     b"AVC USER_AVC SELINUX_ERR USER_SELINUX_ERR MAC_STATUS MAC_POLICY_LOAD CONFIG_CHANGE SYSCALL PATH CWD"
-    b" PROCTITLE EXECVE"
-    b" SOCKADDR EOE KERNEL".split()
+    b" PROCTITLE EXECVE SOCKADDR KERN_MODULE BPF FD_PAIR BPRM_FCAPS MMAP OBJ_PID EOE KERNEL".split()
 )
 """Types whose lines count as parsed; other known types are ignored, by name, unless they speak of ``avc:``."""
 
