@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import pytest
 from integration import playbook
 from simulator import Simulator
 
@@ -54,8 +55,13 @@ def test_a_hooked_worker_ends_enforcing(tmp_path: Path) -> None:
         assert sim.upgrades() == []
 
 
-def test_without_a_hook_it_is_not_begun(tmp_path: Path) -> None:
-    nodes = {"cp-1": {"role": "controlplane"}, "worker-1": HOOKED, "worker-2": DENYING}
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [("hook", "there is no hook"), ("redfish", "booted by redfish, which this role cannot do")],
+)
+def test_without_a_way_to_boot_it_is_not_begun(path: str, told: str, tmp_path: Path) -> None:
+    way = {"extra": {"vars": {"talos_boot_path": path}}}
+    nodes = {"cp-1": {"role": "controlplane"}, "worker-1": way, "worker-2": DENYING}
     with Simulator({"name": "no-hook", "uptime": "96h", "nodes": nodes}, tmp_path / "fleet") as sim:
         run = playbook.run(
             sim,
@@ -64,5 +70,5 @@ def test_without_a_hook_it_is_not_begun(tmp_path: Path) -> None:
             variables=playbook.settings(sim, tmp_path / "evidence", rollout_hosts="workers"),
         )
         assert run.code != 0
-        assert "there is no hook" in run.output
+        assert told in " ".join(run.output.split())
         assert sim.writes() == []
