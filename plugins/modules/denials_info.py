@@ -86,7 +86,7 @@ nodes:
   type: dict
   sample: {}
 counts:
-  description: Lines and records, each counted once.
+  description: Lines and records of all logs that were read.
   returned: always
   type: dict
   sample:

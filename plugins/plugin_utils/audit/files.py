@@ -48,17 +48,23 @@ def analyze_files(
         LogFileProblem: a file cannot be opened. What is in it never raises.
     """
     nodes = {str(path): _nodes(path) for path in paths}
-    several = len({name for names in nodes.values() for name in names or ()}) > 1
+    if len({name for names in nodes.values() for name in names or ()}) < 2:
+        nodes = {}
+    # A log and a ring need no second look; more files may have to be read again, in order.
+    few = len(paths) <= 2
     parts: dict[tuple[str, bytes], _Part] = {}
     for path in map(str, paths):
-        for node, scanner in _read([path], nodes if several else {}, max_samples).items():
+        for node, scanner in _read([path], nodes, max_samples if few else 1).items():
             parts[path, node] = _Part(scanner.close())
     logs: dict[tuple[bool, bytes], Summary] = {}
     for ring in (False, True):
         # Oldest first, as a rotated log is often named in another order.
         wanted = {at: part.first_ms for at, part in parts.items() if part.ring is ring}
+        if few and len(wanted) == len({node for _unused, node in wanted}):
+            logs.update({(ring, at[1]): parts[at].summary for at in wanted})
+            continue
         files = list(dict.fromkeys(path for path, _unused in sorted(wanted, key=wanted.__getitem__)))
-        found = _read(files, nodes if several else {}, max_samples, wanted)
+        found = _read(files, nodes, max_samples, wanted)
         logs.update({(ring, node): scanner.close() for node, scanner in found.items()})
     results = {
         node: analyze(logs.get((False, node)), logs.get((True, node)), context, max_samples=max_samples)
@@ -76,6 +82,7 @@ class _Part:
     """What one file says of one node."""
 
     def __init__(self, summary: Summary) -> None:
+        self.summary = summary
         # A line of the kernel's in auditd's log may be a process' text; it must not make that log the ring.
         kernel_lines = summary.ring.has_head or summary.ignored_types.get("kernel", 0) > 0
         self.ring = summary.ring_records > summary.service_records or (kernel_lines and not summary.service_records)
