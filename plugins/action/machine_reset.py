@@ -18,6 +18,7 @@ from ..plugin_utils.evidence.collect import Visit, collect, read_etcd
 from ..plugin_utils.evidence.etcd import may_remove
 from ..plugin_utils.gate.binding import recheck
 from ..plugin_utils.gate.errors import RequestRefused, VerdictRefused
+from ..plugin_utils.gate.functions import moment
 from ..plugin_utils.gate.policy import load_policy
 from ..plugin_utils.gate.request import judge_request
 from ..plugin_utils.talos.client import NodeClient
@@ -85,6 +86,7 @@ class ActionModule(TalosAction):
                 dt.datetime.now(dt.UTC),
                 required_key=key,
             )
+            _refuse_expired_waivers(verdict, dt.datetime.now(dt.UTC))
             judge_request(request, live)
             if control_plane:
                 await self._spare(client, target)
@@ -110,6 +112,18 @@ class ActionModule(TalosAction):
                 f"the reset of the control plane {self.host} was to be sent through {target.route} to {target.address}",
                 "a control plane's own API goes away during its reset, and whether it left etcd is then unknown",
                 "set route to endpoint, and endpoints to other control planes (never to a virtual address)",
+            )
+
+
+def _refuse_expired_waivers(verdict: dict[str, Any], now: dt.datetime) -> None:
+    """A verdict outlives its waivers by hours; nobody answers for their denials by then."""
+    for waived in verdict.get("waived") or ():
+        if moment(waived["expires"]) <= now:
+            raise VerdictRefused(
+                f"the waiver {waived['waiver_id']} of {waived['owner']} expired at {waived['expires']}",
+                "the verdict let its denials pass on that word, which no longer holds",
+                "mend what causes the denials, or have the waiver renewed, and ask the gate for a new verdict",
+                bound="waived",
             )
 
 

@@ -15,7 +15,7 @@ description:
   - Wipes the node of this host, so that it can be installed anew.
   - Before anything is sent, the saved evidence and the verdict are read from their files, their hashes are recomputed,
     and the live node is compared with what the verdict was given for. Another boot, identity, version or target, an
-    expired verdict or a new denial is a refusal.
+    expired verdict, a waiver that expired since or a new denial is a refusal.
   - A control plane is only reset through another control plane, after every etcd member agreed that it can be spared.
     It gives up the leadership first.
   - The reply of a reset only says that it began. Use M(talosops.selinux.machine_status_info) to see the effect.

@@ -45,6 +45,10 @@ FORGED: dict[str, tuple[Callable[[Verdict], Any], str]] = {
     "a failed check": (lambda v: v["checks"][0].update(result="fail", severity="block"), "decision"),
     "binds nothing": (lambda v: v.pop("binds"), "binds"),
     "schema": (lambda v: v.update(schema=2), "schema"),
+    "a waiver that expired since": (
+        lambda v: v.update(waived=[{"waiver_id": "w", "owner": "ada", "expires": "2026-01-01T00:00:00Z"}]),
+        "waived",
+    ),
 }
 #: What changes on the node after the verdict, and the bound value that the refusal must name.
 LIVE = {"worker-2": "identity", "worker-3": "denials", "worker-4": "boot_id", "worker-5": "denials"}
