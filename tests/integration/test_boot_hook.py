@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from integration import playbook
 from simulator import Simulator
 
@@ -72,3 +73,24 @@ def test_without_a_way_to_boot_it_is_not_begun(path: str, told: str, tmp_path: P
         assert run.code != 0
         assert told in " ".join(run.output.split())
         assert sim.writes() == []
+
+
+@pytest.mark.parametrize("boot", ["uki", "grub"])
+def test_the_gate_judges_the_configuration_for_the_way_it_will_boot(boot: str, tmp_path: Path) -> None:
+    nodes = {"cp-1": {"role": "controlplane"}, "worker-1": {}}
+    with Simulator({"name": boot, "uptime": "96h", "nodes": nodes}, tmp_path / "fleet") as sim:
+        path = sim.directory / "configs" / "worker-1.yaml"
+        config = yaml.safe_load(path.read_text())
+        config["machine"]["install"] |= {"extraKernelArgs": ["audit=0"], "grubUseUKICmdline": False}
+        path.write_text(yaml.safe_dump(config))
+        settings = playbook.settings(sim, tmp_path / "evidence", rollout_hosts="workers", rollout_boot=boot)
+        run = playbook.run(sim, tmp_path / "run", "talosops.selinux.gate", variables=settings)
+        judged = run.of("Judge the evidence")["nodes"]["worker-1"]
+        install = run.of("Collect the evidence")["nodes"]["worker-1"]["evidence"]["config"]["install"]
+    if boot == "grub":
+        # With the arguments of the image in force, the list has to go.
+        assert judged["decision"] == "eligible"
+        assert (install["grub_use_uki_cmdline"], install["extra_kernel_args"]) == (True, None)
+    else:
+        assert [reason["id"] for reason in judged["reasons"]][:1] == ["machine-config-valid"]
+        assert "a UKI ignores machine.install.extraKernelArgs" in judged["summary"]
