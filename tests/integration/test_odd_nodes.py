@@ -7,9 +7,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from integration import playbook
 from simulator import Simulator
 
@@ -51,3 +53,26 @@ def test_an_odd_node_is_refused_and_the_operator_told_why(run: playbook.Run, nam
     judged = run.of("Judge the evidence")["nodes"][name]
     assert judged["decision"] != "eligible"
     assert check in {reason["id"] for reason in judged["reasons"]}
+
+
+def test_a_context_of_omni_is_refused_before_anything_is_asked(tmp_path: Path) -> None:
+    with Simulator({"name": "omni", "nodes": {"cp-1": {"role": "controlplane"}}}, tmp_path / "fleet") as sim:
+        config = yaml.safe_load((sim.directory / "talosconfig").read_text())
+        for context in config["contexts"].values():
+            for key in ("crt", "key"):
+                context.pop(key)
+            context["auth"] = {"siderov1": {"identity": "ada@example.org"}}
+        path = tmp_path / "talosconfig"
+        path.write_text(yaml.safe_dump(config))
+        refused = playbook.run(
+            sim,
+            tmp_path / "run",
+            "talosops.selinux.gate",
+            variables=playbook.settings(sim, tmp_path / "evidence"),
+            environment={"TALOSCONFIG": str(path)},
+        )
+        assert refused.code != 0
+        assert "belongs to Omni" in refused.of("Tell why a node has no image")["msg"]
+        (failure,) = [result["failure"] for result in refused.failures()["cp-1"]]
+        assert failure["kind"] == "fleet_unread" and "belongs to Omni" in failure["found"]
+        assert not sim.calls
