@@ -6,38 +6,13 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import time
-from pathlib import Path
 from typing import Any
 
 from ..plugin_utils.actions import FleetUnread, TalosAction, Target, summary
-from ..plugin_utils.audit.accumulated import rehearsal
-from ..plugin_utils.audit.store import AuditStore
-from ..plugin_utils.evidence.collect import Boot, Visit, read_boot
-from ..plugin_utils.evidence.files import safe_name
+from ..plugin_utils.evidence.keep import keep
 from ..plugin_utils.problem import Problem
 from ..plugin_utils.talos.client import NodeClient
-from ..plugin_utils.talos.errors import NotFound, TalosError
-
-#: Oldest generation first (Talos: internal/app/machined/pkg/controllers/runtime/log_persistence.go).
-_PERSISTED = ("/var/log/auditd.log.1", "/var/log/auditd.log")
-
-#: Asked for first where something is stored: about a tenth of what Talos keeps.
-_TAIL_LINES = 400
-
-#: What a follower keeps of the bytes it has stored, to join the next ones to them.
-_OVERLAP = 1 << 16
-
-#: More than Talos keeps of a service's log.
-_RING = 1 << 21
-
-
-class BootChanged(Problem):
-    """The node rebooted while its logs were read."""
-
-    kind = "boot_changed"
+from ..plugin_utils.talos.errors import TalosError
 
 
 class ActionModule(TalosAction):
@@ -65,131 +40,16 @@ class ActionModule(TalosAction):
 
     async def _visit(self, client: NodeClient, target: Target) -> dict[str, Any] | Problem:
         try:
-            return await self._keep(client, target.host)
+            return await keep(
+                client,
+                target.host,
+                self.params["directory"],
+                persisted=self.params["persisted"],
+                follow_seconds=self.params["follow_seconds"],
+                check=self.check,
+            )
         except TalosError:
             raise
         except Problem as problem:
             # One node's damaged store must not cost the logs of all others.
             return problem
-
-    async def _keep(self, client: NodeClient, host: str) -> dict[str, Any]:
-        # A node that answers nothing says so here, with its own kind of failure, and not that its boot is unknown.
-        await client.version()
-        visit = Visit(client)
-        before = await read_boot(visit)
-        store = AuditStore(Path(self.params["directory"]) / safe_name(host))
-        key = store.boot_key(before.id, before.time)
-        with contextlib.ExitStack() as stack:
-            if self.check:
-                store = stack.enter_context(rehearsal(store, key))
-            appended = {"kernel": 0, "service": 0}
-            followed = None
-            if self.params["follow_seconds"]:
-                followed = await _Follower(client, store, key, before, host).follow(self.params["follow_seconds"])
-                appended["service"] += followed["appended"]
-            service, tail = await _service(client, store, key)
-            logs = {"kernel": await client.dmesg(), "service": service}
-            persisted_unread = None
-            if self.params["persisted"]:
-                try:
-                    logs["persisted"] = b"".join([await _file(client, path) for path in _PERSISTED])
-                except TalosError as error:
-                    # Without the right to read files, what the node's memory holds is kept all the same.
-                    persisted_unread = error.found
-            _same_boot(host, before, await read_boot(visit))
-            for source, data in logs.items():
-                # A tail that was asked for does not begin where the stream began, however short it is.
-                begins = False if source == "service" and tail else None
-                merged = store.merge(key, source, data, boot_time=before.time, begins=begins)
-                appended[source] = appended.get(source, 0) + merged.appended
-            return {
-                "boot": key,
-                "read": {source: len(data) for source, data in logs.items()},
-                "appended": appended,
-                "holes": [hole.as_dict() for hole in store.read(key).holes],
-                "followed": followed,
-                "persisted_unread": persisted_unread,
-            }
-
-
-async def _service(client: NodeClient, store: AuditStore, key: str) -> tuple[bytes, bool]:
-    """The end of auditd's log where it joins what is stored, else all of it; and whether it is but the end."""
-    if store.read(key).streams["service"].segments:
-        tail = await client.logs("auditd", tail_lines=_TAIL_LINES)
-        if tail and store.joins(key, "service", tail):
-            return tail, True
-    return await client.logs("auditd"), False
-
-
-class _Follower:
-    """Stores auditd's log while it grows."""
-
-    def __init__(self, client: NodeClient, store: AuditStore, key: str, boot: Boot, host: str) -> None:
-        self.client = client
-        self.store = store
-        self.key = key
-        self.boot = boot
-        self.host = host
-        self.stored = b""
-        self.fresh = b""
-        self.appended = 0
-        self.first = True
-
-    async def follow(self, seconds: float) -> dict[str, Any]:
-        """Follow until the time is over or the stream ends: ``{seconds, appended, ended}``, ``ended`` null or why."""
-        start = time.monotonic()
-        ended = None
-        async with contextlib.aclosing(self.client.follow_logs("auditd")) as pieces:
-            waiting: asyncio.Task[bytes | None] | None = None
-            try:
-                while (left := start + seconds - time.monotonic()) > 0:
-                    waiting = waiting or asyncio.ensure_future(anext(pieces, None))
-                    # A quiet moment is when to store; a node that never is quiet is stored at every block.
-                    done, _unused = await asyncio.wait({waiting}, timeout=min(left, 0.5))
-                    if done:
-                        piece = waiting.result()
-                        waiting = None
-                        if piece is None:
-                            ended = "the node ended the stream"
-                            break
-                        self.fresh += piece
-                    if not done or len(self.fresh) > (_RING if self.first else _OVERLAP):
-                        await self._store()
-            except TalosError as error:
-                ended = error.found
-            finally:
-                if waiting is not None:
-                    waiting.cancel()
-                    await asyncio.wait({waiting})
-        await self._store()
-        return {"seconds": round(time.monotonic() - start, 1), "appended": self.appended, "ended": ended}
-
-    async def _store(self) -> None:
-        if not self.fresh:
-            return
-        if self.first:
-            # The stream was opened after the boot was asked for; it is of this boot only if that is still so.
-            _same_boot(self.host, self.boot, await read_boot(Visit(self.client)))
-        # Only the first pieces, which are all that the node keeps, can reach back to the beginning.
-        begins = None if self.first else False
-        merged = self.store.merge(self.key, "service", self.stored + self.fresh, begins=begins)
-        self.appended += merged.appended
-        self.stored = (self.stored + self.fresh)[-_OVERLAP:]
-        self.fresh = b""
-        self.first = False
-
-
-def _same_boot(host: str, before: Boot, after: Boot) -> None:
-    if not before.same_as(after):
-        raise BootChanged(
-            f"{host} rebooted while its logs were read, or does not tell when it booted",
-            "records of two boots must not end up in one stream",
-            "run the collection again",
-        )
-
-
-async def _file(client: NodeClient, path: str) -> bytes:
-    try:
-        return await client.read(path)
-    except NotFound:
-        return b""
