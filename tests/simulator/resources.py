@@ -533,6 +533,17 @@ def _node_status(node: Node) -> Specs:
 _STATIC = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
 
 
+@resource("ManifestStatuses.kubernetes.talos.dev", namespace="controlplane")
+def _manifest_status(node: Node) -> Specs:
+    if node.role != "controlplane" or not _up(node):
+        return {}
+    network = (node.fleet.scenario.raw.get("kubernetes") or {}).get("cni", "flannel")
+    names = ["01-csr-node-bootstrap", "11-core-dns", "11-kube-config-in-cluster"]
+    if network == "flannel":
+        names += ["05-flannel", "10-kube-proxy"]
+    return {"manifests": {"manifestsApplied": sorted(names)}}
+
+
 @resource("StaticPods.kubernetes.talos.dev", namespace="k8s")
 def _static_pods(node: Node) -> Specs:
     if node.role != "controlplane" or not _up(node):

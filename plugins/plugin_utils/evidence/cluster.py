@@ -64,6 +64,31 @@ class Cluster:
         }
 
 
+def with_manifests(
+    cni: Sequence[Mapping[str, str | None]] | None, applied: Sequence[str] | None
+) -> list[dict[str, str | None]] | None:
+    """The network plugins of the evidence, with what Talos says about those that it applied itself.
+
+    Args:
+        cni: what was found in Kubernetes, ``[{name, version, source}]``; None when that is not known.
+        applied: ``manifestsApplied`` of the resource ManifestStatus (Talos ``pkg/machinery/resources/k8s``); None for a
+            worker, which has none.
+
+    Returns:
+        The same list, in which a plugin that Talos applied names both sources. A manifest alone adds nothing: what it
+        brought may be gone by now, and a plugin that nobody recognised in its place.
+    """
+    if cni is None:
+        return None
+    brought = {entry["name"]: entry["manifest"] for entry in _known_workloads() if entry.get("manifest")}
+    return [
+        {**item, "source": f"{item['source']}, Talos manifest {brought[item['name']]}"}
+        if brought.get(item["name"]) in (applied or ())
+        else dict(item)
+        for item in cni
+    ]
+
+
 def read_cluster(kubeconfig: str, context: str | None = None, *, timeout: float = 15.0) -> Cluster:
     """Read what the gate needs from the Kubernetes API.
 

@@ -28,6 +28,7 @@ from ..canonical import sealed
 from ..talos.client import NodeClient
 from ..talos.errors import NotFound, TalosError, Unsupported
 from . import etcd as quorum
+from .cluster import with_manifests
 from .files import Log
 from .machine import is_managed
 
@@ -140,6 +141,9 @@ async def collect(
     node_status = await visit.get("NodeStatus", client.get("node_status", kubernetes_name)) if kubernetes_name else None
     role = _machine_type(machine_type)
     etcd = await read_etcd(visit, peer) if role == "controlplane" else None
+    manifests = None
+    if role == "controlplane":
+        _unused, manifests = await visit.get_if_there("ManifestStatus", client.get("manifest_status"))
 
     boot_after = await read_boot(visit)
     now = clock()
@@ -184,6 +188,8 @@ async def collect(
     kube: dict[str, Any] = {"cni": None, "csi": None, "addons": None, "workloads_restarted": None, "local_data": None}
     if kubernetes is not None and kubernetes_name:
         kube = kubernetes(kubernetes_name, booted_at)
+    if role == "controlplane":
+        kube = {**kube, "cni": with_manifests(kube["cni"], _applied(manifests))}
 
     pid1 = next((process.label for process in processes if process.pid == 1), None) if processes else None
     document = {
@@ -407,6 +413,13 @@ def _status(status: Any) -> dict[str, Any]:
 def _hex(member_id: int) -> str:
     """A member id as Talos and etcdctl print it."""
     return f"{member_id:016x}"
+
+
+def _applied(manifests: Any) -> list[str] | None:
+    """The manifests that Talos applied, by name; None when it did not say."""
+    spec = manifests.spec if manifests is not None else None
+    names = spec.get("manifestsApplied") if isinstance(spec, dict) else None
+    return [str(name) for name in names] if isinstance(names, list) else None
 
 
 def schematic_of(resource: Any, extensions: Any) -> dict[str, Any] | None:

@@ -80,6 +80,7 @@ RESOURCES: dict[str, ResourceKind] = {
     "identity": ResourceKind("cluster", "Identities.cluster.talos.dev", "local"),
     "nodename": ResourceKind("k8s", "Nodenames.kubernetes.talos.dev", "nodename"),
     "node_status": ResourceKind("k8s", "NodeStatuses.kubernetes.talos.dev"),
+    "manifest_status": ResourceKind("controlplane", "ManifestStatuses.kubernetes.talos.dev", "manifests"),
     "static_pods": ResourceKind("k8s", "StaticPods.kubernetes.talos.dev"),
     "static_pod_statuses": ResourceKind("k8s", "StaticPodStatuses.kubernetes.talos.dev"),
     "node_cordoned": ResourceKind("k8s", "NodeCordonedSpecs.k8s.talos.dev", "cordoned", "1.9", sensitive=True),
