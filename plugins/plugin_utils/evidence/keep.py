@@ -20,8 +20,9 @@ from ..talos.errors import NotFound, TalosError
 from .collect import Boot, Visit, read_boot
 from .files import safe_name
 
-#: Oldest generation first (Talos: internal/app/machined/pkg/controllers/runtime/log_persistence.go).
-_PERSISTED = ("/var/log/auditd.log.1", "/var/log/auditd.log")
+#: The log on the node's disk; one older generation has ``.1`` behind it
+#: (Talos: internal/app/machined/pkg/controllers/runtime/log_persistence.go).
+_PERSISTED = "/var/log/auditd.log"
 
 #: Asked for first where something is stored: about a tenth of what Talos keeps.
 _TAIL_LINES = 400
@@ -85,7 +86,7 @@ async def keep(
         persisted_unread = None
         if persisted:
             try:
-                logs["persisted"] = b"".join([await _file(client, path) for path in _PERSISTED])
+                logs["persisted"] = await persisted_log(client)
             except TalosError as error:
                 # Without the right to read files, what the node's memory holds is kept all the same.
                 persisted_unread = error.found
@@ -187,6 +188,19 @@ def _same_boot(host: str, before: Boot, after: Boot) -> None:
             "records of two boots must not end up in one stream",
             "run the collection again",
         )
+
+
+async def persisted_log(client: NodeClient) -> bytes:
+    """Both generations of the log on the node's disk, as one run of bytes; a missing one is empty.
+
+    Raises:
+        TalosError: the node did not answer, or the caller may not read files.
+    """
+    # The newer one first: when Talos renames it meanwhile, the older one begins with it. Read the other way round,
+    # the bytes between the two reads would be missing without a sign.
+    newer = await _file(client, _PERSISTED)
+    older = await _file(client, f"{_PERSISTED}.1")
+    return older if newer and older.startswith(newer) else older + newer
 
 
 async def _file(client: NodeClient, path: str) -> bytes:
