@@ -31,13 +31,20 @@ def render(denials: Sequence[Mapping[str, Any]], *, unread: str | None = None) -
     if not denials:
         lines.append("no denials")
         return "\n".join(lines)
+    # Where several nodes were asked: a denial of all nodes is a different matter than one of a single node.
+    spread = any("nodes" in denial for denial in denials)
     rows: list[tuple[str, ...]] = [
-        ("count", "mode", "source", "target", "class", "permissions", "commands", "known as", "remedy")
+        (
+            "count",
+            *(("nodes",) if spread else ()),
+            *("mode", "source", "target", "class", "permissions", "commands", "known as", "remedy"),
+        )
     ]
     for denial in sorted(denials, key=lambda item: (-item["count"], item["signature"])):
         rows.append(
             (
                 str(denial["count"]),
+                *((str(len(denial.get("nodes", ()))),) if spread else ()),
                 {True: "permissive", False: "enforced", None: "unknown"}[denial["permissive"]],
                 *(clean(str(denial[key]), 40) for key in ("source_type", "target_type", "class")),
                 clean(" ".join(denial["permissions"]), 60),

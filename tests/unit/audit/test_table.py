@@ -56,3 +56,14 @@ def test_nothing_of_the_log_reaches_the_terminal_raw() -> None:
 def test_no_denials_is_said_beside_what_is_known() -> None:
     quiet = b"".join(streams.service_events()[n][0] for n in range(3))
     assert table(quiet) == ["coverage: complete, lost at least 0", "no denials"]
+
+
+def test_the_spread_over_nodes_is_shown_where_there_are_several() -> None:
+    found = analyze(streams.service_log(), None)["denials"]
+    assert render(found).split()[:2] == ["count", "mode"]
+    for number, denial in enumerate(found):
+        denial["nodes"] = [f"worker-{n}" for n in range(number + 1)]
+    first = min(found, key=lambda denial: (-denial["count"], denial["signature"]))
+    lines = render(found).split("\n")
+    assert lines[0].split()[:3] == ["count", "nodes", "mode"]
+    assert lines[1].split()[:2] == [str(first["count"]), str(len(first["nodes"]))]
