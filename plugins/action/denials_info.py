@@ -79,6 +79,7 @@ class ActionModule(TalosAction):
                     operation={},
                     cluster={},
                     max_samples=self.params["max_samples"],
+                    **self.audit_terms(target.host),
                 )
             ).document
             versions.add(document["talos"]["version"])

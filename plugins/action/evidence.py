@@ -57,6 +57,7 @@ class ActionModule(TalosAction):
                 },
                 cluster={"name": target.context.name},
                 max_samples=self.params["max_samples"],
+                **self.audit_terms(host),
                 store=AuditStore(Path(store) / files.safe_name(host)) if store else None,
                 keep=not self.check,
             )

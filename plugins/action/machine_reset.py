@@ -61,6 +61,7 @@ class ActionModule(TalosAction):
                     config=None,
                     operation={},
                     cluster=evidence["cluster"],
+                    **self.audit_terms(self.host),
                     store=AuditStore(Path(store) / files.safe_name(self.host)) if store else None,
                     keep=not self.check,
                 )

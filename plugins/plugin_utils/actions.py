@@ -132,6 +132,32 @@ class TalosAction(ActionBase):  # type: ignore[misc]
         """A host's variable as plain data, or None when it is not set."""
         return plain(self.variables["hostvars"][host].get(name))
 
+    def audit_terms(self, host: str) -> dict[str, Any]:
+        """What the operator wrote down about a node's audit log, as ``evidence.collect`` takes it.
+
+        Raises:
+            InventoryProblem: one of the two host variables is not what it has to be.
+        """
+        baseline = self.variable(host, "talos_serial_baseline")
+        if baseline is None:
+            baseline = 0
+        if isinstance(baseline, str) and baseline.isdecimal():
+            baseline = int(baseline)
+        strict = self.variable(host, "talos_strict_messages")
+        number = isinstance(baseline, int) and not isinstance(baseline, bool)
+        for name, value, good, need in (
+            ("talos_serial_baseline", baseline, number and baseline >= 0, "a number from 0 on"),
+            ("talos_strict_messages", strict, strict is None or isinstance(strict, bool), "true or false"),
+        ):
+            if not good:
+                raise InventoryProblem(
+                    f"the variable {name} of {host} is {value!r}",
+                    "it decides whether the node's audit log counts as complete",
+                    f"set it to {need}, or leave it out",
+                    host=host,
+                )
+        return {"baseline_missing": int(baseline), "strict_messages": strict is True}
+
     def known(self, host: str) -> bool:
         """Whether the inventory has a host of that name."""
         return host in self.variables["hostvars"]

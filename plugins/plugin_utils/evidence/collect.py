@@ -91,6 +91,8 @@ async def collect(
     operation: Mapping[str, Any],
     cluster: Mapping[str, Any],
     max_samples: int = 5,
+    baseline_missing: int = 0,
+    strict_messages: bool = False,
     store: AuditStore | None = None,
     keep: bool = True,
     clock: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC),
@@ -108,6 +110,8 @@ async def collect(
         operation: what is planned for the node: ``{locked_by, boot_path, approved_local_data, target}``.
         cluster: ``{name}``; whether Omni manages the node is read from its kernel command line.
         max_samples: decoded records kept for each denial.
+        baseline_missing: missing serials of this node that the operator knows the reason of.
+        strict_messages: whether any audit message of a workload makes the log incomplete.
         store: where the node's logs of this boot are kept. With it the node is judged by all that was ever read of
             this boot, together with what is read now.
         keep: whether what is read now is written to the store; False in check mode, where a copy takes it.
@@ -169,6 +173,8 @@ async def collect(
         selinux_state=state,
         extensions=[entry["name"] for entry in installed] if installed is not None else None,
         time_synced=_flag(time_status, "synced"),
+        baseline_missing=baseline_missing,
+        strict_messages=strict_messages,
     )
     audit = None
     if store is not None:
