@@ -127,7 +127,7 @@ class Group:
             "count": self.count,
             "first": moment(self.first) if self.first else None,
             "last": moment(self.last) if self.last else None,
-            "comms": _limited([_name(comm) for comm in self.comms], MOST_NAMES),
+            "comms": _limited([_name_again(comm) for comm in self.comms], MOST_NAMES),
             "paths": _limited(paths, MOST_NAMES),
             "owners": sorted(self.owners),
             "catalogue_id": None,
@@ -171,8 +171,11 @@ def joined(text: bytes) -> dict[str, bytes]:
                 values = fields(text[place : end if end >= 0 else len(text)])
                 found.update({name: values[key] for name in names if (key := name.encode()) in values})
     if b"type=PATH " in text:
-        paths = [fields(line).get(b"name", b"") for line in _of_type(text, b"type=PATH ")]
-        found["names"] = b" ".join(paths[:_MOST_PATHS])
+        paths = [
+            match[1] if (match := _PATH.match(line)) else fields(line).get(b"name", b"")
+            for line in _of_type(text, b"type=PATH ")[:_MOST_PATHS]
+        ]
+        found["names"] = b" ".join(paths)
     if b"type=EXECVE " in text:
         arguments = [value for line in _of_type(text, b"type=EXECVE ") for value in _ARGUMENT.findall(line)]
         found["argv"] = b" ".join(arguments[:_MOST_ARGUMENTS])
@@ -200,13 +203,15 @@ _MOST_ARGUMENTS = 16
 _ARGUMENT = re.compile(rb" a[0-9]{1,6}(?:\[0\])?=([^\s\x1d]+)")
 # As the kernel writes them (kernel/auditsc.c, audit_log_exit); what does not look like that is read field by field.
 _AT = rb" msg=audit\([0-9.:]+\): "
+_PATH = re.compile(rb"type=PATH" + _AT + rb"item=[0-9]+ name=([^\s\x1d]+)")
 _OF_OTHERS = (
     (
         b"type=SYSCALL ",
         ("syscall", "success", "exit", "ppid", "uid", "exe"),
         re.compile(
             rb"type=SYSCALL" + _AT + rb"arch=\S+ syscall=(\S+) success=(\S+) exit=(\S+) a0=\S+ a1=\S+ a2=\S+ a3=\S+"
-            rb" items=\S+ ppid=(\S+) pid=\S+ auid=\S+ uid=(\S+) gid=[^\n]*? comm=\S+ exe=([^\s\x1d]+)"
+            rb" items=\S+ ppid=(\S+) pid=\S+ auid=\S+ uid=(\S+) gid=\S+ euid=\S+ suid=\S+ fsuid=\S+ egid=\S+ sgid=\S+"
+            rb" fsgid=\S+ tty=\S+ ses=\S+ comm=\S+ exe=([^\s\x1d]+)"
         ),
     ),
     (b"type=PROCTITLE ", ("proctitle",), re.compile(rb"type=PROCTITLE" + _AT + rb"proctitle=([^\s\x1d]+)")),
@@ -265,19 +270,15 @@ def owners_in(path: bytes) -> list[str]:
     return found
 
 
-@lru_cache(maxsize=1024)
-def _short(value: bytes) -> str:
-    return show(value) or ""
+# What comes again and again: contexts, programs and their command lines. Names of files do not.
+_again = lru_cache(maxsize=4096)(show)
+_name_again = lru_cache(maxsize=4096)(lambda value: show(decode(value)) or "")
 
 
-@lru_cache(maxsize=1024)
-def _name(comm: bytes) -> str:
-    return show(decode(comm)) or ""
-
-
-def _shown(value: bytes | None) -> str | None:
-    """:func:`show`, remembering short values: contexts, commands and devices come again and again."""
-    return show(value) if value is None or len(value) > 128 else _short(value)
+@lru_cache(maxsize=256)
+def _field(key: bytes) -> str:
+    """The name of a field worth showing, or nothing."""
+    return key.decode("ascii") if len(key) < 32 and re.fullmatch(rb"\w+", key) else ""
 
 
 _LONGEST_VALUE = 8192
@@ -312,21 +313,17 @@ def _sample(kept: Sample, doubtful: bool, owners: dict[str, None]) -> dict[str, 
     name, path, comm = (decode(values.pop(key, None)) for key in (b"name", b"path", b"comm"))
     sample: dict[str, Any] = {
         "pid": int(pid) if pid.isdigit() and len(pid) < 12 else None,
-        "comm": _shown(comm),
-        "name": _shown(name),
-        "path": _shown(path),
+        "comm": show(comm),
+        "name": show(name),
+        "path": show(path),
         "timestamp": moment(kept.stamp),
         "serial": kept.serial,
-        "source_context": _shown(kept.tail.source),
-        "target_context": _shown(kept.tail.target),
+        "source_context": _again(kept.tail.source),
+        "target_context": _again(kept.tail.target),
         "doubtful": doubtful or kept.suspect,
         "raw": b2a_base64(kept.raw, newline=False).decode(),
     }
-    other = {
-        key.decode(): _shown(value.strip(b'"'))
-        for key, value in values.items()
-        if len(key) < 32 and key.replace(b"_", b"").isalnum()
-    }
+    other = {shown: show(value.strip(b'"')) for key, value in values.items() if (shown := _field(key))}
     if other:
         sample["fields"] = other
     places = [path] if path else []
@@ -335,16 +332,16 @@ def _sample(kept: Sample, doubtful: bool, owners: dict[str, None]) -> dict[str, 
         if key in ("exe", "cwd", "proctitle"):
             value = decode(found[key])
             if value is not None:
-                sample[key] = _shown(value[:_LONGEST_VALUE])
+                sample[key] = _again(value[:_LONGEST_VALUE])
                 places.append(value)
         elif key in ("names", "argv"):
             values_of = [decode(one) or b"" for one in found[key].split()]
-            sample[key] = [_shown(one[:_LONGEST_VALUE]) for one in values_of]
+            sample[key] = [show(one[:_LONGEST_VALUE]) for one in values_of]
             places += values_of
         elif key == "saddr":
             sample[key] = socket_address(found[key])
         else:
-            sample[key] = _shown(found[key])
+            sample[key] = show(found[key])
     for place in places:
         for owner in owners_in(place):
             owners[owner] = None

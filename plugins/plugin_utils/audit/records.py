@@ -408,7 +408,7 @@ def fields(text: bytes) -> dict[bytes, bytes]:
     return found
 
 
-_HEX = re.compile(rb"(?:[0-9A-F]{2})+\Z")
+_HEX = re.compile(rb"[0-9A-F]+\Z")
 
 
 def decode(value: bytes | None) -> bytes | None:
@@ -420,7 +420,7 @@ def decode(value: bytes | None) -> bytes | None:
         return None
     if value[:1] == b'"':
         return value[1:].removesuffix(b'"')
-    if _HEX.match(value):
+    if not len(value) % 2 and _HEX.match(value):
         return bytes.fromhex(value.decode("ascii"))
     return value
 
@@ -462,6 +462,7 @@ MCS_CLASSES = frozenset(b"file dir lnk_file chr_file blk_file sock_file fifo_fil
 """The classes on which categories are compared (Talos policy: common/mcs.cil, mcs_classes)."""
 
 
+@lru_cache(maxsize=4096)
 def refused_by_categories(source: bytes, target: bytes, tclass: bytes | None = None) -> bool:
     """Whether the policy's MLS constraints refuse this pair: a subject must hold all categories of the object.
 
@@ -481,11 +482,16 @@ def show(value: bytes | None) -> str | None:
     text = value.decode("utf-8", "backslashreplace")
     if text.isprintable():
         return text
-    return "".join(char if char == " " or _harmless(char) else _escape(char) for char in text)
+    if text.isascii():
+        return _CONTROL.sub(_escape_match, text)
+    return "".join([char if char.isprintable() else _escape(char) for char in text])
 
 
-def _harmless(char: str) -> bool:
-    return char.isprintable()
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+def _escape_match(match: re.Match[str]) -> str:
+    return _escape(match[0])
 
 
 def _escape(char: str) -> str:
