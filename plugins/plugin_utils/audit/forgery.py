@@ -134,6 +134,9 @@ class Order:
             return True
         if self.torn and self._torn_start(serial):
             self._forget_start()
+        if self.probation and not shadow and self.serial > self.probation[-1].serial + LATE:
+            # The kernel went on in this numbering: had a process written these, their real numbers had come since.
+            self._base, self.probation = (self.serial, self.stamp), []
         if self.serial < 0:
             self._accept(serial, stamp, user, shadow, start, text)
             return True
