@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Container, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..problem import Problem
 from .analysis import analyze, merge
@@ -47,15 +47,16 @@ def analyze_files(
     Raises:
         LogFileProblem: a file cannot be opened. What is in it never raises.
     """
-    nodes = {str(path): _nodes(path) for path in paths}
+    sources = [source for path in dict.fromkeys(map(str, paths)) for source in _sources(path)]
+    nodes = {source: _nodes(source) for source in sources}
     if len({name for names in nodes.values() for name in names or ()}) < 2:
         nodes = {}
     # A log and a ring need no second look; more files may have to be read again, in order.
-    few = len(paths) <= 2
-    parts: dict[tuple[str, bytes], _Part] = {}
-    for path in map(str, paths):
-        for node, scanner in _read([path], nodes, max_samples if few else 1).items():
-            parts[path, node] = _Part(scanner.close())
+    few = len(sources) <= 2
+    parts: dict[tuple[_Source, bytes], _Part] = {}
+    for source in sources:
+        for node, scanner in _read([source], nodes, max_samples if few else 1).items():
+            parts[source, node] = _Part(scanner.close())
     logs: dict[tuple[bool, bytes], Summary] = {}
     for ring in (False, True):
         # Oldest first, as a rotated log is often named in another order.
@@ -63,8 +64,8 @@ def analyze_files(
         if few and len(wanted) == len({node for _unused, node in wanted}):
             logs.update({(ring, at[1]): parts[at].summary for at in wanted})
             continue
-        files = list(dict.fromkeys(path for path, _unused in sorted(wanted, key=wanted.__getitem__)))
-        found = _read(files, nodes, max_samples, wanted)
+        order = list(dict.fromkeys(source for source, _unused in sorted(wanted, key=wanted.__getitem__)))
+        found = _read(order, nodes, max_samples, wanted)
         logs.update({(ring, node): scanner.close() for node, scanner in found.items()})
     results = {
         node: analyze(logs.get((False, node)), logs.get((True, node)), context, max_samples=max_samples)
@@ -78,6 +79,33 @@ def analyze_files(
     return _together(named, max_samples)
 
 
+class _Source(NamedTuple):
+    """A file, or the lines of one origin in a file of forwarded logs, in which all logs of a node come together."""
+
+    path: str
+    origin: bytes | None = None
+
+
+def _sources(path: str) -> list[_Source]:
+    found: set[bytes] = set()
+    rest = b""
+    for chunk in _pieces(_Source(path), Scanner()):
+        *lines, rest = (rest + chunk).split(b"\n")
+        if not all(line.startswith(b"{") for line in lines) or len(rest) > 1 << 20:
+            return [_Source(path)]
+        found.update(map(_origin, lines))
+    if rest and not rest.startswith(b"{"):
+        return [_Source(path)]
+    found.update([_origin(rest)] if rest else [])
+    return [_Source(path, origin) for origin in sorted(found)] or [_Source(path)]
+
+
+def _origin(line: bytes) -> bytes:
+    """Whose line it is: Talos names the service itself, and no text can hold these quotes without a backslash."""
+    kernel = b'"facility":' in line and b'"talos-service":' not in line
+    return b"kernel" if kernel else b"service"
+
+
 class _Part:
     """What one file says of one node."""
 
@@ -89,11 +117,11 @@ class _Part:
         self.first_ms = summary.first_ms or 0
 
 
-def _nodes(path: str | Path) -> frozenset[bytes] | None:
+def _nodes(source: _Source) -> frozenset[bytes] | None:
     """The nodes a file names; None unless every line does, as a line of one node's log can be a process' text."""
     found: set[bytes] = set()
     rest, count = b"", 0
-    for chunk in _pieces(path, Scanner()):
+    for chunk in _pieces(source, Scanner()):
         *lines, rest = (rest + chunk).split(b"\n")
         count += len(lines)
         names = set(map(_node, lines))
@@ -113,26 +141,26 @@ def _node(line: bytes) -> bytes | None:
 
 
 def _read(
-    paths: Sequence[str],
-    nodes: dict[str, frozenset[bytes] | None],
+    sources: Sequence[_Source],
+    nodes: dict[_Source, frozenset[bytes] | None],
     max_samples: int,
-    wanted: Container[tuple[str, bytes]] | None = None,
+    wanted: Container[tuple[_Source, bytes]] | None = None,
 ) -> dict[bytes, Scanner]:
-    """Scan files one after the other, each node's lines (of ``wanted`` files) by a scanner of its own."""
+    """Scan sources one after the other, each node's lines (of ``wanted`` ones) by a scanner of its own."""
     scanners: dict[bytes, Scanner] = {}
-    for path in paths:
+    for source in sources:
         # A broken gzip is noted in the scanner that reads it, or in all of them.
         broken = Scanner()
         ends: dict[bytes, bytes] = {}
-        for node, piece in _by_node(_pieces(path, broken), bool(nodes.get(path))):
-            if wanted is not None and (path, node) not in wanted:
+        for node, piece in _by_node(_pieces(source, broken), bool(nodes.get(source))):
+            if wanted is not None and (source, node) not in wanted:
                 continue
             scanners.setdefault(node, Scanner(max_samples=max_samples)).feed(piece)
             ends[node] = piece or ends.get(node, b"\n")
-        if not ends and not nodes.get(path):
+        if not ends and not nodes.get(source):
             scanners.setdefault(b"", Scanner(max_samples=max_samples))
         for node, end in ends.items():
-            if not end.endswith(b"\n") and path != paths[-1]:
+            if not end.endswith(b"\n") and source != sources[-1]:
                 # A line that the end of one file cut is not the beginning of the next file's first line.
                 scanners[node].feed(b"\n")
         for scanner in scanners.values():
@@ -144,29 +172,35 @@ def _by_node(pieces: Iterator[bytes], named: bool) -> Iterator[tuple[bytes, byte
     if not named:
         yield from ((b"", piece) for piece in pieces)
         return
+    for lines in _whole_lines(pieces):
+        found: dict[bytes, list[bytes]] = {}
+        for line in lines:
+            found.setdefault(_node(line) or b"", []).append(line)
+        for node, own in found.items():
+            yield node, b"".join(own)
+
+
+def _whole_lines(pieces: Iterator[bytes]) -> Iterator[list[bytes]]:
+    """Lines with their ends, many at a time; the last one as it is."""
     rest = b""
     for piece in pieces:
         whole, line_end, tail = piece.rpartition(b"\n")
         lines, rest = (rest + whole + line_end, tail) if line_end else (b"", rest + piece)
-        yield from _sorted(lines)
-    yield from _sorted(rest)
+        yield _LINE.findall(lines)
+    yield _LINE.findall(rest)
 
 
-def _sorted(lines: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Whole lines, those of each node together."""
-    found: dict[bytes, list[bytes]] = {}
-    for line in _LINE.findall(lines):
-        found.setdefault(_node(line) or b"", []).append(line)
-    for node, own in found.items():
-        yield node, b"".join(own)
-
-
-def _pieces(path: str | Path, scanner: Scanner) -> Iterator[bytes]:
+def _pieces(source: _Source, scanner: Scanner) -> Iterator[bytes]:
+    pieces = chunks(Path(source.path), scanner)
     try:
-        yield from chunks(Path(path), scanner)
+        if source.origin is None:
+            yield from pieces
+        else:
+            for lines in _whole_lines(pieces):
+                yield b"".join(line for line in lines if _origin(line) == source.origin)
     except OSError as error:
         raise LogFileProblem(
-            f"the log {path} cannot be read: {error.strerror}",
+            f"the log {source.path} cannot be read: {error.strerror}",
             "denials that nobody read are not absent",
             "correct the path or the permissions",
         ) from error

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import random
 from pathlib import Path
 from typing import Any
@@ -151,3 +152,42 @@ def test_the_kernels_own_words_are_no_nodes(tmp_path: Path) -> None:
     found = analyze_files([tmp_path / "ring", tmp_path / "log"])
     assert "nodes" not in found["coverage"]
     assert found["kernel"] is not None
+
+
+def _forwarded(log: bytes, ring: bytes) -> bytes:
+    """All logs of a node as Talos forwards them, the kernel's and the services' lines in turn."""
+    lines = [{"msg": line.decode("utf-8", "replace"), "talos-service": "auditd"} for line in log.split(b"\n")[:-1]]
+    kernel = [
+        {"facility": "kern", "msg": line.split(b"] ", 1)[1].decode(), "priority": "info"}
+        for line in ring.split(b"\n")[:-1]
+    ]
+    others = [{"msg": "started", "talos-service": "kubelet"}] * 50
+    mixed = lines[:3000] + others
+    for number, line in enumerate(kernel):
+        mixed.insert(number * 4, line)
+    return b"".join(json.dumps(line).encode() + b"\n" for line in mixed + lines[3000:])
+
+
+def test_the_logs_of_a_node_in_one_forwarded_stream_are_told_apart(tmp_path: Path, whole: dict[str, Any]) -> None:
+    ring = RING + b"<4>[   55.000000] audit: audit_lost=4711 audit_rate_limit=4096 audit_backlog_limit=8192\n"
+    (tmp_path / "node.jsonl").write_bytes(_forwarded(LOG, ring))
+    found = analyze_files([tmp_path / "node.jsonl"])
+    assert found["kernel"] is not None
+    assert found["kernel"]["head"].startswith("Linux version ")
+    assert found["coverage"]["lost_at_least"] == 4711
+    assert found["ignored_types"]["other service"] == 50
+    for name in ("denied", "granted", "doubtful", "mac_errors", "unparsed"):
+        assert found["counts"][name] == whole["counts"][name], name
+    assert {d["signature"]: d["count"] for d in found["denials"]} == {
+        d["signature"]: d["count"] for d in whole["denials"]
+    }
+
+
+def test_a_message_cannot_pass_for_the_kernels_line_in_a_forwarded_stream(tmp_path: Path) -> None:
+    text = b'x","facility":"kern","y":"' + b"audit: audit_lost=99 audit_rate_limit=1 audit_backlog_limit=1"
+    line = {"msg": streams.user(35, text).decode().rstrip("\n"), "talos-service": "auditd"}
+    log = [{"msg": one.decode(), "talos-service": "auditd"} for one in streams.service_log().split(b"\n")[:-1]]
+    (tmp_path / "node.jsonl").write_text("".join(json.dumps(one) + "\n" for one in [*log, line]))
+    found = analyze_files([tmp_path / "node.jsonl"])
+    assert found["kernel"] is None
+    assert found["coverage"]["lost_at_least"] == 0
