@@ -10,7 +10,8 @@
 #   PYTHON    has the collection's test requirements and mutmut==3.3.1
 #   PATTERN   shell patterns of mutants, such as 'verdict.x_decide__mutmut_*'; all without any
 # Results are kept in SCRATCH_DIRECTORY/results.json; a second run takes what survived the first one only. Delete the
-# file when a module was changed.
+# file when a module was changed: mutants are numbered by function.
+# MUTATE_JOBS is the number of mutants at a time (2), MUTATE_MOST that of tests beside those of the nearest files (100).
 set -eu
 root=$(cd "$(dirname "$0")/../../.." && pwd)
 scratch=$1 python=$2

@@ -281,6 +281,7 @@ def test_templates() -> None:
         return Template(text, SHAPE).render(DOCUMENT if document is None else document, NOW)
 
     assert render("plain") == "plain"
+    assert render("{} {a.b}") == "{} text"
     assert render("{a.b}, {a.n}, {a.f}!") == "text, 3, false!"
     assert render("{a.list} {items[].name}") == "x, y, x p, q"
     assert render("{a.list[?@ == 'z']}") == "none"

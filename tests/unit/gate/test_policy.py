@@ -186,6 +186,7 @@ STRONGER: list[dict[str, Any]] = [
     {"soak": "3d"},
     {"talos_floor": "v1.10.1"},
     {"target_floor": "1.14.0"},
+    {"target_floor": "v1.15.0"},
     {"boot_paths": ["hook"]},
     {"waiver_max_days": 89},
     {"waiver_unused_days": 29},

@@ -201,7 +201,28 @@ def test_each_version_of_a_row_is_read(tmp_path: Path, field: str) -> None:
     assert f"cannot be used: {field} of a row of cni x is not a version" in caught.value.found
 
 
+@pytest.mark.parametrize("change", [{"kind": "pet"}, {"more": 1}], ids=str)
+def test_an_entry_that_is_not_known_is_told(tmp_path: Path, change: dict[str, Any]) -> None:
+    row = {"verdict": "works", "source": "s", "date": dt.date(2026, 1, 1)}
+    entry = {"kind": "cni", "name": "x", "title": "X", "rows": [row], **change}
+    path = tmp_path / "table.yml"
+    path.write_text(yaml.safe_dump({"schema": 1, "find_out": "Try it.", "entries": [entry]}), encoding="utf-8")
+    with pytest.raises(PolicyProblem) as caught:
+        compat.load(path)
+    assert caught.value.found == (
+        f"the compatibility table {path} cannot be used: an entry has no kind of cni, csi, addons, extensions, no rows,"
+        " or keys that are not known"
+    )
+
+
 # ---------------------------------------------------------------- functions and shapes
+
+
+def test_what_evidence_says_of_a_denial_has_the_type_that_the_shape_gives_it() -> None:
+    whole = denial(waiver_id="agent", catalogue_id="agent", constraint="mls")
+    document = evidence(audit__denials=[whole])
+    for key in shape.GATE["audit"]["denials"][0]:
+        assert list(shape.defects(document, ("audit", "denials", "[]", key), frozenset(), shape.GATE)) == [], key
 
 
 def test_a_time_is_written_in_utc_wherever_the_machine_is(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -577,6 +598,7 @@ CLOCK: dict[str, Any] = {
             "allowed_kernel_args is not a mapping of parameters to lists of quoted values",
         ),
         ({"report_only": 1}, "report_only is neither true nor false"),
+        ({"report_only": ""}, "report_only is neither true nor false"),
         (
             {"checks": [{**CLOCK, "nullable": ["talos.version", "boot.id", "time.synced"]}]},
             "nullable of the check our-clock lists what its assert does not read: boot.id, talos.version",

@@ -334,6 +334,13 @@ def test_a_missing_file_and_a_waiver_that_is_there_twice(tmp_path: Path) -> None
         waivers.load_waivers(write(tmp_path, ENTRY, ENTRY))
 
 
+def test_an_id_has_at_most_a_hundred_characters(tmp_path: Path) -> None:
+    (waiver,) = waivers.load_waivers(write(tmp_path, {**ENTRY, "id": "a" * 100}))
+    assert waiver.id == "a" * 100
+    with pytest.raises(WaiverProblem, match="a waiver has no id"):
+        waivers.load_waivers(write(tmp_path, {**ENTRY, "id": "a" * 101}))
+
+
 def test_dates_and_times(tmp_path: Path) -> None:
     for value in (dt.date(2026, 12, 31), "2026-12-31", "2026-12-31T00:00:00Z", "2026-12-31T01:00:00+01:00"):
         (waiver,) = waivers.load_waivers(write(tmp_path, {**ENTRY, "expires": value}))
