@@ -67,10 +67,23 @@ FEATURES = {
 }
 
 
+def interpreter() -> str:
+    """The Python that audit2allow runs in, so that builds of Python are not what is compared; else this one."""
+    tool = shutil.which("audit2allow")
+    if tool:
+        with Path(tool).open("rb") as script:
+            words = script.readline().removeprefix(b"#!").split()
+        python = words[0].decode() if words else ""
+        new_enough = "import sys; sys.exit(sys.version_info < (3, 11))"
+        if "python" in python and subprocess.run([python, "-c", new_enough], check=False).returncode == 0:
+            return python
+    return sys.executable
+
+
 def tools(log: Path) -> dict[str, list[str]]:
     """The commands to time, by name; ours first."""
     return {
-        "this collection": [sys.executable, "-c", SUMMARIZE, str(log)],
+        "this collection": [interpreter(), "-c", SUMMARIZE, str(log)],
         "grep -c 'avc:  denied'": ["grep", "-a", "-c", "avc:  denied", str(log)],
         "ausearch -m avc": ["ausearch", "-m", "avc", "-if", str(log)],
         "aureport -a": ["aureport", "-a", "-if", str(log)],
@@ -102,7 +115,7 @@ def compare(log: Path, runs: int) -> None:
     if "audit2allow" in commands and not os.environ.get("POLICY"):
         # Without a policy audit2allow stops at once; its parser alone is what it always does.
         commands["audit2allow"] = [
-            "/usr/bin/python3",
+            interpreter(),
             "-c",
             "import sys, sepolgen.audit as a\np = a.AuditParser()\np.parse_file(open(sys.argv[1], errors='replace'))\n"
             "p.to_access()",
@@ -121,10 +134,10 @@ def compare(log: Path, runs: int) -> None:
 
 
 def features(log: Path, runs: int) -> None:
-    whole = [sys.executable, "-c", SUMMARIZE, str(log)]
+    whole = [interpreter(), "-c", SUMMARIZE, str(log)]
     commands = {"whole": whole}
     for name, change in FEATURES.items():
-        commands[name] = [sys.executable, "-c", READ + change, str(log)]
+        commands[name] = [interpreter(), "-c", READ + change, str(log)]
     times: dict[str, list[float]] = {name: [] for name in commands}
     for _unused in range(runs):
         for name, command in commands.items():
@@ -159,7 +172,8 @@ def main() -> None:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory:
         log = audit_mix.write_mix(Path(directory) / "mix.log", given.lines)
-        print(f"{given.lines} lines, {log.stat().st_size / 1e6:.0f} MB, load {os.getloadavg()[0]:.1f}")
+        load = os.getloadavg()[0]
+        print(f"{given.lines} lines, {log.stat().st_size / 1e6:.0f} MB, load {load:.1f}, read with {interpreter()}")
         compare(log, given.runs)
         if given.features:
             features(log, given.runs)
