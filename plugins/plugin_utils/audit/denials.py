@@ -160,53 +160,46 @@ class Sample(NamedTuple):
 def joined(text: bytes) -> dict[str, bytes]:
     """What SYSCALL, CWD, PATH, PROCTITLE, EXECVE and SOCKADDR lines of one event add to its AVC records."""
     found: dict[str, bytes] = {}
-    for type_, names, plain in _OF_OTHERS:
-        place = text.find(type_)
-        if place >= 0:
-            match = plain.match(text, place)
-            if match is not None:
-                found.update(zip(names, match.groups(), strict=True))
-            else:
-                end = text.find(b"\n", place)
-                values = fields(text[place : end if end >= 0 else len(text)])
-                found.update({name: values[key] for name in names if (key := name.encode()) in values})
-    if b"type=PATH " in text:
-        paths = [
-            match[1] if (match := _PATH.match(line)) else fields(line).get(b"name", b"")
-            for line in _of_type(text, b"type=PATH ")[:_MOST_PATHS]
-        ]
-        found["names"] = b" ".join(paths)
-    if b"type=EXECVE " in text:
-        arguments = [value for line in _of_type(text, b"type=EXECVE ") for value in _ARGUMENT.findall(line)]
-        found["argv"] = b" ".join(arguments[:_MOST_ARGUMENTS])
+    for line in text[:131072].split(b"\n"):
+        join(found, line)
     return found
 
 
 def join(found: dict[str, bytes], line: bytes) -> None:
-    """Add what one more line of an event tells to what :func:`joined` found so far."""
-    for name, value in joined(line).items():
-        if name in ("names", "argv") and name in found:
-            most = _MOST_PATHS if name == "names" else _MOST_ARGUMENTS
-            value = b" ".join([*found[name].split(b" "), *value.split(b" ")][:most])
-        elif name in found:
-            continue
-        found[name] = value
+    """Add what one more line of an event tells to what :func:`joined` found so far; the first of a name wins."""
+    type_ = line[5 : line.find(b" ")]
+    told = _TOLD_BY.get(type_)
+    if told is None:
+        return
+    names, plain = told
+    if type_ == b"EXECVE":
+        _add(found, names[0], plain.findall(line), _MOST_ARGUMENTS)
+        return
+    match = plain.match(line)
+    if match is not None:
+        values = dict(zip(names, match.groups(), strict=True))
+    else:
+        there = fields(line)
+        values = {name: there[key] for name in names if (key := _WRITTEN.get(name, name).encode()) in there}
+    if type_ == b"PATH":
+        _add(found, names[0], list(values.values()), _MOST_PATHS)
+    else:
+        found.update({**values, **found} if found else values)
 
 
-def _of_type(text: bytes, type_: bytes) -> list[bytes]:
-    return [line for line in text[:131072].split(b"\n") if line.startswith(type_)]
+def _add(found: dict[str, bytes], name: str, values: list[bytes], most: int) -> None:
+    there = found[name].split(b" ") if name in found else []
+    if values:
+        found[name] = b" ".join([*there, *values][:most])
 
 
 _MOST_PATHS = 8
 _MOST_ARGUMENTS = 16
-# kernel/auditsc.c, audit_log_execve_info; a long argument comes in pieces, ``a2[0]=``, of which the first will do.
-_ARGUMENT = re.compile(rb" a[0-9]{1,6}(?:\[0\])?=([^\s\x1d]+)")
+_WRITTEN = {"names": "name"}
 # As the kernel writes them (kernel/auditsc.c, audit_log_exit); what does not look like that is read field by field.
 _AT = rb" msg=audit\([0-9.:]+\): "
-_PATH = re.compile(rb"type=PATH" + _AT + rb"item=[0-9]+ name=([^\s\x1d]+)")
-_OF_OTHERS = (
-    (
-        b"type=SYSCALL ",
+_TOLD_BY: dict[bytes, tuple[tuple[str, ...], re.Pattern[bytes]]] = {
+    b"SYSCALL": (
         ("syscall", "success", "exit", "ppid", "uid", "exe"),
         re.compile(
             rb"type=SYSCALL" + _AT + rb"arch=\S+ syscall=(\S+) success=(\S+) exit=(\S+) a0=\S+ a1=\S+ a2=\S+ a3=\S+"
@@ -214,10 +207,13 @@ _OF_OTHERS = (
             rb" fsgid=\S+ tty=\S+ ses=\S+ comm=\S+ exe=([^\s\x1d]+)"
         ),
     ),
-    (b"type=PROCTITLE ", ("proctitle",), re.compile(rb"type=PROCTITLE" + _AT + rb"proctitle=([^\s\x1d]+)")),
-    (b"type=CWD ", ("cwd",), re.compile(rb"type=CWD" + _AT + rb"cwd=([^\s\x1d]+)")),
-    (b"type=SOCKADDR ", ("saddr",), re.compile(rb"type=SOCKADDR" + _AT + rb"saddr=([^\s\x1d]+)")),
-)
+    b"PROCTITLE": (("proctitle",), re.compile(rb"type=PROCTITLE" + _AT + rb"proctitle=([^\s\x1d]+)")),
+    b"CWD": (("cwd",), re.compile(rb"type=CWD" + _AT + rb"cwd=([^\s\x1d]+)")),
+    b"SOCKADDR": (("saddr",), re.compile(rb"type=SOCKADDR" + _AT + rb"saddr=([^\s\x1d]+)")),
+    b"PATH": (("names",), re.compile(rb"type=PATH" + _AT + rb"item=[0-9]+ name=([^\s\x1d]+)")),
+    # audit_log_execve_info; a long argument comes in pieces, ``a2[0]=``, of which the first will do.
+    b"EXECVE": (("argv",), re.compile(rb" a[0-9]{1,6}(?:\[0\])?=([^\s\x1d]+)")),
+}
 
 
 def group_of(groups: dict[tuple[bytes, ...], Group], avc: Avc, userspace: bool) -> Group:

@@ -70,3 +70,17 @@ def test_the_roles_document_every_variable_they_default():
         for name, option in options.items():
             assert name.startswith(f"{role.name}_")
             assert option.get("required", False) or defaults[name] == option.get("default"), name
+
+
+def test_no_expression_is_possessive():
+    """Python 3.11.0 to 3.11.4, Debian 12's among them, match possessive groups wrongly (cpython issue 106052)."""
+    possessive = re.compile(r"[)\]*+?}][*+?}]\+|\)\+\+|\(\?>")
+    texts = {path: path.read_text(encoding="utf-8") for path in (ROOT / "plugins").rglob("*.py")}
+    found = [
+        f"{path.name}: {text.strip()}"
+        for path, source in texts.items()
+        for text in re.findall(r"""rb?["'](.*)["']""", source)
+        if possessive.search(text)
+    ]
+    assert len(texts) > 50
+    assert not found
