@@ -29,30 +29,35 @@ import audit_mix
 
 READ = "import sys\nfrom ansible_collections.talosops.selinux.plugins.plugin_utils.audit import parser\n"
 SUMMARIZE = READ + "s = parser.summarize(sys.argv[1])\nprint(s.counts, s.missing, len(s.denials))\n"
-STREAM = READ + (
-    "import resource\n"
-    "chunk = open(sys.argv[1], 'rb').read()\n"
-    "head = chunk[:chunk.rfind(b'\\n', 0, 1 << 20) + 1]\n"
-    "del chunk\n"
-    "import re, itertools\n"
-    "scanner = parser.Scanner()\n"
-    "serials = [int(n) for n in re.findall(rb'msg=audit\\([0-9.]+:([0-9]+)\\)', head)]\n"
-    "first, last = serials[0], serials[-1]\n"
-    "del serials\n"
-    "parts = re.split(rb'(msg=audit\\([0-9.]+:[0-9]+\\))', head)\n"
-    "keys = [re.fullmatch(rb'msg=audit\\(([0-9.]+):([0-9]+)\\)', key).groups() for key in parts[1::2]]\n"
-    "span = last - first + 1\n"
-    "want, done, turn = int(float(sys.argv[2]) * 1e9), 0, 0\n"
-    "while done < want:\n"
-    "    for n, (stamp, serial) in enumerate(keys):\n"
-    "        parts[2 * n + 1] = b'msg=audit(%d%s:%d)' % (1700000000 + turn * 3600 + int(stamp[:10]) % 3600, stamp[10:],"
-    " int(serial) + turn * span)\n"
-    "    block = b''.join(parts)\n"
-    "    done += len(block)\n"
-    "    scanner.feed(block)\n"
-    "    turn += 1\n"
-    "s = scanner.close()\n"
-    "print(s.counts['lines'], s.missing, s.counts['doubtful'], resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"
+# The first mebibyte of the log over and over, numbers and times going on, in pieces as a file would be read.
+STREAM = (
+    READ
+    + """
+import re, resource
+
+with open(sys.argv[1], "rb") as log:
+    head = log.read(1 << 20)
+parts = re.split(rb"(msg=audit\\([0-9.]+:[0-9]+\\))", head[: head.rindex(b"\\n") + 1])
+keys = [re.fullmatch(rb"msg=audit\\(([0-9.]+):([0-9]+)\\)", key).groups() for key in parts[1::2]]
+span = int(keys[-1][1]) - int(keys[0][1]) + 1
+
+
+def chunks(want):
+    done = turn = 0
+    while done < want:
+        for n, (stamp, serial) in enumerate(keys):
+            second = 1700000000 + turn * 3600 + int(stamp[:10]) % 3600
+            parts[2 * n + 1] = b"msg=audit(%d%s:%d)" % (second, stamp[10:], int(serial) + turn * span)
+        block = b"".join(parts)
+        for start in range(0, len(block), parser.BLOCK):
+            yield block[start : start + parser.BLOCK]
+        done += len(block)
+        turn += 1
+
+
+s = parser.summarize(chunks(float(sys.argv[2]) * 1e9))
+print(s.counts["lines"], s.missing, s.counts["doubtful"], resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
 )
 # What can be asked of the reader in another way; the difference in CPU time is what it costs.
 FEATURES = {
@@ -151,7 +156,7 @@ def features(log: Path, runs: int) -> None:
 def memory(log: Path, gigabytes: float) -> None:
     sizes = {}
     for size in (0.1, gigabytes):
-        command = [sys.executable, "-c", STREAM, str(log), str(size)]
+        command = [interpreter(), "-c", STREAM, str(log), str(size)]
         out = subprocess.run(
             command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True
         ).stdout.split()

@@ -58,6 +58,8 @@ def recheck(
     _same("evidence_sha256", bound.get("evidence_sha256"), sha256_of(evidence))
     if not is_sealed(evidence):
         raise _refused("evidence_sha256", "the evidence file does not match its own hash", _AGAIN)
+    # Where a boot has an id the time decides nothing, as it drifts; but the verdict may not say another than was seen.
+    _same("boot_time", bound.get("boot_time"), evidence["boot"]["time"])
     _no_new_denials(verdict, evidence, live)
 
 

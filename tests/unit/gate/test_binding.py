@@ -134,6 +134,14 @@ def test_before_1_14_the_boot_time_decides(strict: Policy) -> None:
     assert refused(verdict, {**live, "boot_id": "appeared"}).context["bound"] == "boot_id"
 
 
+def test_the_boot_time_is_the_one_that_was_seen(verdict: dict[str, Any]) -> None:
+    """Where the boot has an id too: no bound value may be another than the evidence's."""
+    assert verdict["binds"]["boot_id"] is not None
+    for other in ("2026-11-18T12:00:01Z", None):
+        forged = sealed({**verdict, "binds": {**verdict["binds"], "boot_time": other}})
+        assert refused(forged, live_of(verdict)).context["bound"] == "boot_time"
+
+
 def test_the_evidence_is_hashed_again(verdict: dict[str, Any]) -> None:
     live = live_of(verdict)
     altered = {**evidence(), "errors": [{"kind": "x", "source": "y", "found": "z"}]}
