@@ -105,7 +105,7 @@ class Group:
         """The denial as plain data (contract version 1)."""
         source, target, tclass = (show(part) or "" for part in (self.source, self.target, self.tclass))
         permissions = sorted(show(one) or "" for one in self.permissions)
-        samples = [_sample(sample, sample.raw in doubtful_lines, self.owners) for sample in self.samples]
+        samples = [_sample(sample, sample.line in doubtful_lines, self.owners) for sample in self.samples]
         paths = []
         for path in map(decode, self.paths):
             if path:
@@ -147,6 +147,8 @@ class Sample(NamedTuple):
 
     raw: bytes
     """The line it stands in, as it was."""
+    line: bytes
+    """The record as its judge saw it: without what the form put before it."""
     stamp: bytes
     serial: int
     joined: dict[str, bytes]

@@ -91,6 +91,8 @@ _PLAIN = re.compile(
     + _FOLLOWING
     + rb" msg=audit\((?P=stamp):(?P=serial)\): .*\n)*|.*\n)"
 )
+# What talosctl puts before a line, and that line's first bytes.
+_NODE = re.compile(rb"([A-Za-z0-9\[][-A-Za-z0-9_.:%\[\]]{0,199}: )type=")
 _HEAD = re.compile(rb"type=[^ \n]{1,64} msg=audit\([0-9.:]{1,32}\): ")
 
 _PRIMARY, _SECOND, _OTHER, _USER = range(4)
@@ -233,6 +235,8 @@ class Scanner:
         self.ring = Ring()
         self.ring_records = 0
         self.service_records = 0
+        # What stands before each line of the block at hand and was taken off.
+        self._node = b""
         # Where the block at hand would begin if all before it had been in auditd's own form.
         self._base = 0
         self._first_stamp: bytes | None = None
@@ -290,11 +294,23 @@ class Scanner:
 
     def _block(self, block: bytes, final: bool) -> int:
         """Read whole lines; returns where the last event starts when it may go on in the next block."""
+        named = None if self._careful else _NODE.match(block)
+        lines = block.count(b"\n")
+        # talosctl puts the node before each line: taken off at once, the rest is read as auditd wrote it.
+        if named is None or block.count(b"\n" + named[0]) != lines - 1:
+            return self._lines(block, lines, final)
+        self._node = named[1]
+        plain = block.replace(b"\n" + self._node, b"\n")[len(self._node) :]
+        stop = self._lines(plain, lines, final)
+        stop += len(self._node) * plain.count(b"\n", 0, stop)
+        self._node = b""
+        return stop
+
+    def _lines(self, block: bytes, lines: int, final: bool) -> int:
         if self._first_stamp is None:
             self._begin(block)
         found = [] if self._careful else _PLAIN.findall(block)
         odd = b"".join([one[0] for one in found if not one[1]])
-        lines = block.count(b"\n")
         # Each of the other lines has one head of its own, in whatever form; else some line needs a closer look.
         whole = block.count(b"audit(") - odd.count(b"audit(") == lines - odd.count(b"\n")
         if found and whole and 2 * len(odd) < len(block):
@@ -484,7 +500,9 @@ class Scanner:
                 if entry is None or line is None:
                     after = find(b"\n", at) + 1
                     if kind == _USER:
-                        self._user_avc(type_, block[at : after - 1], stamp, serial)
+                        if type_ == b"USER_AVC":
+                            raw = block[at : after - 1]
+                            self._user_avc(raw, stamp, serial, raw, raw.partition(b"): ")[2])
                     else:
                         order.went_on(serial_now, stamp_now, events, base + last)
                         self._odd_in_run(block[at : after - 1], base + at, block[position:end])
@@ -564,7 +582,7 @@ class Scanner:
             low, high = max(0, run - NEAR), end + NEAR
             if block.find(key, low, run) >= 0 or block.find(key, end, high) >= 0:
                 text = b"\n".join(_lines_of(block[low:high], key))
-        group.samples.append(Sample(raw, stamp, serial, joined(text), False, tail, middle))
+        group.samples.append(Sample(self._node + raw, raw, stamp, serial, joined(text), False, tail, middle))
 
     # -- the careful way
 
@@ -616,7 +634,7 @@ class Scanner:
             self._note(record.type, record.stamp, record.serial, record.payload)
         if kind == _USER:
             if record.type == b"USER_AVC":
-                self._user_avc(record.type, raw, record.stamp, record.serial, record.payload)
+                self._user_avc(raw, record.stamp, record.serial, record.line, record.payload)
         elif record.type == b"AVC":
             self._avc(record, raw)
 
@@ -658,7 +676,9 @@ class Scanner:
         if not self._most or len(group.samples) < self._most:
             suspect = bool(record.suspect)
             other = self._parts(record.key) if event is None else joined(event)
-            group.samples.append(Sample(raw, record.stamp, record.serial, other, suspect, avc.tail, avc.middle))
+            line = record.line if event is None else raw
+            whole = self._node + raw
+            group.samples.append(Sample(whole, line, record.stamp, record.serial, other, suspect, avc.tail, avc.middle))
 
     def _names(self, group: Group, middle: bytes) -> None:
         found = fields(middle)
@@ -683,12 +703,8 @@ class Scanner:
             else:
                 self._record(record, raw, start)
 
-    def _user_avc(self, type_: bytes, raw: bytes, stamp: bytes, serial: int, payload: bytes | None = None) -> None:
+    def _user_avc(self, raw: bytes, stamp: bytes, serial: int, line: bytes, payload: bytes) -> None:
         """A decision of a program that keeps its own access checks, or what claims to be one."""
-        if type_ != b"USER_AVC":
-            return
-        if payload is None:
-            payload = raw.partition(b"): ")[2]
         if b"avc:" not in payload:
             return
         avc = parse_avc(payload, user=True)
@@ -704,7 +720,7 @@ class Scanner:
             self.granted += 1
         self._names(group, avc.middle)
         if not self._most or len(group.samples) < self._most:
-            group.samples.append(Sample(raw, stamp, serial, {}, False, avc.tail, avc.middle))
+            group.samples.append(Sample(self._node + raw, line, stamp, serial, {}, False, avc.tail, avc.middle))
 
     def _special(
         self, type_: bytes, key: bytes, stamp: bytes, serial: int, kind: int, block: bytes, start: int

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import json
 import re
@@ -253,3 +254,36 @@ def test_a_forged_record_in_another_form_than_the_log_is_doubtful_too(mark: str,
     assert false or summary.counts["unparsed"]
     assert all(denial["doubtful"] == denial["count"] for denial in false)
     assert assess(streams.healthy(service_log=summary))["verdict"] != "complete"
+
+
+@pytest.mark.parametrize("form", ["node", "grep", "blanks", "CRLF"])
+def test_each_sample_says_what_is_doubtful_and_how_its_line_was(form: str) -> None:
+    put = {
+        "node": lambda line: b"cp-1.example: " + line,
+        "grep": lambda line: b"17:" + line,
+        "blanks": lambda line: b"  " + line,
+        "CRLF": lambda line: line + b"\r",
+    }[form]
+    lines = log()
+    plain, found = (
+        {
+            (sample["serial"], sample["timestamp"], base64.b64decode(sample["raw"])): sample["doubtful"]
+            for denial in summarize(b"".join(one + b"\n" for one in text), max_samples=0).denials
+            for sample in denial["samples"]
+        }
+        for text in (lines, [put(line) for line in lines])
+    )
+    assert sum(plain.values()) == 3
+    assert found == {(serial, when, put(raw)): doubtful for (serial, when, raw), doubtful in plain.items()}
+
+
+def test_a_node_before_each_line_changes_nothing_that_is_told() -> None:
+    """Also where pieces end inside an event, a line or a node's name."""
+    text = b"".join(b"[fd00::1]: " + line + b"\n" for line in log())
+    plain = vars(summarize(b"".join(line + b"\n" for line in log())))
+    for size in (1 << 20, 5000, 700):
+        found = vars(summarize([text[at : at + size] for at in range(0, len(text), size)]))
+        for name in plain:
+            if name not in ("bytes", "denials"):
+                assert found[name] == plain[name], name
+        assert [denial["signature"] for denial in found["denials"]] == [one["signature"] for one in plain["denials"]]
