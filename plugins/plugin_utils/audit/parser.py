@@ -92,7 +92,7 @@ _PLAIN = re.compile(
     + rb" msg=audit\((?P=stamp):(?P=serial)\): .*\n)*|.*\n)"
 )
 # What talosctl puts before a line, and that line's first bytes.
-_NODE = re.compile(rb"([A-Za-z0-9\[][-A-Za-z0-9_.:%\[\]]{0,199}: )type=")
+_NODE = re.compile(rb"([A-Za-z0-9\[][-A-Za-z0-9_.:%\[\]]{0,199}: )type=(?=[A-Z])")
 _HEAD = re.compile(rb"type=[^ \n]{1,64} msg=audit\([0-9.:]{1,32}\): ")
 
 _PRIMARY, _SECOND, _OTHER, _USER = range(4)
