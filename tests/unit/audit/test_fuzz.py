@@ -148,6 +148,14 @@ HOSTILE = {
     "user": b"type=USER_AVC msg=audit(1.000:1): pid=1 subj=a:b:c:d msg='" + b"avc:  denied  { a } for  " * (LONG // 25),
     "0x1d": b"type=SYSCALL msg=audit(1.000:1): " + b"\x1d" * LONG,
     "nul": b"\x00" * LONG,
+    # What a regular expression could try at every length.
+    "fields": b"type=AVC msg=audit(1.000:1): avc:  denied  { a } for  pid=1 comm=x" + b" a=1" * (LONG // 4),
+    "long fields": b"type=AVC msg=audit(1.000:1): avc:  denied  { a } for  pid=1 comm=x" + (b" a=" + b"1" * 16000) * 64,
+    "command": b"type=AVC msg=audit(1.000:1): avc:  denied  { a } for  pid=1 comm=" + b"x" * LONG,
+    "path": b"type=AVC msg=audit(1.000:1): avc:  denied  { a } for  pid=1 comm=x path=" + b"x" * LONG,
+    "arguments": b"type=EXECVE msg=audit(1.000:1): argc=1" + b" a0" * (LONG // 3),
+    "call": b"type=SYSCALL msg=audit(1.000:1): arch=1 syscall=" + b"1 " * (LONG // 2),
+    "names of nodes": b"a" * 200 + b": type=A" * (LONG // 8),
 }
 
 
