@@ -10,6 +10,7 @@ import random
 from typing import Any
 
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.coverage import CoverageInput
+from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.parser import Summary
 
 BOOT = 1_795_000_000
 CMDLINE = "console=ttyS0 selinux=1 printk.devkmsg=on talos.platform=metal"
@@ -171,3 +172,10 @@ def healthy(**changes: Any) -> CoverageInput:
     }
     given.update(changes)
     return CoverageInput(**given)
+
+
+def told(summary: Summary) -> dict[str, Any]:
+    """All that a summary tells, as plain data that can be compared."""
+    found = {**vars(summary), "denials": summary.denials}
+    del found["groups"]
+    return found

@@ -101,6 +101,12 @@ class Group:
         """Remember a path or name; False when there were more than are kept."""
         return _remember(self.paths, path)
 
+    @property
+    def signature(self) -> str:
+        """See :func:`signature_of`."""
+        source, target, tclass = (show(part) or "" for part in (self.source, self.target, self.tclass))
+        return signature_of(source, target, tclass, [show(one) or "" for one in self.permissions])
+
     def as_dict(self, doubtful_lines: set[bytes]) -> dict[str, Any]:
         """The denial as plain data (contract version 1)."""
         source, target, tclass = (show(part) or "" for part in (self.source, self.target, self.tclass))
@@ -117,7 +123,7 @@ class Group:
         elif self.mcs:
             constraint = "mcs"
         return {
-            "signature": signature_of(source, target, tclass, permissions),
+            "signature": self.signature,
             "source_type": source,
             "target_type": target,
             "class": tclass,
@@ -151,8 +157,8 @@ class Sample(NamedTuple):
     """The record as its judge saw it: without what the form put before it."""
     stamp: bytes
     serial: int
-    joined: dict[str, bytes]
-    """What the other records of its event add, as far as they have come; see :func:`joined`."""
+    others: bytes | dict[str, bytes]
+    """The records of its event, or what they add as far as they have come; see :func:`joined`."""
     suspect: bool
     tail: Tail
     middle: bytes
@@ -325,7 +331,7 @@ def _sample(kept: Sample, doubtful: bool, owners: dict[str, None]) -> dict[str, 
     if other:
         sample["fields"] = other
     places = [path] if path else []
-    found = kept.joined
+    found = joined(kept.others) if isinstance(kept.others, bytes) else kept.others
     for key in found:
         if key in ("exe", "cwd", "proctitle"):
             value = decode(found[key])

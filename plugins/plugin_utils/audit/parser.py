@@ -18,6 +18,7 @@ from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from os import PathLike
 from pathlib import Path
 from typing import IO, Any
@@ -53,6 +54,8 @@ _MOST_BARE = 10_000
 # How far around an event its other records are looked for when they do not stand beside it.
 NEAR = 32768
 _MOST_KEPT = 200
+# An event of this size is kept as it is until somebody wants to see it; nearly all are smaller.
+_SMALL = 4096
 # So many records are held for the others of their event, which the kernel writes at about the same time.
 _MOST_LATELY = 128
 
@@ -130,7 +133,9 @@ class Summary:
     """Everything one stream tells. See :func:`summarize`."""
 
     counts: dict[str, int]
-    denials: list[dict[str, Any]]
+    groups: list[Group]
+    """The denials as they were counted, not yet decoded."""
+    doubt_lines: set[bytes]
     mac_errors: list[dict[str, Any]]
     changes: list[dict[str, Any]]
     ignored_types: dict[str, int]
@@ -164,6 +169,12 @@ class Summary:
     ring: Ring
     ring_records: int
     service_records: int
+
+    @cached_property
+    def denials(self) -> list[dict[str, Any]]:
+        """The denials as plain data (contract version 1), the most frequent first; decoded when first asked for."""
+        found = [group.as_dict(self.doubt_lines) for group in self.groups]
+        return sorted(found, key=lambda denial: (-int(denial["count"]), str(denial["signature"])))
 
 
 def summarize(source: Source, *, max_samples: int = 5) -> Summary:
@@ -386,25 +397,20 @@ class Scanner:
             if path and entry.paths is not None and path not in entry.paths:
                 entry.add_path(path)
             if entry.sampled:
-                self._sample(entry, text, time, serial, block, run, position)
+                self._sample(entry, text, time, serial, block, run)
             position += len(text)
         order.went_on(serial, stamp, serial - before, base + run)
         return self._runs(block, position, len(block), final)
 
-    def _sample(
-        self, entry: _Entry, text: bytes, stamp: bytes, serial: int, block: bytes, run: int, position: int
-    ) -> None:
-        """Keep a record that :data:`_PLAIN` found at ``position``, in the event at ``run``, if more are wanted."""
+    def _sample(self, entry: _Entry, text: bytes, stamp: bytes, serial: int, block: bytes, run: int) -> None:
+        """Keep a record that :data:`_PLAIN` found in the event at ``run``, if more are wanted."""
         samples = entry.group.samples
         if self._most and len(samples) >= self._most:
             entry.sampled = False
             return
         raw = text[: text.index(b"\n")]
         middle = raw[raw.index(b"} for ") + 6 : -len(entry.cut)]
-        end = position + len(text)
-        if run != position or b"type=EOE " not in text:
-            end = self._end_of(block, run)
-        self._keep(entry.group, raw, stamp, serial, entry.tail, middle, block, run, end)
+        self._keep(entry.group, raw, stamp, serial, entry.tail, middle, block, run, self._end_of(block, run))
 
     @staticmethod
     def _end_of(block: bytes, start: int) -> int:
@@ -582,7 +588,8 @@ class Scanner:
             low, high = max(0, run - NEAR), end + NEAR
             if block.find(key, low, run) >= 0 or block.find(key, end, high) >= 0:
                 text = b"\n".join(_lines_of(block[low:high], key))
-        group.samples.append(Sample(self._node + raw, raw, stamp, serial, joined(text), False, tail, middle))
+        others = text if len(text) <= _SMALL else joined(text)
+        group.samples.append(Sample(self._node + raw, raw, stamp, serial, others, False, tail, middle))
 
     # -- the careful way
 
@@ -845,12 +852,6 @@ class Scanner:
         order = self.order
         serials = order.serials
         ignored = sum(self.ignored.values())
-        denials = [
-            group.as_dict(self.doubt_lines)
-            for group in self.groups.values()
-            if group.verdict == b"denied" and group.count
-        ]
-        denials.sort(key=lambda denial: (-int(denial["count"]), str(denial["signature"])))
         stamps = [stamp for stamp in (order.first_stamp, order.stamp) if stamp]
         first, last = (stamps[0], stamps[-1]) if stamps else (None, None)
         return Summary(
@@ -865,7 +866,8 @@ class Scanner:
                 "mac_errors": self.mac_error_lines,
                 "events": order.events,
             },
-            denials=denials,
+            groups=[group for group in self.groups.values() if group.verdict == b"denied" and group.count],
+            doubt_lines=self.doubt_lines,
             mac_errors=sorted(self.mac_errors.values(), key=lambda error: int(error["serial"])),
             changes=self.changes,
             ignored_types=dict(sorted(self.ignored.items())),

@@ -280,9 +280,9 @@ def test_each_sample_says_what_is_doubtful_and_how_its_line_was(form: str) -> No
 def test_a_node_before_each_line_changes_nothing_that_is_told() -> None:
     """Also where pieces end inside an event, a line or a node's name."""
     text = b"".join(b"[fd00::1]: " + line + b"\n" for line in log())
-    plain = vars(summarize(b"".join(line + b"\n" for line in log())))
+    plain = streams.told(summarize(b"".join(line + b"\n" for line in log())))
     for size in (1 << 20, 5000, 700):
-        found = vars(summarize([text[at : at + size] for at in range(0, len(text), size)]))
+        found = streams.told(summarize([text[at : at + size] for at in range(0, len(text), size)]))
         for name in plain:
             if name not in ("bytes", "denials"):
                 assert found[name] == plain[name], name

@@ -201,11 +201,20 @@ def read(log: bytes, size: int, careful: bool, most: int) -> dict[str, object]:
     scanner = Scanner(max_samples=most, careful=careful)
     for start in range(0, len(log), size):
         scanner.feed(log[start : start + size])
-    return vars(scanner.close())
+    return streams.told(scanner.close())
 
 
 # An event in the shadow of a message with one line that is not plain, and then one with another time.
 @example(55, 14, True, [("alter", 38218, 116562, 0), ("retime", 20, 0, 0)], 1 << 20, 0)
+# An event whose end stands twice, the first time among its denials.
+@example(
+    17,
+    5,
+    False,
+    [("swap", 0, 157, 0), ("duplicate", 0, 191, 0), ("drop line", 0, 0, 0), ("duplicate", 5709, 168, 0)],
+    1 << 20,
+    0,
+)
 @profile
 @given(
     st.integers(0, 10**9),
