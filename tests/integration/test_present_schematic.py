@@ -41,7 +41,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[playbook.Run]:
 @pytest.mark.parametrize("name", ["with-text", "without-text", "old-without-text"])
 def test_the_present_one_is_found(run: playbook.Run, name: str) -> None:
     result = run.of("Derive", name)
-    assert result["present"] == run.of("Derive", "with-text")["present"] is not None
+    assert result["present"] is not None
+    assert result["present"] == run.of("Derive", "with-text")["present"]
     assert result["target"]["kernel_args"] == ["console=ttyS0", "net.ifnames=0", "enforcing=1"]
     assert (result["added"], result["removed"]) == (["enforcing=1"], [])
 
