@@ -10,6 +10,7 @@ A process start costs about a second of CPU, so tests put many tasks into one pl
 from __future__ import annotations
 
 import base64
+import contextlib
 import dataclasses
 import json
 import os
@@ -19,6 +20,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import psutil
 import yaml
 from simulator import Simulator
 
@@ -126,6 +128,20 @@ def finish(process: subprocess.Popen[bytes], directory: Path) -> Run:
     code = process.wait(timeout=300)
     lines = (directory / "records.jsonl").read_text().splitlines()
     return Run(code, (directory / "output.txt").read_text(), [json.loads(line) for line in lines])
+
+
+def kill(process: subprocess.Popen[bytes]) -> None:
+    """Kill a controller and its workers, which Ansible gives sessions of their own."""
+    family = [psutil.Process(process.pid)]
+    for member in family:
+        # Workers come and go: one that ended is no failure, and a stopped process starts no other.
+        with contextlib.suppress(psutil.NoSuchProcess):
+            member.suspend()
+            family += member.children()
+    for member in family:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            member.kill()
+    process.wait(timeout=30)
 
 
 def run(sim: Simulator, directory: Path, playbook: str | Path, **how: Any) -> Run:

@@ -6,9 +6,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
 import time
 from collections import Counter
 from pathlib import Path
@@ -23,17 +20,6 @@ NODES = {
 }
 #: Where the controller is killed, run after run: at the beginning of this step of this node.
 KILLS = [("worker-1", "drain"), ("worker-1", "reset"), ("worker-2", "apply"), ("cp-1", "boot")]
-
-
-def _kill(process: subprocess.Popen[bytes]) -> None:
-    """Kill a controller and its workers, which Ansible gives sessions of their own."""
-    family = [process.pid]
-    for pid in family:
-        for children in Path(f"/proc/{pid}/task").glob("*/children"):
-            family += [int(child) for child in children.read_text().split()]
-    for pid in family:
-        os.kill(pid, signal.SIGKILL)
-    process.wait()
 
 
 def _started_at(evidence: Path, node: str, step: str) -> bool:
@@ -57,7 +43,7 @@ def test_killed_again_and_again_it_ends_where_it_should(tmp_path: Path) -> None:
             while not _started_at(evidence, node, step):
                 assert process.poll() is None, (place / "output.txt").read_text()
                 time.sleep(0.02)
-            _kill(process)
+            playbook.kill(process)
         resumed = playbook.run(sim, tmp_path / "resumed", "talosops.selinux.rollout", variables=variables)
         assert resumed.code == 0, resumed.output
         # The others were judged while it was away, when etcd could spare no further member.

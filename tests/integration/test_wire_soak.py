@@ -7,8 +7,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -193,8 +191,7 @@ def test_a_killed_run_leaves_a_readable_store(sim: Simulator, tmp_path: Path) ->
     process = playbook.start(sim, tmp_path / "1", path)
     wait_for_log(store, b"type=")
     flood(sim, "worker-1", 200)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait(timeout=30)
+    playbook.kill(process)
     (boot,) = AuditStore(store / "worker-1").boots()
     kept = b"".join(AuditStore(store / "worker-1").read(boot).streams["service"].chunks())
     assert kept
