@@ -125,7 +125,7 @@ def start(
 
 def finish(process: subprocess.Popen[bytes], directory: Path) -> Run:
     """Wait for a playbook to end."""
-    code = process.wait(timeout=300)
+    code = process.wait(timeout=900)
     lines = (directory / "records.jsonl").read_text().splitlines()
     return Run(code, (directory / "output.txt").read_text(), [json.loads(line) for line in lines])
 

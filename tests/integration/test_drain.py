@@ -181,7 +181,7 @@ def test_a_budget_that_holds_is_named(world: World) -> None:
     world.policy.create_namespaced_pod_disruption_budget("twice", db)
     held = next(name for name in world.pods("worker-1") if name.startswith("twice/pair-"))
     with pytest.raises(rollout_drain.DrainProblem) as refused:
-        world.drain("worker-1", timeout=1)
+        world.drain("worker-1", timeout=5)
     problem = refused.value
     assert f"{held} is held by the PodDisruptionBudget twice/pair, which allows 0 disruptions" in problem.found
     assert problem.context["cordoned"] is True and problem.context["node"] == "worker-1"
@@ -267,6 +267,6 @@ def test_the_action(world: World) -> None:
     assert world.ansible(name="worker-1", state="uncordoned")["changed"]
     assert not world.ansible(name="worker-1", state="uncordoned")["changed"]
     world.sim.set_fault("worker-2", "drain_blocked")
-    failed = world.ansible(name="worker-2", wait_timeout=1)
+    failed = world.ansible(name="worker-2", wait_timeout=5)
     assert "FAILED!" in failed["shown"] and "blocks-worker-2" in failed["msg"]
     assert failed["failure"]["kind"] == "drain" and failed["failure"]["cordoned"] is True

@@ -67,9 +67,10 @@ def test_killed_again_and_again_it_ends_where_it_should(tmp_path: Path) -> None:
 def test_a_failed_canary_halts_and_is_finished_after_repair(tmp_path: Path) -> None:
     evidence = tmp_path / "evidence"
     with Simulator({"name": "halt", "time_scale": 120, "uptime": "96h", "nodes": NODES}, tmp_path / "fleet") as sim:
-        variables = playbook.settings(sim, evidence, rollout_hosts="workers", rollout_install_timeout=8)
+        variables = playbook.settings(sim, evidence, rollout_hosts="workers")
+        hasty = {**variables, "rollout_install_timeout": 8}
         sim.set_fault("worker-1", "install_fails")
-        halted = playbook.run(sim, tmp_path / "halted", "talosops.selinux.rollout", variables=variables)
+        halted = playbook.run(sim, tmp_path / "halted", "talosops.selinux.rollout", variables=hasty)
         assert halted.code != 0
         assert {call.node for call in playbook.talos_writes(sim)} == {"worker-1"}
         row = playbook.report(evidence)["worker-1"]
