@@ -11,6 +11,7 @@ input is a way of losing one. Reasons carry the ids of the false-negative catalo
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from typing import Any
 
@@ -272,8 +273,8 @@ class _Assessment:
         if self.given.stream_clean is not True:
             self._gap("F33", "the log stream did not end by itself")
         if log.notices:
+            # The kernel keeps what it could not deliver for a while, so no count of lost records follows from it.
             self._gap("F8", f"auditd lost records {log.notices} times because its socket was full")
-            self.lost = max(self.lost, log.notices)
         if log.boots > 1:
             self._gap("F31", f"the log holds the numbering of {log.boots} boots")
         self._quality(log, "auditd log")
@@ -284,11 +285,12 @@ class _Assessment:
             self._gap("F26", f"{counts['unparsed']} lines of the {name} could not be read")
         if log.torn:
             self._gap("F26", f"{log.torn} records of the {name} are cut or run into one another")
-        if log.orphans:
+        orphans = log.orphans - self._completed(log)
+        if orphans:
             rules = "; some may be due to an audit rule without a key" if log.rules else ""
-            self._gap("F6", f"{log.orphans} events of the {name} lack the record they were written for{rules}")
+            self._gap("F6", f"{orphans} events of the {name} lack the record they were written for{rules}")
             if not log.rules:
-                self.lost = max(self.lost, log.orphans)
+                self.lost = max(self.lost, orphans)
         if counts["doubtful"]:
             self._gap("forged", f"{counts['doubtful']} records of the {name} may have been written by a process")
         elif log.unconfirmed:
@@ -305,6 +307,19 @@ class _Assessment:
                 self._note("forged", f"audit messages were sent by workloads: {told}")
         if log.clock_steps:
             self._note("F32", f"the clock was set back {log.clock_steps} times; numbers, not times, were followed")
+
+    def _completed(self, log: Summary) -> int:
+        """Events of one log without the record they were written for, which stands in the other.
+
+        When auditd's socket is full or closed, the kernel prints what is left of an event.
+        """
+        other = self.kernel if log is self.service else self.service
+        if other is None:
+            return 0
+        return sum(
+            any(low <= serial <= high for low, high in other.seen) and serial not in other.orphan_serials
+            for serial in log.orphan_serials
+        )
 
     def _kernel_log(self) -> None:
         log = self.kernel
@@ -371,12 +386,14 @@ class _Assessment:
                 self._gap(
                     "F31", "the kernel ring's last record is later than the log's first: they are not of one boot"
                 )
-        count = sum(last - first + 1 for first, last in missing)
+        # Some may be the numbers of doubtful records, which have a reason of their own.
+        claimed = self._claimed()
+        count = _unclaimed(missing, claimed)
         if missing and missing[0][0] == 1:
             self._gap("F10" if self.kernel is not None else "F11", f"serials 1 to {missing[0][1]} are in neither log")
             if self.kernel is None:
                 # They stand in a log that nobody looked into.
-                count -= missing[0][1]
+                count -= _unclaimed(missing[:1], claimed)
             missing = missing[1:]
         if self.service is not None and self.service.first_serial is not None:
             before = [gap for gap in missing if gap[1] == self.service.first_serial - 1]
@@ -384,17 +401,28 @@ class _Assessment:
                 shown = f"{before[0][0]} to {before[0][1]}"
                 self._gap("F10", f"serials {shown}, between the kernel ring's records and the log's first, are missing")
                 missing.remove(before[0])
-        inner = sum(last - first + 1 for first, last in missing)
-        if inner > self.given.baseline_missing:
-            shown = ", ".join(f"{a}" if a == b else f"{a}-{b}" for a, b in missing[:5])
-            more = " and more" if len(missing) > 5 else ""
-            self._gap(
-                "F6",
-                f"{inner} serials are missing ({shown}{more}); auditd drops types below 1100, of which LOGIN (1006)"
-                " is a real event: unexplained all the same",
+        inner = _unclaimed(missing, claimed)
+        logins = sum(summary.logins for summary in (self.kernel, self.service) if summary is not None)
+        if inner + logins > self.given.baseline_missing:
+            if inner:
+                shown = ", ".join(f"{a}" if a == b else f"{a}-{b}" for a, b in missing[:5])
+                more = " and more" if len(missing) > 5 else ""
+                self._gap(
+                    "F6",
+                    f"{inner} serials are missing ({shown}{more}); auditd drops types below 1100, of which LOGIN (1006)"
+                    " is a real event: unexplained all the same",
+                )
+            if logins:
+                self._gap(
+                    "F6",
+                    f"{logins} events have only the system call that sets a login's user; auditd drops LOGIN (1006),"
+                    " but another record may be lost: unexplained all the same",
+                )
+        elif inner + logins:
+            entered = f" and {logins} events are logins" if logins else ""
+            self._note(
+                "F6", f"{inner} serials are missing{entered}; the documented baseline is {self.given.baseline_missing}"
             )
-        elif inner:
-            self._note("F6", f"{inner} serials are missing; the documented baseline is {self.given.baseline_missing}")
         if inner > self.given.baseline_missing or count != inner:
             self.lost = max(self.lost, count - min(inner, self.given.baseline_missing))
 
@@ -406,6 +434,13 @@ class _Assessment:
             if summary is not None:
                 parts += summary.seen
         return union(parts)
+
+    def _claimed(self) -> list[int]:
+        found: set[int] = set()
+        for summary in (self.kernel, self.service):
+            if summary is not None:
+                found |= summary.doubtful_serials
+        return sorted(found)
 
     def _boot_time(self) -> float | None:
         given = self.given
@@ -460,6 +495,14 @@ _SYSTEM = frozenset(
         "dashboard_t",
     ]
 )
+
+
+def _unclaimed(missing: list[tuple[int, int]], claimed: list[int]) -> int:
+    """How many numbers of closed intervals no doubtful record gives (``claimed``, ascending)."""
+    total = 0
+    for first, last in missing:
+        total += last - first + 1 - (bisect_right(claimed, last) - bisect_left(claimed, first))
+    return total
 
 
 def _without(some: list[tuple[int, int]], others: list[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -41,9 +41,13 @@ LATE = 64
 # Events in a row behind the clock before the clock is taken to have been set back.
 CLOCK_STEP = 8
 _RECENT = 8192
-_SHADOW = USER_MESSAGE_BYTES + 512
+SHADOW = USER_MESSAGE_BYTES + 512
+# Of a message the kernel keeps 8560 bytes (AUDIT_MESSAGE_TEXT_MAX) and puts a quote behind them. So much may stand
+# before them in its line for the quote to fit into auditd's buffer as well.
+_QUOTED_WITHIN = 400
 _AHEAD = "it runs ahead of the records after it"
 _TWO_TIMES = "its number has two times"
+_ENDED = "it comes after the end of its event"
 
 
 @dataclass(slots=True)
@@ -116,10 +120,19 @@ class Order:
         """The time of a recently seen serial."""
         return self.recent.get(serial) or self.older.get(serial)
 
-    def take(self, serial: int, stamp: bytes, user: bool, start: int, text: bytes) -> bool:
+    def take(
+        self,
+        serial: int,
+        stamp: bytes,
+        user: bool,
+        start: int,
+        text: bytes,
+        ended: Callable[[], bool] | None = None,
+    ) -> bool:
         """Judge the records ``text`` of one event, at byte ``start`` of the stream as auditd wrote it (no prefixes).
 
-        True when the event is a new one and believed.
+        ``ended`` tells whether the last record of this event stood before it. True when the event is a new one and
+        believed. Behind a message of a process, call :meth:`shade` next.
         """
         shadow = start < self.shadow_end
         self.last_offset = start
@@ -142,8 +155,11 @@ class Order:
             return True
         known = self.known(serial)
         if known == stamp:
-            if user != (serial in self.users):
+            # A message that was not believed may have had that number at another time.
+            if user != (self.users.get(serial) == stamp):
                 self._mark(text, "its number belongs to a message of a process")
+            elif shadow and not user and ended is not None and ended():
+                self._mark(text, _ENDED)
             elif shadow and self.probation and self.probation[-1].serial == serial:
                 self.probation[-1].text += text
             return False
@@ -170,6 +186,11 @@ class Order:
         self._accept(serial, stamp, user, shadow, start, text)
         return True
 
+    def shade(self, start: int, text: bytes, reach: int = SHADOW) -> None:
+        """The message at ``start`` may go on for ``reach`` bytes, whether or not its first line was believed."""
+        self.trusted = _subject(text) in SYSTEM_DOMAINS and (self.trusted or start >= self.shadow_end)
+        self.shadow_end = max(self.shadow_end, start + reach)
+
     def close(self) -> None:
         """The stream ended: decide what is still open."""
         self._drop_ahead("nothing after it confirms its number")
@@ -182,10 +203,11 @@ class Order:
 
     @property
     def unconfirmed(self) -> int:
-        """Events in the shadow of a workload's message that nothing after the shadow confirms."""
+        """The kernel's events in the shadow of a workload's message that nothing after the shadow confirms."""
         if self.trusted or self.last_offset >= self.shadow_end:
             return 0
-        return len(self.probation)
+        # Of the workload's own messages none is more than what it says.
+        return sum([not seen.user for seen in self.probation])
 
     # -- parts
 
@@ -239,10 +261,10 @@ class Order:
                 self.serials.lower(serial, stamp)
         self.recent[serial] = stamp
         if user:
-            self._shade(serial, stamp, shadow, start, text)
+            self._remember(serial, stamp, start, text)
             if shadow and advanced:
                 # It may be forged itself, so what stands before it in the shadow stays on probation.
-                while self.probation and self.probation[0].start + _SHADOW < start:
+                while self.probation and self.probation[0].start + SHADOW < start:
                     old = self.probation.pop(0)
                     self._base = (old.serial, old.stamp)
                 self.probation.append(Seen(serial, stamp, text, True, start, True))
@@ -253,14 +275,12 @@ class Order:
             self.probation.append(Seen(serial, stamp, text, True, start))
         self.rotate()
 
-    def _shade(self, serial: int, stamp: bytes, shadow: bool, start: int, text: bytes) -> None:
-        """A message of a process begins: from here on anything may be its text."""
+    def _remember(self, serial: int, stamp: bytes, start: int, text: bytes) -> None:
+        """Remember a message of a process: from here on anything may be its text."""
         self._message = start
         self.users[serial] = stamp
         domain = _subject(text)
         self.user_domains[domain] = self.user_domains.get(domain, 0) + 1
-        self.shadow_end = max(self.shadow_end, start + _SHADOW)
-        self.trusted = domain in SYSTEM_DOMAINS and (self.trusted or not shadow)
 
     def _run_ahead(self, serial: int, stamp: bytes, user: bool, start: int, text: bytes) -> bool:
         """Let an event of a shadow wait that left a gap: the missing may come, or its number again, or neither."""
@@ -274,8 +294,8 @@ class Order:
                 self._mark(seen.text, "its number and time do not follow those around it")
         insort(self.ahead, Seen(serial, stamp, text, True, start, user), key=_number)
         if user:
-            self._shade(serial, stamp, True, start, text)
-        if start - min(seen.start for seen in self.ahead) > 2 * _SHADOW:
+            self._remember(serial, stamp, start, text)
+        if start - min(seen.start for seen in self.ahead) > 2 * SHADOW:
             # More than one message can hold went on in this numbering: the gap is a loss.
             self._join(self.ahead)
             self.ahead = []
@@ -448,6 +468,22 @@ class Order:
 
 def _number(seen: Seen) -> int:
     return seen.serial
+
+
+def reach_of(block: bytes, start: int, final: bool) -> int:
+    """How many bytes the message at ``start`` can hold: up to the last line that ends with the quote put behind it.
+
+    -1 where ``block`` ends too early to tell. ``final``: the stream ends with it, and with a whole line.
+    """
+    until = start + SHADOW
+    if until > len(block) and not final:
+        return -1
+    opening = block.find(b" msg='", start, start + _QUOTED_WITHIN)
+    last = block.rfind(b"'\n", start, until)
+    # With CRLF a block does not tell how many bytes were written.
+    if opening < 0 or last < opening or block[block.find(b"\n", opening) - 1] == 13:
+        return SHADOW
+    return last + 2 - start
 
 
 def closes_quote(text: bytes) -> bool:

@@ -18,13 +18,13 @@ from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from os import PathLike
 from pathlib import Path
 from typing import IO, Any
 
 from .denials import Group, Sample, group_of, join, joined
-from .forgery import NONE, Order, Seen, closes_quote
+from .forgery import NONE, SHADOW, Order, Seen, closes_quote, reach_of
 from .records import (
     IGNORED,
     MAC_ERRORS,
@@ -35,6 +35,7 @@ from .records import (
     Line,
     Record,
     Tail,
+    decode,
     fields,
     is_user,
     moment,
@@ -98,6 +99,15 @@ _PLAIN = re.compile(
 _NODE = re.compile(rb"([A-Za-z0-9\[][-A-Za-z0-9_.:%\[\]]{0,199}: )type=(?=[A-Z])")
 _HEAD = re.compile(rb"type=[^ \n]{1,64} msg=audit\([0-9.:]{1,32}\): ")
 
+# A process sets the user of its login (x86-64, arm64): the LOGIN record (1006) it is written for is dropped by auditd.
+_SETS_LOGIN = re.compile(
+    rb"type=SYSCALL msg=audit\([0-9.:]{1,32}\): arch=(?:c000003e syscall=1|c00000b7 syscall=64) success=yes"
+    rb" exit=(?:[1-9]|1[01])(?: a[0-3]=[0-9a-f]{1,16}){4} items=0 ppid=[0-9]{1,10} pid=[0-9]{1,10}"
+    rb" auid=(?!4294967295 )[0-9]{1,10}(?: [a-z]{3,5}=[0-9]{1,10}){8} tty=[^ \n]{1,64} ses=(?!4294967295 )[0-9]{1,10} "
+)
+# What an event without a primary record may be.
+_BARE, _RULED, _LOGIN = range(3)
+
 _PRIMARY, _SECOND, _OTHER, _USER = range(4)
 _KINDS: dict[bytes, int] = {
     name: _USER if is_user(name) else _SECOND if name in SECONDARY else _PRIMARY if name in UNDERSTOOD else _OTHER
@@ -151,11 +161,15 @@ class Summary:
     boots: int
     orphans: int
     orphan_serials: list[int]
+    logins: int
+    """Events with no more than the system call that sets a login's user: their record is of a type auditd drops."""
     notices: int
     torn_first: bool
     torn_last: bool
     torn: int
     doubtful: list[dict[str, Any]]
+    doubtful_serials: set[int]
+    """Numbers that doubtful records give: it is not certain that their events are lost."""
     doubt_reasons: dict[str, int]
     unconfirmed: int
     user_domains: dict[str, int]
@@ -230,12 +244,14 @@ class Scanner:
         self.doubts: Counter[str] = Counter()
         self.doubt_examples: list[dict[str, Any]] = []
         self.doubt_lines: set[bytes] = set()
-        self.bare: dict[bytes, bool] = {}
+        self.doubt_keys: set[bytes] = set()
+        self.bare: dict[bytes, int] = {}
         # For records that do not stand in one piece of auditd's own form: what their events' other records tell.
         self._sampled: dict[bytes, dict[str, bytes]] = {}
         self._lately: deque[tuple[bytes, bytes]] = deque(maxlen=_MOST_LATELY)
         self.orphans = 0
         self.orphan_serials: list[int] = []
+        self.logins = 0
         self.notices = 0
         self.torn = 0
         self.torn_first = False
@@ -251,6 +267,10 @@ class Scanner:
         # Where the block at hand would begin if all before it had been in auditd's own form.
         self._base = 0
         self._first_stamp: bytes | None = None
+        # The block before the one at hand, and how much of it was read.
+        self._before = (b"", 0)
+        # Whether the stream has come to its end, and with a whole line.
+        self._whole = False
 
     # -- input
 
@@ -286,6 +306,7 @@ class Scanner:
                 self._block(rest + b"\n", True)
                 self.torn_last = (self.unparsed, self.torn) != before
             else:
+                self._whole = self.broken is None
                 self._block(rest, True)
         self.order.close()
         self._settle_bare(0)
@@ -308,7 +329,7 @@ class Scanner:
         named = None if self._careful else _NODE.match(block)
         lines = block.count(b"\n")
         # talosctl puts the node before each line: taken off at once, the rest is read as auditd wrote it.
-        if named is None or block.count(b"\n" + named[0]) != lines - 1:
+        if named is None or block.count(b"\n" + named[1]) != lines - 1:
             return self._lines(block, lines, final)
         self._node = named[1]
         plain = block.replace(b"\n" + self._node, b"\n")[len(self._node) :]
@@ -330,6 +351,7 @@ class Scanner:
         else:
             stop = self._runs(block, 0, len(block), final)
             self.torn += _joined(block[:stop])
+        self._before = (block, stop)
         self.order.rotate()
         self.lines += lines - block.count(b"\n", stop)
         self._base += stop
@@ -456,6 +478,11 @@ class Scanner:
             if kind == _USER:
                 # One line at a time: what follows may be its text.
                 end = find(b"\n", position) + 1
+                reach = reach_of(block, position, final and self._whole)
+                if reach < 0:
+                    if not final:
+                        break
+                    reach = SHADOW
             if end == size and not final and size - position < LONGEST_EVENT:
                 break
             serial = int(number)
@@ -475,11 +502,17 @@ class Scanner:
                 new = True
             else:
                 order.went_on(serial_now, stamp_now, events, base + last)
-                new = order.take(serial, stamp, kind == _USER, base + position, block[position:end])
+                text = block[position:end]
+                ended = partial(self._ended, block, key, position)
+                new = order.take(serial, stamp, kind == _USER, base + position, text, ended)
+                if kind == _USER:
+                    order.shade(base + position, text, reach)
                 serial_now, stamp_now, recent, events = order.serial, order.stamp, order.recent, 0
                 shadow_end, orderly = order.shadow_end - base, order.orderly
             if kind:
                 if kind == _SECOND:
+                    if type_ not in UNDERSTOOD:
+                        self._special(type_, key, stamp, serial, kind, block, position)
                     if find(b"\ntype=AVC ", position, end) >= 0 or find(b"\ntype=BPF ", position, end) >= 0:
                         bare.pop(key, None)
                     elif new:
@@ -535,6 +568,21 @@ class Scanner:
             position = end
         order.went_on(serial_now, stamp_now, events, base + last)
         return position
+
+    def _ended(self, block: bytes, key: bytes, position: int) -> bool:
+        """Whether the event's last record stands near before ``position``, and what stands there is no copy."""
+        last, low = b"type=EOE msg=audit%b: " % key, position - NEAR
+        near = [(block, max(0, low), position)]
+        if low < 0:
+            text, until = self._before
+            near.append((text, max(0, until + low), until))
+        if all(text.find(last, start, until) < 0 for text, start, until in near):
+            return False
+        line = block[position : block.find(b"\n", position) + 1]
+        return all(text.find(line, start, until) < 0 for text, start, until in near)
+
+    def _ended_lately(self, key: bytes) -> bool:
+        return any(other == key and line.startswith(b"type=EOE ") for other, line in self._lately)
 
     def _begin(self, block: bytes) -> None:
         """At the first line: is it cut? A cut one may have been a message of a process."""
@@ -630,7 +678,10 @@ class Scanner:
             self._doubt(text, record.suspect)
             new = False
         else:
-            new = self.order.take(record.serial, record.stamp, kind == _USER, start, text)
+            ended = partial(self._ended_lately, record.key)
+            new = self.order.take(record.serial, record.stamp, kind == _USER, start, text, ended)
+            if kind == _USER:
+                self.order.shade(start, text)
         if kind == _SECOND:
             self._join(record)
         if kind == _SECOND and new:
@@ -746,7 +797,7 @@ class Scanner:
                 type_.decode(),
                 show(found.get(b"op")) or "",
                 show(found.get(b"oldcontext", found.get(b"scontext"))) or "",
-                show(found.get(b"newcontext", found.get(b"tcontext", found.get(b"invalid_context")))) or "",
+                show(found.get(b"newcontext", found.get(b"tcontext", decode(found.get(b"invalid_context"))))) or "",
             )
             known = self.mac_errors.get(key)
             if known is None:
@@ -824,6 +875,7 @@ class Scanner:
             self.doubts[reason] += len(line.records)
             if len(self.doubt_lines) < 10_000:
                 self.doubt_lines.add(raw)
+                self.doubt_keys.update([record.key for record in line.records])
             if len(self.doubt_examples) < 50:
                 self.doubt_examples.append({"reason": reason, "text": show(raw[:400])})
             for record in line.records:
@@ -834,18 +886,26 @@ class Scanner:
 
     def _bare(self, key: bytes, text: bytes) -> None:
         """An event without a primary record so far. A record a rule asked for names the rule's key."""
-        self.bare[key] = b"type=SYSCALL" in text and b" key=" in text and b" key=(null)" not in text
+        if b"type=SYSCALL" in text and b" key=" in text and b" key=(null)" not in text:
+            self.bare[key] = _RULED
+        else:
+            self.bare[key] = _LOGIN if _SETS_LOGIN.search(text) else _BARE
         if len(self.bare) > _MOST_BARE:
             self._settle_bare(_MOST_BARE // 2)
 
     def _settle_bare(self, keep: int) -> None:
         settled = list(self.bare.items())[: len(self.bare) - keep]
-        for key, ruled in settled:
+        for key, sort in settled:
             del self.bare[key]
-            if not ruled:
-                self.orphans += 1
-                if len(self.orphan_serials) < _MOST_KEPT:
-                    self.orphan_serials.append(int(key[key.index(b":") + 1 : -1]))
+            # Where other records of the event are doubtful they may be what it was written for.
+            if sort == _RULED or key in self.doubt_keys:
+                continue
+            if sort == _LOGIN:
+                self.logins += 1
+                continue
+            self.orphans += 1
+            if len(self.orphan_serials) < _MOST_KEPT:
+                self.orphan_serials.append(_serial(key))
 
     def _sum(self) -> Summary:
         self._fold()
@@ -882,11 +942,13 @@ class Scanner:
             boots=1 + len(order.boots),
             orphans=self.orphans,
             orphan_serials=self.orphan_serials,
+            logins=self.logins,
             notices=self.notices,
             torn_first=self.torn_first,
             torn_last=self.torn_last,
             torn=self.torn,
             doubtful=self.doubt_examples,
+            doubtful_serials={_serial(key) for key in self.doubt_keys},
             doubt_reasons=dict(self.doubts),
             unconfirmed=order.unconfirmed,
             user_domains={show(name) or "": count for name, count in sorted(order.user_domains.items())},
@@ -941,6 +1003,10 @@ class _Entry:
         """Take a path not seen in the group, unless it has enough."""
         if not self.group.add_path(path):
             self.paths = None
+
+
+def _serial(key: bytes) -> int:
+    return int(key[key.index(b":") + 1 : -1])
 
 
 def _ms(stamp: bytes | None) -> int | None:

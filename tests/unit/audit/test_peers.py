@@ -102,7 +102,8 @@ def test_the_overflow_sentence_is_reported() -> None:
     log = streams.service_log() + b"audit backlog limit reached, some audit events may have been lost\n"
     found = analyze(log, streams.kernel_ring(), streams.healthy())
     assert "F8" in {reason["id"] for reason in found["coverage"]["reasons"]}
-    assert found["coverage"]["lost_at_least"] >= 1
+    # The kernel may deliver later what found no room.
+    assert found["coverage"]["lost_at_least"] == 0
     assert found["counts"]["unparsed"] == 0
 
 
