@@ -6,7 +6,7 @@
 
     python tests/benchmarks/bench_audit.py [--lines 1000000] [--runs 5] [--memory GIGABYTES] [--features]
 
-Each round runs every tool once, one after the other, so that a busy machine disturbs all alike. Printed are the medians
+Each round runs every tool once, in a new order, so that a busy machine disturbs all alike. Printed are the medians
 of CPU time (user and system) and the ratios. A tool that is not installed is skipped, and that is said loudly.
 ``POLICY`` in the environment names the binary policy that audit2allow needs; without it only its parser can be timed.
 ``--memory`` compares the peak resident size for a log of 100 MB with that for one of the given size, streamed.
@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import random
 import resource
 import shutil
 import statistics
@@ -133,9 +134,10 @@ def compare(log: Path, runs: int) -> None:
         ]
         print("audit2allow: no POLICY given, so only its parser (sepolgen) is timed: less than all of it")
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in commands}
-    for _unused in range(runs):
-        for name, command in commands.items():
-            times[name].append(measure(command, log))
+    for turn in range(runs):
+        # In another order each time, so that none always runs behind the same one.
+        for name in random.Random(turn).sample(list(commands), len(commands)):
+            times[name].append(measure(commands[name], log))
     ours = statistics.median(cpu for cpu, _wall in times["this collection"])
     print(f"{'tool':28} {'CPU s':>8} {'wall s':>8} {'ours is x times as fast':>25}")
     for name, found in times.items():

@@ -344,7 +344,8 @@ class Scanner:
         odd = b"".join([one[0] for one in found if not one[1]])
         # Each of the other lines has one head of its own, in whatever form; else some line needs a closer look.
         lines = _begun(block) - _begun(odd)
-        whole = block.count(b"audit(") - odd.count(b"audit(") == lines
+        # (CPython counts up to five bytes in a faster way than six.)
+        whole = block.count(b"udit(") - odd.count(b"udit(") == lines
         if found and whole and 2 * len(odd) < len(block):
             stop = self._plain(block, found, final)
             self.torn += _joined(odd) - _joined(block[stop:])
