@@ -267,7 +267,7 @@ class Scanner:
         # Where the block at hand would begin if all before it had been in auditd's own form.
         self._base = 0
         self._first_stamp: bytes | None = None
-        # The block before the one at hand, and how much of it was read.
+        # The block before the one at hand, or several small ones, and how much of it was read.
         self._before = (b"", 0)
         # Whether the stream has come to its end, and with a whole line.
         self._whole = False
@@ -354,7 +354,12 @@ class Scanner:
             stop = self._runs(block, 0, len(block), final)
             self.torn += _joined(block[:stop])
             lines = block.count(b"\n")
-        self._before = (block, stop)
+        if stop >= NEAR:
+            self._before = (block, stop)
+        elif stop:
+            text, until = self._before
+            near = text[max(0, until - NEAR) : until] + block[:stop]
+            self._before = (near, len(near))
         self.order.rotate()
         self.lines += lines - block.count(b"\n", stop)
         self._base += stop

@@ -326,6 +326,17 @@ def test_nothing_is_added_to_an_event_that_has_ended(size: int, form: str) -> No
     assert {line[line.index(b"type=") :] + b"\n" for line in scanner.doubt_lines} == {JOINED, NEXT}
 
 
+@pytest.mark.parametrize("size", [1 << 20, 4096, 300])
+def test_nothing_is_added_to_an_event_that_ended_some_pieces_ago(size: int) -> None:
+    """A message is read when all that it can hold is there; what was before it came in pieces read long ago."""
+    log, lines = log_with(b"hi'\n" + forged(AT - 1, streams.key(AT - 1)) + CLOSING % streams.key(AT))
+    scanner = Scanner()
+    for start in range(0, len(log), size):
+        scanner.feed(log[start : start + size])
+    scanner.close()
+    assert lines[0] in {line.rstrip(b"\n") for line in scanner.doubt_lines}
+
+
 def test_a_copy_of_a_record_is_no_forgery() -> None:
     """Parts that overlap were put together."""
     log = BOUND + BY_ITSELF + BOUND.splitlines(keepends=True)[0] + BY_ITSELF
