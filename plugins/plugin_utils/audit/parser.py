@@ -460,7 +460,7 @@ class Scanner:
 
     def _runs(self, block: bytes, position: int, until: int, final: bool) -> int:
         """Read event by event from ``position`` until ``until`` is reached; returns where the reading stopped."""
-        match_run, match_avc, find, starts = _RUN.match, _AVC_LINE.match, block.find, block.startswith
+        match_run, match_avc, find = _RUN.match, _AVC_LINE.match, block.find
         order, cache, most, bare = self.order, self._cache, self._most, self.bare
         kinds, base, size = _KINDS, self._base, len(block)
         # The order's state is kept in locals while everything is in order, and handed over for the careful judgement.
@@ -533,11 +533,7 @@ class Scanner:
                 self._special(type_, key, stamp, serial, kind, block, position)
             if bare and not new and kind != _SECOND:
                 bare.pop(key, None)
-            at = position
-            if type_ != b"AVC":
-                at = find(b"avc:", at, end)
-                if at >= 0:
-                    at = block.rfind(b"\n", position, at) + 1 or position
+            at = position if type_ == b"AVC" else _next_avc(block, position, end)
             while 0 <= at < end:
                 line = match_avc(block, at)
                 entry = None
@@ -567,12 +563,7 @@ class Scanner:
                         middle = block[line.end(1) + 5 : line.start(4)]
                         raw = block[at : after - 1]
                         self._keep(group, raw, stamp, serial, entry.tail, middle, block, position, end)
-                if starts(b"type=AVC", after):
-                    at = after
-                else:
-                    at = find(b"avc:", after, end)
-                    if at >= 0:
-                        at = block.rfind(b"\n", position, at) + 1
+                at = _next_avc(block, after, end)
             position = end
         order.went_on(serial_now, stamp_now, events, base + last)
         return position
@@ -970,6 +961,15 @@ class Scanner:
             ring_records=self.ring_records,
             service_records=order.events - self.ring_records,
         )
+
+
+def _next_avc(block: bytes, start: int, end: int) -> int:
+    """Where, from a line's ``start``, the next line begins that is an AVC record or speaks of one; else -1."""
+    if block.startswith(b"type=AVC ", start, end):
+        return start
+    named = block.find(b"\ntype=AVC ", start, end) + 1
+    said = block.find(b"avc:", start, named or end)
+    return max(start, block.rfind(b"\n", start, said) + 1) if said >= 0 else named or -1
 
 
 def _begun(text: bytes) -> int:

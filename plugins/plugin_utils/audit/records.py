@@ -92,10 +92,12 @@ MAC_ERRORS = frozenset((b"SELINUX_ERR", b"USER_SELINUX_ERR"))
 # Longest text of one user message: AUDIT_MESSAGE_TEXT_MAX is 8560 and auditd's buffer 8970 bytes (linux, Talos auditd).
 USER_MESSAGE_BYTES = 8970
 
+# The blank behind a head may be gone where it ended the line.
+_COLON = rb":(?: |\Z|(?=type=|audit: ))"
 _HEAD = re.compile(
-    rb"type=([A-Z][A-Z0-9_]{0,47}|UNKNOWN\[[0-9]{1,5}\]) msg=audit(\(([0-9]{1,12}\.[0-9]{3}):([0-9]{1,12})\)): ?"
+    rb"type=([A-Z][A-Z0-9_]{0,47}|UNKNOWN\[[0-9]{1,5}\]) msg=audit(\(([0-9]{1,12}\.[0-9]{3}):([0-9]{1,12})\))" + _COLON
 )
-_RING = re.compile(rb"audit: type=([0-9]{1,5}) audit(\(([0-9]{1,12}\.[0-9]{3}):([0-9]{1,12})\)): ?")
+_RING = re.compile(rb"audit: type=([0-9]{1,5}) audit(\(([0-9]{1,12}\.[0-9]{3}):([0-9]{1,12})\))" + _COLON)
 _MARK = re.compile(rb"type=(?:[A-Z][A-Z0-9_]{0,47}|UNKNOWN\[[0-9]{1,5}\]) msg=audit\(|audit: type=[0-9]{1,5} audit\(")
 # What may stand before a record: line numbers and file names of grep, node names, times, syslog and ring marks.
 _PREFIX = re.compile(rb"[ \t]*[-A-Za-z0-9_.:/\[\]<>,+% \t]{0,240}")

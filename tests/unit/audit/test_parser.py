@@ -351,6 +351,19 @@ def test_a_record_that_merely_mentions_it_is_parsed(line: bytes) -> None:
     assert counts["denied"] == 0
 
 
+@pytest.mark.parametrize("careful", [False, True])
+def test_a_damaged_record_behind_others_of_its_event_is_never_taken_for_whole(careful: bool) -> None:
+    events = streams.service_events(5, 20)
+    denial, *others = events[10]
+    assert denial.startswith(b"type=AVC ") and others[0].startswith(b"type=SYSCALL ")
+    events[10] = [others[0], denial.replace(b"avc:", b"\x00vc:"), *others[1:]]
+    scanner = Scanner(careful=careful)
+    scanner.feed(b"".join(line for event in events for line in event))
+    counts = scanner.close().counts
+    assert counts["unparsed"] == 1
+    assert counts["parsed"] + counts["ignored"] + counts["unparsed"] == counts["lines"]
+
+
 def test_small_things() -> None:
     assert categories(b"u:r:t:s0") == frozenset()
     assert categories(b"u:r:t:s0-s0:c0.c3,c9") == {0, 1, 2, 3, 9}

@@ -118,6 +118,8 @@ def altered_into_another(lines: list[bytes], event: list[bytes]) -> bool:
 
 @profile
 @given(st.integers(0, 10**9), st.integers(4, 40), st.booleans(), st.lists(operation, min_size=1, max_size=6))
+# The blank behind the head of a record is another byte.
+@example(0, 4, False, [("alter", 0, 47, 0)])
 # An event that goes on into what the block-wise reader leaves for the next block.
 @example(
     0,
@@ -206,6 +208,8 @@ def read(log: bytes, size: int, careful: bool, most: int) -> dict[str, object]:
 
 # An event in the shadow of a message with one line that is not plain, and then one with another time.
 @example(55, 14, True, [("alter", 38218, 116562, 0), ("retime", 20, 0, 0)], 1 << 20, 0)
+# A damaged AVC record behind other records of its event.
+@example(230, 7, False, [("duplicate", 474, 358, 0), ("alter", 3038, 73311, 0)], 1 << 20, 0)
 # An event whose end stands twice, the first time among its denials.
 @example(
     17,
