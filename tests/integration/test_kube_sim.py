@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
 import json
 import os
 import subprocess
@@ -308,6 +309,84 @@ def test_a_scenario_describes_the_cluster(serve: Callable[..., Served]) -> None:
     served.fleet.set_unschedulable("worker-2", True)
     served.core.delete_namespaced_pod("db-0", "default")
     assert served.core.read_namespaced_pod("db-0", "default").spec.node_name is None
+
+
+def _lease(holder: str, **spec: Any) -> client.V1Lease:
+    now = datetime.datetime.now(datetime.UTC)
+    spec = {"lease_duration_seconds": 60, "acquire_time": now, "renew_time": now, **spec}
+    return client.V1Lease(
+        metadata=client.V1ObjectMeta(name="lock", namespace="kube-system"),
+        spec=client.V1LeaseSpec(holder_identity=holder, **spec),
+    )
+
+
+def test_a_lease_is_taken_by_one_and_an_update_must_build_on_what_is_there(serve: Callable[..., Served]) -> None:
+    leases = client.CoordinationV1Api(serve().core.api_client)
+    with pytest.raises(ApiException) as missing:
+        leases.read_namespaced_lease("lock", "kube-system")
+    assert missing.value.status == 404
+    taken = leases.create_namespaced_lease("kube-system", _lease("first"))
+    with pytest.raises(ApiException) as second:
+        leases.create_namespaced_lease("kube-system", _lease("second"))
+    assert (second.value.status, json.loads(second.value.body)["reason"]) == (409, "AlreadyExists")
+    renewed = leases.read_namespaced_lease("lock", "kube-system")
+    assert renewed.metadata.resource_version == taken.metadata.resource_version
+    renewed.spec.renew_time = datetime.datetime.now(datetime.UTC)
+    renewed = leases.replace_namespaced_lease("lock", "kube-system", renewed)
+    assert renewed.metadata.resource_version != taken.metadata.resource_version
+    # The stale copy may neither replace, nor patch, nor delete what is there now.
+    taken.spec.holder_identity = "thief"
+    stale = {"metadata": {"resourceVersion": taken.metadata.resource_version}}
+    gone = client.V1DeleteOptions(
+        preconditions=client.V1Preconditions(resource_version=taken.metadata.resource_version)
+    )
+    for attempt in (
+        lambda: leases.replace_namespaced_lease("lock", "kube-system", taken),
+        lambda: leases.patch_namespaced_lease("lock", "kube-system", {**stale, "spec": {"holderIdentity": "thief"}}),
+        lambda: leases.delete_namespaced_lease("lock", "kube-system", body=gone),
+    ):
+        with pytest.raises(ApiException) as conflict:
+            attempt()
+        assert (conflict.value.status, json.loads(conflict.value.body)["reason"]) == (409, "Conflict")
+    assert leases.read_namespaced_lease("lock", "kube-system").spec.holder_identity == "first"
+    fresh = client.V1Preconditions(resource_version=renewed.metadata.resource_version, uid=renewed.metadata.uid)
+    leases.delete_namespaced_lease("lock", "kube-system", body=client.V1DeleteOptions(preconditions=fresh))
+    again = leases.create_namespaced_lease("kube-system", _lease("second"))
+    assert again.metadata.uid != taken.metadata.uid
+
+
+def test_what_is_no_lease_is_refused(serve: Callable[..., Served]) -> None:
+    leases = client.CoordinationV1Api(serve().core.api_client)
+    for lease in (_lease("a", lease_duration_seconds=0), _lease("a", lease_transitions=-1), _lease("")):
+        with pytest.raises(ApiException) as invalid:
+            leases.create_namespaced_lease("kube-system", lease)
+        assert invalid.value.status == 422
+    with pytest.raises(ApiException) as nowhere:
+        leases.create_namespaced_lease("nowhere", _lease("a"))
+    assert nowhere.value.status == 404
+    held = leases.create_namespaced_lease("kube-system", _lease("a"))
+    held.metadata.resource_version = None
+    with pytest.raises(ApiException) as blind:
+        leases.replace_namespaced_lease("lock", "kube-system", held)
+    assert "must be specified for an update" in json.loads(blind.value.body)["message"]
+
+
+def test_two_clusters_share_no_uid(serve: Callable[..., Served]) -> None:
+    one, other = serve().core, serve().core
+    assert one.read_namespace("kube-system").metadata.uid != other.read_namespace("kube-system").metadata.uid
+    assert one.read_node("cp-1").metadata.uid != other.read_node("cp-1").metadata.uid
+
+
+def test_a_cordon_on_a_stale_node_conflicts(serve: Callable[..., Served]) -> None:
+    core = serve().core
+    stale = core.read_node("worker-1")
+    assert core.read_node("worker-1").metadata.resource_version == stale.metadata.resource_version
+    core.patch_node("worker-1", {"metadata": {"annotations": {"a": "b"}}})
+    stale.spec.unschedulable = True
+    with pytest.raises(ApiException) as conflict:
+        core.replace_node("worker-1", stale)
+    assert conflict.value.status == 409
+    assert not core.read_node("worker-1").spec.unschedulable
 
 
 def test_k8s_drain_cordons_drains_and_uncordons(serve: Callable[..., Served]) -> None:

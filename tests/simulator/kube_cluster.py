@@ -95,6 +95,9 @@ class Cluster:
         self.blocked: set[str] = set()
         self._revision = 1000
         self._serial = 0
+        # Two clusters never share a uid: that of kube-system is what tells them apart.
+        self._uids = uuid.uuid4()
+        self._node_versions: dict[str, tuple[str, str]] = {}
         self._started = _now()
         self._objects: dict[str, dict[Key, Object]] = {}
         self._boots: dict[str, tuple[str, str]] = {}
@@ -437,7 +440,7 @@ class Cluster:
             "metadata": {
                 "name": name,
                 "uid": self._node_uid(name),
-                "resourceVersion": str(self._revision),
+                "resourceVersion": "0" if own else self._node_version(node, written),
                 "creationTimestamp": _text(self._started),
                 "labels": _overlaid(labels, written.get("labels")),
                 "annotations": _overlaid(annotations, written.get("annotations")),
@@ -465,6 +468,13 @@ class Cluster:
                 },
             },
         }
+
+    def _node_version(self, node: Mapping[str, Any], written: Object) -> str:
+        """A new version whenever a Node object says something new; heartbeats go to leases and do not count."""
+        name, content = str(node["name"]), repr((sorted(node.items()), written))
+        if self._node_versions.get(name, ("", ""))[0] != content:
+            self._node_versions[name] = (content, self._next_revision())
+        return self._node_versions[name][1]
 
     def _taints(self, name: str) -> list[Object]:
         """Taints written through Kubernetes that keep pods away."""
@@ -627,7 +637,7 @@ class Cluster:
             if node is None or (space, node) in seen:
                 continue
             seen.add((space, node))
-            metadata = {"name": f"blocks-{node}", "namespace": space, "uid": str(uuid.uuid5(uuid.NAMESPACE_DNS, node))}
+            metadata = {"name": f"blocks-{node}", "namespace": space, "uid": str(uuid.uuid5(self._uids, node))}
             spec = {"maxUnavailable": 0, "selector": {"matchLabels": {BLOCKED_LABEL: node}}}
             budget = {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": metadata, "spec": spec}
             result.append(budget)
@@ -668,11 +678,11 @@ class Cluster:
         return list(self.scenario.get("local_volumes", []))
 
     def _node_uid(self, name: str) -> str:
-        return str(uuid.uuid5(uuid.NAMESPACE_DNS, f"node/{name}"))
+        return str(uuid.uuid5(self._uids, f"node/{name}"))
 
     def _uid(self) -> str:
         self._serial += 1
-        return str(uuid.uuid5(uuid.NAMESPACE_DNS, f"object/{self._serial}"))
+        return str(uuid.uuid5(self._uids, f"object/{self._serial}"))
 
     def _suffix(self, length: int) -> str:
         self._serial += 1
