@@ -11,7 +11,8 @@ from typing import Any, ClassVar
 from ..plugin_utils.actions import InventoryProblem, TalosAction
 from ..plugin_utils.image import machine_config
 from ..plugin_utils.talos import fleet
-from ..plugin_utils.talos.client import ApplyResult, connect_maintenance
+from ..plugin_utils.talos.answers import ApplyResult
+from ..plugin_utils.talos.client import connect_maintenance
 
 
 class ActionModule(TalosAction):

@@ -27,6 +27,7 @@ from ..audit.store import AuditStore, StoreError
 from ..canonical import sealed
 from ..talos.client import NodeClient
 from ..talos.errors import NotFound, TalosError, Unsupported
+from ..talos.machine import as_lines
 from . import etcd as quorum
 from .cluster import with_manifests
 from .files import Log
@@ -139,7 +140,8 @@ async def collect(
     meta = await visit.get("MetaKeys", client.list("meta_keys"))
     services = await visit.get("ServiceList", client.services())
     processes = await visit.get("Processes", client.processes())
-    kernel_log = await visit.get("Dmesg", client.dmesg())
+    kernel_records = await visit.get("Dmesg", client.dmesg())
+    kernel_log = None if kernel_records is None else as_lines(kernel_records)
     service_log = await visit.get("Logs of auditd", client.logs("auditd"))
     kubernetes_name = _text(nodename, "nodename")
     node_status = await visit.get("NodeStatus", client.get("node_status", kubernetes_name)) if kubernetes_name else None

@@ -17,6 +17,7 @@ from ..audit.store import AuditStore
 from ..problem import Problem
 from ..talos.client import NodeClient
 from ..talos.errors import NotFound, TalosError
+from ..talos.machine import as_lines
 from .collect import Boot, Visit, read_boot
 from .files import safe_name
 
@@ -82,7 +83,7 @@ async def keep(
             followed = await Follower(client, store, key, before, host).follow(follow_seconds)
             appended["service"] += followed["appended"]
         service, tail = await _service(client, store, key)
-        logs = {"kernel": await client.dmesg(), "service": service}
+        logs = {"kernel": as_lines(await client.dmesg()), "service": service}
         persisted_unread = None
         if persisted:
             try:

@@ -31,59 +31,36 @@ class ResourceKind:
 
     Attributes:
         id: the id of the only instance; None when there are many, or when it depends on the node.
-        since: the first Talos release line that has it.
-        sensitive: True when reading it needs os:admin or its content must never be shown.
     """
 
     namespace: str
     type: str
     id: str | None = None
-    since: str = "1.8"
-    sensitive: bool = False
 
 
-def _runtime(name: str, id: str | None = None, since: str = "1.8", **more: bool) -> ResourceKind:
-    return ResourceKind("runtime", f"{name}.runtime.talos.dev", id, since, **more)
+def _runtime(name: str, id: str | None = None) -> ResourceKind:
+    return ResourceKind("runtime", f"{name}.runtime.talos.dev", id)
 
 
 RESOURCES: dict[str, ResourceKind] = {
     "security_state": ResourceKind("runtime", "SecurityStates.talos.dev", "securitystate"),
-    "kernel_cmdline": _runtime("KernelCmdlines", "cmdline", "1.11"),
+    "kernel_cmdline": _runtime("KernelCmdlines", "cmdline"),
     "machine_status": _runtime("MachineStatuses", "machine"),
-    "version": _runtime("Versions", "version", "1.10"),
+    "version": _runtime("Versions", "version"),
     "extension_statuses": _runtime("ExtensionStatuses"),
-    "image_factory_schematic": _runtime("ImageFactorySchematics", "image-factory-schematic", "1.14"),
-    "boot_id": _runtime("BootIDs", "boot-id", "1.14"),
-    "unattended_install_status": _runtime("UnattendedInstallStatuses", "unattended-install", "1.14"),
-    "maintenance_config": _runtime("MaintenanceServiceConfigs", "maintenance"),
-    "maintenance_requests": _runtime("MaintenanceServiceRequests"),
-    "unique_machine_token": _runtime("UniqueMachineTokens", "unique-machine-token", sensitive=True),
+    "image_factory_schematic": _runtime("ImageFactorySchematics", "image-factory-schematic"),
+    "boot_id": _runtime("BootIDs", "boot-id"),
     "meta_keys": _runtime("MetaKeys"),
-    "mount_statuses": _runtime("MountStatuses"),
-    "block_mount_statuses": ResourceKind("runtime", "MountStatuses.block.talos.dev", None, "1.10"),
-    "reboot_request": _runtime("RebootRequests", "reboot-request", "1.14"),
-    "loaded_kernel_modules": _runtime("LoadedKernelModules", None, "1.11"),
-    "booted_entry": ResourceKind("runtime", "BootedEntries.talos.dev", "bootedentry", "1.11"),
-    "sbom_items": ResourceKind("runtime", "SBOMItems.talos.dev", None, "1.11"),
-    "platform_metadata": ResourceKind("runtime", "PlatformMetadatas.talos.dev", "platformmetadata"),
-    "services": ResourceKind("runtime", "Services.v1alpha1.talos.dev"),
+    "booted_entry": ResourceKind("runtime", "BootedEntries.talos.dev", "bootedentry"),
     "time_status": ResourceKind("runtime", "TimeStatuses.v1alpha1.talos.dev", "node"),
-    "system_disk": ResourceKind("runtime", "SystemDisks.block.talos.dev", "system-disk", "1.9"),
-    "discovered_volumes": ResourceKind("runtime", "DiscoveredVolumes.block.talos.dev"),
     "volume_statuses": ResourceKind("runtime", "VolumeStatuses.block.talos.dev"),
-    "disks": ResourceKind("runtime", "Disks.block.talos.dev"),
     "system_information": ResourceKind("hardware", "SystemInformations.hardware.talos.dev", "systeminformation"),
     "machine_type": ResourceKind("config", "MachineTypes.config.talos.dev", "machine-type"),
-    "machine_config": ResourceKind("config", "MachineConfigs.config.talos.dev", "v1alpha1", sensitive=True),
     "members": ResourceKind("cluster", "Members.cluster.talos.dev"),
-    "affiliates": ResourceKind("cluster", "Affiliates.cluster.talos.dev"),
     "identity": ResourceKind("cluster", "Identities.cluster.talos.dev", "local"),
     "nodename": ResourceKind("k8s", "Nodenames.kubernetes.talos.dev", "nodename"),
     "node_status": ResourceKind("k8s", "NodeStatuses.kubernetes.talos.dev"),
     "manifest_status": ResourceKind("controlplane", "ManifestStatuses.kubernetes.talos.dev", "manifests"),
-    "static_pods": ResourceKind("k8s", "StaticPods.kubernetes.talos.dev"),
-    "static_pod_statuses": ResourceKind("k8s", "StaticPodStatuses.kubernetes.talos.dev"),
-    "node_cordoned": ResourceKind("k8s", "NodeCordonedSpecs.k8s.talos.dev", "cordoned", "1.9", sensitive=True),
     "etcd_member": ResourceKind("etcd", "EtcdMembers.etcd.talos.dev", "local"),
 }
 
@@ -108,8 +85,8 @@ class Resource:
 
     Attributes:
         created, updated: UTC; None when the node did not say.
-        spec: the content: a mapping, or a text for the few kinds that are one; None only for a destroyed
-            resource in a watch. Hidden in repr, since some kinds hold secrets.
+        spec: the content: a mapping, or a text for the few kinds that are one. Hidden in repr, since some kinds hold
+            secrets.
     """
 
     type: str
@@ -121,7 +98,7 @@ class Resource:
     updated: datetime | None
     owner: str
     labels: dict[str, str]
-    spec: dict[str, Any] | str | None = field(repr=False)
+    spec: dict[str, Any] | str = field(repr=False)
 
 
 def moment(stamp: Any) -> datetime | None:

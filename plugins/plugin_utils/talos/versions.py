@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Talos versions: parse, compare, and what each one can do."""
+"""Talos versions: parse and compare."""
 
 from __future__ import annotations
 
@@ -49,37 +49,3 @@ def parse_version(text: str) -> TalosVersion:
     )
     order = (major, minor, patch, 0 if prerelease else 1, identifiers)
     return TalosVersion(order, major, minor, patch, prerelease)
-
-
-# Feature -> the first version of each release line that has it; the last entry holds for all later lines.
-_FEATURES: dict[str, tuple[str, ...]] = {
-    # pkg/machinery/kernel/kernel.go: selinux=1 became a default argument.
-    "selinux": ("1.10.0-alpha.0",),
-    "kernel_cmdline_resource": ("1.11.0-alpha.0",),
-    "persistent_logs": ("1.12.0-alpha.0",),
-    # internal/pkg/partition/wipe.go, commit 399240be3: a label wipe also removes the partition entry.
-    "reset_drops_partitions": ("1.12.0-alpha.0",),
-    "maintenance_logs": ("1.13.0-alpha.0",),
-    # Issue 13744, PR 13764: the receive loop no longer ends on EINTR, EAGAIN and ENOBUFS.
-    "auditd_survives_errors": ("1.13.7", "1.14.0-beta.0"),
-    "boot_id_resource": ("1.14.0-alpha.0",),
-    "schematic_resource": ("1.14.0-alpha.0",),
-    "unattended_install": ("1.14.0-alpha.0",),
-    # PR 14055: a root file system built as an overlay (every Image Factory image) can run enforcing.
-    "factory_image_enforcing": ("1.14.0-rc.2",),
-}
-FEATURES = frozenset(_FEATURES)
-
-
-def supports(version: TalosVersion | str, feature: str) -> bool:
-    """Whether a Talos ``version`` has ``feature`` (one of FEATURES).
-
-    Raises:
-        KeyError: the feature is not in the table.
-        ValueError: ``version`` is a text that is not a version.
-    """
-    actual = parse_version(version) if isinstance(version, str) else version
-    firsts = [parse_version(first) for first in _FEATURES[feature]]
-    if actual >= firsts[-1]:
-        return True
-    return any(actual.release == first.release and actual >= first for first in firsts)

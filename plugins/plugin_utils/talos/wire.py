@@ -64,7 +64,6 @@ METHODS: dict[str, Method] = {
     for method in (
         Method("/cosi.resource.State/Get", "cosi.resource.GetRequest", "cosi.resource.GetResponse"),
         Method("/cosi.resource.State/List", "cosi.resource.ListRequest", "cosi.resource.ListResponse", streams=True),
-        Method("/cosi.resource.State/Watch", "cosi.resource.WatchRequest", "cosi.resource.WatchResponse", streams=True),
         _machine("Version", _EMPTY, "machine.VersionResponse"),
         _machine("Logs", "machine.LogsRequest", "common.Data", streams=True),
         _machine("Dmesg", "machine.DmesgRequest", "common.Data", streams=True),
@@ -72,7 +71,6 @@ METHODS: dict[str, Method] = {
         _machine("ServiceList", _EMPTY, "machine.ServiceListResponse"),
         _machine("SystemStat", _EMPTY, "machine.SystemStatResponse"),
         _machine("Processes", _EMPTY, "machine.ProcessesResponse"),
-        _machine("Events", "machine.EventsRequest", "machine.Event", streams=True),
         _machine("Reset", "machine.ResetRequest", "machine.ResetResponse", writes=True),
         _machine(
             "ApplyConfiguration",
@@ -80,7 +78,6 @@ METHODS: dict[str, Method] = {
             "machine.ApplyConfigurationResponse",
             writes=True,
         ),
-        _machine("Reboot", "machine.RebootRequest", "machine.RebootResponse", writes=True),
         _machine("EtcdMemberList", "machine.EtcdMemberListRequest", "machine.EtcdMemberListResponse"),
         _machine("EtcdStatus", _EMPTY, "machine.EtcdStatusResponse"),
         _machine("EtcdAlarmList", _EMPTY, "machine.EtcdAlarmListResponse"),
@@ -90,15 +87,6 @@ METHODS: dict[str, Method] = {
             "machine.EtcdForfeitLeadershipResponse",
             writes=True,
         ),
-        _machine(
-            "EtcdRemoveMemberByID",
-            "machine.EtcdRemoveMemberByIDRequest",
-            "machine.EtcdRemoveMemberByIDResponse",
-            writes=True,
-        ),
-        _machine(
-            "EtcdLeaveCluster", "machine.EtcdLeaveClusterRequest", "machine.EtcdLeaveClusterResponse", writes=True
-        ),
         _machine("EtcdSnapshot", "machine.EtcdSnapshotRequest", "common.Data", streams=True),
     )
 }
@@ -107,35 +95,11 @@ METHODS["ListFiles"] = _machine("List", "machine.ListRequest", "machine.FileInfo
 
 # Enum -> {value name: number}.
 ENUMS: dict[str, dict[str, int]] = {
-    "common.Code": {"FATAL": 0, "LOCKED": 1, "CANCELED": 2},
     "common.ContainerDriver": {"CONTAINERD": 0, "CRI": 1},
-    "cosi.resource.EventType": {
-        "CREATED": 0,
-        "UPDATED": 1,
-        "DESTROYED": 2,
-        "BOOTSTRAPPED": 3,
-        "ERRORED": 4,
-        "NOOP": 5,
-    },
     "machine.ApplyConfigurationRequest.Mode": {"REBOOT": 0, "AUTO": 1, "NO_REBOOT": 2, "STAGED": 3, "TRY": 4},
     "machine.EtcdMemberAlarm.AlarmType": {"NONE": 0, "NOSPACE": 1, "CORRUPT": 2},
     "machine.ListRequest.Type": {"REGULAR": 0, "DIRECTORY": 1, "SYMLINK": 2},
-    "machine.MachineStatusEvent.MachineStage": {
-        "UNKNOWN": 0,
-        "BOOTING": 1,
-        "INSTALLING": 2,
-        "MAINTENANCE": 3,
-        "RUNNING": 4,
-        "REBOOTING": 5,
-        "SHUTTING_DOWN": 6,
-        "RESETTING": 7,
-        "UPGRADING": 8,
-    },
-    "machine.PhaseEvent.Action": {"START": 0, "STOP": 1},
-    "machine.RebootRequest.Mode": {"DEFAULT": 0, "POWERCYCLE": 1, "FORCE": 2},
     "machine.ResetRequest.WipeMode": {"ALL": 0, "SYSTEM_DISK": 1, "USER_DISKS": 2},
-    "machine.SequenceEvent.Action": {"NOOP": 0, "START": 1, "STOP": 2},
-    "machine.TaskEvent.Action": {"START": 0, "STOP": 1},
 }
 
 _META = {"metadata": "1 common.Metadata"}
@@ -147,7 +111,6 @@ MESSAGES: dict[str, dict[str, str]] = {
     "google.protobuf.Empty": {},
     "google.protobuf.Timestamp": {"seconds": "1 int64", "nanos": "2 int32"},
     "google.rpc.Status": {"code": "1 int32", "message": "2 string", "details": "3 repeated google.protobuf.Any"},
-    "common.Error": {"code": "1 common.Code", "message": "2 string", "details": "3 repeated google.protobuf.Any"},
     "common.Metadata": {"hostname": "1 string", "error": "2 string", "status": "3 google.rpc.Status"},
     "common.Data": {**_META, "bytes": "2 bytes"},
     "cosi.resource.Metadata": {
@@ -169,22 +132,6 @@ MESSAGES: dict[str, dict[str, str]] = {
     "cosi.resource.GetResponse": {"resource": "1 cosi.resource.Resource"},
     "cosi.resource.ListRequest": {"namespace": "1 string", "type": "2 string"},
     "cosi.resource.ListResponse": {"resource": "1 cosi.resource.Resource"},
-    "cosi.resource.WatchOptions": {"bootstrap_contents": "1 bool", "tail_events": "2 int32"},
-    "cosi.resource.WatchRequest": {
-        "namespace": "1 string",
-        "type": "2 string",
-        "id": "3 optional string",
-        "options": "4 cosi.resource.WatchOptions",
-        "api_version": "5 int32",
-    },
-    "cosi.resource.Event": {
-        "resource": "1 cosi.resource.Resource",
-        "event_type": "2 cosi.resource.EventType",
-        "old": "3 cosi.resource.Resource",
-        "error": "4 optional string",
-        "bookmark": "5 optional bytes",
-    },
-    "cosi.resource.WatchResponse": {"event": "1 repeated cosi.resource.Event"},
     "machine.VersionInfo": {
         "tag": "1 string",
         "sha": "2 string",
@@ -289,32 +236,6 @@ MESSAGES: dict[str, dict[str, str]] = {
         "mode_details": "4 string",
     },
     "machine.ApplyConfigurationResponse": {"messages": "1 repeated machine.ApplyConfiguration"},
-    "machine.RebootRequest": {"mode": "1 machine.RebootRequest.Mode"},
-    "machine.Reboot": {**_META, "actor_id": "2 string"},
-    "machine.RebootResponse": {"messages": "1 repeated machine.Reboot"},
-    "machine.EventsRequest": {
-        "tail_events": "1 int32",
-        "tail_id": "2 string",
-        "tail_seconds": "3 int32",
-        "with_actor_id": "4 string",
-    },
-    "machine.Event": {**_META, "data": "2 google.protobuf.Any", "id": "3 string", "actor_id": "4 string"},
-    "machine.SequenceEvent": {
-        "sequence": "1 string",
-        "action": "2 machine.SequenceEvent.Action",
-        "error": "3 common.Error",
-    },
-    "machine.PhaseEvent": {"phase": "1 string", "action": "2 machine.PhaseEvent.Action"},
-    "machine.TaskEvent": {"task": "1 string", "action": "2 machine.TaskEvent.Action"},
-    "machine.MachineStatusEvent": {
-        "stage": "1 machine.MachineStatusEvent.MachineStage",
-        "status": "2 machine.MachineStatusEvent.MachineStatus",
-    },
-    "machine.MachineStatusEvent.MachineStatus": {
-        "ready": "1 bool",
-        "unmet_conditions": "2 repeated machine.MachineStatusEvent.MachineStatus.UnmetCondition",
-    },
-    "machine.MachineStatusEvent.MachineStatus.UnmetCondition": {"name": "1 string", "reason": "2 string"},
     "machine.EtcdMemberListRequest": {"query_local": "1 bool"},
     "machine.EtcdMember": {
         "id": "2 uint64",
@@ -346,12 +267,6 @@ MESSAGES: dict[str, dict[str, str]] = {
     "machine.EtcdForfeitLeadershipRequest": {},
     "machine.EtcdForfeitLeadership": {**_META, "member": "2 string"},
     "machine.EtcdForfeitLeadershipResponse": {"messages": "1 repeated machine.EtcdForfeitLeadership"},
-    "machine.EtcdRemoveMemberByIDRequest": {"member_id": "1 uint64"},
-    "machine.EtcdRemoveMemberByID": {**_META},
-    "machine.EtcdRemoveMemberByIDResponse": {"messages": "1 repeated machine.EtcdRemoveMemberByID"},
-    "machine.EtcdLeaveClusterRequest": {},
-    "machine.EtcdLeaveCluster": {**_META},
-    "machine.EtcdLeaveClusterResponse": {"messages": "1 repeated machine.EtcdLeaveCluster"},
     "machine.EtcdSnapshotRequest": {},
 }
 

@@ -25,7 +25,7 @@ from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.errors impo
     TalosError,
     Unauthenticated,
 )
-from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.transport import mutual_tls
+from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.tls import mutual_tls
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat

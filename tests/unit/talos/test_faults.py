@@ -114,7 +114,7 @@ async def careless(client: NodeClient) -> list[str]:
     if not log.startswith(b"type=") or len(log) >= 983040:
         doubts.append("log")
     serials = sorted({int(match) for match in re.findall(rb"audit\(\d+\.\d+:(\d+)\)", log)})
-    dmesg = await client.dmesg()
+    dmesg = b"".join(await client.dmesg())
     if re.search(rb"audit_lost=|rate limit exceeded|callbacks suppressed|backlog limit exceeded", dmesg):
         doubts.append("lost")
     if not serials or len(serials) != serials[-1] - serials[0] + 1:

@@ -23,6 +23,7 @@ from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.client impo
     connect_maintenance,
 )
 from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.errors import TalosError
+from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.machine import as_lines
 
 from .peers import HOST, Authority, Exchange, Peer, peer, server_tls
 
@@ -198,7 +199,21 @@ def test_a_log_is_whole_or_an_error(authority: Authority, answer: Callable[[Exch
 def test_the_same_log_when_nothing_is_wrong(authority: Authority) -> None:
     with peer(server_tls(authority, clients=authority), good) as server:
         assert ask(authority, server, lambda client: client.logs("auditd")) == b"type=AVC\n"
-        assert ask(authority, server, lambda client: client.dmesg()) == b"type=AVC\n"
+        assert ask(authority, server, lambda client: client.dmesg()) == [b"type=AVC\n"]
+
+
+def test_a_kernel_record_is_a_message_whatever_line_breaks_it_holds(authority: Authority) -> None:
+    records = [b"one\n", b"two\nlines\n", b"", b"no break", b"\n", b"three\n\n"]
+
+    def answer(exchange: Exchange) -> None:
+        exchange.headers()
+        for record in records:
+            exchange.data(chunk(record))
+        exchange.trailers()
+
+    with peer(server_tls(authority, clients=authority), answer) as server:
+        assert ask(authority, server, lambda client: client.dmesg()) == records
+    assert as_lines(records) == b"one\ntwo\nlines\n\nno break\n\nthree\n\n"
 
 
 def test_a_torn_log_is_read_again_once_from_its_start(authority: Authority) -> None:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Talos versions compare as semantic versions and gate features by release line."""
+"""Talos versions compare as semantic versions do."""
 
 from __future__ import annotations
 
@@ -10,10 +10,8 @@ import itertools
 
 import pytest
 from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.versions import (
-    FEATURES,
     TalosVersion,
     parse_version,
-    supports,
 )
 from hypothesis import given
 from hypothesis import strategies as st
@@ -58,35 +56,6 @@ def test_only_complete_versions(text: str) -> None:
 def test_round_trip(major: int, minor: int, patch: int, suffix: str) -> None:
     text = f"v{major}.{minor}.{patch}{suffix}"
     version = parse_version(text)
+    assert isinstance(version, TalosVersion)
     assert str(version) == text and parse_version(str(version)) == version
     assert version.release == (major, minor)
-
-
-@pytest.mark.parametrize(
-    ("version", "feature", "expected"),
-    [
-        ("v1.9.6", "selinux", False),
-        ("v1.10.0", "selinux", True),
-        ("v1.12.11", "auditd_survives_errors", False),
-        ("v1.13.6", "auditd_survives_errors", False),
-        ("v1.13.7", "auditd_survives_errors", True),
-        ("v1.14.0-alpha.1", "auditd_survives_errors", False),
-        ("v1.14.0", "auditd_survives_errors", True),
-        ("v1.13.12", "factory_image_enforcing", False),
-        ("v1.14.0-rc.1", "factory_image_enforcing", False),
-        ("v1.14.0-rc.2", "factory_image_enforcing", True),
-        ("v1.15.0-alpha.0", "factory_image_enforcing", True),
-        ("v1.13.9", "boot_id_resource", False),
-        ("v1.14.1", "boot_id_resource", True),
-    ],
-)
-def test_features(version: str, feature: str, expected: bool) -> None:
-    assert supports(version, feature) is expected
-    assert supports(parse_version(version), feature) is expected
-
-
-def test_unknown_feature_is_an_error() -> None:
-    with pytest.raises(KeyError):
-        supports("v1.14.0", "levitation")
-    assert "selinux" in FEATURES
-    assert isinstance(parse_version("1.2.3"), TalosVersion)

@@ -1,0 +1,219 @@
+# Copyright (c) 2026, the talosops.selinux authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How a node is asked: over which way, how often, and what of an answer is believed.
+
+Reads are repeated when the connection failed in passing; what changes a node is sent once. A stream that breaks gives
+an error, not its first part.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from . import wire
+from .errors import InvalidAnswer, TalosError, TornStream, Unreachable, printable
+from .tls import Deadlines
+from .transport import Connection
+
+T = TypeVar("T")
+
+_TRIES = 3
+_FIRST_PAUSE = 0.2
+_LONGEST_PAUSE = 2.0
+# The longest honest stream is a log of 64 MiB in pieces of 1 KiB; a hostile one must not fill the memory.
+_MOST_MESSAGES = 200_000
+
+
+class Calls:
+    """The ways to one node, and questions over them.
+
+    Every method raises a TalosError subclass that says which kind of failure it was.
+
+    Attributes:
+        node: as the caller named it.
+        notes: things that happened on the way and that matter as evidence, such as a log that was overtaken
+            by its writer while it was read.
+    """
+
+    def __init__(
+        self, node: str, ways: Sequence[Connection], deadlines: Deadlines, *, retry_first: bool = True
+    ) -> None:
+        self.node = node
+        self.deadlines = deadlines
+        self.notes: list[str] = []
+        self._ways = list(ways)
+        self._retry_first = retry_first
+        self._way = self._ways[0]
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._connected(time.monotonic() + self.deadlines.call)
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+        # Lets the event loop finish the closing, so that a loop that ends now leaves no open socket behind.
+        await asyncio.sleep(0)
+
+    def close(self) -> None:
+        """Drop the connection; safe to call twice."""
+        for way in self._ways:
+            way.close()
+
+    @property
+    def route(self) -> str:
+        """``direct`` or ``endpoint``: the way that is in use."""
+        return "direct" if self._way.forwarded_to is None else "endpoint"
+
+    @property
+    def endpoint(self) -> str | None:
+        """The endpoint that forwards; None on the direct route."""
+        return None if self._way.forwarded_to is None else str(self._way.address)
+
+    @property
+    def peer_fingerprint(self) -> str | None:
+        """Base64 SHA-256 of the public key that answered (the endpoint's, on that route)."""
+        return self._way.peer_fingerprint
+
+    async def _connected(self, end: float) -> Connection:
+        if self._way.alive:
+            return self._way
+        failures: list[TalosError] = []
+        for attempt in range(_TRIES):
+            again = False
+            for index, way in enumerate(self._ways):
+                if attempt and index == 0 and not self._retry_first:
+                    continue
+                try:
+                    await way.open()
+                except Unreachable as error:
+                    failures.append(error)
+                    again = again or error.retryable
+                else:
+                    self._way = way
+                    return way
+            if not again or attempt + 1 == _TRIES or not await _pause(attempt, end):
+                break
+        if len(self._ways) == 1:
+            raise failures[-1]
+        tried = "; ".join(dict.fromkeys(printable(failure.found) for failure in failures))
+        raise Unreachable(
+            f"node {self.node} cannot be reached on any way: {tried}",
+            "neither the node's own port nor an endpoint answers",
+            "check the endpoints and the network path to them",
+            node=self.node,
+            method="connect",
+        )
+
+    async def _repeat(self, budget: float, ask: Callable[[Connection, float], Awaitable[T]]) -> T:
+        """Ask until an answer comes, a lasting failure comes, or ``budget`` seconds are over."""
+        end = time.monotonic() + budget
+        attempt = 0
+        torn_once = False
+        while True:
+            way = await self._connected(end)
+            try:
+                return await ask(way, max(end - time.monotonic(), 0.001))
+            except TornStream as error:
+                # Again from the start; parts are never joined, since the log moved on in between.
+                if error.context.get("overtaken"):
+                    # The writer overtook the reader: more is written than can be read, which is evidence.
+                    self.notes.append(f"{error.method}: the log overtook its reader, a flood of records")
+                elif torn_once:
+                    raise
+                else:
+                    torn_once = True
+                failure: TalosError = error
+            except TalosError as error:
+                if not error.retryable:
+                    raise
+                failure = error
+            attempt += 1
+            if attempt >= _TRIES or not await _pause(attempt - 1, end):
+                raise failure
+
+    async def _unary(self, name: str, /, **fields: Any) -> Any:
+        method = wire.METHODS[name]
+        request = wire.message(method.request)(**fields)
+        if method.writes:
+            # Connecting may be repeated, the request itself never: the node may have begun to act on it.
+            way = await self._connected(time.monotonic() + self.deadlines.call)
+            return await way.unary(method, request, self.deadlines.call)
+        return await self._repeat(self.deadlines.call, lambda way, left: way.unary(method, request, left))
+
+    async def _machine(self, name: str, /, **fields: Any) -> Any:
+        """The one message inside a MachineService answer, with a forwarded error brought to light."""
+        answer = await self._unary(name, **fields)
+        if len(answer.messages) != 1:
+            raise self._invalid(name, f"{len(answer.messages)} messages where one node answers with one")
+        self._check_metadata(answer.messages[0], name)
+        return answer.messages[0]
+
+    async def _collect(self, name: str, start: Callable[[], Callable[[Any], T]], /, **fields: Any) -> list[T]:
+        """All messages of a stream, or nothing when it did not end properly.
+
+        ``start`` is called for each reading and gives the function through which its messages pass.
+        """
+        method = wire.METHODS[name]
+        request = wire.message(method.request)(**fields)
+
+        async def ask(way: Connection, left: float) -> list[T]:
+            taken: list[T] = []
+            take = start()
+            async with contextlib.aclosing(way.stream(method, request, left)) as messages:
+                async for message in messages:
+                    taken.append(take(message))
+                    if len(taken) > _MOST_MESSAGES:
+                        raise self._invalid(name, f"more than {_MOST_MESSAGES} messages")
+            return taken
+
+        return await self._repeat(self.deadlines.log, ask)
+
+    async def _follow(self, name: str, /, **fields: Any) -> AsyncGenerator[Any, None]:
+        method = wire.METHODS[name]
+        way = await self._connected(time.monotonic() + self.deadlines.call)
+        async with contextlib.aclosing(way.stream(method, wire.message(method.request)(**fields), None)) as messages:
+            async for message in messages:
+                yield message
+
+    def _check_metadata(self, message: Any, name: str) -> None:
+        """An endpoint that fans out reports a dead node as a message that holds only an error."""
+        if not message.HasField("metadata"):
+            return
+        metadata = message.metadata
+        if metadata.error or metadata.status.code:
+            text = metadata.status.message or metadata.error
+            # Status 2, unknown, for an error that carries no code.
+            raise self._way.diagnosis.from_status(metadata.status.code or 2, text, wire.METHODS[name])
+
+    def _invalid(self, name: str, what: str) -> InvalidAnswer:
+        return InvalidAnswer(
+            f"node {self.node} answered {name} with {what}",
+            "an answer that is not understood must not count as a good one",
+            "check the node; if it is healthy, this Talos version answers in a way that the collection does not know",
+            node=self.node,
+            method=name,
+        )
+
+
+async def _pause(attempt: int, end: float) -> bool:
+    """Wait before the next try, longer each time; False when the time until ``end`` does not allow it."""
+    pause = min(_FIRST_PAUSE * 2**attempt, _LONGEST_PAUSE)
+    # Jitter keeps a fleet read from hitting a restarted endpoint with all nodes at once.
+    pause *= 0.5 + random.random() / 2
+    if time.monotonic() + pause >= end:
+        return False
+    await asyncio.sleep(pause)
+    return True

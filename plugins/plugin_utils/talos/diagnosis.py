@@ -1,0 +1,323 @@
+# Copyright (c) 2026, the talosops.selinux authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Why a connection or a call failed, in words and kinds that an operator can act on."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import ssl
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from . import wire
+from .config import Address
+from .errors import (
+    DeadlineExceeded,
+    InvalidAnswer,
+    NotFound,
+    PermissionRefused,
+    Refused,
+    TalosError,
+    TlsFailure,
+    TornStream,
+    Unauthenticated,
+    Unreachable,
+    Unsupported,
+    printable,
+)
+
+try:
+    from grpclib.const import Status
+    from grpclib.exceptions import GRPCError, StreamTerminatedError
+except ImportError:
+    if not TYPE_CHECKING:
+        # Nothing is diagnosed where nothing can be asked; the transport names the missing library.
+        GRPCError = StreamTerminatedError = ConnectionError
+
+_CERTIFICATE_ALERTS = ("CERTIFICATE", "UNKNOWN_CA", "ACCESS_DENIED", "DECRYPT_ERROR", "CERT_")
+# Texts that grpclib itself raises with status UNKNOWN.
+_LOCAL_COMPLAINTS = ("Missing ", "Invalid content-type", "Invalid grpc-status", "Received :status")
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """Names failures of one way to a node.
+
+    Attributes:
+        address: where it connects.
+        node: whom the questions are for.
+        forwarded: whether the address is an endpoint that forwards.
+        server_name: the name that the peer's certificate has to be for.
+        connect_deadline: seconds that a connection may take.
+    """
+
+    address: Address
+    node: str
+    forwarded: bool
+    server_name: str
+    connect_deadline: float
+
+    def error(self, kind: type[TalosError], found: str, why: str, do: str, **context: Any) -> TalosError:
+        if self.forwarded:
+            context.setdefault("endpoint", str(self.address))
+        return kind(found, why, do, node=self.node, **context)
+
+    def invalid(self, method: wire.Method, what: str) -> TalosError:
+        return self.error(
+            InvalidAnswer,
+            f"{self._who()} answered {method.name} with {what}",
+            "such an answer cannot be trusted",
+            "check that the address is a Talos node of a known version",
+            method=method.name,
+        )
+
+    def _who(self) -> str:
+        return f"node {self.node}" if not self.forwarded else f"node {self.node} (through {self.address})"
+
+    def of_connection(self, error: BaseException, *, secured: bool) -> TalosError:
+        """Name the reason why a connection could not be made."""
+        where = str(self.address)
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return self._verification_problem(error, where)
+        if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError):
+            return self._tls_problem(error, where)
+        if isinstance(error, TimeoutError):
+            return self.error(
+                Unreachable,
+                f"{where} did not complete a connection within {self.connect_deadline:g} s",
+                "the node is down, frozen, or a firewall drops the packets",
+                "check the node's console and the network path to the Talos API port",
+                method="connect",
+            )
+        if isinstance(error, socket.gaierror):
+            return self.error(
+                Unreachable,
+                f"the name {self.address.host} cannot be resolved ({error.strerror})",
+                "without an address the node cannot be asked",
+                "use the node's IP address or repair the name service",
+                method="connect",
+            )
+        if not isinstance(error, OSError):
+            return self.error(
+                TlsFailure,
+                f"{where} presented something that cannot be understood ({type(error).__name__})",
+                "this is not the Talos API, or not one that can be trusted",
+                "check the address and the port (50000)",
+                method="connect",
+            )
+        number = error.errno
+        reason = os.strerror(number) if number else printable(error) or type(error).__name__
+        if isinstance(error, (ConnectionResetError, ConnectionAbortedError, BrokenPipeError, ssl.SSLEOFError)):
+            return self.error(
+                Unreachable,
+                f"{where} {'completed TLS' if secured else 'accepted the connection'} and closed it before it answered",
+                "it does not accept our client certificate (and did not say so), or its API is restarting"
+                if secured
+                else "the node's API is restarting, or the port is not the Talos API",
+                "try again; if it stays so, check the talosconfig and the port",
+                method="connect",
+                retryable=True,
+            )
+        return self.error(
+            Unreachable,
+            f"{where} cannot be connected: {reason}",
+            "nothing listens there: the node is down, starting or at another address"
+            if number == errno.ECONNREFUSED
+            else "there is no path to the node from here",
+            "check that the node runs and that the address and port are right",
+            method="connect",
+            retryable=True,
+        )
+
+    def _verification_problem(self, error: ssl.SSLCertVerificationError, where: str) -> TalosError:
+        code = error.verify_code
+        # X509_V_ERR_*: see openssl verify(1).
+        if code in (62, 64):
+            return self.error(
+                TlsFailure,
+                f"the certificate at {where} is not for {self.server_name}",
+                "another machine answered, or the node is reached by an address that it does not know",
+                "add the address to machine.certSANs, or give the name that the certificate has as server_name",
+                method="connect",
+                verify_code=code,
+            )
+        if code in (9, 10):
+            return self.error(
+                TlsFailure,
+                f"the node certificate at {where} {'is not valid yet' if code == 9 else 'has expired'}",
+                "node certificates live for 24 hours, so one of the two clocks is wrong or the node is stuck",
+                "compare this machine's clock with the node's",
+                method="connect",
+                verify_code=code,
+            )
+        return self.error(
+            TlsFailure,
+            f"the certificate at {where} is not signed by the cluster's authority ({printable(error.verify_message)})",
+            "the node is in maintenance mode, belongs to another cluster, or is not the node",
+            "look at the node's console: a node in maintenance mode must be asked as such, with its fingerprint",
+            method="connect",
+            verify_code=code,
+        )
+
+    def _tls_problem(self, error: ssl.SSLError, where: str) -> TalosError:
+        reason = str(error.reason or printable(error))
+        if "ALERT" in reason and any(word in reason for word in _CERTIFICATE_ALERTS):
+            return self.error(
+                Unauthenticated,
+                f"{where} does not accept our client certificate ({reason})",
+                "it is not signed by this cluster's current authority, or it was revoked by a new one",
+                "use the talosconfig of this cluster",
+                method="connect",
+            )
+        return self.error(
+            TlsFailure,
+            f"{where} does not speak the TLS of a Talos API ({reason})",
+            "another service listens on this port, or a device in between interferes",
+            "check the address and the port (50000)",
+            method="connect",
+        )
+
+    def of_call(
+        self,
+        error: BaseException,
+        method: wire.Method,
+        *,
+        received: int,
+        timeout: float | None,
+        lost: BaseException | None,
+    ) -> TalosError:
+        """Name the reason why a call on an open connection failed."""
+        if isinstance(error, GRPCError):
+            if error.status is Status.UNKNOWN and (error.message or "").startswith(_LOCAL_COMPLAINTS):
+                return self.invalid(method, f"something that is not gRPC ({printable(error.message)})")
+            return self.from_status(error.status.value, error.message or "", method, received)
+        if isinstance(error, TimeoutError):
+            return self.error(
+                DeadlineExceeded,
+                f"{self._who()} did not answer {method.name} completely within {timeout or 0:.1f} s",
+                "the node is overloaded or frozen, or the network loses packets; what arrived is not used",
+                "check the node, or raise the deadline",
+                method=method.name,
+                **({"may_have_arrived": True} if method.writes else {}),
+            )
+        if isinstance(error, (StreamTerminatedError, OSError, AssertionError)):
+            if isinstance(lost, ssl.SSLError) and not isinstance(lost, ssl.SSLEOFError):
+                return self._tls_problem(lost, str(self.address))
+            if received:
+                return self.torn(method, printable(error))
+            return self.error(
+                Unreachable,
+                f"{self._who()} broke the connection during {method.name} ({printable(error)})",
+                "its API is restarting or the network dropped the connection",
+                "look at the node's state before any further step"
+                if method.writes
+                else "try again; if it stays so, check the node",
+                method=method.name,
+                retryable=not method.writes,
+                **({"may_have_arrived": True} if method.writes else {}),
+            )
+        return self.invalid(method, f"something that cannot be decoded ({type(error).__name__})")
+
+    def torn(self, method: wire.Method, reason: str) -> TalosError:
+        """The error for a stream that broke after its first message."""
+        return self.error(
+            TornStream,
+            f"the answer of {self._who()} to {method.name} broke off ({reason})",
+            "a partial answer proves nothing, so it was discarded",
+            "try again; if it stays so, check the node and the network",
+            method=method.name,
+        )
+
+    def from_status(self, code: int, text: str, method: wire.Method, received: int = 0) -> TalosError:
+        """The error for a gRPC status other than OK, which the node itself gave."""
+        said = printable(text) or f"gRPC status {code}"
+        name, who = method.name, self._who()
+        lower = text.lower()
+        if code == 7 and "no request forwarding" in lower:
+            return self.error(
+                PermissionRefused,
+                f"endpoint {self.address} does not forward requests ({said})",
+                "it is a worker; only control planes forward to other nodes",
+                "list only control planes as endpoints",
+                method=name,
+            )
+        if code == 12 or (code in (5, 7) and "is not supported" in lower):
+            return self.error(
+                Unsupported,
+                f"{who} does not have {name} or what it was asked for: {said}",
+                "its Talos version, or its present mode, lacks it",
+                "use what this version offers, or move the node to a version that has it",
+                method=name,
+            )
+        if code == 7:
+            return self.error(
+                PermissionRefused,
+                f"{who} does not allow {name}: {said}",
+                "the roles in the client certificate are too small for it",
+                "use a talosconfig with a greater role (os:reader, os:operator, os:admin)",
+                method=name,
+            )
+        if code == 16:
+            return self.error(
+                Unauthenticated,
+                f"{who} does not accept our identity for {name}: {said}",
+                "it does not take the client certificate for this cluster's",
+                "use the talosconfig of this cluster",
+                method=name,
+            )
+        if "out of sync" in lower:
+            # Talos' log ring (pkg/runtime/logging/circular.go): the writer lapped the reader.
+            torn = self.torn(method, said)
+            torn.context["overtaken"] = True
+            return torn
+        if code == 14 and "authentication handshake failed" in lower:
+            return self.error(
+                TlsFailure,
+                f"endpoint {self.address} cannot verify node {self.node}: {said}",
+                "the node is in maintenance mode, belongs to another cluster, or is not the node",
+                "look at the node's console; a node in maintenance mode must be asked directly, with its fingerprint",
+                method=name,
+            )
+        if code == 5 or "was not registered" in lower:
+            return self.error(
+                NotFound,
+                f"{who} has nothing under what {name} asked for: {said}",
+                "a log that is not registered belongs to a service that was never started in this boot"
+                if "was not registered" in lower
+                else "it does not exist on this node now",
+                "check the name and the node's state",
+                method=name,
+            )
+        if code == 4:
+            return self.error(
+                DeadlineExceeded,
+                f"{who} gave up {name}: {said}",
+                "the time allowed for the call was over",
+                "check the node, or raise the deadline",
+                method=name,
+            )
+        if code in (1, 14, 15) and received:
+            return self.torn(method, said)
+        if code in (1, 14):
+            return self.error(
+                Unreachable,
+                f"{who} is not available for {name}: {said}",
+                "the node's API is restarting"
+                if not self.forwarded
+                else "the endpoint cannot reach the node, or one of the two is restarting",
+                "try again; if it stays so, check the node",
+                method=name,
+                retryable=not method.writes,
+                **({"may_have_arrived": True} if method.writes else {}),
+            )
+        return self.error(
+            Refused,
+            f"{who} refused {name}: {said}",
+            "the node understood the request and would not or could not do it",
+            "read the node's own text above; its dmesg and service logs tell more",
+            method=name,
+            grpc_status=code,
+        )

@@ -1,0 +1,166 @@
+# Copyright (c) 2026, the talosops.selinux authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Questions about the machine: what runs on it, what it wrote, and what stands on its disks."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncGenerator, Callable, Sequence
+from datetime import datetime
+from typing import Any
+
+from .answers import FileInfo, Process, ServiceInfo, SystemStat, Version
+from .calls import Calls
+from .resources import moment
+
+
+class MachineReads(Calls):
+    """Reads of the machine service."""
+
+    async def version(self) -> Version:
+        """What the node runs."""
+        answer = await self._machine("Version")
+        if not answer.version.tag:
+            raise self._invalid("Version", "no version")
+        return Version(
+            tag=answer.version.tag,
+            sha=answer.version.sha,
+            platform=answer.platform.name or None,
+            mode=answer.platform.mode or None,
+            rbac=answer.features.rbac if answer.HasField("features") else None,
+            arch=answer.version.arch,
+        )
+
+    async def logs(self, service: str, *, tail_lines: int = -1, max_bytes: int = 64 * 1024 * 1024) -> bytes:
+        """The whole in-memory log of a Talos service since boot, or since its ring wrapped.
+
+        Args:
+            tail_lines: only so many of its last lines; -1 for all.
+
+        Raises:
+            NotFound: the service never wrote anything in this boot (it was not started).
+            TornStream: the stream broke twice; no part is returned.
+            InvalidAnswer: more than ``max_bytes``.
+        """
+        # tail_lines: the server's default of 0 means "the last 0 lines", a perfect but false silence.
+        return await self._data("Logs", max_bytes, namespace="system", id=service, tail_lines=tail_lines)
+
+    async def follow_logs(self, service: str) -> AsyncGenerator[bytes, None]:
+        """The log from its start and then as it grows, in pieces that are not lines, without end."""
+        fields = {"namespace": "system", "id": service, "tail_lines": -1, "follow": True}
+        async with contextlib.aclosing(self._follow("Logs", **fields)) as messages:
+            async for message in messages:
+                self._check_metadata(message, "Logs")
+                yield message.bytes
+
+    async def dmesg(self, *, max_bytes: int = 64 * 1024 * 1024) -> list[bytes]:
+        """The kernel log, one item for each record: a record may hold line breaks, also at its end.
+
+        Talos sends each record of ``/dev/kmsg`` as a message of its own (internal/app/machined, Dmesg), so the
+        message's bounds are the only ones that a text in the log cannot forge.
+        """
+        return await self._chunks("Dmesg", max_bytes)
+
+    async def read(self, path: str, *, max_bytes: int = 64 * 1024 * 1024) -> bytes:
+        """A regular file; needs os:admin."""
+        return await self._data("Read", max_bytes, path=path)
+
+    async def _data(self, name: str, max_bytes: int, /, **fields: Any) -> bytes:
+        return b"".join(await self._chunks(name, max_bytes, **fields))
+
+    async def _chunks(self, name: str, max_bytes: int, /, **fields: Any) -> list[bytes]:
+        size = 0
+
+        def start() -> Callable[[Any], bytes]:
+            nonlocal size
+            size = 0
+            return take
+
+        def take(message: Any) -> bytes:
+            nonlocal size
+            self._check_metadata(message, name)
+            size += len(message.bytes)
+            if size > max_bytes:
+                raise self._invalid(name, f"more than {max_bytes} bytes")
+            return bytes(message.bytes)
+
+        return await self._collect(name, start, **fields)
+
+    async def services(self) -> list[ServiceInfo]:
+        """The Talos services with their histories."""
+        answer = await self._machine("ServiceList")
+        return [
+            ServiceInfo(
+                id=service.id,
+                state=service.state,
+                events=[
+                    {"msg": event.msg, "state": event.state, "ts": _iso(event.ts) if event.HasField("ts") else None}
+                    for event in service.events.events
+                ],
+                healthy=service.health.healthy if service.HasField("health") and not service.health.unknown else None,
+                unknown=service.health.unknown or not service.HasField("health"),
+                last_message=service.health.last_message,
+            )
+            for service in answer.services
+        ]
+
+    async def system_stat(self) -> SystemStat:
+        """When the node booted."""
+        answer = await self._machine("SystemStat")
+        if not answer.boot_time:
+            raise self._invalid("SystemStat", "no boot time")
+        return SystemStat(boot_time=answer.boot_time)
+
+    async def processes(self) -> list[Process]:
+        """All processes; never empty, since a node without processes cannot answer."""
+        answer = await self._machine("Processes")
+        if not answer.processes:
+            raise self._invalid("Processes", "no processes")
+        return [
+            Process(
+                pid=process.pid,
+                ppid=process.ppid,
+                state=process.state,
+                command=process.command,
+                executable=process.executable,
+                args=process.args,
+                label=process.label or None,
+            )
+            for process in answer.processes
+        ]
+
+    async def list_files(
+        self, root: str, recurse: bool = False, depth: int = 0, xattrs: bool = False
+    ) -> list[FileInfo]:
+        """Files under ``root``; ``depth`` 0 means no limit when ``recurse``; ``xattrs`` tells SELinux labels."""
+
+        def take(message: Any) -> FileInfo:
+            self._check_metadata(message, "ListFiles")
+            return FileInfo(
+                name=message.name,
+                relative_name=message.relative_name,
+                size=message.size,
+                mode=message.mode,
+                modified=message.modified,
+                is_dir=message.is_dir,
+                link=message.link,
+                uid=message.uid,
+                gid=message.gid,
+                xattrs={xattr.name: bytes(xattr.data) for xattr in message.xattrs},
+                error=message.error,
+            )
+
+        return await self._collect(
+            "ListFiles", lambda: take, root=root, recurse=recurse, recursion_depth=depth, report_xattrs=xattrs
+        )
+
+
+def as_lines(records: Sequence[bytes]) -> bytes:
+    """Kernel records as text lines: each ends with a newline, and one with line breaks becomes several lines."""
+    return b"".join(record if record.endswith(b"\n") else record + b"\n" for record in records)
+
+
+def _iso(stamp: Any) -> str | None:
+    when: datetime | None = moment(stamp)
+    return None if when is None else when.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
