@@ -1,0 +1,98 @@
+# Copyright (c) 2026, the talosops.selinux authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Ask a fleet what the inventory needs to know: discovery members, and for each address who answers there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+try:
+    import kubernetes
+except ImportError:
+    # kube_client says so, before it is used.
+    kubernetes = None
+
+from ..evidence.cluster import kube_client, unread
+from ..problem import Problem
+from ..talos import fleet
+from ..talos.client import NodeClient, Route, connect
+from ..talos.config import Context
+from ..talos.errors import TalosError
+
+_MEMBER_KEYS = ("nodeId", "hostname", "addresses", "machineType", "operatingSystem")
+
+
+def discovery_members(context: Context) -> list[dict[str, Any]]:
+    """The members that the first endpoint that answers knows; empty when none answers or discovery is off."""
+
+    async def ask() -> list[dict[str, Any]]:
+        for endpoint in context.endpoints:
+            try:
+                async with connect(context, endpoint) as client:
+                    found = await client.list("members")
+            except TalosError:
+                continue
+            specs = [item.spec for item in found if isinstance(item.spec, dict)]
+            return [{key: spec.get(key) for key in _MEMBER_KEYS} for spec in specs]
+        return []
+
+    return fleet.run(ask())
+
+
+def visit_nodes(context: Context, addresses: Sequence[str], route: Route, in_flight: int) -> dict[str, dict[str, Any]]:
+    """Who answers at each address.
+
+    Returns:
+        By address ``{identity, uuid, hostname, machine_type, version, selinux}``, or ``{kind, found}``.
+    """
+
+    async def visit(address: str) -> dict[str, Any]:
+        async with connect(context, address, route=route) as client:
+            return await _facts(client)
+
+    answers = fleet.run(fleet.ask_all(list(addresses), visit, in_flight=in_flight))
+    return {
+        address: {"kind": answer.kind, "found": answer.found} if isinstance(answer, Problem) else answer
+        for address, answer in answers.items()
+    }
+
+
+async def _facts(client: NodeClient) -> dict[str, Any]:
+    identity = await client.spec("identity")
+    system = await client.spec("system_information")
+    name = await client.spec("nodename")
+    state = await client.security_state()
+    kind = (await client.get("machine_type")).spec
+    return {
+        "identity": _text(identity.get("nodeId")),
+        "uuid": _text(system.get("uuid")),
+        "hostname": _text(name.get("nodename")),
+        "machine_type": kind if kind in ("controlplane", "worker") else None,
+        "version": str(await client.talos_version()),
+        "selinux": state.selinux,
+    }
+
+
+def _text(value: Any) -> str | None:
+    return value[:253] if isinstance(value, str) and value else None
+
+
+def kubernetes_nodes(kubeconfig: str, context: str | None, *, timeout: float = 15.0) -> list[dict[str, Any]]:
+    """The Node objects of a cluster, as the API sends them.
+
+    Raises:
+        ClusterProblem: they cannot be read.
+    """
+    why = "nodes that only Kubernetes knows would be missing from the inventory"
+    try:
+        with kube_client(kubeconfig, context) as client:
+            items = kubernetes.client.CoreV1Api(client).list_node(_request_timeout=timeout).items
+            return [client.sanitize_for_serialization(item) for item in items]
+    except Problem:
+        raise
+    except Exception as error:
+        # The library lets errors of urllib3, yaml, ssl and its own through; each means the same here.
+        raise unread(kubeconfig, error, why) from error

@@ -1,0 +1,104 @@
+# Copyright (c) 2026, the talosops.selinux authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What each source of the inventory is understood to say."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+from ansible_collections.talosops.selinux.plugins.plugin_utils.inventory import sightings
+from ansible_collections.talosops.selinux.plugins.plugin_utils.inventory.sightings import Sighting, SourceProblem
+
+
+def test_a_talosconfig_names_its_nodes_and_endpoints_only_where_it_names_none() -> None:
+    assert [s.addresses for s in sightings.of_talosconfig(["10.0.0.1", "10.0.0.2"], ["10.0.0.9"])] == [
+        ("10.0.0.1",),
+        ("10.0.0.2",),
+    ]
+    assert [s.addresses for s in sightings.of_talosconfig([], ["10.0.0.9"])] == [("10.0.0.9",)]
+
+
+def test_a_discovery_member_brings_identity_addresses_and_version() -> None:
+    spec = {
+        "nodeId": "abc",
+        "addresses": ["10.0.0.1", "fd00::1"],
+        "hostname": "cp-1",
+        "machineType": "controlplane",
+        "operatingSystem": "Talos (v1.14.0-rc.1)",
+    }
+    assert sightings.of_discovery([spec]) == [
+        Sighting("discovery", "cp-1", ("10.0.0.1", "fd00::1"), "controlplane", identity="abc", version="v1.14.0-rc.1")
+    ]
+
+
+@pytest.mark.parametrize("spec", [{}, {"addresses": "10.0.0.1"}, {"addresses": [7], "hostname": {"x": 1}}])
+def test_what_a_member_does_not_say_is_none(spec: dict[str, object]) -> None:
+    assert sightings.of_discovery([spec]) == [Sighting("discovery", None, ())]
+
+
+def test_a_kubernetes_node_brings_uuid_zone_and_inner_addresses() -> None:
+    node = {
+        "metadata": {
+            "name": "w-1",
+            "labels": {"topology.kubernetes.io/zone": "a", "node-role.kubernetes.io/control-plane": ""},
+        },
+        "status": {
+            "addresses": [{"type": "InternalIP", "address": "10.0.0.5"}, {"type": "Hostname", "address": "w-1"}],
+            "nodeInfo": {"systemUUID": "U", "osImage": "Talos (v1.13.2)"},
+        },
+    }
+    assert sightings.of_kubernetes([node]) == [
+        Sighting("kubernetes", "w-1", ("10.0.0.5",), "controlplane", uuid="U", version="v1.13.2", zone="a")
+    ]
+
+
+def test_talhelper_names_several_addresses_of_one_machine_or_several_machines() -> None:
+    document = yaml.safe_load(
+        "nodes:\n"
+        "- {hostname: cp, ipAddress: '10.0.0.1, fd00::1', controlPlane: true}\n"
+        "- {hostname: w, ipAddress: '10.0.0.2, 10.0.0.3', controlPlane: false, ignoreHostname: true}\n"
+    )
+    assert [(s.name, s.addresses, s.machine_type) for s in sightings.of_talhelper(document, "f")] == [
+        ("cp", ("10.0.0.1", "fd00::1"), "controlplane"),
+        (None, ("10.0.0.2",), "worker"),
+        (None, ("10.0.0.3",), "worker"),
+    ]
+
+
+def test_topf_is_reached_by_name_where_it_has_no_address() -> None:
+    document = {"nodes": [{"host": "n1", "ip": "10.0.0.1", "role": "control-plane"}, {"host": "n2", "role": "worker"}]}
+    assert [(s.name, s.addresses, s.machine_type) for s in sightings.of_topf(document, "f")] == [
+        ("n1", ("10.0.0.1",), "controlplane"),
+        ("n2", ("n2",), "worker"),
+    ]
+
+
+@pytest.mark.parametrize("document", [None, [], {}, {"nodes": {}}, {"nodes": ["n1"]}])
+@pytest.mark.parametrize("read", [sightings.of_talhelper, sightings.of_topf])
+def test_a_file_without_a_list_of_nodes_is_refused(read: object, document: object) -> None:
+    with pytest.raises(SourceProblem, match=r"f\.yaml has no list of nodes"):
+        read(document, "f.yaml")  # type: ignore[operator]  # a function picked by the test's parameters
+
+
+def test_talm_is_read_from_its_modeline() -> None:
+    text = '# talm: nodes=["10.0.0.1"], endpoints=["10.0.0.9"], templates=["templates/x.yaml"]\nmachine: {}\n'
+    assert sightings.of_talm(text, "nodes/cp-1.yaml") == [Sighting("talm", "cp-1", ("10.0.0.1",))]
+    assert sightings.of_talm("machine: {}\n", "nodes/patch.yaml") == []
+    several = sightings.of_talm('# talm: nodes=["a,b", "10.0.0.2"]\n', "nodes/two.yaml")
+    assert several == [Sighting("talm", None, ("a,b",)), Sighting("talm", None, ("10.0.0.2",))]
+
+
+@pytest.mark.parametrize("nodes", ["[10.0.0.1]", '["10.0.0.1", 7]', '["10.0.0.1"'])
+def test_a_modeline_that_does_not_list_texts_names_no_node_in_silence(nodes: str) -> None:
+    if not nodes.endswith("]"):
+        assert sightings.of_talm(f"# talm: nodes={nodes}\n", "f") == []
+        return
+    with pytest.raises(SourceProblem, match="does not list its nodes"):
+        sightings.of_talm(f"# talm: nodes={nodes}\n", "f")
+
+
+def test_a_sighting_survives_the_cache() -> None:
+    sighting = Sighting("topf", "n", ("10.0.0.1", "n"), "worker", version="v1.13.0", zone="a")
+    assert Sighting.from_dict(sighting.as_dict()) == sighting
