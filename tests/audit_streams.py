@@ -10,7 +10,7 @@ import random
 from typing import Any
 
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.coverage import CoverageInput
-from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.parser import Summary
+from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.log.scanner import Summary
 
 BOOT = 1_795_000_000
 CMDLINE = "console=ttyS0 selinux=1 printk.devkmsg=on talos.platform=metal"

@@ -12,10 +12,10 @@ from typing import Any
 
 from ..plugin_utils.actions import TalosAction, Target, summary
 from ..plugin_utils.audit import analysis
-from ..plugin_utils.audit.advice import advise
 from ..plugin_utils.audit.analysis import COUNTS
 from ..plugin_utils.audit.coverage import CoverageInput
 from ..plugin_utils.audit.files import analyze_files
+from ..plugin_utils.audit.knowledge.advice import advise
 from ..plugin_utils.evidence import files
 from ..plugin_utils.evidence.collect import collect
 from ..plugin_utils.report import denials as report

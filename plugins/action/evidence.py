@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..plugin_utils.actions import TalosAction, Target, summary
-from ..plugin_utils.audit.store import AuditStore
+from ..plugin_utils.audit.store.store import AuditStore
 from ..plugin_utils.evidence import files
 from ..plugin_utils.evidence.cluster import read_cluster
 from ..plugin_utils.evidence.collect import Collection, collect

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..plugin_utils.actions import TalosAction, Target
-from ..plugin_utils.audit.store import AuditStore
+from ..plugin_utils.audit.store.store import AuditStore
 from ..plugin_utils.evidence import files
 from ..plugin_utils.evidence.collect import Visit, collect, read_etcd
 from ..plugin_utils.evidence.etcd import may_remove

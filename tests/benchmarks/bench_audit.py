@@ -28,10 +28,10 @@ from pathlib import Path
 
 import audit_mix
 
-READ = "import sys\nfrom ansible_collections.talosops.selinux.plugins.plugin_utils.audit import parser\n"
+READ = "import sys\nfrom ansible_collections.talosops.selinux.plugins.plugin_utils.audit.log import scanner\n"
 # What audit2allow and aureport give, too: every kind of denial and how often.
 SUMMARIZE = READ + (
-    "s = parser.summarize(sys.argv[1])\n"
+    "s = scanner.summarize(sys.argv[1])\n"
     "print(s.counts, s.missing, *sorted((g.count, g.signature) for g in s.groups), sep='\\n')\n"
 )
 # The first mebibyte of the log over and over, numbers and times going on, in pieces as a file would be read.
@@ -54,26 +54,26 @@ def chunks(want):
             second = 1700000000 + turn * 3600 + int(stamp[:10]) % 3600
             parts[2 * n + 1] = b"msg=audit(%d%s:%d)" % (second, stamp[10:], int(serial) + turn * span)
         block = b"".join(parts)
-        for start in range(0, len(block), parser.BLOCK):
-            yield block[start : start + parser.BLOCK]
+        for start in range(0, len(block), scanner.BLOCK):
+            yield block[start : start + scanner.BLOCK]
         done += len(block)
         turn += 1
 
 
-s = parser.summarize(chunks(float(sys.argv[2]) * 1e9))
+s = scanner.summarize(chunks(float(sys.argv[2]) * 1e9))
 print(s.counts["lines"], s.missing, s.counts["doubtful"], resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 )
 # What can be asked of the reader in another way; the difference in CPU time is what it costs.
 FEATURES = {
-    "as above, and all names and five samples of each denial decoded": "parser.summarize(sys.argv[1]).denials\n",
-    "five samples of each denial kept (the default), against one": "parser.summarize(sys.argv[1], max_samples=1)\n",
+    "as above, and all names and five samples of each denial decoded": "scanner.summarize(sys.argv[1]).denials\n",
+    "five samples of each denial kept (the default), against one": "scanner.summarize(sys.argv[1], max_samples=1)\n",
     "the block-wise path, against every event by itself": (
-        "scanner = parser.Scanner(careful=True)\n"
+        "reader = scanner.Scanner(careful=True)\n"
         "with open(sys.argv[1], 'rb') as log:\n"
         "    while chunk := log.read(1 << 20):\n"
-        "        scanner.feed(chunk)\n"
-        "scanner.close()\n"
+        "        reader.feed(chunk)\n"
+        "reader.close()\n"
     ),
 }
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.store import AuditStore
+from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.store.store import AuditStore
 from integration import playbook
 from simulator import Simulator, services
 

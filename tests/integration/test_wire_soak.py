@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.store import AuditStore
+from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.store.store import AuditStore
 from ansible_collections.talosops.selinux.plugins.plugin_utils.evidence import files
 from integration import playbook
 from simulator import Simulator

@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from . import catalogue as known
 from .coverage import CoverageInput, as_summary, assess
-from .denials import MORE
-from .parser import Source, Summary
+from .knowledge import catalogue as known
+from .log.denials import MORE
+from .log.scanner import Source, Summary
 
 COUNTS = ("lines", "parsed", "ignored", "unparsed", "denied", "granted", "doubtful", "mac_errors", "events")
 

@@ -15,8 +15,8 @@ from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from typing import Any
 
-from .events import gaps, union
-from .parser import Source, Summary, summarize
+from .log.scanner import Source, Summary, summarize
+from .log.serials import gaps, union
 
 RING_BYTES = 15 * 64 * 1024
 """Below this many bytes the in-memory log never wrapped (Talos runtime/logging/circular.go)."""

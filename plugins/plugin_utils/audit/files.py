@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 from ..problem import Problem
 from .analysis import analyze, merge
 from .coverage import CoverageInput
-from .parser import Scanner, Summary
-from .parser import _chunks as chunks
+from .log.scanner import Scanner, Summary
+from .log.scanner import _chunks as chunks
 
 # What talosctl puts before each line. A line of the kernel's has its facility, or a part of the kernel, in that place.
 _NODE = re.compile(rb"([A-Za-z0-9\[][-A-Za-z0-9_.:%\[\]]{0,199}):(?: |\s*\Z)")

@@ -21,9 +21,9 @@ from urllib.parse import urlsplit
 import yaml
 
 from ..audit import analysis
-from ..audit.accumulated import analyze_stored, rehearsal
 from ..audit.coverage import CoverageInput
-from ..audit.store import AuditStore, StoreError
+from ..audit.store.judgement import analyze_stored, rehearsal
+from ..audit.store.store import AuditStore, StoreError
 from ..canonical import sealed
 from ..talos.client import NodeClient
 from ..talos.errors import NotFound, TalosError, Unsupported

@@ -12,8 +12,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ..audit.accumulated import rehearsal
-from ..audit.store import AuditStore
+from ..audit.store.judgement import rehearsal
+from ..audit.store.store import AuditStore
 from ..problem import Problem
 from ..talos.client import NodeClient
 from ..talos.errors import NotFound, TalosError

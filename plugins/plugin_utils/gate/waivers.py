@@ -17,7 +17,7 @@ from typing import Any
 
 import yaml
 
-from ..audit import catalogue as known_denials
+from ..audit.knowledge import catalogue as known_denials
 from ..talos.versions import parse_version
 from .errors import WaiverProblem
 from .functions import iso, moment

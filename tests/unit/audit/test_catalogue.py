@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.talosops.selinux.plugins.plugin_utils.audit import catalogue
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.analysis import analyze
+from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.knowledge import catalogue
 
 CATALOGUE = catalogue.load()
 EXAMPLES = [(entry, example) for entry in CATALOGUE.entries for example in entry.examples]

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.cil import Prover
-from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.sepolicy import TargetPolicy
-from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.suggest import Rule
+from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.knowledge.cil import Prover
+from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.knowledge.sepolicy import TargetPolicy
+from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.knowledge.suggest import Rule
 
 POLICY = Path(__file__).resolve().parents[2] / "data" / "policy"
 SOURCES = os.environ.get("TALOS_POLICY_SOURCES")

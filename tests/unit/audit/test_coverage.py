@@ -14,7 +14,7 @@ from typing import Any
 import audit_streams as streams
 import pytest
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.coverage import RING_BYTES, CoverageInput, assess
-from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.parser import Scanner, summarize
+from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.log.scanner import Scanner, summarize
 
 DOCS = Path(__file__).resolve().parents[3] / "docs" / "audit-evidence.md"
 

@@ -20,8 +20,8 @@ import pytest
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.analysis import analyze
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.coverage import assess
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.files import analyze_files
-from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.parser import Summary, summarize
-from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.records import NUMBERS, refused_by_categories
+from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.log.records import NUMBERS, refused_by_categories
+from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.log.scanner import Summary, summarize
 
 REAL = Path(__file__).resolve().parents[2] / "data" / "real-kernel"
 FORGED = (b"audit(1700000000.", b"audit(1700000001.")

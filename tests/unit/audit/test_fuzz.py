@@ -17,8 +17,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.parser import Scanner, summarize
-from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.records import IGNORED, read_line
+from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.log.records import IGNORED, read_line
+from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.log.scanner import Scanner, summarize
 
 DATA = Path(__file__).resolve().parents[2] / "data" / "real-kernel"
 LINES = 1_000_000 if os.environ.get("HYPOTHESIS_PROFILE") == "nightly" else 20_000

@@ -11,9 +11,9 @@ from typing import Any
 
 import audit_streams as streams
 import pytest
-from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.denials import MOST_NAMES, socket_address
-from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.parser import Scanner, summarize
-from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.records import NUMBERS
+from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.log.denials import MOST_NAMES, socket_address
+from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.log.records import NUMBERS
+from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.log.scanner import Scanner, summarize
 
 
 def in_ring(line: bytes) -> bytes:

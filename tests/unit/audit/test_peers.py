@@ -9,7 +9,7 @@ from __future__ import annotations
 import audit_streams as streams
 import pytest
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.analysis import analyze
-from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.parser import summarize
+from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.log.scanner import summarize
 
 PLAIN = streams.avc(5)
 

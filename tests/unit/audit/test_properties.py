@@ -18,8 +18,8 @@ from pathlib import Path
 
 import audit_streams as streams
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.coverage import assess
-from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.parser import Scanner, summarize
-from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.records import UNPARSED, read_line
+from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.log.records import UNPARSED, read_line
+from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.log.scanner import Scanner, summarize
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 

@@ -16,8 +16,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.analysis import analyze
-from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.parser import Scanner, summarize
-from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.records import (
+from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.log.records import (
     context_type,
     decode,
     fields,
@@ -25,6 +24,7 @@ from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.records imp
     read_line,
     show,
 )
+from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.log.scanner import Scanner, summarize
 
 DATA = Path(__file__).resolve().parents[2] / "data" / "real-kernel"
 LOG, RING = DATA / "permissive.audit.log.gz", DATA / "permissive.dmesg.log.gz"

@@ -17,8 +17,8 @@ import audit_streams as streams
 import pytest
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.analysis import analyze
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.coverage import CoverageInput
-from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.parser import Summary, summarize
-from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.records import decode, fields, parse_avc
+from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.log.records import decode, fields, parse_avc
+from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.log.scanner import Summary, summarize
 
 DATA = Path(__file__).resolve().parents[2] / "data" / "real-modes"
 RUNS = ("variant", "rules", "logins", "processors", "restart", "late")

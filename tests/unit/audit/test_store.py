@@ -15,8 +15,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from ansible_collections.talosops.selinux.plugins.plugin_utils.audit import store as store_module
-from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.store import AuditStore, StoreError, split_boots
+from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.store import store as store_module
+from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.store.store import (
+    AuditStore,
+    StoreError,
+    split_boots,
+)
 
 BOOT = "2f1c0b9e-6d1c-4b52-9d2e-0c7a5d6f8e11"
 NOTICE = b"audit backlog limit reached, some audit events may have been lost\n"

@@ -10,8 +10,13 @@ import base64
 from typing import Any
 
 import pytest
-from ansible_collections.talosops.selinux.plugins.plugin_utils.audit import catalogue
-from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.suggest import Rule, module, refusal, suggest
+from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.knowledge import catalogue
+from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.knowledge.suggest import (
+    Rule,
+    module,
+    refusal,
+    suggest,
+)
 
 CATALOGUE = catalogue.load()
 

@@ -11,9 +11,9 @@ import json
 from pathlib import Path
 
 import pytest
-from ansible_collections.talosops.selinux.plugins.plugin_utils.audit import suggest
-from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.advice import advise
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.analysis import analyze
+from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.knowledge import suggest
+from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.knowledge.advice import advise
 
 from .test_cil_proof import POLICY, SOURCES, compiled, needs_secilc, needs_setools, needs_sources
 from .test_suggest import CASES, denial

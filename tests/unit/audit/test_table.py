@@ -7,8 +7,8 @@
 from __future__ import annotations
 
 import audit_streams as streams
-from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.advice import advise
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.analysis import analyze
+from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.knowledge.advice import advise
 from ansible_collections.talosops.selinux.plugins.plugin_utils.report.denials import knowledge, render
 
 CLAIM = (

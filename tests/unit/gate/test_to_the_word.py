@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.talosops.selinux.plugins.plugin_utils.audit import catalogue as known_denials
+from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.knowledge import catalogue as known_denials
 from ansible_collections.talosops.selinux.plugins.plugin_utils.canonical import sealed, sha256_of
 from ansible_collections.talosops.selinux.plugins.plugin_utils.gate import (
     cohort,

@@ -25,7 +25,7 @@ from typing import Any, ClassVar
 
 import yaml
 
-from ..problem import Problem
+from ...problem import Problem
 
 DATA = Path(__file__).parent / "data" / "catalogue.yml"
 SCHEMA = 1

@@ -29,7 +29,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..problem import Problem
+from ...problem import Problem
 
 # Talos keeps a 64 KiB block and up to 15 compressed ones per service, without a mark that it wrapped
 # (internal/app/machined/pkg/runtime/logging/circular.go): a read this long may have lost its head.

@@ -15,8 +15,7 @@ from typing import Any
 
 import audit_streams as streams
 import pytest
-from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.parser import Scanner, Summary, summarize
-from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.records import (
+from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.log.records import (
     categories,
     decode,
     moment,
@@ -24,6 +23,7 @@ from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.records imp
     refused_by_categories,
     show,
 )
+from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.log.scanner import Scanner, Summary, summarize
 
 LOG = streams.service_log(5, 60)
 LINES = LOG.splitlines()

@@ -14,9 +14,9 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from .analysis import analyze
-from .catalogue import Catalogue
-from .coverage import CoverageInput
+from ..analysis import analyze
+from ..coverage import CoverageInput
+from ..knowledge.catalogue import Catalogue
 from .store import STREAMS, AuditStore, BootLog, Hole, Stream
 
 

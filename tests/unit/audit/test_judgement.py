@@ -13,10 +13,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.accumulated import analyze_stored
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.analysis import analyze
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.coverage import CoverageInput
-from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.store import AuditStore
+from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.store.judgement import analyze_stored
+from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.store.store import AuditStore
 
 REAL = Path(__file__).resolve().parents[2] / "data" / "real-kernel"
 BOOT = "b1"

@@ -19,8 +19,8 @@ from bisect import insort
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from .events import Serials
 from .records import USER_MESSAGE_BYTES, context_type, milliseconds
+from .serials import Serials
 
 SYSTEM_DOMAINS = frozenset(
     b"init_t initramfs_t kernel_t udev_t installer_t sys_containerd_t pod_containerd_t kubelet_t etcd_t apid_t trustd_t"
