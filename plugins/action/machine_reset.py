@@ -14,8 +14,10 @@ from typing import Any
 from ..plugin_utils.actions import TalosAction, Target
 from ..plugin_utils.audit.store.store import AuditStore
 from ..plugin_utils.evidence import files
-from ..plugin_utils.evidence.collect import Visit, collect, read_etcd
+from ..plugin_utils.evidence.collect import collect
 from ..plugin_utils.evidence.etcd import may_remove
+from ..plugin_utils.evidence.members import read_etcd
+from ..plugin_utils.evidence.visit import Visit
 from ..plugin_utils.gate.binding import recheck
 from ..plugin_utils.gate.errors import RequestRefused, VerdictRefused
 from ..plugin_utils.gate.functions import moment

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from ..plugin_utils.actions import TalosAction
-from ..plugin_utils.evidence.collect import schematic_of
+from ..plugin_utils.evidence.sections import schematic_of
 from ..plugin_utils.image import bundle, factory, references, schematic
 from ..plugin_utils.talos.client import NodeClient
 from ..plugin_utils.talos.errors import InvalidAnswer, NotFound, Unsupported

@@ -18,8 +18,8 @@ from ..problem import Problem
 from ..talos.client import NodeClient
 from ..talos.errors import NotFound, TalosError
 from ..talos.machine import as_lines
-from .collect import Boot, Visit, read_boot
 from .files import safe_name
+from .visit import Boot, Visit, read_boot
 
 #: The log on the node's disk; one older generation has ``.1`` behind it
 #: (Talos: internal/app/machined/pkg/controllers/runtime/log_persistence.go).

@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from ..canonical import canonical_json, sha256_of
+from ..evidence.schema import conforms
 from ..talos.versions import parse_version
 from . import shape
 from .errors import PolicyProblem
@@ -273,10 +274,10 @@ def _check_settings(settings: Mapping[str, Any], name: str) -> None:
     except (ValueError, TypeError, AttributeError) as problem:
         raise _invalid(name, str(problem)) from None
     for key in ("boot_paths", "reviewed_extensions"):
-        if not shape.conforms(settings[key], ["string"]):
+        if not conforms(settings[key], ["string"]):
             raise _invalid(name, f"{key} is not a list of texts")
     allowed = settings["allowed_kernel_args"]
-    if not isinstance(allowed, dict) or not all(shape.conforms(values, ["string"]) for values in allowed.values()):
+    if not isinstance(allowed, dict) or not all(conforms(values, ["string"]) for values in allowed.values()):
         raise _invalid(name, "allowed_kernel_args is not a mapping of parameters to lists of quoted values")
     for key in ("waiver_max_days", "waiver_unused_days", "waiver_max_matches"):
         # To isinstance true and false are whole numbers as well.
@@ -310,7 +311,7 @@ def _check(item: Mapping[str, Any], document_shape: Any, where: str) -> Check:
     paths = {}
     for field in ("nullable", "needs"):
         texts = item.get(field, [])
-        if not shape.conforms(texts, ["string"]):
+        if not conforms(texts, ["string"]):
             raise _invalid(where, f"{field} of the check {identifier} is not a list of paths")
         paths[field] = tuple(shape.path_of(text) for text in texts)
         for path in paths[field]:

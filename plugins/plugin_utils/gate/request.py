@@ -11,14 +11,15 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from ..evidence.schema import EVIDENCE
 from . import shape
 from .errors import RequestRefused
 from .policy import BLOCK, load_checks
 from .verdict import FAIL, SKIPPED, UNKNOWN, check_evidence, run_checks
 
 _DATA = Path(__file__).parent / "data"
-_REQUEST_SHAPE = {**shape.EVIDENCE, **shape.REQUEST}
-_HISTORY_SHAPE = {"before": shape.EVIDENCE, "after": shape.EVIDENCE}
+_REQUEST_SHAPE = {**EVIDENCE, **shape.REQUEST}
+_HISTORY_SHAPE = {"before": EVIDENCE, "after": EVIDENCE}
 
 
 def request_checks(

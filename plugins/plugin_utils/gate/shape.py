@@ -15,38 +15,12 @@ import difflib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ..evidence.schema import EVIDENCE, TARGET, conforms
+
 Path = tuple[str, ...]
 #: Steps of a path that are not keys: every element of a list, every value of an object.
 ELEMENT, VALUE = "[]", "*"
 
-_TYPES: dict[str, tuple[type, ...]] = {
-    "string": (str,),
-    "boolean": (bool,),
-    "number": (int, float),
-    "any": (object,),
-}
-
-_DENIAL = {
-    "signature": "string",
-    "source_type": "string",
-    "target_type": "string",
-    "class": "string",
-    "permissions": ["string"],
-    "permissive": "boolean",
-    "count": "number",
-    "first": "string",
-    "last": "string",
-    "comms": ["any"],
-    "paths": ["any"],
-    "owners": ["any"],
-    "catalogue_id": "string",
-    "known_benign": "boolean",
-    "waiver_id": "string",
-    "constraint": "string",
-    "doubtful": "number",
-}
-_VOLUME = {"phase": "string", "uuid": "string", "partition_uuid": "string", "filesystem": "string"}
-_TARGET = {"version": "string", "schematic": "string", "installer": "string", "installer_digest": "string"}
 _RATED = {
     "name": "string",
     "version": "string",
@@ -57,131 +31,10 @@ _RATED = {
     "find_out": "string",
 }
 
-#: The evidence document, schema 1, as the ``evidence`` package writes it.
-EVIDENCE: dict[str, Any] = {
-    "schema": "number",
-    "node": {
-        "name": "string",
-        "address": "string",
-        "endpoint": "string",
-        "identity": "string",
-        "hostname": "string",
-        "machine_type": "string",
-        "uuid": "string",
-        "serial_number": "string",
-    },
-    "collected_at": "string",
-    "boot": {"id": "string", "time": "string", "uptime_seconds": "number"},
-    "talos": {
-        "version": "string",
-        "platform": "string",
-        "mode": "string",
-        "arch": "string",
-        "stage": "string",
-        "ready": "boolean",
-        "schematic": {
-            "id": "string",
-            "source": "string",
-            "kernel_args": ["string"],
-            "extensions": ["string"],
-            "text": "string",
-        },
-        "extensions": [{"name": "string", "version": "string"}],
-        "booted_with_uki": "boolean",
-        "secure_boot": "boolean",
-        "booted_entry": "string",
-        "staged_upgrade": "boolean",
-    },
-    "selinux": {
-        "state": "string",
-        "kernel_args": ["string"],
-        "pid1_label": "string",
-        "policy_loaded": "boolean",
-        "unknown_classes": ["string"],
-        "disagreements": ["string"],
-    },
-    "audit": {
-        "sources": [{"name": "string", "bytes": "number", "sha256": "string"}],
-        "coverage": {
-            "verdict": "string",
-            "seconds": "number",
-            "first_serial": "number",
-            "last_serial": "number",
-            "lost_at_least": "number",
-            "reasons": [{"id": "string", "text": "string", "severity": "string"}],
-            "notes": ["any"],
-        },
-        "counts": dict.fromkeys(
-            ("lines", "parsed", "ignored", "unparsed", "denied", "granted", "doubtful", "mac_errors", "events"),
-            "number",
-        ),
-        "denials": [_DENIAL],
-        "mac_errors": ["any"],
-        "services": {"state": "string", "starts": "number"},
-    },
-    "volumes": {
-        "META": _VOLUME,
-        "STATE": _VOLUME,
-        "EPHEMERAL": _VOLUME,
-        "ETCD": _VOLUME,
-        "CRI": _VOLUME,
-        "KUBELET": _VOLUME,
-        "LOG": _VOLUME,
-    },
-    "user_volumes": ["string"],
-    "time": {"synced": "boolean"},
-    "etcd": {
-        "member_id": "string",
-        "members": [{"id": "string", "hostname": "string", "is_learner": "boolean", "healthy": "boolean"}],
-        "agreed": "boolean",
-        "leader": "string",
-        "healthy": "boolean",
-        "errors": ["any"],
-        "alarms": ["any"],
-        "problems": ["string"],
-        "voters": "number",
-        "learners": "number",
-        "quorum": "number",
-        "tolerance": "number",
-        "tolerance_after_removal": "number",
-    },
-    "kubernetes": {
-        "nodename": "string",
-        "cni": [{"name": "string", "version": "string", "source": "string"}],
-        "csi": [{"name": "string", "version": "string", "source": "string"}],
-        "addons": [{"name": "string", "version": "string", "source": "string"}],
-        "node_ready": "boolean",
-        "unschedulable": "boolean",
-        "workloads_restarted": {"checked": "number", "stale": ["string"]},
-        "local_data": ["string"],
-    },
-    "config": {
-        "sha256": "string",
-        "install": {
-            "kind": "string",
-            "disk": "any",
-            "image": "string",
-            "extra_kernel_args": ["string"],
-            "grub_use_uki_cmdline": "boolean",
-        },
-        "valid": "boolean",
-        "problems": ["any"],
-    },
-    "operation": {
-        "locked_by": "string",
-        "boot_path": "string",
-        "approved_local_data": "boolean",
-        "target": _TARGET,
-    },
-    "cluster": {"name": "string", "omni": "boolean"},
-    "errors": [{"kind": "string", "source": "string", "found": "string"}],
-    "sha256": "string",
-}
-
 #: What the gate adds to the evidence before it judges.
 ADDED: dict[str, Any] = {
     "now": "string",
-    "target": _TARGET,
+    "target": TARGET,
     "policy": {
         "name": "string",
         "report_only": "boolean",
@@ -278,17 +131,6 @@ def _defects(value: Any, rest: Path, done: Path, nullable: frozenset[Path], shap
             yield from _defects(value[step], rest[1:], (*done, step), nullable, inner)
         else:
             yield f"{text_of((*done, step))} is missing"
-
-
-def conforms(value: Any, shape: Any) -> bool:
-    """Whether a value that is not null has the type of the shape; a list also in its elements, none of them null."""
-    if isinstance(shape, list):
-        return isinstance(value, list) and all(conforms(item, shape[0]) for item in value)
-    if isinstance(shape, dict):
-        return isinstance(value, Mapping)
-    if isinstance(value, bool):
-        return shape in ("boolean", "any")
-    return value is not None and isinstance(value, _TYPES[shape])
 
 
 def value_at(document: Any, *keys: str) -> Any:

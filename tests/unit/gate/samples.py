@@ -45,6 +45,10 @@ def denial(signature: str = "pod_t:run_t:dir:write", count: int = 3, **changes: 
         "constraint": None,
         "doubtful": 0,
         "samples": [],
+        "enforced": 0,
+        "userspace": False,
+        "mcs_count": 0,
+        "raw_contexts": [],
         **changes,
     }
 
