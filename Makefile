@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 COLLECTION := .collections/ansible_collections/talosops/selinux
 # ansible-test accepts a collection only at its real path, so it is given a copy of the tracked files.
 SANITY := build/sanity/ansible_collections/talosops/selinux
+# Test processes; twice the cores, since tests also wait. A file's tests stay together (tests/conftest.py).
+WORKERS ?= 4
 REQUIREMENTS := requirements.txt tests/requirements.txt
 export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/.collections
 export PYTHONPATH := $(CURDIR)/tests:$(CURDIR)/.collections
@@ -33,7 +35,7 @@ demo: setup ## Roll a simulated fleet from permissive to enforcing
 test: setup lint types unit ansible-lint changelog sanity ## Run every test
 
 unit: setup ## Unit and integration tests, against the simulator
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(WORKERS)
 
 lint: setup ## ruff and yamllint
 	$(BIN)/ruff check .

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Make the working copy importable as the collection, wherever it was cloned to."""
+"""Make the working copy importable as the collection, wherever it was cloned to; share the tests out to processes."""
 
 from __future__ import annotations
 
@@ -10,10 +10,16 @@ import contextlib
 import os
 import sys
 from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parent.parent
 COLLECTIONS = ROOT / ".collections"
 LINK = COLLECTIONS / "ansible_collections" / "talosops" / "selinux"
+#: The files that take longest, the longest first: they are begun first, so that no process has one left at the end.
+LONGEST = (ROOT / "tests" / "longest.txt").read_text().split()
 
 LINK.parent.mkdir(parents=True, exist_ok=True)
 if not LINK.is_symlink():
@@ -21,3 +27,24 @@ if not LINK.is_symlink():
     with contextlib.suppress(FileExistsError):
         LINK.symlink_to(os.path.relpath(ROOT, LINK.parent), target_is_directory=True)
 sys.path[:0] = [str(COLLECTIONS), str(ROOT / "tests")]
+
+# A busy machine is no failure of the example that it slowed down.
+settings.register_profile("default", deadline=None)
+settings.register_profile("nightly", deadline=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Where several processes run the tests, put the longest files first."""
+    if hasattr(config, "workerinput"):
+        rank = {name: number for number, name in enumerate(LONGEST)}
+        items.sort(key=lambda item: rank.get(item.path.name, len(rank)))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give each test process whole files, in the order in which they were collected."""
+    from xdist.scheduler import LoadFileScheduling
+
+    config.option.loadscopereorder = False
+    return LoadFileScheduling(config, log)

@@ -4,7 +4,7 @@
 
 """Run playbooks against a simulated fleet as an operator would, and look at what came out.
 
-A process start costs about a second of CPU, so tests put many tasks into one play.
+A play costs about a second of CPU even where Ansible is loaded already, so tests put many tasks into one.
 """
 
 from __future__ import annotations
@@ -18,11 +18,13 @@ import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import psutil
 import yaml
 from simulator import Simulator
+
+from . import preloaded
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 BIN = Path(sys.executable).parent
@@ -40,6 +42,9 @@ QUICK = {
     "rollout_install_timeout": 60,
     "rollout_rejoin_timeout": 60,
 }
+
+
+Process: TypeAlias = preloaded.Process | subprocess.Popen[bytes]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,8 +91,12 @@ def start(
     variables: Mapping[str, Any] | None = None,
     arguments: Sequence[str] = (),
     environment: Mapping[str, str] | None = None,
-) -> subprocess.Popen[bytes]:
-    """Start a playbook in a process group of its own, its files below ``directory``; ``finish`` waits for it."""
+    own_process: bool = False,
+) -> Process:
+    """Start a playbook in a process group of its own, its files below ``directory``; ``finish`` waits for it.
+
+    It is forked from an Ansible that is loaded already, unless it is to be a process of its own.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "variables.json").write_text(json.dumps(dict(variables or {})))
     (directory / "records.jsonl").write_text("")
@@ -100,37 +109,43 @@ def start(
         f"@{directory / 'variables.json'}",
         *arguments,
     ]
-    with (directory / "output.txt").open("wb") as output:
+    variables_of_process = {
+        **os.environ,
+        "ANSIBLE_CONFIG": str(ROOT / "tests" / "demo" / "ansible.cfg"),
+        "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".collections"),
+        "ANSIBLE_HOME": str(directory / ".ansible"),
+        "ANSIBLE_CALLBACK_PLUGINS": str(_CALLBACKS),
+        "ANSIBLE_CALLBACKS_ENABLED": "records",
+        "ANSIBLE_NOCOLOR": "1",
+        "TEST_RECORDS": str(directory / "records.jsonl"),
+        "TALOSCONFIG": str(sim.directory / "talosconfig"),
+        **(environment or {}),
+    }
+    output = directory / "output.txt"
+    if not own_process:
+        forked = preloaded.start(command[1:], cwd=directory, output=output, environment=variables_of_process)
+        if forked is not None:
+            return forked
+    with output.open("wb") as file:
         return subprocess.Popen(
             command,
             cwd=directory,
             stdin=subprocess.DEVNULL,
-            stdout=output,
+            stdout=file,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            env={
-                **os.environ,
-                "ANSIBLE_CONFIG": str(ROOT / "tests" / "demo" / "ansible.cfg"),
-                "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".collections"),
-                "ANSIBLE_HOME": str(directory / ".ansible"),
-                "ANSIBLE_CALLBACK_PLUGINS": str(_CALLBACKS),
-                "ANSIBLE_CALLBACKS_ENABLED": "records",
-                "ANSIBLE_NOCOLOR": "1",
-                "TEST_RECORDS": str(directory / "records.jsonl"),
-                "TALOSCONFIG": str(sim.directory / "talosconfig"),
-                **(environment or {}),
-            },
+            env=variables_of_process,
         )
 
 
-def finish(process: subprocess.Popen[bytes], directory: Path) -> Run:
+def finish(process: Process, directory: Path) -> Run:
     """Wait for a playbook to end."""
     code = process.wait(timeout=900)
     lines = (directory / "records.jsonl").read_text().splitlines()
     return Run(code, (directory / "output.txt").read_text(), [json.loads(line) for line in lines])
 
 
-def kill(process: subprocess.Popen[bytes]) -> None:
+def kill(process: Process) -> None:
     """Kill a controller and its workers, which Ansible gives sessions of their own."""
     family = [psutil.Process(process.pid)]
     for member in family:

@@ -1,0 +1,182 @@
+# Copyright (c) 2026, the talosops.selinux authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The process that has Ansible loaded and forks a run of ``ansible-playbook`` for each request (see preloaded.py)."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import copy
+import functools
+import gc
+import importlib
+import json
+import os
+import pkgutil
+import select
+import signal
+import socket
+import sys
+import traceback
+import warnings
+from typing import Any
+
+_MAX_REQUEST = 1 << 20
+#: What a run would import later, in its own process or in each of its workers.
+_MODULES = (
+    "ansible.cli.playbook",
+    "ansible.executor.playbook_executor",
+    "ansible.executor.task_queue_manager",
+    "ansible.plugins.callback.default",
+    "ansible.plugins.strategy.linear",
+    "ansible.plugins.strategy.free",
+    "ansible.plugins.connection.local",
+    "ansible.plugins.connection.ssh",
+    "ansible.plugins.shell.sh",
+    "ansible.plugins.action.assert",
+    "ansible.plugins.action.debug",
+    "ansible.plugins.action.include_vars",
+    "ansible.plugins.action.normal",
+    "ansible.plugins.action.set_fact",
+    "ansible.plugins.action.wait_for_connection",
+    "ansible.plugins.inventory.auto",
+    "ansible.plugins.inventory.yaml",
+    "ansible.plugins.lookup.file",
+    "ansible.plugins.filter.core",
+    "ansible.plugins.filter.mathstuff",
+    "ansible.plugins.test.core",
+    "ansible.plugins.test.mathstuff",
+    "ansible.plugins.vars.host_group_vars",
+    "cryptography.x509",
+    "grpclib.client",
+    "kubernetes.client",
+    "kubernetes.config",
+)
+
+
+def _serve(requests: socket.socket) -> None:
+    """Fork a run for each request, and say how each ended; return when nobody is left to ask."""
+    wake, waker = os.pipe()
+    os.set_blocking(waker, False)
+    _wake_on_child(waker)
+    runs: dict[int, int] = {}
+    while True:
+        ready, _, _ = select.select([requests, wake], [], [])
+        if wake in ready:
+            os.read(wake, 4096)
+            _reap(runs)
+        if requests in ready:
+            data, descriptors, _, _ = socket.recv_fds(requests, _MAX_REQUEST, 1)
+            if not data:
+                return
+            pid = os.fork()
+            if pid == 0:
+                for descriptor in (wake, waker, *runs.values(), *descriptors):
+                    os.close(descriptor)
+                requests.close()
+                _run(**json.loads(data))
+            runs[pid] = descriptors[0]
+            _tell(descriptors[0], pid)
+
+
+def _wake_on_child(waker: int) -> None:
+    # A handler must be there for the number to be written.
+    signal.signal(signal.SIGCHLD, lambda number, frame: None)
+    signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
+
+
+def _reap(runs: dict[int, int]) -> None:
+    for pid in list(runs):
+        ended, status = os.waitpid(pid, os.WNOHANG)
+        if ended:
+            _tell(runs[pid], os.waitstatus_to_exitcode(status))
+            os.close(runs.pop(pid))
+
+
+def _tell(descriptor: int, number: int) -> None:
+    # Who asked may be gone.
+    with contextlib.suppress(BrokenPipeError):
+        os.write(descriptor, b"%d\n" % number)
+
+
+def _run(arguments: list[str], cwd: str, output: str, env: dict[str, str]) -> None:
+    """Be ``ansible-playbook`` in this forked process."""
+    code: Any = 70
+    try:
+        _settle(cwd, output, env)
+        from ansible.cli.playbook import main
+
+        sys.argv = ["ansible-playbook", *arguments]
+        main(sys.argv)
+        code = 0
+    except SystemExit as end:
+        code = end.code
+        if isinstance(code, str):
+            print(code, file=sys.stderr)
+            code = 1
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        with contextlib.suppress(BaseException):
+            atexit._run_exitfuncs()
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(int(code or 0))
+
+
+def _settle(cwd: str, output: str, env: dict[str, str]) -> None:
+    """Leave what belongs to the process that forked."""
+    from ansible import constants
+    from ansible.config import manager
+
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    os.setsid()
+    os.chdir(cwd)
+    os.environ.clear()
+    os.environ.update(env)
+    written = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    os.dup2(written, 1)
+    os.dup2(written, 2)
+    os.close(written)
+    # The settings depend on the environment, and their temporary directory is removed by the process that made it.
+    atexit.unregister(manager.cleanup_tmp_file)
+    importlib.reload(constants)
+
+
+def _preload() -> None:
+    """Import what a run needs."""
+    from ansible.config import manager
+
+    for name in _MODULES:
+        importlib.import_module(name)
+    # Each run reads the settings again, whose definitions are a long YAML file that does not change.
+    read = functools.cache(manager.ConfigManager._read_config_yaml_file)
+
+    def read_once(self: Any, path: str) -> Any:
+        return copy.deepcopy(read(None, path))
+
+    manager.ConfigManager._read_config_yaml_file = read_once
+
+    from ansible.plugins import loader
+
+    loader.init_plugin_loader()
+    # Each run configures the same collections again.
+    warnings.filterwarnings("ignore", message="AnsibleCollectionFinder has already been configured")
+    for package in ("plugin_utils", "action"):
+        root = importlib.import_module(f"ansible_collections.talosops.selinux.plugins.{package}")
+        for found in pkgutil.walk_packages(root.__path__, root.__name__ + "."):
+            importlib.import_module(found.name)
+
+
+if __name__ == "__main__":
+    descriptor = int(sys.argv[1])
+    sys.argv = ["ansible-playbook"]
+    # This file's directory holds no modules for Ansible.
+    sys.path.pop(0)
+    _preload()
+    # What is there now is shared with the runs for as long as nobody walks it.
+    gc.freeze()
+    _serve(socket.socket(fileno=descriptor))
