@@ -58,9 +58,16 @@ class ServiceInfo:
 
 @dataclass(frozen=True)
 class SystemStat:
-    """``boot_time`` in seconds since 1970; it drifts with clock steps."""
+    """``boot_time`` in seconds since 1970; it moves with every step of the node's clock.
+
+    What does not move, None where the node does not say: ``cpu_seconds`` is the CPU time of one processor since boot
+    (idle time included), ``processes`` and ``context_switches`` were counted since boot.
+    """
 
     boot_time: int
+    cpu_seconds: float | None = None
+    processes: int | None = None
+    context_switches: int | None = None
 
 
 @dataclass(frozen=True)

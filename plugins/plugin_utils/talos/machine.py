@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import AsyncGenerator, Callable, Sequence
 from datetime import datetime
 from typing import Any
@@ -106,11 +107,16 @@ class MachineReads(Calls):
         ]
 
     async def system_stat(self) -> SystemStat:
-        """When the node booted."""
+        """When the node booted, and what it counted since."""
         answer = await self._machine("SystemStat")
         if not answer.boot_time:
             raise self._invalid("SystemStat", "no boot time")
-        return SystemStat(boot_time=answer.boot_time)
+        return SystemStat(
+            boot_time=answer.boot_time,
+            cpu_seconds=_cpu_seconds(answer),
+            processes=answer.process_created or None,
+            context_switches=answer.context_switches or None,
+        )
 
     async def processes(self) -> list[Process]:
         """All processes; never empty, since a node without processes cannot answer."""
@@ -159,6 +165,15 @@ class MachineReads(Calls):
 def as_lines(records: Sequence[bytes]) -> bytes:
     """Kernel records as text lines: each ends with a newline, and one with line breaks becomes several lines."""
     return b"".join(record if record.endswith(b"\n") else record + b"\n" for record in records)
+
+
+def _cpu_seconds(stat: Any) -> float | None:
+    """CPU time since boot of one processor; time of guests is part of user time (kernel: fs/proc/stat.c)."""
+    total = stat.cpu_total
+    spent = math.fsum(
+        (total.user, total.nice, total.system, total.idle, total.iowait, total.irq, total.soft_irq, total.steal)
+    )
+    return spent / len(stat.cpu) if stat.cpu and math.isfinite(spent) and spent > 0 else None
 
 
 def _iso(stamp: Any) -> str | None:
