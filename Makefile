@@ -34,8 +34,8 @@ demo: setup ## Roll a simulated fleet from permissive to enforcing
 
 test: setup lint types unit ansible-lint changelog sanity ## Run every test
 
-unit: setup ## Unit and integration tests, against the simulator
-	$(BIN)/python -m pytest -n $(WORKERS)
+unit: setup ## Unit and integration tests, against the simulator; some of them: make unit TESTS=tests/unit/gate
+	$(BIN)/python -m pytest -n $(WORKERS) $(TESTS)
 
 lint: setup ## ruff and yamllint
 	$(BIN)/ruff check .

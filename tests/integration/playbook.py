@@ -29,7 +29,7 @@ from . import preloaded
 ROOT = Path(__file__).resolve().parent.parent.parent
 BIN = Path(sys.executable).parent
 _CALLBACKS = Path(__file__).resolve().parent / "callbacks"
-#: Times that fit the simulated machines, whose clock runs faster.
+#: Times that fit the simulated machines, whose clock runs faster. A test that wants a timeout sets its own.
 QUICK = {
     "rollout_allow_plain_http": True,
     "rollout_consent": "wipe",
@@ -37,10 +37,10 @@ QUICK = {
     "rollout_batch": 2,
     "rollout_soak_seconds": 1,
     "rollout_poll_seconds": 0.3,
-    "rollout_drain_timeout": 60,
-    "rollout_wipe_timeout": 60,
-    "rollout_install_timeout": 60,
-    "rollout_rejoin_timeout": 60,
+    "rollout_drain_timeout": 200,
+    "rollout_wipe_timeout": 200,
+    "rollout_install_timeout": 200,
+    "rollout_rejoin_timeout": 200,
 }
 
 

@@ -96,7 +96,7 @@ class Simulator:
         """Calls of any upgrade method; tests want none."""
         return self.fleet.upgrades()
 
-    def wait_for(self, name: str, state: str, *, ready: bool | None = None, timeout: float = 60) -> Node:
+    def wait_for(self, name: str, state: str, *, ready: bool | None = None, timeout: float = 200) -> Node:
         """Wait until a node is in a stage. Raises TimeoutError."""
 
         async def wait() -> None:

@@ -15,7 +15,7 @@ import pytest
 from integration import playbook
 from simulator import Simulator
 
-REAL = Path(__file__).resolve().parents[1] / "data" / "real-kernel"
+REAL = Path(__file__).resolve().parents[2] / "data" / "real-kernel"
 COUNTS = {"lines", "parsed", "ignored", "unparsed", "denied", "granted", "doubtful", "mac_errors", "events"}
 DENIAL = {
     *("signature", "source_type", "target_type", "class", "permissions", "permissive", "count", "first", "last"),

@@ -24,7 +24,7 @@ from kubernetes import client, config
 from simulator import Simulator
 from simulator.httpd import Response, json_response
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 SCENARIO: dict[str, Any] = {
     "name": "drains",
     "time_scale": 400,

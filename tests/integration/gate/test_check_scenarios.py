@@ -26,7 +26,7 @@ from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.config impo
 from integration import judging
 from simulator import Simulator
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SCENARIOS = ROOT / "tests" / "scenarios"
 DATA = Path(gate_policy.__file__).parent / "data"
 #: The healthy cluster that every case changes one thing of. The members stand for a machine that was never installed.

@@ -15,7 +15,7 @@ import yaml
 from integration import playbook
 from simulator import Simulator
 
-DOCS = Path(__file__).parents[2] / "docs" / "policies.md"
+DOCS = Path(__file__).parents[3] / "docs" / "policies.md"
 EXAMPLE = DOCS.read_text(encoding="utf-8").split("```yaml\n")[1].split("```")[0]
 (CHECK,) = yaml.safe_load(EXAMPLE)["checks"]
 NODES: dict[str, Any] = {
