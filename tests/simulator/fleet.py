@@ -22,6 +22,7 @@ from grpclib.const import Status
 
 from . import lifecycle, machine_configs, services, wire
 from . import scenario as scenarios
+from .clock import Clock
 from .etcd import Etcd
 from .node import Node
 from .pki import Pair, Pki, write_private
@@ -40,6 +41,7 @@ class Fleet:
         self.scenario = scenario
         self.directory = directory
         self.pki = Pki()
+        self.clock = Clock()
         self.etcd = Etcd()
         self.calls: list[Call] = []
         self.errors: list[Exception] = []
@@ -306,6 +308,17 @@ class Fleet:
     async def add_denial(self, name: str, denial: Any) -> None:
         """Let a node log one more denial (a template name or a mapping) in this boot and all later ones."""
         self.nodes[name].add_denial(denial)
+
+    async def step_clock(self, name: str, seconds: float) -> None:
+        """Set a node's wall clock forwards, or back."""
+        self.nodes[name].step_clock(seconds)
+
+    async def advance(self, seconds: float) -> None:
+        """Let time pass on every machine at once; what they log meanwhile is there afterwards."""
+        before = {name: node.clock.running() for name, node in self.nodes.items()}
+        self.clock.advance(seconds)
+        for name, node in self.nodes.items():
+            node.time_passed(before[name])
 
     # -- Kubernetes' view --
 

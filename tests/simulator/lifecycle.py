@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
-import time
 import uuid
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
@@ -420,7 +419,7 @@ async def boot(node: Node, *, kexec: bool) -> None:
         return
     uki = versions.at_least(system.version, "1.10") and (origin == "medium" or node.bootloader == "uki")
     node.boot = Boot(
-        system, list(system.arguments), origin, time.time(), installed=node.meta_installed, booted_with_uki=uki
+        system, list(system.arguments), origin, node.clock.running(), installed=node.meta_installed, booted_with_uki=uki
     )
     node.state = "booting"
     await _sleep(node, INITIALIZE)
@@ -599,7 +598,7 @@ def swap_boot(node: Node) -> None:
             old.system,
             list(old.arguments),
             old.origin,
-            time.time() - 1,
+            node.clock.running() - 1,
             installed=old.installed,
             booted_with_uki=old.booted_with_uki,
         )

@@ -12,7 +12,6 @@ import collections
 import hashlib
 import itertools
 import os
-import time
 import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -20,6 +19,9 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from . import audit, versions
+from .audit_writer import BootFacts, Logs
+from .clock import Clock
+from .rings import KernelRecord, boot_time_of, read_text
 from .scenario import NodeSpec
 
 if TYPE_CHECKING:
@@ -101,12 +103,13 @@ class Boot:
     system: System
     arguments: list[str]
     origin: str
+    #: On the running clock of the node.
     started: float
     id: str = field(default_factory=lambda: str(uuid.uuid4()))
     installed: bool = False
     booted_with_uki: bool = True
-    logs: audit.Logs | None = None
-    lines: list[bytes] = field(default_factory=list)
+    logs: Logs | None = None
+    lines: list[KernelRecord] = field(default_factory=list)
     reset_actor: str | None = None
 
 
@@ -145,6 +148,7 @@ class Node:
         # Talos takes back only a cordon that is its own.
         self.talos_cordon = False
         self.etcd_data = False
+        self.clock = Clock(fleet.clock, spec.clock_offset)
         self.boot: Boot | None = None
         self.disk: System | None = None
         self.partitions: dict[str, Partition] = {}
@@ -183,9 +187,10 @@ class Node:
         system = build_system(spec.talos, schematic, spec.platform)
         if spec.medium is not None:
             self.medium = self.medium_system(spec.medium)
-        started = time.time() - (spec.uptime or 0.0)
+        now = self.clock.running()
+        started = now - (spec.uptime or 0.0)
         if spec.uptime is None and spec.dmesg is not None:
-            started = audit.boot_time_of(audit.read_text(spec.dmesg)) or time.time() - 72 * 3600
+            started = boot_time_of(read_text(spec.dmesg)) or now - 72 * 3600
         if spec.state in ("maintenance", "dead", "off"):
             if spec.state == "maintenance":
                 system = self.medium or system
@@ -314,7 +319,7 @@ class Node:
         """What Talos calls installed: the META partition entry exists (its content does not count)."""
         return "META" in self.partitions
 
-    def kernel_logs(self) -> audit.Logs:
+    def kernel_logs(self) -> Logs:
         """The rings of this boot, generated when first asked for."""
         assert self.boot is not None
         if self.boot.logs is None:
@@ -323,14 +328,18 @@ class Node:
                 self.boot.logs.kernel.write(line)
         return self.boot.logs
 
-    def _boot_facts(self, boot: Boot) -> audit.BootFacts:
+    def _boot_facts(self, boot: Boot) -> BootFacts:
         replay = boot.id == self.first_boot_id
-        return audit.BootFacts(
+        return BootFacts(
             seed=boot.id,
             version=self.version,
             arguments=self.arguments,
             started=boot.started,
-            now=time.time(),
+            now=self.clock.running(),
+            wall=self.clock.wall,
+            control_plane=self.role == "controlplane",
+            pods_per_hour=self.spec.pods_per_hour if self.state != "maintenance" else 0.0,
+            real=self.fleet.scenario.kernel == "real",
             mode=self.spec.mode,
             denials=[*self.spec.denials, *self.extra_denials] if self.state != "maintenance" else self.extra_denials,
             enforcing_denials=[*self.spec.enforcing_denials, *self.extra_denials],
@@ -381,9 +390,10 @@ class Node:
     def log_kernel(self, text: str) -> None:
         """Write a machined line into the kernel ring of the running boot."""
         if self.boot is not None:
-            line = audit.format_kernel(1, 4, time.time(), f"[talos] {text}")
-            self.kernel_logs().kernel.write(line)
-            self.boot.lines.append(line)
+            offset = self.clock.running() - self.boot.started
+            record = KernelRecord(1, 4, offset, f"[talos] {text}".encode())
+            self.kernel_logs().kernel.write(record)
+            self.boot.lines.append(record)
             self.notify()
 
     def add_denial(self, denial: Any) -> None:
@@ -392,6 +402,35 @@ class Node:
             audit.append(self.kernel_logs(), self._boot_facts(self.boot), denial)
         self.extra_denials.append(denial)
         self.notify()
+
+    def time_passed(self, since: float) -> None:
+        """Go on with logs that somebody has read already, from the moment ``since`` to now."""
+        if self.boot is not None and self.boot.logs is not None:
+            audit.go_on(self.boot.logs, self._boot_facts(self.boot), since)
+        self.notify()
+
+    def step_clock(self, seconds: float) -> None:
+        """Set the wall clock, as a time sync does that finds it wrong."""
+        self.clock.step(seconds)
+        self.log_kernel(
+            f"adjusting time (jump) by {seconds:.9f}s via 162.159.200.1, state TIME_OK, status STA_NANO "
+            '{"component": "controller-runtime", "controller": "time.SyncController"}'
+        )
+
+    def boot_time(self) -> int:
+        """The time of boot in seconds since 1970, as the kernel gives it now."""
+        assert self.boot is not None
+        return int(self.clock.boot_time(self.boot.started))
+
+    def shown(self, records: list[KernelRecord]) -> list[bytes]:
+        """Records as one read of the kernel log shows them."""
+        assert self.boot is not None
+        started = self.boot.started
+        if self.fleet.scenario.kernel != "real":
+            return [record.shown(self.clock.wall(started)) for record in records]
+        # Every line computes the time of boot for itself; a line takes a fraction of a millisecond.
+        times = (self.clock.boot_time_of_a_read(started, index * 0.0002) for index in range(len(records)))
+        return [record.shown(moment) for record, moment in zip(records, times, strict=True)]
 
     def forget_logs(self) -> None:
         """Let the logs be generated anew: a fault that shapes them was switched."""

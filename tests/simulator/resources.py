@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -700,7 +699,7 @@ def to_yaml(node: Node, known: ResourceType, spec: Any) -> str:
 
 def message(node: Node, known: ResourceType, namespace: str, identifier: str, spec: Any, version: int = 1) -> Any:
     """The wire form of one resource."""
-    started = node.boot.started if node.boot else time.time()
+    started = node.clock.wall(node.boot.started) if node.boot else node.clock.wall()
     created = timestamp(started + 2)
     metadata = make(
         "cosi.resource.Metadata",

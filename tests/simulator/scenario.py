@@ -14,7 +14,8 @@ from typing import Any
 
 import yaml
 
-from . import audit, versions
+from . import versions
+from .denials import expand
 
 FAULTS = frozenset(
     {
@@ -51,7 +52,7 @@ def duration(value: Any) -> float:
     """Read seconds from a number or a text such as ``90s``, ``15m``, ``72h`` or ``7d``."""
     if isinstance(value, (int, float)):
         return float(value)
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd]?)", str(value).strip())
+    match = re.fullmatch(r"(-?\d+(?:\.\d+)?)([smhd]?)", str(value).strip())
     if match is None:
         raise ValueError(f"not a duration: {value!r}")
     return float(match[1]) * _UNITS.get(match[2] or "s", 1)
@@ -85,6 +86,8 @@ class NodeSpec:
     user_disks: list[str] = field(default_factory=list)
     user_volumes: list[str] = field(default_factory=list)
     config: str | None = None
+    clock_offset: float = 0.0
+    pods_per_hour: float = 0.0
     extra: dict[str, Any] = field(default_factory=dict)
 
 
@@ -99,6 +102,7 @@ class Scenario:
     nodes: dict[str, NodeSpec]
     raw: dict[str, Any]
     directory: Path
+    kernel: str = "lab"
 
 
 _NODE_KEYS = {
@@ -129,9 +133,11 @@ _NODE_KEYS = {
     "pods",
     "labels",
     "count",
+    "clock_offset",
+    "pods_per_hour",
 }
 
-_TOP_KEYS = {"name", "cluster", "time_scale", "network", "factory", "kubernetes", "etcd", "nodes"}
+_TOP_KEYS = {"name", "cluster", "time_scale", "network", "factory", "kubernetes", "etcd", "nodes", "kernel"}
 
 
 def _node(name: str, given: Mapping[str, Any], default: Mapping[str, Any], directory: Path) -> NodeSpec:
@@ -180,6 +186,8 @@ def _node(name: str, given: Mapping[str, Any], default: Mapping[str, Any], direc
         user_disks=list(pick("user_disks", ["/dev/sdb"])),
         user_volumes=list(pick("user_volumes", [])),
         config=pick("config", None),
+        clock_offset=duration(pick("clock_offset", 0)),
+        pods_per_hour=float(pick("pods_per_hour", 0)),
         extra={
             **(default.get("extra") or {}),
             **(given.get("extra") or {}),
@@ -187,7 +195,7 @@ def _node(name: str, given: Mapping[str, Any], default: Mapping[str, Any], direc
         },
     )
     versions.parse(spec.talos)
-    audit.expand(spec.denials + spec.enforcing_denials)
+    expand(spec.denials + spec.enforcing_denials)
     return spec
 
 
@@ -223,4 +231,5 @@ def load(source: Mapping[str, Any] | str | Path) -> Scenario:
         nodes=nodes,
         raw=document,
         directory=directory,
+        kernel=str(document.get("kernel", "lab")),
     )

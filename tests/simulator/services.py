@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -17,9 +16,11 @@ from typing import TYPE_CHECKING, Any
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError
 
-from . import audit, lifecycle, resources, versions
+from . import lifecycle, resources, versions
+from .audit_writer import ServiceEvent, start_events
 from .etcd import EtcdError
 from .proto import make, timestamp
+from .rings import AuditRing
 
 if TYPE_CHECKING:
     from .node import Node
@@ -202,11 +203,11 @@ async def _hostname(node: Node, _request: Any, _caller: Caller) -> Any:
 async def _system_stat(node: Node, _request: Any, _caller: Caller) -> Any:
     assert node.boot is not None
     # Counted since boot, whatever the clock says: two processors, most of the time idle.
-    up = max(0.0, time.time() - node.boot.started)
+    up = max(0.0, node.clock.running() - node.boot.started)
     busy = {"user": up * 0.03, "system": up * 0.02}
     stat = make(
         "machine.SystemStat",
-        boot_time=int(node.boot.started),
+        boot_time=node.boot_time(),
         cpu_total=make("machine.CPUStat", idle=up * 1.95, **busy),
         cpu=[make("machine.CPUStat", idle=up * 1.95 / 2, **{name: part / 2 for name, part in busy.items()})] * 2,
         context_switches=20_000 + int(up * 900),
@@ -285,7 +286,7 @@ class ServiceState:
     id: str
     state: str
     healthy: bool | None
-    events: list[audit.ServiceEvent]
+    events: list[ServiceEvent]
 
 
 def service_states(node: Node) -> list[ServiceState]:
@@ -302,7 +303,7 @@ def service_states(node: Node) -> list[ServiceState]:
     if not versions.at_least(node.version, "1.13") and node.maintenance:
         names.remove("apid")
     for name in names:
-        result.append(ServiceState(name, "Running", True, audit.start_events(node.boot.started + 4)))
+        result.append(ServiceState(name, "Running", True, start_events(node.clock.wall(node.boot.started + 4))))
     return sorted(result, key=lambda service: service.id)
 
 
@@ -366,7 +367,7 @@ async def _logs(node: Node, request: Any, _caller: Caller) -> AsyncIterator[Any]
     if request.id == "auditd":
         ring = logs.auditd
     elif any(service.id == request.id for service in service_states(node)):
-        ring = audit.AuditRing()
+        ring = AuditRing()
         ring.write(f"{request.id}: started\n".encode())
     else:
         ring = None
@@ -394,13 +395,13 @@ async def _dmesg(node: Node, request: Any, _caller: Caller) -> AsyncIterator[Any
     ring = node.kernel_logs().kernel
     count = ring.written
     records = [] if request.tail else ring.read()
-    for index, record in enumerate(records):
+    for index, record in enumerate(node.shown(records)):
         if index >= len(records) // 2 and "hanging_stream" in node.faults:
             await asyncio.Event().wait()
         yield make(DATA, bytes=record)
     while request.follow:
         woken = node.changed
-        for record in ring.since(count):
+        for record in node.shown(ring.since(count)):
             yield make(DATA, bytes=record)
         count = ring.written
         await woken.wait()
@@ -477,7 +478,7 @@ async def _list(node: Node, request: Any, _caller: Caller) -> AsyncIterator[Any]
             relative_name=relative or ".",
             size=len(data or b""),
             mode=0o40755 if is_dir else 0o100644,
-            modified=int(time.time()),
+            modified=int(node.clock.wall()),
             is_dir=is_dir,
         )
         if request.report_xattrs and node.selinux != "disabled":
@@ -762,8 +763,8 @@ async def _etcd_snapshot(node: Node, _request: Any, _caller: Caller) -> AsyncIte
 @method("/time.TimeService/Time", EMPTY, "time.TimeResponse")
 @method("/time.TimeService/TimeCheck", "time.TimeRequest", "time.TimeResponse")
 async def _time(node: Node, request: Any, _caller: Caller) -> Any:
-    now = time.time()
-    skew = 90.0 if "clock_skew" in node.faults else 0.0
+    now = node.fleet.clock.wall()
+    skew = 90.0 if "clock_skew" in node.faults else node.clock.wall() - now
     server = getattr(request, "server", "") or "time.cloudflare.com"
     answer = make("time.Time", server=server, localtime=timestamp(now + skew), remotetime=timestamp(now))
     return make("time.TimeResponse", messages=[answer])

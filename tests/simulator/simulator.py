@@ -121,6 +121,14 @@ class Simulator:
         """Let a node log one more denial."""
         self.run(self.fleet.add_denial(name, denial))
 
+    def step_clock(self, name: str, seconds: float) -> None:
+        """Set a node's wall clock forwards or back, as NTP does that finds it wrong."""
+        self.run(self.fleet.step_clock(name, seconds))
+
+    def advance(self, seconds: float) -> None:
+        """Let simulated time pass on every machine at once, with what they log meanwhile."""
+        self.run(self.fleet.advance(seconds))
+
     def boot_medium(
         self,
         name: str,

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError, StreamTerminatedError
-from simulator import Simulator, audit, rawclient
+from simulator import Simulator, rawclient, rings
 
 SCENARIO: dict[str, Any] = {
     "name": "faults",
@@ -147,7 +147,7 @@ def test_lost_records_leave_a_gap_and_a_trace(sim: Simulator, reader: ssl.SSLCon
 def test_a_wrapped_ring_begins_inside_a_line(sim: Simulator, reader: ssl.SSLContext) -> None:
     with _Fault(sim, "worker-4", "wrapped_ring") as address:
         log = rawclient.read_log(address, reader)
-        assert 15 * audit.BLOCK <= len(log) <= 16 * audit.BLOCK
+        assert 15 * rings.BLOCK <= len(log) <= 16 * rings.BLOCK
         assert not log.startswith(b"type=")
 
 
@@ -163,22 +163,22 @@ def test_suppressed_early_records_are_a_gap(sim: Simulator, reader: ssl.SSLConte
 
 
 def test_the_ring_loses_whole_blocks() -> None:
-    ring = audit.AuditRing()
+    ring = rings.AuditRing()
     line = b"x" * 99 + b"\n"
     for count in range(1, 25_000):
         ring.write(line)
         written = count * len(line)
-        lost = max(0, written // audit.BLOCK - audit.COMPRESSED_BLOCKS) * audit.BLOCK
+        lost = max(0, written // rings.BLOCK - rings.COMPRESSED_BLOCKS) * rings.BLOCK
         assert len(ring.read()) == written - lost
 
 
 def test_the_kernel_ring_drops_its_head() -> None:
-    ring = audit.KernelRing()
+    ring = rings.KernelRing()
     for index in range(5000):
-        ring.write(audit.format_kernel(0, 6, 1_700_000_000 + index, f"line {index} " + "x" * 60))
+        ring.write(rings.KernelRecord(0, 6, index, f"line {index} ".encode() + b"x" * 60))
     records = ring.read()
-    assert sum(map(len, records)) <= audit.KERNEL_RING
-    assert records[-1].endswith(b"x\n") and b"line 0 " not in records[0]
+    assert sum(len(record.text) for record in records) <= rings.KERNEL_RING
+    assert records[-1].shown(1_700_000_000).endswith(b"x\n") and b"line 0 " not in records[0].text
 
 
 def test_boot_during_read_changes_the_boot_id(sim: Simulator, reader: ssl.SSLContext) -> None:
