@@ -68,6 +68,8 @@ class ActionModule(TalosAction):
 
         async def send() -> ApplyResult:
             async with client:
+                # The connection's look, without which the client sends no write.
+                await client.spec("machine_status")
                 return await client.apply_configuration(text.encode(), dry_run=self.check)
 
         return fleet.run(send())

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How a node is asked: over which way, how often, and what of an answer is believed.
 
-Reads are repeated when the connection failed in passing; what changes a node is sent once. A stream that breaks gives
-an error, not its first part.
+Reads are repeated when the connection failed in passing, over the next endpoint when there are several; what changes a
+node is sent once, over the connection of the last look. A stream that breaks gives an error, not its first part.
 """
 
 from __future__ import annotations
@@ -18,7 +18,17 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from . import wire
-from .errors import InvalidAnswer, TalosError, TornStream, Unreachable, printable
+from .errors import (
+    InvalidAnswer,
+    NoForwarding,
+    PeerChanged,
+    TalosError,
+    TlsFailure,
+    TornStream,
+    Unauthenticated,
+    Unreachable,
+    printable,
+)
 from .tls import Deadlines
 from .transport import Connection
 
@@ -88,17 +98,18 @@ class Calls:
         return self._way.peer_fingerprint
 
     async def _connected(self, end: float) -> Connection:
+        """The open connection, or a new one by the first way that can be opened, the present way first."""
         if self._way.alive:
             return self._way
         failures: list[TalosError] = []
         for attempt in range(_TRIES):
             again = False
-            for index, way in enumerate(self._ways):
-                if attempt and index == 0 and not self._retry_first:
-                    continue
+            for way in self._in_order(first_try=attempt == 0):
                 try:
                     await way.open()
-                except Unreachable as error:
+                except TalosError as error:
+                    if not _leads_on(way, error):
+                        raise
                     failures.append(error)
                     again = again or error.retryable
                 else:
@@ -106,15 +117,33 @@ class Calls:
                     return way
             if not again or attempt + 1 == _TRIES or not await _pause(attempt, end):
                 break
+        raise self._on_no_way(failures)
+
+    def _in_order(self, *, first_try: bool) -> list[Connection]:
+        start = self._ways.index(self._way)
+        turned = self._ways[start:] + self._ways[:start]
+        if first_try or self._retry_first:
+            return turned
+        return [way for way in turned if way is not self._ways[0]]
+
+    def _abandon(self) -> None:
+        """Go on with the next way, which is the same one again where there is no other."""
+        self._way.close()
+        self._way = self._ways[(self._ways.index(self._way) + 1) % len(self._ways)]
+
+    def _on_no_way(self, failures: Sequence[TalosError]) -> TalosError:
+        """The error for a node that no way leads to: the one there is, or one that names what each way gave."""
+        last = failures[-1]
         if len(self._ways) == 1:
-            raise failures[-1]
+            return last
         tried = "; ".join(dict.fromkeys(printable(failure.found) for failure in failures))
-        raise Unreachable(
+        kinds = {type(failure) for failure in failures}
+        return (type(last) if len(kinds) == 1 else Unreachable)(
             f"node {self.node} cannot be reached on any way: {tried}",
-            "neither the node's own port nor an endpoint answers",
-            "check the endpoints and the network path to them",
+            "neither the node's own port nor an endpoint gives an answer of the node",
+            last.do if len(kinds) == 1 else "check the endpoints and the network path to them",
             node=self.node,
-            method="connect",
+            method=last.method,
         )
 
     async def _repeat(self, budget: float, ask: Callable[[Connection, float], Awaitable[T]]) -> T:
@@ -122,6 +151,7 @@ class Calls:
         end = time.monotonic() + budget
         attempt = 0
         torn_once = False
+        abandoned: list[TalosError] = []
         while True:
             way = await self._connected(end)
             try:
@@ -137,20 +167,24 @@ class Calls:
                     torn_once = True
                 failure: TalosError = error
             except TalosError as error:
-                if not error.retryable:
-                    raise
                 failure = error
+                if len(self._ways) > 1 and _leads_on(way, error):
+                    abandoned.append(error)
+                    if len(abandoned) >= max(_TRIES, len(self._ways)):
+                        raise self._on_no_way(abandoned) from error
+                    self._abandon()
+                elif not error.retryable:
+                    raise
             attempt += 1
-            if attempt >= _TRIES or not await _pause(attempt - 1, end):
-                raise failure
+            if attempt >= max(_TRIES, len(self._ways)) or not await _pause(attempt - 1, end):
+                raise self._on_no_way(abandoned) if abandoned else failure
 
     async def _unary(self, name: str, /, **fields: Any) -> Any:
         method = wire.METHODS[name]
         request = wire.message(method.request)(**fields)
         if method.writes:
-            # Connecting may be repeated, the request itself never: the node may have begun to act on it.
-            way = await self._connected(time.monotonic() + self.deadlines.call)
-            return await way.unary(method, request, self.deadlines.call)
+            # Neither repeated nor sent anew elsewhere: the node may have begun to act on it.
+            return await self._way.unary(method, request, self.deadlines.call)
         return await self._repeat(self.deadlines.call, lambda way, left: way.unary(method, request, left))
 
     async def _machine(self, name: str, /, **fields: Any) -> Any:
@@ -206,6 +240,22 @@ class Calls:
             node=self.node,
             method=name,
         )
+
+
+def _leads_on(way: Connection, error: TalosError) -> bool:
+    """Whether another way may do better: this one cannot be connected, or is an endpoint that cannot forward.
+
+    What the node itself said is final, and so is a key that changed.
+    """
+    if isinstance(error, PeerChanged):
+        return False
+    if isinstance(error, Unreachable):
+        return True
+    if way.forwarded_to is None:
+        return False
+    if error.method == "connect":
+        return isinstance(error, (TlsFailure, Unauthenticated))
+    return isinstance(error, (NoForwarding, TlsFailure))
 
 
 async def _pause(attempt: int, end: float) -> bool:

@@ -12,20 +12,21 @@ import base64
 import binascii
 import zlib
 from collections.abc import Sequence
+from functools import cache
 from typing import Any, Literal, TypeVar
 
 from .answers import SecurityState
-from .config import Address, Context, parse_address
+from .config import API_PORT, Address, Context, parse_address
 from .cosi import ResourceReads
-from .errors import ConfigError, PermissionRefused, Unsupported, printable
+from .errors import ConfigError, OnlyWay, PermissionRefused, Unsupported, printable
 from .etcd import EtcdCalls
 from .machine import MachineReads
 from .orders import Orders
 from .tls import Deadlines, mutual_tls, unverified_tls
-from .transport import Connection
+from .transport import Connection, resolve
 from .versions import TalosVersion, parse_version
 
-__all__ = ["Deadlines", "NodeClient", "Route", "connect", "connect_maintenance"]
+__all__ = ["Deadlines", "NodeClient", "Route", "connect", "connect_maintenance", "ways_without"]
 
 Route = Literal["direct", "endpoint", "auto"]
 T = TypeVar("T")
@@ -105,7 +106,8 @@ def connect(
     Args:
         node: host name or address, optionally with a port.
         route: ``direct`` connects to the node; ``endpoint`` asks one of the context's endpoints to forward;
-            ``auto`` tries the node once and then the endpoints.
+            ``auto`` tries the node once and then the endpoints. An endpoint that cannot be connected, is in
+            maintenance mode, does not forward or cannot reach the node is left for the next one.
         server_name: the name to verify in the certificate of the node (or of the endpoint, for that route).
 
     Raises:
@@ -145,7 +147,48 @@ def _spread(endpoints: list[Address], node: Address) -> list[Address]:
         return []
     start = zlib.crc32(node.host.encode()) % len(endpoints)
     turned = endpoints[start:] + endpoints[:start]
-    return [item for item in turned if item.host != node.host] + [item for item in turned if item.host == node.host]
+    return sorted(turned, key=lambda endpoint: _same_machine(endpoint.host, node.host))
+
+
+def ways_without(context: Context, node: str, endpoints: Sequence[str] = ()) -> list[str]:
+    """The endpoints through which ``node`` and its peers can be asked when ``node`` itself is gone.
+
+    What is wiped forwards nothing, so a control plane may only be wiped where this is not empty. A virtual address
+    counts as another machine, since nothing tells who holds it: do not use one as an endpoint.
+
+    Args:
+        context: whose endpoints to look at, unless others are given.
+        node: host name or address, as for ``connect``.
+        endpoints: further endpoints, such as the addresses of the other control planes.
+
+    Raises:
+        OnlyWay: there is none.
+    """
+    own = parse_address(node).host
+    named = list(dict.fromkeys([*context.endpoints, *endpoints]))
+    others = [endpoint for endpoint in named if not _same_machine(parse_address(endpoint).host, own)]
+    if not others:
+        raise OnlyWay(
+            f"the only way to control plane {node} and its peers is through {', '.join(named) or 'itself'}",
+            "once it is wiped it forwards nothing: neither it nor the other control planes could be asked any more",
+            "add the addresses of other control planes to the endpoints (never a virtual address)",
+            node=node,
+        )
+    return others
+
+
+def _same_machine(one: str, other: str) -> bool:
+    """Whether two host names or addresses lead to the same address; names that cannot be resolved do not."""
+    return one == other or bool(_addresses(one) & _addresses(other))
+
+
+@cache
+def _addresses(host: str) -> frozenset[str]:
+    # A fleet read compares the same few endpoints with every node.
+    try:
+        return frozenset(resolve(host, API_PORT))
+    except OSError:
+        return frozenset()
 
 
 def connect_maintenance(

@@ -17,6 +17,7 @@ from .config import Address
 from .errors import (
     DeadlineExceeded,
     InvalidAnswer,
+    NoForwarding,
     NotFound,
     PermissionRefused,
     Refused,
@@ -24,6 +25,7 @@ from .errors import (
     TlsFailure,
     TornStream,
     Unauthenticated,
+    UnknownAuthority,
     Unreachable,
     Unsupported,
     printable,
@@ -154,7 +156,7 @@ class Diagnosis:
                 verify_code=code,
             )
         return self.error(
-            TlsFailure,
+            UnknownAuthority,
             f"the certificate at {where} is not signed by the cluster's authority ({printable(error.verify_message)})",
             "the node is in maintenance mode, belongs to another cluster, or is not the node",
             "look at the node's console: a node in maintenance mode must be asked as such, with its fingerprint",
@@ -238,7 +240,7 @@ class Diagnosis:
         lower = text.lower()
         if code == 7 and "no request forwarding" in lower:
             return self.error(
-                PermissionRefused,
+                NoForwarding,
                 f"endpoint {self.address} does not forward requests ({said})",
                 "it is a worker; only control planes forward to other nodes",
                 "list only control planes as endpoints",
@@ -274,10 +276,13 @@ class Diagnosis:
             torn.context["overtaken"] = True
             return torn
         if code == 14 and "authentication handshake failed" in lower:
+            unknown = "unknown authority" in lower
             return self.error(
-                TlsFailure,
+                UnknownAuthority if unknown else TlsFailure,
                 f"endpoint {self.address} cannot verify node {self.node}: {said}",
-                "the node is in maintenance mode, belongs to another cluster, or is not the node",
+                "the node is in maintenance mode, belongs to another cluster, or is not the node"
+                if unknown
+                else "what answers there is not the node, or one of the clocks is wrong",
                 "look at the node's console; a node in maintenance mode must be asked directly, with its fingerprint",
                 method=name,
             )

@@ -48,6 +48,12 @@ class ConfigError(TalosError):
     kind = "config"
 
 
+class OnlyWay(ConfigError):
+    """A control plane that is to go away is the only way to itself and its peers."""
+
+    kind = "only_way"
+
+
 class Unreachable(TalosError):
     """No connection, or the connection or the node's API went away before an answer."""
 
@@ -60,6 +66,24 @@ class TlsFailure(TalosError):
     kind = "tls"
 
 
+class UnknownAuthority(TlsFailure):
+    """The peer's certificate is of another authority: maintenance mode, another cluster, or not the node."""
+
+    kind = "unknown_authority"
+
+
+class PeerChanged(TlsFailure):
+    """Another key answers than the one that answered first in this visit."""
+
+    kind = "peer_changed"
+
+
+class WriteNeedsLook(TalosError):
+    """A write was refused because nothing was read over the connection that it would go out on; it was not sent."""
+
+    kind = "write_needs_look"
+
+
 class Unauthenticated(TalosError):
     """The node does not accept the client certificate."""
 
@@ -70,6 +94,12 @@ class PermissionRefused(TalosError):
     """The client certificate is accepted but its roles do not allow the call."""
 
     kind = "permission"
+
+
+class NoForwarding(PermissionRefused):
+    """The endpoint is a worker, which does not forward requests."""
+
+    kind = "no_forwarding"
 
 
 class Unsupported(TalosError):

@@ -23,7 +23,7 @@ from ..problem import Problem, missing_library
 from . import wire
 from .config import Address
 from .diagnosis import Diagnosis
-from .errors import TlsFailure
+from .errors import PeerChanged, TlsFailure, WriteNeedsLook
 from .tls import Deadlines, spki_fingerprint
 
 try:
@@ -150,8 +150,10 @@ class _Channel(Channel):
         return self.latest
 
     async def _create_connection(self) -> H2Protocol:
-        self.latest = None
-        addresses = _resolve(self._host, self._port)
+        if self.latest is not None:
+            # grpclib would connect anew, unseen, under a call that was meant for the peer of the first connection.
+            raise ConnectionResetError("the connection was lost before the call")
+        addresses = resolve(self._host, self._port)
         try:
             for address in addresses:
                 try:
@@ -183,13 +185,22 @@ class _Channel(Channel):
         return protocol
 
 
-def _resolve(host: str, port: int) -> list[str]:
+def resolve(host: str, port: int) -> list[str]:
     """The IP addresses of ``host``, in the system's order of preference.
 
     asyncio would resolve names in a thread; the collection runs inside Ansible, which forks, and a fork of a
     process with threads can hang. Nodes are named by addresses in all but a few inventories.
+
+    Raises:
+        OSError: the name service does not know it.
     """
     return list(dict.fromkeys(str(info[4][0]) for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)))
+
+
+async def _hear() -> None:
+    """Let the event loop deliver what already arrived, so that a connection which is lost is known to be."""
+    for _unused in range(5):
+        await asyncio.sleep(0)
 
 
 class Connection:
@@ -203,8 +214,12 @@ class Connection:
         server_name: the name to verify instead of the address, for nodes behind NAT.
         fingerprints: when given, the peer's key must have one of them.
 
+    The key that answers first is pinned for the life of this object: a later connection to another key fails, since
+    the address may have become another machine's.
+
     Attributes:
         diagnosis: names the failures of this connection.
+        peer_fingerprint: of the key that answered first, to which this object is pinned; None before that.
     """
 
     def __init__(
@@ -223,28 +238,28 @@ class Connection:
         self.address = address
         self.node = node
         self.forwarded_to = forwarded_to
-        self._peer: bytes | None = None
+        self.peer_fingerprint: str | None = None
+        self._latest_fingerprint: str | None = None
         self._tls = tls
         self.diagnosis = Diagnosis(
             address, node, forwarded_to is not None, server_name or address.host, deadlines.connect
         )
         self._fingerprints = fingerprints
         self._channel: _Channel | None = None
-
-    @property
-    def peer_fingerprint(self) -> str | None:
-        """The fingerprint of the key that answered; None before the first connection."""
-        return None if self._peer is None else spki_fingerprint(self._peer)
+        self._looked = False
 
     @property
     def alive(self) -> bool:
         """True while the connection is open."""
-        return self._channel is not None and self._channel._connected
+        if self._channel is None or self._channel.latest is None:
+            return False
+        return self._channel.latest.lost is None and self._channel._connected
 
     async def open(self) -> None:
         """Connect, unless connected.
 
         Raises:
+            PeerChanged: another key answers than on the first connection.
             Unreachable, TlsFailure, Unauthenticated: see ``Diagnosis.of_connection``.
         """
         if self.alive:
@@ -261,9 +276,11 @@ class Connection:
             latest = self._channel.latest
             secured = latest is not None and latest.secured
             raise self.diagnosis.of_connection(error, secured=secured) from error
+        self.peer_fingerprint = self._latest_fingerprint
 
     def close(self) -> None:
         """Drop the connection at once; safe to call twice."""
+        self._looked = False
         channel, self._channel = self._channel, None
         if channel is None:
             return
@@ -275,9 +292,17 @@ class Connection:
     async def stream(self, method: wire.Method, request: Any, timeout: float | None) -> AsyncGenerator[Any, None]:
         """Send ``request`` once and yield each message of the answer; ends only on a status of OK.
 
+        A write goes out only on the connection on which something was read before, never on a new one: whoever
+        answers there may be another machine than the one that was looked at.
+
         Raises:
+            WriteNeedsLook: a write without a look on the open connection; nothing was sent.
             TalosError: one subclass per failure kind.
         """
+        if method.writes:
+            await _hear()
+            if not (self.alive and self._looked):
+                raise self._no_look(method)
         received = 0
         call: _Stream | None = None
         task = asyncio.current_task()
@@ -303,6 +328,7 @@ class Connection:
                 while (message := await call.recv_message()) is not None:
                     received += 1
                     yield message
+            self._looked = self._looked or not method.writes
         except Problem:
             raise
         except Exception as error:
@@ -337,6 +363,16 @@ class Connection:
             raise self.diagnosis.invalid(method, "no message")
         return answer
 
+    def _no_look(self, method: wire.Method) -> WriteNeedsLook:
+        state = "nothing was read over the open connection" if self.alive else "the connection to it was lost"
+        return WriteNeedsLook(
+            f"{method.name} was not sent to node {self.node}: {state}",
+            "whoever answers a new connection may be another machine than the one that was looked at",
+            "run again, which looks at the machine from the beginning",
+            node=self.node,
+            method=method.name,
+        )
+
     def _headers(self) -> Any:
         from multidict import MultiDict
 
@@ -344,16 +380,28 @@ class Connection:
 
     def _inspect(self, transport: asyncio.BaseTransport) -> None:
         secured = transport.get_extra_info("ssl_object")
-        self._peer = secured.getpeercert(binary_form=True)
-        if self._fingerprints and self.peer_fingerprint not in self._fingerprints:
+        found = spki_fingerprint(secured.getpeercert(binary_form=True))
+        if self._fingerprints and found not in self._fingerprints:
             raise self.diagnosis.error(
                 TlsFailure,
-                f"the key at {self.address} has the fingerprint {self.peer_fingerprint}, which is not pinned",
+                f"the key at {self.address} has the fingerprint {found}, which is not pinned",
                 "another machine may have answered; nothing was sent to it (a node makes a new key at each boot)",
                 "read the fingerprint from the node's console or dmesg and pin that one",
                 method="connect",
-                fingerprint=self.peer_fingerprint,
+                fingerprint=found,
             )
+        if found != (self.peer_fingerprint or found):
+            raise self.diagnosis.error(
+                PeerChanged,
+                f"the key at {self.address} has the fingerprint {found}, and had {self.peer_fingerprint} before",
+                "the address may have become another machine's, or the machine restarted (which makes a new key); "
+                "what was read before may not be about the machine that answers now, and nothing was sent to it",
+                "run again, which looks at the machine that answers now from the beginning",
+                method="connect",
+                fingerprint=found,
+                pinned=self.peer_fingerprint,
+            )
+        self._latest_fingerprint = found
         if secured.selected_alpn_protocol() != "h2":
             raise self.diagnosis.error(
                 TlsFailure,

@@ -51,7 +51,7 @@ CASES: dict[str, Silent | Torn | Doubtful] = {
     "unreachable": Silent({"unreachable": True}, "unreachable"),
     "slow": Silent({"slow": 60}, "deadline"),
     "hanging": Silent({"hanging_stream": "all"}, "deadline"),
-    "wrong-certificate": Silent({"wrong_certificate": True}, "tls"),
+    "wrong-certificate": Silent({"wrong_certificate": True}, "unknown_authority"),
     "expired-certificate": Silent({"expired_certificate": True}, "tls"),
     "not-tls": Silent({"not_tls": True}, "tls"),
     "permission": Silent({"permission_denied": True}, "permission"),

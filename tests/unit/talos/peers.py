@@ -109,16 +109,18 @@ class Exchange:
 
 
 class Peer:
-    """A TLS server on a free port whose ``answer`` is called for every complete request."""
+    """A TLS server on a port (0: a free one) whose ``answer`` is called for every complete request."""
 
-    def __init__(self, tls: ssl.SSLContext | None, answer: Callable[[Exchange], None], *, greet: bool = True) -> None:
+    def __init__(
+        self, tls: ssl.SSLContext | None, answer: Callable[[Exchange], None], *, greet: bool = True, port: int = 0
+    ) -> None:
         self.requests: list[str] = []
         self.handshakes = 0
         self._tls = tls
         self._answer = answer
         self._greet = greet
         self._open: list[socket.socket] = []
-        self._listener = socket.create_server((HOST, 0))
+        self._listener = socket.create_server((HOST, port))
         self.port = int(self._listener.getsockname()[1])
         self.address = f"{HOST}:{self.port}"
         threading.Thread(target=self._accept, daemon=True).start()
@@ -184,9 +186,11 @@ def server_tls(
 
 
 @contextlib.contextmanager
-def peer(tls: ssl.SSLContext | None, answer: Callable[[Exchange], None], *, greet: bool = True) -> Iterator[Peer]:
+def peer(
+    tls: ssl.SSLContext | None, answer: Callable[[Exchange], None], *, greet: bool = True, port: int = 0
+) -> Iterator[Peer]:
     """A Peer for the length of a ``with`` block."""
-    server = Peer(tls, answer, greet=greet)
+    server = Peer(tls, answer, greet=greet, port=port)
     try:
         yield server
     finally:

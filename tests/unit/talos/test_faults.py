@@ -32,7 +32,7 @@ FAULTS: dict[str, dict[str, str]] = {
     "hanging_stream": {"log": "deadline", "dmesg": "deadline"},
     "reset_mid_stream": {"log": "torn_stream"},
     "torn_log": {"log": "torn_stream"},
-    "wrong_certificate": dict.fromkeys(EVERYTHING, "tls"),
+    "wrong_certificate": dict.fromkeys(EVERYTHING, "unknown_authority"),
     "expired_certificate": dict.fromkeys(EVERYTHING, "tls"),
     "not_tls": dict.fromkeys(EVERYTHING, "tls"),
     "permission_denied": dict.fromkeys(EVERYTHING, "permission"),

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.talosops.selinux.plugins.plugin_utils.talos import fleet
+from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.answers import ApplyResult
 from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.client import (
     Deadlines,
     NodeClient,
@@ -31,6 +32,11 @@ from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.resources i
 
 from .conftest import VERSIONS, Lab
 from .peers import Authority
+
+
+async def reset_after_a_look(client: NodeClient) -> str:
+    await client.version()
+    return await client.reset(graceful=True, reboot=True)
 
 
 def test_what_a_node_runs(lab: Lab) -> None:
@@ -92,7 +98,12 @@ def test_etcd(lab: Lab) -> None:
 def test_a_dry_run_changes_nothing(lab: Lab) -> None:
     before = len(lab.sim.writes())
     config = (lab.directory / "configs" / "worker-2.yaml").read_bytes()
-    result = lab.ask("worker-2", lambda client: client.apply_configuration(config, dry_run=True))
+
+    async def question(client: NodeClient) -> ApplyResult:
+        await client.version()
+        return await client.apply_configuration(config, dry_run=True)
+
+    result = lab.ask("worker-2", question)
     assert result.mode in ("auto", "no_reboot", "reboot") and len(lab.sim.writes()) == before
 
 
@@ -145,7 +156,7 @@ def test_roles(lab: Lab, role: str, call: str, allowed: bool) -> None:
         "version": lambda client: client.version(),
         "logs": lambda client: client.logs("auditd"),
         "read": lambda client: client.read("/proc/cmdline"),
-        "reset": lambda client: client.reset(graceful=True, reboot=True),
+        "reset": reset_after_a_look,
     }
     if allowed:
         lab.ask("worker-2", questions[call], role=role)
@@ -265,6 +276,7 @@ def maintenance(lab: Lab) -> Any:
     def bring(node: str) -> str:
         async def go() -> None:
             async with lab.client(node) as client:
+                await client.version()
                 await client.reset(["STATE", "EPHEMERAL"], graceful=False, reboot=True)
             for _unused in range(100):
                 try:
@@ -303,7 +315,7 @@ def test_maintenance_of_1_14(lab: Lab, maintenance: Any) -> None:
 
     async def read_and_reset(order: bool) -> None:
         async with connect_maintenance(address, fingerprints=[fingerprint]) as client:
-            await (client.reset(graceful=False, reboot=True) if order else client.read("/proc/cmdline"))
+            await (reset_after_a_look(client) if order else client.read("/proc/cmdline"))
 
     for order in (True, False):
         with pytest.raises(PermissionRefused):
