@@ -18,7 +18,8 @@ from ..plugin_utils.evidence.collect import Collection, collect
 from ..plugin_utils.evidence.machine import read_machine, read_omni
 from ..plugin_utils.evidence.planned import planned_config
 from ..plugin_utils.problem import Problem
-from ..plugin_utils.rollout.ledger import Ledger, is_gone
+from ..plugin_utils.rollout.ledger import Ledger
+from ..plugin_utils.rollout.owner import is_gone
 from ..plugin_utils.talos import fleet
 from ..plugin_utils.talos.client import NodeClient, connect_maintenance
 
@@ -127,7 +128,7 @@ class ActionModule(TalosAction):
     def _holder(self, operation: dict[str, Any] | None) -> str | None:
         if operation is None or operation["run"] == self.params["run"]:
             return None
-        if not operation["wiped"] and is_gone(operation["by"]):
+        if not operation["may_be_wiped"] and is_gone(operation["by"]):
             # It was stopped before it did anything that lasts, and starts over.
             return None
         return f"run {operation['run']}"

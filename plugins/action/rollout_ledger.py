@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import datetime as dt
 import os
-import socket
 from typing import Any, ClassVar
 
 from ..plugin_utils.actions import TalosAction
-from ..plugin_utils.rollout.ledger import CONTROL_PLANE_LOCK, STEP_NAMES, Ledger, is_gone
+from ..plugin_utils.rollout.ledger import CONTROL_PLANE_LOCK, Ledger
+from ..plugin_utils.rollout.owner import is_gone, of_process
+from ..plugin_utils.rollout.steps import POINT_OF_NO_RETURN, STEP_NAMES
 
 #: The first step that changes anything, and the last one.
 _FIRST, _LAST = "drain", "soak"
@@ -26,7 +27,6 @@ class ActionModule(TalosAction):
         "required_if": [
             ["state", "begun", ["step"]],
             ["state", "done", ["step"]],
-            ["state", "skipped", ["step"]],
             ["state", "failed", ["step"]],
             ["state", "closed", ["reason"]],
             ["state", "restarted", ["reason"]],
@@ -36,33 +36,32 @@ class ActionModule(TalosAction):
     def act(self) -> dict[str, Any]:
         state, step, facts = self.params["state"], self.params["step"], self.params["facts"]
         # Ansible runs each task in a process of its own, whose parent is the one that lives as long as the playbook.
-        owner = f"{socket.gethostname()}:{os.getppid()}"
+        owner = str(of_process(os.getppid()))
         ledger = Ledger(self.params["path"], run=self.params["run"], owner=owner)
         changed = state != "look"
         if changed and not self.check:
             if state == "begun":
                 self._take_lock(ledger)
                 ledger.begin(self.host, step, **facts)
+                if step == POINT_OF_NO_RETURN:
+                    ledger.intent(self.host, step)
             elif state in ("closed", "restarted"):
                 end = ledger.close if state == "closed" else ledger.restart
                 end(self.host, self.params["reason"])
                 self._give_lock_back(ledger)
             else:
                 ledger.finish(self.host, step, state, **facts)
-                wiped = ledger.state(self.host)["wiped"]
+                wiped = ledger.node(self.host).may_be_wiped
                 if (step == _LAST and state != "failed") or (state == "failed" and not wiped):
                     self._give_lock_back(ledger)
-        known = ledger.state(self.host)
+        node = ledger.node(self.host)
+        known = node.as_dict()
         following = ledger.next_step(self.host)
-        facts = {}
-        for name in STEP_NAMES:
-            if name in known["done"]:
-                facts.update(known["results"].get(name, {}))
         return {
-            "node": {**known, "facts": facts},
+            "node": {**known, "facts": node.facts},
             "pending": [name for name in STEP_NAMES if name not in known["done"]],
             "look_first": following is not None and following.look_first,
-            "abandoned": known["unfinished"] and not known["wiped"] and is_gone(known["by"]),
+            "abandoned": known["unfinished"] and not known["may_be_wiped"] and is_gone(known["by"]),
             "changed": changed,
         }
 

@@ -23,7 +23,7 @@ class ActionModule(TalosAction):
         collected, judged = params["evidence"]["nodes"], params["judged"]["nodes"]
         ledger = Ledger(params["ledger"])
         # One that was not wiped starts over like any other, and must pass the gate again.
-        unfinished = {host: state for host, state in ledger.open_operations().items() if state["wiped"]}
+        unfinished = {host: state for host, state in ledger.open_operations().items() if state["may_be_wiped"]}
         nodes = []
         for host, verdict in judged.items():
             document = collected[host]["evidence"] if host in collected else None

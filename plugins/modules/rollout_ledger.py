@@ -29,11 +29,11 @@ options:
     description:
       - V(look) reads where the node stands.
       - V(begun) records that O(step) starts now.
-      - V(done), V(skipped) and V(failed) record how it ended.
+      - V(done) and V(failed) record how it ended.
       - V(restarted) gives up an operation that has not begun to wipe, so that it starts over.
       - V(closed) ends an operation by decision of a person. Its failure no longer counts, and nothing resumes it.
     type: str
-    choices: [look, begun, done, skipped, failed, restarted, closed]
+    choices: [look, begun, done, failed, restarted, closed]
     default: look
   step:
     description: The step.
@@ -80,8 +80,8 @@ node:
   type: dict
   sample:
     {done: [], open: null, failed: null, failure: null, attempts: {}, canary: false, machine_type: null, results: {},
-     seq: 0, started: null, updated: null, run: null, by: null, complete: false, unfinished: false, wiped: false,
-     facts: {}}
+     doubt: null, writes: {}, seq: 0, started: null, updated: null, run: null, by: null, complete: false,
+     unfinished: false, may_be_wiped: false, wiped: false, facts: {}}
 pending:
   description: The steps that are not done yet, in order.
   returned: always

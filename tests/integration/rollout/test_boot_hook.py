@@ -58,7 +58,7 @@ def test_a_hooked_worker_ends_enforcing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("path", "told"),
-    [("hook", "there is no hook"), ("redfish", "booted by redfish, which this role cannot do")],
+    [("hook", "there is no hook"), ("redfish", "boot path redfish, known are")],
 )
 def test_without_a_way_to_boot_it_is_not_begun(path: str, told: str, tmp_path: Path) -> None:
     way = {"extra": {"vars": {"talos_boot_path": path}}}

@@ -65,7 +65,7 @@ def test_the_settings_of_strict(strict: Policy) -> None:
         "soak_seconds": 259200,
         "talos_floor": "v1.10.0",
         "target_floor": "v1.14.0",
-        "boot_paths": ["in_place", "hook", "pxe", "redfish"],
+        "boot_paths": ["in_place", "hook"],
         "reviewed_extensions": [],
         "allowed_kernel_args": strict.settings["allowed_kernel_args"],
     }
@@ -126,7 +126,7 @@ WEAKER: list[dict[str, Any]] = [
     {"soak": "71h"},
     {"talos_floor": "v1.9.0"},
     {"target_floor": "v1.13.7"},
-    {"boot_paths": ["in_place", "hook", "pxe", "redfish", "usb"]},
+    {"boot_paths": ["in_place", "hook", "usb"]},
     {"reviewed_extensions": ["iscsi-tools"]},
     {"allowed_kernel_args": {"audit": ["1"]}},
     {

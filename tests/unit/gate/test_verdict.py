@@ -347,7 +347,7 @@ def test_sort_denials() -> None:
 def test_the_configuration_and_plan_of_the_call_replace_those_of_the_evidence(strict: Policy) -> None:
     document = evidence(config=None, operation={"locked_by": None, "boot_path": None, "approved_local_data": False})
     config = {**healthy_evidence()["config"], "sha256": "e" * 64}
-    given = judge(document, strict, target=TARGET, now=NOW, config=config, operation={"boot_path": "pxe"})
+    given = judge(document, strict, target=TARGET, now=NOW, config=config, operation={"boot_path": "hook"})
     assert given["decision"] == "eligible"
     assert given["binds"]["config_sha256"] == "e" * 64
     given = judge(document, strict, target=TARGET, now=NOW, config=config, config_sha256="f" * 64)

@@ -15,8 +15,9 @@ import pytest
 from ansible_collections.talosops.selinux.plugins.plugin_utils.canonical import canonical_json, is_sealed
 from ansible_collections.talosops.selinux.plugins.plugin_utils.report import html, table
 from ansible_collections.talosops.selinux.plugins.plugin_utils.report.model import OUTCOMES, build_model, clean
-from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.ledger import STEP_NAMES, Ledger
+from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.ledger import Ledger
 from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.plan import make_plan
+from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.steps import STEP_NAMES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -18,21 +18,22 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.talosops.selinux.plugins.plugin_utils.canonical import canonical_json
-from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.ledger import (
-    CONTROL_PLANE_LOCK,
-    FLEET,
-    ROLLOUT_LOCK,
-    STEP_NAMES,
-    STEPS,
-    Ledger,
+from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.errors import (
     LedgerBroken,
     LedgerProblem,
     LockHeld,
     SecretRefused,
     StepRefused,
+)
+from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.ledger import (
+    CONTROL_PLANE_LOCK,
+    FLEET,
+    ROLLOUT_LOCK,
+    Ledger,
     entries,
     verify,
 )
+from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.steps import STEP_NAMES, STEPS
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -65,11 +66,6 @@ def through(ledger, node, last, **facts):
         ledger.finish(node, step, "done")
 
 
-def test_the_steps_are_fixed():
-    assert " ".join(STEP_NAMES) == ("verify gate save drain reset boot identify apply install prove rejoin soak")
-    assert [step.name for step in STEPS if step.changes_world] == ["drain", "reset", "boot", "apply", "rejoin", "soak"]
-
-
 def test_a_whole_operation(ledger, clock):
     assert ledger.state("w-1")["done"] == []
     assert ledger.next_step("w-1").name == "verify"
@@ -84,7 +80,7 @@ def test_a_whole_operation(ledger, clock):
         ledger.begin("w-1", step, wave="canary", machine_type="worker")
         clock.now += timedelta(minutes=1)
         assert ledger.state("w-1")["open"] == step
-        ledger.finish("w-1", step, "skipped" if step == "save" else "done", note="ok")
+        ledger.finish("w-1", step, "done", note="ok")
     state = ledger.state("w-1")
     assert state["complete"] and not state["unfinished"] and state["canary"]
     assert state["done"] == list(STEP_NAMES)
@@ -138,19 +134,73 @@ def test_an_interrupted_step_is_named(ledger, tmp_path):
     assert other.begin("w-1", "reset")["resumed"] is True
 
 
-def test_restart_only_before_the_wipe(ledger):
+def test_what_was_begun_is_not_taken_for_wiped(ledger):
     assert ledger.restart("w-1", "nothing there") is None
     through(ledger, "w-1", "drain")
+    ledger.begin("w-1", "reset")
+    assert not ledger.node("w-1").may_be_wiped
     assert ledger.restart("w-1", "the verdict is stale")["kind"] == "close"
     assert ledger.next_step("w-1").name == "verify"
+
+
+def test_restart_only_while_nothing_may_have_been_sent(ledger):
     through(ledger, "w-1", "drain")
     ledger.begin("w-1", "reset")
-    with pytest.raises(StepRefused, match="already begun"):
+    with pytest.raises(StepRefused, match="not open"):
+        ledger.intent("w-1", "boot")
+    ledger.intent("w-1", "reset")
+    known = ledger.node("w-1")
+    assert (known.may_be_wiped, known.wiped) == (True, False)
+    with pytest.raises(StepRefused, match="may have been sent"):
         ledger.restart("w-1", "no")
+    ledger.sent("w-1", "reset", actor_id="a")
+    assert ledger.node("w-1").wiped
     with pytest.raises(StepRefused, match="reason"):
         ledger.close("w-1", " ")
     ledger.close("w-1", "the machine was scrapped")
     assert verify(ledger.path).unfinished == []
+
+
+def test_a_look_has_three_answers(ledger):
+    through(ledger, "w-1", "drain")
+    ledger.begin("w-1", "reset")
+    ledger.intent("w-1", "reset")
+    ledger.look("w-1", "reset", "unknown", found="no answer")
+    known = ledger.node("w-1")
+    assert (known.open, known.may_be_wiped, known.doubt) == ("reset", True, "no answer")
+    ledger.look("w-1", "reset", "did_not", found="the old installation answers")
+    known = ledger.node("w-1")
+    assert (known.open, known.may_be_wiped, known.doubt, known.failed) == ("reset", False, None, None)
+    with pytest.raises(StepRefused, match="no such answer"):
+        ledger.look("w-1", "reset", "perhaps")
+
+
+@pytest.mark.parametrize("later", ["boot", "identify"])
+def test_a_reset_without_effect_takes_back_what_followed_it(ledger, later):
+    through(ledger, "w-1", "drain")
+    ledger.begin("w-1", "reset")
+    ledger.intent("w-1", "reset")
+    ledger.sent("w-1", "reset")
+    ledger.finish("w-1", "reset", "done")
+    for step in STEP_NAMES[STEP_NAMES.index("boot") : STEP_NAMES.index(later)]:
+        ledger.begin("w-1", step)
+        ledger.finish("w-1", step, "done")
+    ledger.begin("w-1", later)
+    assert ledger.node("w-1").wiped
+    ledger.look("w-1", "reset", "did_not", found="the old installation answers")
+    known = ledger.node("w-1")
+    assert known.done == ["verify", "gate", "save", "drain"]
+    assert (known.open, known.failed, known.may_be_wiped) == (None, "reset", False)
+    assert known.failure == {"found": "the old installation answers"}
+    ledger.restart("w-1", "nothing was wiped")
+
+
+def test_facts_pass_only_from_steps_that_are_done(ledger):
+    ledger.begin("w-1", "verify")
+    ledger.finish("w-1", "verify", "done", target="a", boot_path="hook")
+    ledger.begin("w-1", "gate")
+    ledger.finish("w-1", "gate", "failed", found="no")
+    assert ledger.node("w-1").facts == {"target": "a", "boot_path": "hook"}
 
 
 # -- locks ---------------------------------------------------------------------------------------------------------
@@ -412,7 +462,8 @@ def test_nothing_there_is_an_empty_ledger(tmp_path):
 WRITER = """
 import sys
 sys.path[:0] = sys.argv[1].split(":")
-from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.ledger import STEP_NAMES, Ledger
+from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.ledger import Ledger
+from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.steps import STEP_NAMES
 ledger = Ledger(sys.argv[2], owner=sys.argv[3])
 for number in range(int(sys.argv[4])):
     for step in STEP_NAMES:

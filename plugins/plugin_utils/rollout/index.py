@@ -1,0 +1,122 @@
+# Copyright (c) 2026, the talosops.selinux authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""An index beside a ledger, so that a step does not read what all other nodes did before it.
+
+It holds nothing that the ledger does not: each node's state is bound to the node's last line by the line's place and
+hash, and the whole to the ledger's last line, size and time of change. Where anything else wrote to the ledger, or a
+part does not fit, the index is not used and the ledger is replayed from its first line.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from ..canonical import canonical_json, is_sealed, sealed
+from .state import LedgerState, NodeState
+
+FORMAT = 1
+
+
+class Index:
+    """The index of one ledger, in the directory ``<ledger>.index``."""
+
+    def __init__(self, ledger: Path) -> None:
+        self.directory = ledger.with_name(f"{ledger.name}.index")
+        #: How long the ledger was when the index was written.
+        self.size = 0
+        self._saved: dict[str, int] = {}
+
+    def load(self, descriptor: int, state: LedgerState) -> None:
+        """Fill a new state as far as the index fits the ledger; leave it empty when it does not.
+
+        Args:
+            descriptor: the open ledger, locked.
+        """
+        head = self._read("head.json")
+        if head is None or head.get("format") != FORMAT:
+            return
+        found = os.fstat(descriptor)
+        self.size = head["size"]
+        if [found.st_ino, found.st_size, found.st_mtime_ns] != head["file"] or not _is_line(descriptor, *head["last"]):
+            return
+        state.entries, state.size = head["entries"], head["size"]
+        state.last = tuple(head["last"])
+        state.head = state.last[2]
+        state.locks, state.recovered = head["locks"], head["recovered"]
+        state.places = {name: (seq, tuple(place)) for name, (seq, place) in head["nodes"].items()}
+        self._saved = {name: seq for name, (seq, _place) in state.places.items()}
+
+    def node(self, descriptor: int, state: LedgerState, name: str) -> NodeState | None:
+        """The state of a node that was not replayed; None for one that the ledger does not know.
+
+        Raises:
+            Stale: the index does not fit the ledger.
+        """
+        if name not in self._saved:
+            return None
+        document = self._read(_file(name))
+        seq, place = state.places[name]
+        if (
+            document is None
+            or document.get("name") != name
+            or document["state"]["seq"] < seq
+            or not _is_line(descriptor, *place)
+        ):
+            raise Stale(name)
+        return NodeState.restored(document["state"])
+
+    def save(self, descriptor: int, state: LedgerState) -> None:
+        """Write what changed; a failure only costs the next reader a replay."""
+        found = os.fstat(descriptor)
+        head = {
+            "format": FORMAT,
+            "entries": state.entries,
+            "size": state.size,
+            "file": [found.st_ino, found.st_size, found.st_mtime_ns],
+            "last": state.last,
+            "nodes": state.places,
+            "locks": state.locks,
+            "recovered": state.recovered,
+        }
+        with contextlib.suppress(OSError):
+            self.directory.mkdir(mode=0o700, exist_ok=True)
+            for name, (seq, _place) in state.places.items():
+                if self._saved.get(name) != seq:
+                    self._write(_file(name), {"name": name, "state": state.nodes[name].stored()})
+                    self._saved[name] = seq
+            self._write("head.json", head)
+            self.size = state.size
+
+    def _read(self, name: str) -> dict[str, Any] | None:
+        try:
+            document = json.loads((self.directory / name).read_bytes())
+        except (OSError, ValueError):
+            return None
+        return document if isinstance(document, dict) and is_sealed(document) else None
+
+    def _write(self, name: str, document: dict[str, Any]) -> None:
+        scratch = self.directory / f".{name}"
+        with open(scratch, "wb", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
+            file.write(canonical_json(sealed(document)))
+        scratch.replace(self.directory / name)
+
+
+class Stale(Exception):
+    """The index does not fit the ledger, which must be replayed."""
+
+
+def _file(name: str) -> str:
+    return f"{hashlib.sha256(name.encode()).hexdigest()[:32]}.json"
+
+
+def _is_line(descriptor: int, offset: int, length: int, digest: str) -> bool:
+    """Whether the ledger has a line of that hash at that place."""
+    data = os.pread(descriptor, length + 1, offset)
+    return data[-1:] == b"\n" and hashlib.sha256(data[:-1]).hexdigest() == digest
