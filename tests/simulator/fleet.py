@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import base64
 import ipaddress
 import json
 import random
@@ -25,7 +24,7 @@ from . import scenario as scenarios
 from .clock import Clock
 from .etcd import Etcd
 from .node import Node
-from .pki import Pair, Pki, write_private
+from .pki import Pair, Pki, talosconfig, write_private
 from .wire import Call
 
 _SCHEMATIC_ID = re.compile(r"[0-9a-f]{64}\Z")
@@ -135,17 +134,8 @@ class Fleet:
     def talosconfig(self, pairs: Mapping[str, Pair]) -> str:
         """A talosconfig with one context per client certificate; the first is current."""
         endpoints = [node.address for node in self.nodes.values() if node.spec.role == "controlplane"]
-        contexts = {
-            name: {
-                "endpoints": endpoints or [node.address for node in self.nodes.values()],
-                "nodes": [node.address for node in self.nodes.values()],
-                "ca": base64.b64encode(self.pki.talos.crt).decode(),
-                "crt": base64.b64encode(pair.crt).decode(),
-                "key": base64.b64encode(pair.talos_key).decode(),
-            }
-            for name, pair in pairs.items()
-        }
-        return str(yaml.safe_dump({"context": next(iter(pairs)), "contexts": contexts}, sort_keys=False))
+        nodes = [node.address for node in self.nodes.values()]
+        return talosconfig(pairs, self.pki.talos.crt, endpoints or nodes, nodes)
 
     def _write_files(self) -> None:
         directory = self.directory

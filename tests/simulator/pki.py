@@ -14,9 +14,11 @@ import os
 import secrets
 import ssl
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import yaml
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -158,6 +160,21 @@ def server_context(pair: Pair, client_ca: bytes | None) -> ssl.SSLContext:
         context.verify_mode = ssl.CERT_REQUIRED
         context.load_verify_locations(cadata=client_ca.decode())
     return context
+
+
+def talosconfig(pairs: Mapping[str, Pair], authority: bytes, endpoints: list[str], nodes: list[str]) -> str:
+    """A talosconfig with one context per client certificate; the first is current."""
+    contexts = {
+        name: {
+            "endpoints": endpoints,
+            "nodes": nodes,
+            "ca": base64.b64encode(authority).decode(),
+            "crt": base64.b64encode(pair.crt).decode(),
+            "key": base64.b64encode(pair.talos_key).decode(),
+        }
+        for name, pair in pairs.items()
+    }
+    return str(yaml.safe_dump({"context": next(iter(pairs)), "contexts": contexts}, sort_keys=False))
 
 
 class Pki:
