@@ -28,7 +28,29 @@ from .replay import Recorded
 
 #: Keys whose text must be the same, wherever they stand in a resource or an answer.
 _SAME = frozenset(
-    ["phase", "type", "parentID", "parentId", "targetPath", "selinuxLabel", "stage", "error", "state", "displayType", "machineType", "filesystem", "target", "volumeID", "platform", "mode", "hostnameVersion", "domainname", "data", "link", "is_dir"]
+    {
+        "phase",
+        "type",
+        "parentID",
+        "parentId",
+        "targetPath",
+        "selinuxLabel",
+        "stage",
+        "error",
+        "state",
+        "displayType",
+        "machineType",
+        "filesystem",
+        "target",
+        "volumeID",
+        "platform",
+        "mode",
+        "hostnameVersion",
+        "domainname",
+        "data",
+        "link",
+        "is_dir",
+    }
 )
 #: Keys by which the entries of a list are told apart.
 _KEYS = ("id", "name", "mounted_on", "command", "device_name")

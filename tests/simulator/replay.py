@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
@@ -26,6 +27,32 @@ from .proto import message_class
 class Recorded(Protocol):
     """One question and its answer, see ``real_talos.Answer``."""
 
+    @property
+    def name(self) -> str:
+        """What the question is called."""
+
+    @property
+    def method(self) -> str:
+        """The full path of the method."""
+
+    @property
+    def request(self) -> Mapping[str, Any]:
+        """The fields of the request, and ``node`` or ``nodes`` of its metadata."""
+
+    @property
+    def error(self) -> tuple[str, str] | None:
+        """Code and text of an error."""
+
+    @property
+    def messages(self) -> tuple[bytes, ...]:
+        """The response messages."""
+
+
+_GET, _LIST, _LISTED = "/cosi.resource.State/Get", "/cosi.resource.State/List", "cosi.resource.ListResponse"
+
+
+@dataclass(frozen=True)
+class _Answer:
     name: str
     method: str
     request: Mapping[str, Any]
@@ -78,7 +105,7 @@ class Replay:
         self._pki = pki.Pki()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="replay", daemon=True)
-        self._server = _Server(_Mapping(self))
+        self._server: _Server | None = None
         self.certificate = pki.make_server(None if maintenance else self._pki.talos, "127.0.0.1", "n1")
         self.directory = directory
         self.address = ""
@@ -99,6 +126,8 @@ class Replay:
         self._loop.close()
 
     async def _start(self) -> None:
+        # grpclib binds a server to the loop that is running when it is made.
+        self._server = _Server(_Mapping(self))
         authority = None if self._maintenance else self._pki.talos.crt
         await self._server.start("127.0.0.1", 0, ssl=pki.server_context(self.certificate, authority))
         inner: Any = self._server._server
@@ -110,7 +139,8 @@ class Replay:
         pki.write_private(self.directory / "talosconfig", text.encode())
 
     async def _stop(self) -> None:
-        self._server.close()
+        if self._server is not None:
+            self._server.close()
         tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
         for task in tasks:
             task.cancel()
@@ -135,6 +165,18 @@ class Replay:
                 fields.get(key, _NONE.get(key)) == answer.request[key] for key in answer.request
             ):
                 return answer
+        return self._from_list(fields) if path == _GET else None
+
+    def _from_list(self, fields: Mapping[str, Any]) -> Recorded | None:
+        """One resource out of a recorded list: both answers have the same form on the wire."""
+        for answer in self._answers:
+            place = {key: answer.request.get(key) for key in ("namespace", "type")}
+            if answer.method == _LIST and answer.error is None and place == {key: fields.get(key) for key in place}:
+                for message in answer.messages:
+                    if message_class(_LISTED).FromString(message).resource.metadata.id == fields.get("id"):
+                        return _Answer(answer.name, _GET, {}, None, (message,))
+                where = f"{fields.get('type')}({fields.get('namespace')}/{fields.get('id')}@undefined)"
+                return _Answer(answer.name, _GET, {}, ("NOT_FOUND", f"resource {where} doesn't exist"), ())
         return None
 
 
