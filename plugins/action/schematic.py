@@ -6,14 +6,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from ..plugin_utils.actions import TalosAction
-from ..plugin_utils.evidence.sections import schematic_of
-from ..plugin_utils.image import bundle, factory, references, schematic
-from ..plugin_utils.talos.client import NodeClient
-from ..plugin_utils.talos.errors import InvalidAnswer, NotFound, Unsupported
+from ..plugin_utils.image.resolve import ASKED, present_image, resolve
 
 
 class ActionModule(TalosAction):
@@ -24,134 +20,5 @@ class ActionModule(TalosAction):
     RULES: ClassVar[dict[str, Any]] = {"mutually_exclusive": [["bundle", "save_bundle"]]}
 
     def act(self) -> dict[str, Any]:
-        params = self.params
-        asked = ("schematic", "version", "platform", "arch", "secureboot")
-        wanted = {key: params[key] for key in asked}
-        present = None
-        if any(value is None for value in wanted.values()):
-            found = self.ask(_present)
-            present = found.pop("id")
-            if wanted["schematic"] is None and found["schematic"] is None:
-                found["schematic"] = self._factory().get(present)
-            wanted = {key: found[key] if value is None else value for key, value in wanted.items()}
-        references.parse_version(wanted["version"])
-        try:
-            target = references.Target(wanted["version"], wanted["platform"], wanted["arch"], wanted["secureboot"])
-            target.require_installer()
-            derived = schematic.derive(wanted["schematic"], params["goal"], present_id=present)
-        except (references.BadReference, schematic.SchematicError) as problem:
-            # What a node runs (in a container, with a field of tomorrow) says nothing about its neighbours.
-            problem.context["of_node"] = present is not None
-            raise
-        result: dict[str, Any] = {
-            "present": present,
-            "id": derived.target_id,
-            "schematic": derived.target.body(),
-            "added": list(derived.kernel.added),
-            "removed": list(derived.kernel.removed),
-            "verified": False,
-            "target": None,
-            "cmdline": None,
-            "media": None,
-            "changed": False,
-            "diff": {"prepared": "\n".join(derived.diff) + "\n"} if derived.diff else {},
-        }
-        if params["bundle"]:
-            verified = bundle.verify_offline(
-                params["bundle"],
-                derived.target.body(),
-                wanted["version"],
-                wanted["platform"],
-                wanted["arch"],
-                secureboot=wanted["secureboot"],
-                goal=params["goal"],
-                registry=params["registry"],
-                expected_digest=params["expect_digest"],
-            )
-            service = self._factory()
-            if references.parse(verified["installer"]).registry in service.mirrors:
-                service.resolve_installer(verified["installer"], verified["digest"])
-        else:
-            service = self._factory()
-            known = self._is_registered(service, derived.target_id)
-            result["changed"] = not known
-            if self.check and not known:
-                return result
-            verified = service.verify(
-                derived.target.body(),
-                wanted["version"],
-                wanted["platform"],
-                wanted["arch"],
-                secureboot=wanted["secureboot"],
-                goal=params["goal"],
-                expected_digest=params["expect_digest"],
-            )
-            if params["save_bundle"]:
-                result["changed"] = True
-                if not self.check:
-                    bundle.add(params["save_bundle"], service.access.url, [verified])
-        return result | {
-            "id": verified["id"],
-            "schematic": verified["schematic"],
-            "verified": True,
-            "target": {
-                "version": verified["version"],
-                "schematic": verified["id"],
-                "installer": verified["pinned"],
-                "installer_digest": verified["digest"],
-                "kernel_args": verified["kernel_args"],
-            },
-            "cmdline": verified["cmdline"],
-            "media": verified.get("media"),
-        }
-
-    def _factory(self) -> factory.Factory:
-        params = self.params
-
-        def access(url: str, settings: Mapping[str, Any]) -> factory.Access:
-            return factory.Access(
-                url,
-                username=settings["username"],
-                password=settings["password"],
-                token=settings["token"],
-                ca_file=settings["ca_path"],
-                allow_plain_http=params["allow_plain_http"],
-            )
-
-        mirrors = {mirror["registry"]: access(mirror["url"], mirror) for mirror in params["mirrors"]}
-        return factory.Factory(access(params["factory_url"], params), registry=params["registry"], mirrors=mirrors)
-
-    def _is_registered(self, service: factory.Factory, identifier: str | None) -> bool:
-        if identifier is None:
-            return False
-        try:
-            service.get(identifier)
-        except (factory.NotFound, factory.LostSchematic):
-            return False
-        return True
-
-
-async def _present(client: NodeClient) -> dict[str, Any]:
-    """What the node runs, as far as an image for it needs it."""
-    version = await client.version()
-    try:
-        resource = await client.get("image_factory_schematic")
-    except (NotFound, Unsupported):
-        resource = None
-    booted = schematic_of(resource, await client.list("extension_statuses"))
-    security = await client.security_state()
-    if booted is None or version.platform is None:
-        raise InvalidAnswer(
-            "the node does not tell which schematic it booted",
-            "the enforcing image must keep everything else that the present one has",
-            "give the schematic, version, platform and arch yourself, from the image the node was installed with",
-            node=client.node,
-        )
-    return {
-        "id": booted["id"],
-        "schematic": booted["text"],
-        "version": version.tag,
-        "platform": version.platform,
-        "arch": version.arch,
-        "secureboot": security.secure_boot,
-    }
+        found = self.ask(present_image) if any(self.params[key] is None for key in ASKED) else None
+        return resolve(self.params, found, check=self.check)

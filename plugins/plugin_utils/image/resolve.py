@@ -1,0 +1,167 @@
+# Copyright (c) 2026, the talosops.selinux authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""From what a node runs to an image that was verified: the one way to a target, for modules and steps alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..evidence.sections import schematic_of
+from ..talos.client import NodeClient
+from ..talos.errors import InvalidAnswer, NotFound, Unsupported
+from . import bundle, factory, references, schematic
+
+ASKED = ("schematic", "version", "platform", "arch", "secureboot")
+"""What must be known of a node to derive its image."""
+
+
+def factory_of(params: Mapping[str, Any]) -> factory.Factory:
+    """The Image Factory that the options of the ``factory`` documentation fragment describe."""
+
+    def access(url: str, settings: Mapping[str, Any]) -> factory.Access:
+        return factory.Access(
+            url,
+            username=settings["username"],
+            password=settings["password"],
+            token=settings["token"],
+            ca_file=settings["ca_path"],
+            allow_plain_http=params["allow_plain_http"],
+        )
+
+    mirrors = {mirror["registry"]: access(mirror["url"], mirror) for mirror in params["mirrors"]}
+    return factory.Factory(access(params["factory_url"], params), registry=params["registry"], mirrors=mirrors)
+
+
+async def present_image(client: NodeClient) -> dict[str, Any]:
+    """What the node runs, as far as an image for it needs it: ``{id, schematic, version, platform, arch, secureboot}``.
+
+    Raises:
+        TalosError: the node does not say it.
+    """
+    version = await client.version()
+    try:
+        resource = await client.get("image_factory_schematic")
+    except (NotFound, Unsupported):
+        resource = None
+    booted = schematic_of(resource, await client.list("extension_statuses"))
+    security = await client.security_state()
+    if booted is None or version.platform is None:
+        raise InvalidAnswer(
+            "the node does not tell which schematic it booted",
+            "the enforcing image must keep everything else that the present one has",
+            "give the schematic, version, platform and arch yourself, from the image the node was installed with",
+            node=client.node,
+        )
+    return {
+        "id": booted["id"],
+        "schematic": booted["text"],
+        "version": version.tag,
+        "platform": version.platform,
+        "arch": version.arch,
+        "secureboot": security.secure_boot,
+    }
+
+
+def resolve(params: Mapping[str, Any], found: dict[str, Any] | None, *, check: bool = False) -> dict[str, Any]:
+    """Derive the schematic, register it, and verify the image it makes.
+
+    Args:
+        params: the options of the ``factory`` documentation fragment, with ``schematic``, ``version``, ``platform``,
+            ``arch``, ``secureboot``, ``goal``, ``bundle``, ``save_bundle`` and ``expect_digest``.
+        found: what :func:`present_image` said, used where an option is None; None when all options are set.
+        check: register nothing and write nothing.
+
+    Returns:
+        The result of M(talosops.selinux.schematic).
+
+    Raises:
+        Problem: the image cannot be derived, built or verified, or is another than expected.
+    """
+    service = factory_of(params)
+    wanted = {key: params[key] for key in ASKED}
+    present = found["id"] if found else None
+    if found:
+        if wanted["schematic"] is None and found["schematic"] is None:
+            found = {**found, "schematic": service.get(found["id"])}
+        wanted = {key: found[key] if value is None else value for key, value in wanted.items()}
+    references.parse_version(wanted["version"])
+    try:
+        target = references.Target(wanted["version"], wanted["platform"], wanted["arch"], wanted["secureboot"])
+        target.require_installer()
+        derived = schematic.derive(wanted["schematic"], params["goal"], present_id=present)
+    except (references.BadReference, schematic.SchematicError) as problem:
+        # What a node runs (in a container, with a field of tomorrow) says nothing about its neighbours.
+        problem.context["of_node"] = present is not None
+        raise
+    result: dict[str, Any] = {
+        "present": present,
+        "id": derived.target_id,
+        "schematic": derived.target.body(),
+        "added": list(derived.kernel.added),
+        "removed": list(derived.kernel.removed),
+        "verified": False,
+        "target": None,
+        "cmdline": None,
+        "media": None,
+        "changed": False,
+        "diff": {"prepared": "\n".join(derived.diff) + "\n"} if derived.diff else {},
+    }
+    if params["bundle"]:
+        verified = bundle.verify_offline(
+            params["bundle"],
+            derived.target.body(),
+            wanted["version"],
+            wanted["platform"],
+            wanted["arch"],
+            secureboot=wanted["secureboot"],
+            goal=params["goal"],
+            registry=params["registry"],
+            expected_digest=params["expect_digest"],
+        )
+        if references.parse(verified["installer"]).registry in service.mirrors:
+            service.resolve_installer(verified["installer"], verified["digest"])
+    else:
+        known = _is_registered(service, derived.target_id)
+        result["changed"] = not known
+        if check and not known:
+            return result
+        verified = service.verify(
+            derived.target.body(),
+            wanted["version"],
+            wanted["platform"],
+            wanted["arch"],
+            secureboot=wanted["secureboot"],
+            goal=params["goal"],
+            expected_digest=params["expect_digest"],
+        )
+        if params["save_bundle"]:
+            result["changed"] = True
+            if not check:
+                bundle.add(params["save_bundle"], service.access.url, [verified])
+    return result | {
+        "id": verified["id"],
+        "schematic": verified["schematic"],
+        "verified": True,
+        "target": {
+            "version": verified["version"],
+            "schematic": verified["id"],
+            "installer": verified["pinned"],
+            "installer_digest": verified["digest"],
+            "kernel_args": verified["kernel_args"],
+        },
+        "cmdline": verified["cmdline"],
+        "media": verified.get("media"),
+    }
+
+
+def _is_registered(service: factory.Factory, identifier: str | None) -> bool:
+    if identifier is None:
+        return False
+    try:
+        service.get(identifier)
+    except (factory.NotFound, factory.LostSchematic):
+        return False
+    return True
