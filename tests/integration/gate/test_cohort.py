@@ -31,7 +31,7 @@ MACHINES: dict[str, tuple[list[str] | None, set[str]]] = {
     "new-elsewhere": (["worker-3"], {"cohort-alike"}),
     "new-empty": ([], {"cohort-named", "target-pinned", "factory-overlay-floor", "machine-config-valid"}),
     "new-alone": (None, {"cohort-named", "cohort-eligible"}),
-    "new-stranger": (["worker-1"], {"unknown_authority"}),
+    "new-stranger": (["worker-1"], {"tls"}),
     "new-taken": (["worker-1"], {"not-omni-managed"}),
 }
 
