@@ -37,8 +37,8 @@ T = TypeVar("T")
 _TRIES = 3
 _FIRST_PAUSE = 0.2
 _LONGEST_PAUSE = 2.0
-# The longest honest stream is a log of 64 MiB in pieces of 1 KiB; a hostile one must not fill the memory.
-_MOST_MESSAGES = 200_000
+# So many messages are taken before others may run.
+_BREATH = 64
 
 
 class Calls:
@@ -195,22 +195,40 @@ class Calls:
         self._check_metadata(answer.messages[0], name)
         return answer.messages[0]
 
-    async def _collect(self, name: str, start: Callable[[], Callable[[Any], T]], /, **fields: Any) -> list[T]:
-        """All messages of a stream, or nothing when it did not end properly.
+    async def _collect(
+        self,
+        name: str,
+        take: Callable[[Any], T],
+        /,
+        *,
+        most_messages: int,
+        most_bytes: int,
+        **fields: Any,
+    ) -> list[T]:
+        """What ``take`` makes of every message of a stream, or nothing when the stream did not end properly.
 
-        ``start`` is called for each reading and gives the function through which its messages pass.
+        Messages that have arrived are handed out without a pause, so that neither the call's deadline nor the node's
+        could fire while a peer sends as fast as its messages are taken; so both are looked at here.
         """
         method = wire.METHODS[name]
         request = wire.message(method.request)(**fields)
 
         async def ask(way: Connection, left: float) -> list[T]:
+            end = time.monotonic() + left
             taken: list[T] = []
-            take = start()
+            size = 0
             async with contextlib.aclosing(way.stream(method, request, left)) as messages:
                 async for message in messages:
+                    size += message.ByteSize()
+                    if size > most_bytes:
+                        raise self._invalid(name, f"more than {most_bytes} bytes")
                     taken.append(take(message))
-                    if len(taken) > _MOST_MESSAGES:
-                        raise self._invalid(name, f"more than {_MOST_MESSAGES} messages")
+                    if len(taken) > most_messages:
+                        raise self._invalid(name, f"more than {most_messages} messages")
+                    if time.monotonic() > end:
+                        raise way.diagnosis.too_late(method, left)
+                    if len(taken) % _BREATH == 0:
+                        await asyncio.sleep(0)
             return taken
 
         return await self._repeat(self.deadlines.log, ask)

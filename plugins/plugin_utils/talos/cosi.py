@@ -10,7 +10,12 @@ from typing import Any
 
 from .calls import Calls
 from .errors import printable
-from .resources import Resource, moment, parse_spec, resource_kind
+from .resources import Resource, ResourceKind, moment, resource_kind
+from .specs import parse_spec
+
+# A fleet of 5,000 members, or every disk and volume of a large machine, is far below.
+_MOST_RESOURCES = 20_000
+_MOST_BYTES = 16 * 1024 * 1024
 
 
 class ResourceReads(Calls):
@@ -34,10 +39,7 @@ class ResourceReads(Calls):
         answer = await self._unary("Get", namespace=kind.namespace, type=kind.type, id=wanted)
         if not answer.HasField("resource"):
             raise self._invalid("Get", f"no resource for {kind.type} {wanted}")
-        found = self._resource(answer.resource, "Get")
-        if (found.type, found.id) != (kind.type, wanted):
-            raise self._invalid("Get", f"{printable(found.type)} {printable(found.id)} instead of {kind.type} {wanted}")
-        return found
+        return self._resource(answer.resource, kind, wanted, "Get")
 
     async def list(self, resource: str) -> builtins.list[Resource]:
         """All resources of a kind (a name in RESOURCES, or ``namespace/Type.group``); may be empty.
@@ -46,27 +48,27 @@ class ResourceReads(Calls):
             Unsupported: this Talos version has no such kind.
         """
         kind = resource_kind(resource)
-        found = await self._collect(
+        return await self._collect(
             "List",
-            lambda: lambda message: self._resource(message.resource, "List"),
+            lambda message: self._resource(message.resource, kind, None, "List"),
+            most_messages=_MOST_RESOURCES,
+            most_bytes=_MOST_BYTES,
             namespace=kind.namespace,
             type=kind.type,
         )
-        for item in found:
-            if item.type != kind.type:
-                raise self._invalid("List", f"a {printable(item.type)} among {kind.type}")
-        return found
 
-    def _resource(self, message: Any, method: str) -> Resource:
+    def _resource(self, message: Any, kind: ResourceKind, id: str | None, method: str) -> Resource:
         metadata = message.metadata
         if not message.HasField("spec") or not (metadata.type and metadata.id):
             raise self._invalid(method, "a resource without a spec or a name")
+        name = f"{printable(metadata.type, 80)} {printable(metadata.id, 80)}"
+        # Compared before the content is looked at, which may be anything.
+        if metadata.type != kind.type or metadata.id != (id or metadata.id):
+            raise self._invalid(method, f"{name} instead of {kind.type} {id or ''}".rstrip())
         try:
-            spec = parse_spec(message.spec.yaml_spec)
+            spec = parse_spec(message.spec.yaml_spec, kind.most_bytes)
         except ValueError as error:
-            raise self._invalid(
-                method, f"{printable(metadata.type, 80)} {printable(metadata.id, 80)} whose content {error}"
-            ) from None
+            raise self._invalid(method, f"{name} whose content {error}") from None
         return Resource(
             type=metadata.type,
             namespace=metadata.namespace,

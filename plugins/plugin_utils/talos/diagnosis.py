@@ -197,14 +197,7 @@ class Diagnosis:
                 return self.invalid(method, f"something that is not gRPC ({printable(error.message)})")
             return self.from_status(error.status.value, error.message or "", method, received)
         if isinstance(error, TimeoutError):
-            return self.error(
-                DeadlineExceeded,
-                f"{self._who()} did not answer {method.name} completely within {timeout or 0:.1f} s",
-                "the node is overloaded or frozen, or the network loses packets; what arrived is not used",
-                "check the node, or raise the deadline",
-                method=method.name,
-                **({"may_have_arrived": True} if method.writes else {}),
-            )
+            return self.too_late(method, timeout or 0)
         if isinstance(error, (StreamTerminatedError, OSError, AssertionError)):
             if isinstance(lost, ssl.SSLError) and not isinstance(lost, ssl.SSLEOFError):
                 return self._tls_problem(lost, str(self.address))
@@ -222,6 +215,17 @@ class Diagnosis:
                 **({"may_have_arrived": True} if method.writes else {}),
             )
         return self.invalid(method, f"something that cannot be decoded ({type(error).__name__})")
+
+    def too_late(self, method: wire.Method, timeout: float) -> TalosError:
+        """The error for an answer that was not complete within ``timeout`` seconds."""
+        return self.error(
+            DeadlineExceeded,
+            f"{self._who()} did not answer {method.name} completely within {timeout:.1f} s",
+            "the node is overloaded or frozen, or the network loses packets; what arrived is not used",
+            "check the node, or raise the deadline",
+            method=method.name,
+            **({"may_have_arrived": True} if method.writes else {}),
+        )
 
     def torn(self, method: wire.Method, reason: str) -> TalosError:
         """The error for a stream that broke after its first message."""

@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from datetime import datetime
 from typing import Any
 
 from .answers import FileInfo, Process, ServiceInfo, SystemStat, Version
 from .calls import Calls
 from .resources import moment
+
+_MOST_BYTES = 64 * 1024 * 1024
+# The longest honest stream is a log of 64 MiB in pieces of 1 KiB.
+_MOST_CHUNKS = 200_000
 
 
 class MachineReads(Calls):
@@ -33,7 +37,7 @@ class MachineReads(Calls):
             arch=answer.version.arch,
         )
 
-    async def logs(self, service: str, *, tail_lines: int = -1, max_bytes: int = 64 * 1024 * 1024) -> bytes:
+    async def logs(self, service: str, *, tail_lines: int = -1, max_bytes: int = _MOST_BYTES) -> bytes:
         """The whole in-memory log of a Talos service since boot, or since its ring wrapped.
 
         Args:
@@ -55,7 +59,7 @@ class MachineReads(Calls):
                 self._check_metadata(message, "Logs")
                 yield message.bytes
 
-    async def dmesg(self, *, max_bytes: int = 64 * 1024 * 1024) -> list[bytes]:
+    async def dmesg(self, *, max_bytes: int = _MOST_BYTES) -> list[bytes]:
         """The kernel log, one item for each record: a record may hold line breaks, also at its end.
 
         Talos sends each record of ``/dev/kmsg`` as a message of its own (internal/app/machined, Dmesg), so the
@@ -63,7 +67,7 @@ class MachineReads(Calls):
         """
         return await self._chunks("Dmesg", max_bytes)
 
-    async def read(self, path: str, *, max_bytes: int = 64 * 1024 * 1024) -> bytes:
+    async def read(self, path: str, *, max_bytes: int = _MOST_BYTES) -> bytes:
         """A regular file; needs os:admin."""
         return await self._data("Read", max_bytes, path=path)
 
@@ -71,22 +75,11 @@ class MachineReads(Calls):
         return b"".join(await self._chunks(name, max_bytes, **fields))
 
     async def _chunks(self, name: str, max_bytes: int, /, **fields: Any) -> list[bytes]:
-        size = 0
-
-        def start() -> Callable[[Any], bytes]:
-            nonlocal size
-            size = 0
-            return take
-
         def take(message: Any) -> bytes:
-            nonlocal size
             self._check_metadata(message, name)
-            size += len(message.bytes)
-            if size > max_bytes:
-                raise self._invalid(name, f"more than {max_bytes} bytes")
             return bytes(message.bytes)
 
-        return await self._collect(name, start, **fields)
+        return await self._collect(name, take, most_messages=_MOST_CHUNKS, most_bytes=max_bytes, **fields)
 
     async def services(self) -> list[ServiceInfo]:
         """The Talos services with their histories."""
@@ -158,7 +151,14 @@ class MachineReads(Calls):
             )
 
         return await self._collect(
-            "ListFiles", lambda: take, root=root, recurse=recurse, recursion_depth=depth, report_xattrs=xattrs
+            "ListFiles",
+            take,
+            most_messages=_MOST_CHUNKS,
+            most_bytes=_MOST_BYTES,
+            root=root,
+            recurse=recurse,
+            recursion_depth=depth,
+            report_xattrs=xattrs,
         )
 
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Resources of a Talos node: which ones the collection reads, and how their text becomes data.
+"""Resources of a Talos node: which ones the collection reads, and what each says of itself.
 
 Types, namespaces and ids are those of pkg/machinery/resources in siderolabs/talos. The server resolves neither
 aliases nor default namespaces, so they are spelled out here.
@@ -10,19 +10,9 @@ aliases nor default namespaces, so they are spelled out here.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import Any
-
-from ..problem import missing_library
-
-try:
-    import yaml
-except ImportError as error:
-    _IMPORT_ERROR: ImportError | None = error
-else:
-    _IMPORT_ERROR = None
 
 
 @dataclass(frozen=True)
@@ -31,11 +21,13 @@ class ResourceKind:
 
     Attributes:
         id: the id of the only instance; None when there are many, or when it depends on the node.
+        most_bytes: of its text; more is not an honest answer.
     """
 
     namespace: str
     type: str
     id: str | None = None
+    most_bytes: int = 256 * 1024
 
 
 def _runtime(name: str, id: str | None = None) -> ResourceKind:
@@ -59,7 +51,8 @@ RESOURCES: dict[str, ResourceKind] = {
     "members": ResourceKind("cluster", "Members.cluster.talos.dev"),
     "identity": ResourceKind("cluster", "Identities.cluster.talos.dev", "local"),
     "nodename": ResourceKind("k8s", "Nodenames.kubernetes.talos.dev", "nodename"),
-    "node_status": ResourceKind("k8s", "NodeStatuses.kubernetes.talos.dev"),
+    # Kubernetes allows 256 KiB of annotations on a node, which may double when they are quoted.
+    "node_status": ResourceKind("k8s", "NodeStatuses.kubernetes.talos.dev", most_bytes=1024 * 1024),
     "manifest_status": ResourceKind("controlplane", "ManifestStatuses.kubernetes.talos.dev", "manifests"),
     "etcd_member": ResourceKind("etcd", "EtcdMembers.etcd.talos.dev", "local"),
 }
@@ -114,90 +107,3 @@ def moment(stamp: Any) -> datetime | None:
         return epoch + timedelta(seconds=stamp.seconds, microseconds=stamp.nanos // 1000)
     except OverflowError:
         return None
-
-
-def parse_spec(text: str) -> dict[str, Any] | str:
-    """The content of a resource's YAML.
-
-    Raises:
-        ValueError: not one YAML document, or one that is neither a mapping nor a text, or one with aliases.
-    """
-    if _IMPORT_ERROR is not None:
-        raise missing_library("PyYAML", _IMPORT_ERROR)
-    loader = _loader()
-    try:
-        if _may_be_a_bomb(text):
-            _defuse(text, loader)
-        value = yaml.load(text, Loader=loader)
-    except (yaml.YAMLError, RecursionError):
-        # The parser's message quotes the text, which may be a secret.
-        raise ValueError("is not YAML") from None
-    if isinstance(value, dict):
-        if not all(isinstance(key, str) for key in value):
-            raise ValueError("has keys that are no texts")
-        return value
-    if isinstance(value, str):
-        return value
-    raise ValueError(f"is a YAML {type(value).__name__}, not a mapping or a text")
-
-
-_DEEPEST = 100
-
-
-def _may_be_a_bomb(text: str) -> bool:
-    """Cheap upper bounds: honest resources pass without being parsed twice."""
-    if "*" in text:
-        return True
-    indent = max((len(line) - len(line.lstrip(" ")) for line in text.splitlines()), default=0)
-    return indent + sum(text.count(opener) for opener in "[{-?") > _DEEPEST
-
-
-def _defuse(text: str, loader: Any) -> None:
-    """Refuse aliases, where a few lines can stand for gigabytes, and nesting that overflows the C loader's stack.
-
-    Talos writes neither. The events are read without recursion, so looking is safe.
-    """
-    depth = 0
-    for event in yaml.parse(text, Loader=loader):
-        if isinstance(event, yaml.AliasEvent):
-            raise ValueError("has aliases")
-        if isinstance(event, yaml.CollectionStartEvent):
-            depth += 1
-            if depth > _DEEPEST:
-                raise ValueError(f"is nested more than {_DEEPEST} levels deep")
-        elif isinstance(event, yaml.CollectionEndEvent):
-            depth -= 1
-
-
-_LOADER: Any = None
-
-
-def _loader() -> Any:
-    """A safe YAML loader with the core types of YAML 1.2, which is what Go writes: no dates, no yes/no booleans."""
-    global _LOADER
-    if _LOADER is None:
-        # The C loader costs a sixth; with the pure one, parsing would cost more than the network.
-        base = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-        loader: Any = type("Loader", (base,), {"yaml_implicit_resolvers": {}})
-
-        prefix = "tag:yaml.org,2002:"
-        for tag, pattern, first in (
-            ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
-            ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
-            ("int", r"[-+]?[0-9]+|0x[0-9a-fA-F]+", list("-+0123456789")),
-            (
-                "float",
-                r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)",
-                list("-+.0123456789"),
-            ),
-        ):
-            loader.add_implicit_resolver(prefix + tag, re.compile(f"^(?:{pattern})$"), first)
-        loader.add_constructor(prefix + "int", _integer)
-        _LOADER = loader
-    return _LOADER
-
-
-def _integer(loader: Any, node: Any) -> int:
-    text = loader.construct_scalar(node)
-    # PyYAML would read 010 as octal and 1:30 as sixty-based; Go means neither.
-    return int(text, 16) if text.startswith("0x") else int(text)

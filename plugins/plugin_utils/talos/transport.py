@@ -46,9 +46,6 @@ except ImportError as error:
 else:
     _GRPCLIB_ERROR = None
 
-# The limit that Talos and talosctl use (pkg/machinery/constants).
-MAX_MESSAGE = 32 * 1024 * 1024
-
 
 class _Codec(CodecBase):
     __content_subtype__ = "proto"
@@ -112,7 +109,9 @@ class _Protocol(H2Protocol):
 
 
 class _Stream(Stream[Any, Any]):
-    """A call whose end is believed only when the trailers say so."""
+    """A call whose end is believed only when the trailers say so, and whose messages have a size limit."""
+
+    most_bytes: int
 
     async def recv_message(self) -> Any:
         if not self._recv_initial_metadata_done:
@@ -121,7 +120,7 @@ class _Stream(Stream[Any, Any]):
             head = await self._stream.recv_data(5)
             if head:
                 length = int.from_bytes(head[1:5], "big")
-                if head[0] or length > MAX_MESSAGE:
+                if head[0] or length > self.most_bytes:
                     raise ProtocolError(f"message of {length} bytes, compression flag {head[0]}")
                 body = await self._stream.recv_data(length)
                 if len(body) != length:
@@ -323,6 +322,7 @@ class Connection:
                 dispatch=self._channel.__dispatch__,
                 deadline=None if timeout is None else Deadline.from_timeout(timeout),
             )
+            call.most_bytes = method.most_bytes
             async with call:
                 await call.send_message(request, end=True)
                 while (message := await call.recv_message()) is not None:

@@ -39,6 +39,7 @@ class Method:
     Attributes:
         streams: True when the server answers with a stream of messages.
         writes: True when a call may change the node, so that it is never sent twice.
+        most_bytes: of one message of the answer; a longer one is refused before it is read.
     """
 
     path: str
@@ -46,6 +47,7 @@ class Method:
     reply: str
     streams: bool = False
     writes: bool = False
+    most_bytes: int = 4 * 1024 * 1024
 
     @property
     def name(self) -> str:
@@ -53,8 +55,16 @@ class Method:
         return self.path.rpartition("/")[2]
 
 
-def _machine(name: str, request: str, reply: str, **kind: bool) -> Method:
-    return Method(f"/machine.MachineService/{name}", request, reply, **kind)
+# The limit that Talos and talosctl use (GRPCMaxMessageSize in pkg/machinery/constants).
+MAX_MESSAGE = 32 * 1024 * 1024
+
+
+def _machine(name: str, request: str, reply: str, **how: Any) -> Method:
+    return Method(f"/machine.MachineService/{name}", request, reply, **how)
+
+
+def _data(name: str, request: str) -> Method:
+    return _machine(name, request, "common.Data", streams=True, most_bytes=MAX_MESSAGE)
 
 
 _EMPTY = "google.protobuf.Empty"
@@ -65,18 +75,20 @@ METHODS: dict[str, Method] = {
         Method("/cosi.resource.State/Get", "cosi.resource.GetRequest", "cosi.resource.GetResponse"),
         Method("/cosi.resource.State/List", "cosi.resource.ListRequest", "cosi.resource.ListResponse", streams=True),
         _machine("Version", _EMPTY, "machine.VersionResponse"),
-        _machine("Logs", "machine.LogsRequest", "common.Data", streams=True),
-        _machine("Dmesg", "machine.DmesgRequest", "common.Data", streams=True),
-        _machine("Read", "machine.ReadRequest", "common.Data", streams=True),
+        _data("Logs", "machine.LogsRequest"),
+        _data("Dmesg", "machine.DmesgRequest"),
+        _data("Read", "machine.ReadRequest"),
         _machine("ServiceList", _EMPTY, "machine.ServiceListResponse"),
         _machine("SystemStat", _EMPTY, "machine.SystemStatResponse"),
-        _machine("Processes", _EMPTY, "machine.ProcessesResponse"),
+        _machine("Processes", _EMPTY, "machine.ProcessesResponse", most_bytes=MAX_MESSAGE),
         _machine("Reset", "machine.ResetRequest", "machine.ResetResponse", writes=True),
         _machine(
             "ApplyConfiguration",
             "machine.ApplyConfigurationRequest",
             "machine.ApplyConfigurationResponse",
             writes=True,
+            # A dry run quotes both configurations.
+            most_bytes=MAX_MESSAGE,
         ),
         _machine("EtcdMemberList", "machine.EtcdMemberListRequest", "machine.EtcdMemberListResponse"),
         _machine("EtcdStatus", _EMPTY, "machine.EtcdStatusResponse"),
@@ -87,7 +99,7 @@ METHODS: dict[str, Method] = {
             "machine.EtcdForfeitLeadershipResponse",
             writes=True,
         ),
-        _machine("EtcdSnapshot", "machine.EtcdSnapshotRequest", "common.Data", streams=True),
+        _data("EtcdSnapshot", "machine.EtcdSnapshotRequest"),
     )
 }
 # The API has two methods called List; the one for files gets a key of its own.

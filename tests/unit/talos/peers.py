@@ -97,6 +97,22 @@ class Exchange:
         """The end of the answer."""
         self.h2.send_headers(self.stream, [("grpc-status", str(status)), ("grpc-message", message)], end_stream=True)
 
+    def pump(self, payload: bytes) -> bool:
+        """Send one message of any size, at the pace of the reader; False when it went away."""
+        rest = b"\0" + len(payload).to_bytes(4, "big") + payload
+        while rest:
+            room = min(self.h2.local_flow_control_window(self.stream), self.h2.max_outbound_frame_size)
+            if room <= 0:
+                answer = self.connection.recv(65536)
+                if not answer:
+                    return False
+                self.h2.receive_data(answer)
+                continue
+            self.h2.send_data(self.stream, rest[:room])
+            rest = rest[room:]
+            self.flush()
+        return True
+
     def flush(self) -> None:
         """Send what was prepared."""
         self.connection.sendall(self.h2.data_to_send())

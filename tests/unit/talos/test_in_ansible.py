@@ -35,7 +35,7 @@ def use():
     context = modules["config"].Talosconfig.load(sys.argv[4]).context()
     modules["client"].connect(context, "127.0.0.1")
     modules["wire"].message("common.Data")
-    modules["resources"].parse_spec("a: 1")
+    modules["specs"].parse_spec("a: 1")
     modules["tls"].spki_fingerprint(b"")
 try:
     use()
@@ -56,7 +56,7 @@ except Exception as error:
 )
 def test_an_absent_library_is_named_on_first_use(lab: Lab, blocked: str, library: str) -> None:
     """ansible-test imports every file without third-party libraries, so importing must never fail."""
-    modules = "client,config,errors,fleet,resources,tls,transport,versions,wire"
+    modules = "client,config,errors,fleet,resources,specs,tls,transport,versions,wire"
     arguments = [str(COLLECTIONS), blocked, modules, str(lab.directory / "talosconfig")]
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, *arguments], capture_output=True, text=True, check=True, timeout=60
