@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.store.store import AuditStore
 from integration import playbook
-from simulator import Simulator, services
+from simulator import Simulator
+from simulator.services import files
 
 #: More events than fit into the memory of the node.
 FLOOD = 3000
@@ -47,10 +48,10 @@ class Disk:
 def flooded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Simulator, Disk]]:
     nodes = {"cp-1": {"role": "controlplane"}, "worker-1": {"uptime": "96h"}}
     with Simulator({"name": "disk", "time_scale": 400, "nodes": nodes}, tmp_path / "fleet") as sim:
-        disk, content = Disk(sim), services._content
+        disk, content = Disk(sim), files.content
         monkeypatch.setattr(
-            services,
-            "_content",
+            files,
+            "content",
             lambda node, path: disk.file(path) if path in PATHS and node.name == "worker-1" else content(node, path),
         )
         assert playbook.play(sim, tmp_path / "0", [keep(tmp_path)], hosts="worker-1").code == 0

@@ -1,0 +1,217 @@
+# Copyright (c) 2026, the talosops.selinux authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The machine and the system that runs on it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .. import versions
+from .table import Specs, resource, up
+
+if TYPE_CHECKING:
+    from ..node import Node
+
+
+@resource(
+    "SecurityStates.talos.dev",
+    columns=(("SecureBoot", "{.secureBoot}"), ("SELinuxState", "{.selinuxState}")),
+)
+def _security_state(node: Node) -> Specs:
+    boot = node.boot
+    spec: dict[str, Any] = {"secureBoot": node.spec.secure_boot}
+    if node.spec.secure_boot:
+        spec["ukiSigningKeyFingerprint"] = "9c:4f:1d"
+        spec["pcrSigningKeyFingerprint"] = "a1:07:5e"
+    version = node.version
+    if versions.at_least(version, "1.10"):
+        if node.selinux != "disabled":
+            spec["selinuxState"] = f"enabled, {node.selinux}"
+        if boot is not None and boot.booted_with_uki:
+            spec["bootedWithUKI"] = True
+    if versions.at_least(version, "1.12") and "module.sig_enforce=1" in node.arguments:
+        spec["moduleSignatureEnforced"] = True
+    return {"securitystate": spec}
+
+
+@resource("KernelCmdlines.runtime.talos.dev", since="1.11", aliases=("cmdline",), columns=(("Cmdline", "{.cmdline}"),))
+def _cmdline(node: Node) -> Specs:
+    return {"cmdline": {"cmdline": " ".join(node.arguments)}}
+
+
+@resource("ImageFactorySchematics.runtime.talos.dev", since="1.14")
+def _factory_schematic(node: Node) -> Specs:
+    spec = {"schematicId": versions.schematic_id(node.schematic), "flavor": "", "apiUrl": "https://factory.talos.dev"}
+    return {"image-factory-schematic": spec}
+
+
+@resource("ExtensionStatuses.runtime.talos.dev", aliases=("extensions",))
+def _extensions(node: Node) -> Specs:
+    result: Specs = {}
+    for name in node.extensions:
+        short = name.rpartition("/")[2]
+        result[str(len(result))] = {
+            "image": f"{len(result)}.{short}.sqsh",
+            "metadata": {
+                "name": short,
+                "version": "v0.2.0",
+                "author": "Sidero Labs",
+                "description": f"System extension {short}.",
+                "compatibility": {"talos": {"version": ">= v1.5.0"}},
+            },
+        }
+    text = node.schematic
+    result[str(len(result))] = {
+        "image": f"{len(result)}.schematic.sqsh",
+        "metadata": {
+            "name": "schematic",
+            "version": versions.schematic_id(text),
+            "author": "Image Factory",
+            "description": "Virtual extension which specifies the schematic of the image built with Image Factory.",
+            "compatibility": {"talos": {"version": ">= 1.0.0"}},
+            "extraInfo": text,
+        },
+    }
+    if node.spec.extra.get("no_extra_info"):
+        del result[str(len(result) - 1)]["metadata"]["extraInfo"]
+    if node.extensions:
+        result["modules.dep"] = {
+            "image": f"{len(result)}.modules.dep.sqsh",
+            "metadata": {
+                "name": "modules.dep",
+                "version": "6.18.9-talos",
+                "author": "Talos Machinery",
+                "description": "",
+            },
+        }
+    return result
+
+
+@resource("BootIDs.runtime.talos.dev", since="1.14")
+def _boot_id(node: Node) -> Specs:
+    return {"boot-id": {"bootID": node.boot_id}}
+
+
+@resource("BootedEntries.talos.dev", since="1.11")
+def _booted_entry(node: Node) -> Specs:
+    if node.boot is None or not node.boot.booted_with_uki or node.boot.origin != "disk":
+        return {}
+    return {"bootedentry": {"bootedEntry": f"Talos-{node.version}.efi"}}
+
+
+@resource("MachineStatuses.runtime.talos.dev")
+def _machine_status(node: Node) -> Specs:
+    unmet = list(node.unmet)
+    if "clock_skew" in node.faults:
+        unmet.append(("time", "time is not synced"))
+    ready = node.ready and not unmet and node.state == "running"
+    if node.state == "running" and not node.ready and not unmet:
+        unmet = [("nodeReady", f'node "{node.name}" is not ready')]
+    status = {"ready": ready, "unmetConditions": [{"name": name, "reason": reason} for name, reason in unmet]}
+    return {"machine": {"stage": node.state, "status": status}}
+
+
+@resource("Versions.runtime.talos.dev", since="1.10")
+def _version(node: Node) -> Specs:
+    return {"version": {"name": "Talos", "version": node.version}}
+
+
+@resource("UnattendedInstallStatuses.runtime.talos.dev", since="1.14")
+def _unattended(node: Node) -> Specs:
+    if node.install_phase is None:
+        return {}
+    image, phase, error = node.install_phase
+    return {"unattended-install": {"image": image, "phase": phase, "error": error}}
+
+
+@resource("MaintenanceServiceConfigs.runtime.talos.dev")
+def _maintenance(node: Node) -> Specs:
+    if not node.maintenance:
+        return {}
+    return {"maintenance": {"listenAddress": f"{node.address}:50000", "reachableAddresses": [node.address]}}
+
+
+@resource("MaintenanceServiceRequests.runtime.talos.dev")
+def _maintenance_request(node: Node) -> Specs:
+    return {"maintenance": {}} if node.maintenance else {}
+
+
+@resource("UniqueMachineTokens.runtime.talos.dev")
+def _token(node: Node) -> Specs:
+    return {"unique-machine-token": {"token": node.token}}
+
+
+@resource("MetaKeys.runtime.talos.dev", aliases=("meta",))
+def _meta(node: Node) -> Specs:
+    return {f"0x{key:02x}": {"value": value} for key, value in sorted(node.meta.items())}
+
+
+@resource("RebootRequests.runtime.talos.dev", since="1.14")
+def _reboot_request(_node: Node) -> Specs:
+    return {}
+
+
+@resource("PlatformMetadatas.talos.dev")
+def _platform(node: Node) -> Specs:
+    spec: dict[str, Any] = {"platform": node.spec.platform}
+    if node.spec.platform != "metal":
+        spec |= {"hostname": node.hostname, "region": "sim-1", "zone": node.spec.zone, "instanceId": node.uuid}
+    return {"platformmetadata": spec}
+
+
+_MOUNTS = (("STATE", "/system/state"), ("EPHEMERAL", "/var"))
+
+
+@resource("MountStatuses.runtime.talos.dev", aliases=("mounts",))
+def _mounts(node: Node) -> Specs:
+    result: Specs = {}
+    for label, target in _MOUNTS:
+        part = node.partitions.get(label)
+        if part is not None and up(node):
+            result[label] = {
+                "source": f"{node.disk_path}{part.index}",
+                "target": target,
+                "filesystemType": part.filesystem,
+                "options": [],
+                "encrypted": False,
+            }
+    return result
+
+
+@resource("MountStatuses.block.talos.dev", since="1.10")
+def _block_mounts(node: Node) -> Specs:
+    result: Specs = {}
+    for label, target in _MOUNTS:
+        part = node.partitions.get(label)
+        if part is not None and up(node):
+            result[label] = {
+                "spec": {"volumeID": label, "requesters": ["sequencer"], "requesterIDs": [label]},
+                "source": f"{node.disk_path}{part.index}",
+                "target": target,
+                "filesystem": part.filesystem,
+                "readOnly": False,
+                "projectQuotaSupport": label == "EPHEMERAL",
+                "detached": False,
+            }
+    return result
+
+
+@resource("Services.v1alpha1.talos.dev", aliases=("svc",))
+def _services(node: Node) -> Specs:
+    from ..services.logs import service_states
+
+    result: Specs = {}
+    for service in service_states(node):
+        result[service.id] = {
+            "running": service.state == "Running",
+            "healthy": service.healthy is True,
+            "unknown": service.healthy is None,
+        }
+    return result
+
+
+@resource("TimeStatuses.v1alpha1.talos.dev")
+def _time(node: Node) -> Specs:
+    return {"node": {"synced": "clock_skew" not in node.faults, "epoch": 0, "syncDisabled": False}}
