@@ -17,7 +17,7 @@ import functools
 import re
 import secrets as random
 import string
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -50,17 +50,36 @@ def load(version: str, role: Role, secrets: Mapping[str, str] | None = None) -> 
 def fill(text: str, secrets: Mapping[str, str] | None = None) -> str:
     """Put values where ``text`` says ``@NAME@``: PEM lines where the name is all of a line, else one line.
 
+    ``@NAME:2@`` is the line of that number, from 0, of the PEM alone.
+
     Raises:
         KeyError: ``text`` names a secret that ``secrets`` does not have.
     """
     values = _shared() if secrets is None else secrets
 
+    def pem(name: str) -> list[str]:
+        return base64.b64decode(values[name]).decode("ascii").splitlines()
+
     def block(match: re.Match[str]) -> str:
-        lines = base64.b64decode(values[match["name"]]).decode("ascii").splitlines()
-        return "\n".join(match["indent"] + line for line in lines)
+        return "\n".join(match["indent"] + line for line in pem(match["name"]))
 
     text = re.sub(r"(?m)^(?P<indent>[-+ ]? *)@(?P<name>[A-Z0-9_]+)@$", block, text)
+    text = re.sub(r"@([A-Z0-9_]+):(\d+)@", lambda match: pem(match[1])[int(match[2])], text)
     return re.sub(r"@([A-Z0-9_]+)@", lambda match: values[match[1]], text)
+
+
+def edited(text: str, edits: Iterable[Mapping[str, str]]) -> str:
+    """``text`` after each edit has put its ``put`` where its ``find`` stands first.
+
+    Raises:
+        ValueError: a ``find`` does not stand in the text.
+    """
+    for edit in edits:
+        before, found, after = text.partition(edit["find"])
+        if not found:
+            raise ValueError(f"not in the configuration: {edit['find']!r}")
+        text = before + edit["put"] + after
+    return text
 
 
 def made_up_secrets() -> dict[str, str]:
