@@ -241,7 +241,7 @@ def verify_offline(
             path=str(place),
         )
     if resolver is not None:
-        resolver.resolve_installer(str(parsed), image["digest"])
+        resolver.registries.resolve(str(parsed), image["digest"])
     return {
         **image,
         "installer": str(parsed),

@@ -12,7 +12,8 @@ from typing import Any
 from ..evidence.sections import schematic_of
 from ..talos.client import NodeClient
 from ..talos.errors import InvalidAnswer, NotFound, Unsupported
-from . import bundle, factory, references, schematic
+from . import bundle, errors, factory, references, schematic
+from .http import Access
 
 ASKED = ("schematic", "version", "platform", "arch", "secureboot")
 """What must be known of a node to derive its image."""
@@ -21,8 +22,8 @@ ASKED = ("schematic", "version", "platform", "arch", "secureboot")
 def factory_of(params: Mapping[str, Any]) -> factory.Factory:
     """The Image Factory that the options of the ``factory`` documentation fragment describe."""
 
-    def access(url: str, settings: Mapping[str, Any]) -> factory.Access:
-        return factory.Access(
+    def access(url: str, settings: Mapping[str, Any]) -> Access:
+        return Access(
             url,
             username=settings["username"],
             password=settings["password"],
@@ -121,8 +122,8 @@ def resolve(params: Mapping[str, Any], found: dict[str, Any] | None, *, check: b
             registry=params["registry"],
             expected_digest=params["expect_digest"],
         )
-        if references.parse(verified["installer"]).registry in service.mirrors:
-            service.resolve_installer(verified["installer"], verified["digest"])
+        if references.parse(verified["installer"]).registry in service.registries.mirrors:
+            service.registries.resolve(verified["installer"], verified["digest"])
     else:
         known = _is_registered(service, derived.target_id)
         result["changed"] = not known
@@ -162,6 +163,6 @@ def _is_registered(service: factory.Factory, identifier: str | None) -> bool:
         return False
     try:
         service.get(identifier)
-    except (factory.NotFound, factory.LostSchematic):
+    except (errors.NotFound, errors.LostSchematic):
         return False
     return True

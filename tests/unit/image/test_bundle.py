@@ -9,8 +9,9 @@ import os
 
 import pytest
 from ansible_collections.talosops.selinux.plugins.plugin_utils import canonical
-from ansible_collections.talosops.selinux.plugins.plugin_utils.image import bundle, factory, references
-from ansible_collections.talosops.selinux.plugins.plugin_utils.image.factory import Access, Factory
+from ansible_collections.talosops.selinux.plugins.plugin_utils.image import bundle, errors, references
+from ansible_collections.talosops.selinux.plugins.plugin_utils.image.factory import Factory
+from ansible_collections.talosops.selinux.plugins.plugin_utils.image.http import Access, Http
 from ansible_collections.talosops.selinux.plugins.plugin_utils.image.references import Target
 from simulator import factory as simulated
 
@@ -58,11 +59,11 @@ def test_another_registry_behind_the_air_gap(sim, made):
     found = bundle.verify_offline(made, ENFORCING, VERSION, registry="registry.example.org:5000/talos")
     assert found["pinned"].startswith("registry.example.org:5000/talos/metal-installer/")
     assert found["pinned"].endswith(found["digest"])
-    resolver = Factory(sim.url, mirrors={"registry.example.org": Access(sim.url)}, backoff=0.01, attempts=2)
+    resolver = Factory(sim.url, mirrors={"registry.example.org": Access(sim.url)}, http=Http(backoff=0.01, attempts=2))
     options = {"registry": "registry.example.org", "resolver": resolver}
     assert bundle.verify_offline(made, ENFORCING, VERSION, **options)["digest"] == found["digest"]
     sim.set_fault("digest_changes")
-    with pytest.raises(factory.DigestChanged):
+    with pytest.raises(errors.DigestChanged):
         bundle.verify_offline(made, ENFORCING, VERSION, **options)
 
 
@@ -118,7 +119,7 @@ def test_a_changed_byte_breaks_the_seal(made):
     ("key", "value", "error"),
     [
         ("id", "0" * 64, bundle.BundleError),
-        ("cmdline", "talos.platform=metal selinux=1", factory.WrongCmdline),
+        ("cmdline", "talos.platform=metal selinux=1", errors.WrongCmdline),
         ("cmdline", 1, bundle.BundleError),
         ("digest", "sha256:0", bundle.BundleError),
         ("installer", "x.example.org/installer:latest", references.BadReference),
@@ -146,7 +147,7 @@ def test_another_schema(made):
 def test_a_failed_preparation_leaves_the_old_bundle(sim, made):
     before = (made / "manifest.json").read_bytes()
     sim.set_fault("wrong_cmdline")
-    with pytest.raises(factory.WrongCmdline):
+    with pytest.raises(errors.WrongCmdline):
         bundle.prepare(Factory(sim.url), made, [ENFORCING], [METAL])
     assert (made / "manifest.json").read_bytes() == before
 

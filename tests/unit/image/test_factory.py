@@ -13,8 +13,9 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from ansible_collections.talosops.selinux.plugins.plugin_utils.image import factory, references, schematic
-from ansible_collections.talosops.selinux.plugins.plugin_utils.image.factory import Access, Factory
+from ansible_collections.talosops.selinux.plugins.plugin_utils.image import errors, references, schematic
+from ansible_collections.talosops.selinux.plugins.plugin_utils.image.factory import Factory
+from ansible_collections.talosops.selinux.plugins.plugin_utils.image.http import Access, Http
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -30,8 +31,13 @@ WITH_EXTENSION = (
 VERSION = "v1.14.1"
 
 
+PATIENCE = {"backoff": 0.01, "timeout": 5.0, "deadline": 20.0, "attempts": 3}
+
+
 def client(access, **options):
-    return Factory(access, **{"backoff": 0.01, "timeout": 5.0, "deadline": 20.0, "attempts": 3, **options})
+    """A factory with little patience; options of both Http and Factory."""
+    patience = {**PATIENCE, **{key: options.pop(key) for key in (*PATIENCE, "sleep") if key in options}}
+    return Factory(access, http=Http(**patience), **options)
 
 
 def test_the_whole_proof(sim):
@@ -60,7 +66,7 @@ def test_platforms_and_boot_modes(sim, platform, arch, secureboot):
 def test_the_way_back(sim):
     result = client(sim.url).verify("customization: {}", VERSION, goal="permissive")
     assert "enforcing=1" not in result["cmdline"]
-    with pytest.raises(factory.WrongCmdline):
+    with pytest.raises(errors.WrongCmdline):
         client(sim.url).verify(ENFORCING, VERSION, goal="permissive")
 
 
@@ -80,18 +86,18 @@ def test_ids_agree_with_an_independent_implementation(sim):
 # --- a factory that is wrong: each fault its own error, and always before anything else is asked --------------------
 
 FAULTS = [
-    ("wrong_id", True, factory.WrongId, "wrong_id"),
-    ("lost_schematic", True, factory.LostSchematic, "lost_schematic"),
-    ("rate_limited", {"times": True, "after": 0}, factory.RateLimited, "rate_limited"),
-    ("server_error", True, factory.Unavailable, "unavailable"),
-    ("wrong_cmdline", True, factory.WrongCmdline, "wrong_cmdline"),
-    ("wrong_cmdline", "talos.platform=metal selinux=0 selinux=1 enforcing=1", factory.WrongCmdline, "wrong_cmdline"),
-    ("wrong_cmdline", "talos.platform=metal selinux=1 enforcing=1 enforcing=1", factory.WrongCmdline, "wrong_cmdline"),
-    ("wrong_cmdline", "talos.platform=metal selinux=1 enforcing=1 audit=0", factory.WrongCmdline, "wrong_cmdline"),
-    ("wrong_cmdline", "talos.platform=aws selinux=1 enforcing=1", factory.WrongCmdline, "wrong_cmdline"),
-    ("wrong_cmdline", "talos.platform=metal enforcing=1", factory.WrongCmdline, "wrong_cmdline"),
-    ("missing_extension", "siderolabs/iscsi-tools", factory.MissingExtension, "missing_extension"),
-    ("bad_json", True, factory.BadAnswer, "bad_answer"),
+    ("wrong_id", True, errors.WrongId, "wrong_id"),
+    ("lost_schematic", True, errors.LostSchematic, "lost_schematic"),
+    ("rate_limited", {"times": True, "after": 0}, errors.RateLimited, "rate_limited"),
+    ("server_error", True, errors.Unavailable, "unavailable"),
+    ("wrong_cmdline", True, errors.WrongCmdline, "wrong_cmdline"),
+    ("wrong_cmdline", "talos.platform=metal selinux=0 selinux=1 enforcing=1", errors.WrongCmdline, "wrong_cmdline"),
+    ("wrong_cmdline", "talos.platform=metal selinux=1 enforcing=1 enforcing=1", errors.WrongCmdline, "wrong_cmdline"),
+    ("wrong_cmdline", "talos.platform=metal selinux=1 enforcing=1 audit=0", errors.WrongCmdline, "wrong_cmdline"),
+    ("wrong_cmdline", "talos.platform=aws selinux=1 enforcing=1", errors.WrongCmdline, "wrong_cmdline"),
+    ("wrong_cmdline", "talos.platform=metal enforcing=1", errors.WrongCmdline, "wrong_cmdline"),
+    ("missing_extension", "siderolabs/iscsi-tools", errors.MissingExtension, "missing_extension"),
+    ("bad_json", True, errors.BadAnswer, "bad_answer"),
 ]
 
 
@@ -109,10 +115,10 @@ def test_each_fault_has_its_own_error(sim, fault, value, error, kind):
 def test_a_digest_that_changes_between_check_and_use(sim):
     checked = client(sim.url).verify(ENFORCING, VERSION)
     sim.set_fault("digest_changes")
-    with pytest.raises(factory.DigestChanged) as caught:
-        client(sim.url).resolve_installer(checked["installer"], checked["digest"])
+    with pytest.raises(errors.DigestChanged) as caught:
+        client(sim.url).registries.resolve(checked["installer"], checked["digest"])
     assert caught.value.context["expected"] == checked["digest"]
-    with pytest.raises(factory.DigestChanged):
+    with pytest.raises(errors.DigestChanged):
         client(sim.url).verify(ENFORCING, VERSION, expected_digest=checked["digest"])
 
 
@@ -128,25 +134,25 @@ def test_retry_after_is_obeyed_and_bounded(sim):
     client(sim.url, sleep=waits.append).create(ENFORCING)
     assert waits == [7.0]
     sim.set_fault("rate_limited", {"times": True, "after": 86400})
-    with pytest.raises(factory.RateLimited) as caught:
+    with pytest.raises(errors.RateLimited) as caught:
         client(sim.url, sleep=waits.append).create(ENFORCING)
     assert waits == [7.0] and caught.value.context["retry_after"] == 86400
 
 
 def test_a_factory_that_hangs(sim):
     sim.set_fault("hang")
-    with pytest.raises(factory.Unavailable):
+    with pytest.raises(errors.Unavailable):
         client(sim.url, timeout=0.1, attempts=2).versions()
 
 
 def test_a_factory_that_is_not_there():
-    with pytest.raises(factory.Unavailable) as caught:
+    with pytest.raises(errors.Unavailable) as caught:
         client("http://127.0.0.1:9", attempts=2).versions()
     assert caught.value.context["attempts"] == 2
 
 
 def test_unknown_version_and_fields(sim):
-    with pytest.raises(factory.NotFound):
+    with pytest.raises(errors.NotFound):
         client(sim.url).verify(ENFORCING, "v1.99.0")
     with pytest.raises(schematic.UnknownField):
         client(sim.url).verify("customization: {kernelArgs: [enforcing=1]}", VERSION)
@@ -160,7 +166,7 @@ def test_latest_and_other_vague_versions_are_refused(sim, version):
     with pytest.raises(references.BadReference):
         client(sim.url).verify(ENFORCING, version)
     with pytest.raises(references.BadReference):
-        client(sim.url).resolve_installer(f"{sim.host}/metal-installer/{ENFORCING_ID}:latest")
+        client(sim.url).registries.resolve(f"{sim.host}/metal-installer/{ENFORCING_ID}:latest")
     assert not sim.requests
 
 
@@ -172,9 +178,9 @@ def test_enterprise_credentials(start):
         users={"alice": "hunter2"}, tokens={"alice-token": "alice"}, machine_tokens={"machine-token": "alice"}
     )
     sim = start(auth=auth)
-    with pytest.raises(factory.Unauthorized):
+    with pytest.raises(errors.Unauthorized):
         client(sim.url).create(ENFORCING)
-    with pytest.raises(factory.Unauthorized) as caught:
+    with pytest.raises(errors.Unauthorized) as caught:
         client(Access(sim.url, "alice", "wrong-password")).create(ENFORCING)
     assert "wrong-password" not in str(caught.value) and "wrong-password" not in repr(caught.value.as_dict())
     for access in (Access(sim.url, "alice", "hunter2"), Access(sim.url, token="alice-token")):
@@ -184,7 +190,7 @@ def test_enterprise_credentials(start):
         assert result["id"] != ENFORCING_ID
         assert result["id"] == schematic.parse("owner: alice\n" + ENFORCING).id()
         assert "hunter2" not in repr(access) and "alice-token" not in repr(access)
-    with pytest.raises(factory.Unauthorized):
+    with pytest.raises(errors.Unauthorized):
         client(Access(sim.url, token="machine-token")).create(ENFORCING)
 
 
@@ -193,7 +199,7 @@ def test_an_owner_is_not_accepted_from_a_factory_without_credentials(odd):
     given = schematic.parse(answer).id()
     odd.routes["/schematics"] = (201, {}, json.dumps({"id": given, "schematic": answer}).encode())
     odd.routes[f"/schematics/{given}"] = (200, {}, answer.encode())
-    with pytest.raises(factory.WrongId):
+    with pytest.raises(errors.WrongId):
         client(odd.url).create(ENFORCING)
     assert client(Access(odd.url, "mallory", "x")).create(ENFORCING) == given
 
@@ -274,21 +280,21 @@ def test_credentials_do_not_follow_a_redirect_to_another_host(odd, other):
     odd.routes[MANIFEST] = (307, {"Location": f"{other.url}/elsewhere"}, b"")
     other.routes["/elsewhere"] = (200, {"Docker-Content-Digest": DIGEST}, b"")
     access = Access(odd.url, "alice", "hunter2")
-    assert client(access).resolve_installer(reference(odd.host)) == DIGEST
+    assert client(access).registries.resolve(reference(odd.host)) == DIGEST
     assert "Authorization" in odd.requests[0][2]
     assert "Authorization" not in other.requests[0][2]
 
 
 def test_a_redirect_away_from_tls_is_refused(odd):
     odd.routes["/versions"] = (302, {"Location": "http://factory.example.org/versions"}, b"")
-    with pytest.raises(factory.UnsafeUrl):
+    with pytest.raises(errors.UnsafeUrl):
         client(odd.url).versions()
 
 
 @pytest.mark.parametrize("location", ["/versions", ""])
 def test_endless_redirects(odd, location):
     odd.routes["/versions"] = (302, {"Location": location}, b"")
-    with pytest.raises(factory.BadAnswer):
+    with pytest.raises(errors.BadAnswer):
         client(odd.url).versions()
 
 
@@ -301,10 +307,10 @@ def test_the_token_exchange_of_a_registry(odd):
 
     odd.routes[MANIFEST] = manifest
     odd.routes["/token"] = (200, {}, b'{"token": "given"}')
-    assert client(odd.url).resolve_installer(reference(odd.host)) == DIGEST
+    assert client(odd.url).registries.resolve(reference(odd.host)) == DIGEST
     assert "scope=repository%3Ax%3Apull" in odd.requests[1][1]
     mirror = {"factory.example.org": Access(odd.url, "alice", "hunter2")}
-    assert client("https://factory.example.org", mirrors=mirror).resolve_installer(reference("factory.example.org"))
+    assert client("https://factory.example.org", mirrors=mirror).registries.resolve(reference("factory.example.org"))
     asked = [headers for _unused, path, headers in odd.requests if path.startswith("/token")][1]
     assert asked["Authorization"] == "Basic " + base64.b64encode(b"alice:hunter2").decode()
 
@@ -317,8 +323,8 @@ def test_a_token_service_of_another_host_gets_no_password(odd, other):
         b"",
     )
     other.routes["/t"] = (200, {}, b'{"token": "given"}')
-    with pytest.raises(factory.Unauthorized):
-        client(Access(odd.url, "alice", "hunter2")).resolve_installer(reference(odd.host))
+    with pytest.raises(errors.Unauthorized):
+        client(Access(odd.url, "alice", "hunter2")).registries.resolve(reference(odd.host))
     assert all("Authorization" not in headers for _unused, _unused, headers in other.requests)
 
 
@@ -326,37 +332,37 @@ def test_a_token_service_of_another_host_gets_no_password(odd, other):
 def test_a_token_service_that_answers_nonsense(odd, answer):
     odd.routes[MANIFEST] = (401, {"WWW-Authenticate": f'Bearer realm="{odd.url}/t"'}, b"")
     odd.routes["/t"] = (200, {}, answer)
-    with pytest.raises(factory.BadAnswer):
-        client(odd.url).resolve_installer(reference(odd.host))
+    with pytest.raises(errors.BadAnswer):
+        client(odd.url).registries.resolve(reference(odd.host))
 
 
 def test_a_registry_without_the_digest_header_is_hashed(odd):
     odd.routes[MANIFEST] = (200, {}, b"{}")
-    digest = client(odd.url).resolve_installer(reference(odd.host))
+    digest = client(odd.url).registries.resolve(reference(odd.host))
     assert digest == "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"
     odd.routes[MANIFEST] = (200, {"Docker-Content-Digest": "md5:1"}, b"{}")
-    with pytest.raises(factory.BadAnswer):
-        client(odd.url).resolve_installer(reference(odd.host))
+    with pytest.raises(errors.BadAnswer):
+        client(odd.url).registries.resolve(reference(odd.host))
 
 
 def test_a_missing_image(odd):
-    with pytest.raises(factory.NotFound):
-        client(odd.url).resolve_installer(reference(odd.host))
+    with pytest.raises(errors.NotFound):
+        client(odd.url).registries.resolve(reference(odd.host))
 
 
 def test_an_answer_cut_short_or_without_end(odd):
     odd.routes["/versions"] = (200, {"Content-Length": "100"}, b'["v1.14.1"]')
-    with pytest.raises(factory.Unavailable):
+    with pytest.raises(errors.Unavailable):
         client(odd.url, timeout=0.2, attempts=2).versions()
     odd.routes["/versions"] = (200, {}, b'["' + b"x" * (9 * 1024 * 1024) + b'"]')
-    with pytest.raises(factory.Unavailable):
+    with pytest.raises(errors.Unavailable):
         client(odd.url, attempts=1).versions()
 
 
 @pytest.mark.parametrize("body", [b"{}", b"[1]", b"[", b"\xff", b"[" * 100000])
 def test_version_lists_that_are_none(odd, body):
     odd.routes["/versions"] = (200, {}, body)
-    with pytest.raises(factory.BadAnswer):
+    with pytest.raises(errors.BadAnswer):
         client(odd.url).versions()
 
 
@@ -373,14 +379,14 @@ def test_version_lists_that_are_none(odd, body):
 )
 def test_registrations_that_are_none(odd, answer):
     odd.routes["/schematics"] = (201, {}, json.dumps(answer).encode())
-    with pytest.raises(factory.BadAnswer):
+    with pytest.raises(errors.BadAnswer):
         client(odd.url).create(ENFORCING)
 
 
 def test_the_text_read_back_must_belong_to_the_id(odd):
     odd.routes["/schematics"] = (201, {}, json.dumps({"id": ENFORCING_ID}).encode())
     odd.routes[f"/schematics/{ENFORCING_ID}"] = (200, {}, b"customization: {}\n")
-    with pytest.raises(factory.WrongId):
+    with pytest.raises(errors.WrongId):
         client(odd.url).create(ENFORCING)
 
 
@@ -396,16 +402,16 @@ def test_what_only_the_factory_can_canonicalise(odd):
     assert client(odd.url).create(text) == given
     given = hashlib.sha256(other.encode()).hexdigest()
     odd.routes["/schematics"] = (201, {}, json.dumps({"id": given, "schematic": other}).encode())
-    with pytest.raises(factory.WrongId):
+    with pytest.raises(errors.WrongId):
         client(odd.url).create(text)
     odd.routes["/schematics"] = (201, {}, json.dumps({"id": given}).encode())
-    with pytest.raises(factory.WrongId):
+    with pytest.raises(errors.WrongId):
         client(odd.url).create(text)
 
 
 def test_a_refusal_says_why_without_secrets_or_control_bytes(odd):
     odd.routes["/schematics"] = (400, {}, b"field \x1b[31mdiskImage not found, token hunter2")
-    with pytest.raises(factory.Rejected) as caught:
+    with pytest.raises(errors.Rejected) as caught:
         client(Access(odd.url, "alice", "hunter2")).create(ENFORCING)
     assert "diskImage" in str(caught.value)
     assert "hunter2" not in str(caught.value) and "\x1b" not in str(caught.value)
@@ -422,7 +428,7 @@ def test_a_refusal_says_why_without_secrets_or_control_bytes(odd):
     ],
 )
 def test_unsafe_addresses(url):
-    with pytest.raises(factory.UnsafeUrl) as caught:
+    with pytest.raises(errors.UnsafeUrl) as caught:
         Access(url)
     assert "pw" not in str(caught.value)
 
@@ -467,10 +473,10 @@ def test_an_own_certificate_authority(certificate):
     server = Odd(context)
     server.routes["/versions"] = (200, {}, b'["v1.14.1"]')
     try:
-        with pytest.raises(factory.UnsafeUrl):
+        with pytest.raises(errors.UnsafeUrl):
             client(server.url).versions()
         assert client(Access(server.url, ca_file=str(certificate / "ca.pem"))).versions() == ["v1.14.1"]
-        with pytest.raises(factory.UnsafeUrl):
+        with pytest.raises(errors.UnsafeUrl):
             client(Access(server.url, ca_file=str(certificate / "missing.pem"))).versions()
         # A mirrored registry has an authority of its own, and that of the factory is not taken for it.
         server.routes[MANIFEST] = (200, {"Docker-Content-Digest": DIGEST}, b"")
@@ -479,9 +485,9 @@ def test_an_own_certificate_authority(certificate):
             own = Access("https://factory.example.org", ca_file=str(certificate / "ca.pem"))
             found = client(own, mirrors=mirrors)
             if trusted:
-                assert found.resolve_installer(reference("registry.example.org")) == DIGEST
+                assert found.registries.resolve(reference("registry.example.org")) == DIGEST
             else:
-                with pytest.raises(factory.UnsafeUrl):
-                    found.resolve_installer(reference("registry.example.org"))
+                with pytest.raises(errors.UnsafeUrl):
+                    found.registries.resolve(reference("registry.example.org"))
     finally:
         server.stop()
