@@ -1,0 +1,166 @@
+# Copyright (c) 2026, the talosops.selinux authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Texts of a node that may quote the machine configuration it was given, without what they quote.
+
+Talos' errors repeat keys with their values, cut them short, wrap them, escape them. So a text is not searched for whole
+values: whatever shares eight characters in a row with a value of the configuration, in any of its encodings and whatever
+white space stands between, is masked.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+from collections.abc import Iterable, Iterator
+from urllib.parse import quote, quote_plus
+
+from ...problem import Problem
+from .document import ConfigError, Configuration, leaves
+from .kinds import KEYS, SINCE
+from .masking import MASK, visible
+from .unresolved import is_secret_key
+
+#: So many characters in a row give a value away; fewer are words by chance.
+_RUN = 8
+#: A shorter value is masked where it stands alone.
+_SHORTEST = 4
+#: Longer values (files, manifests) are looked for as they are, and not in every encoding.
+_ENCODED_UP_TO = 8_192
+#: More than this and the text is not shown at all.
+_MOST_CHARACTERS = 4_000_000
+
+_SPACE = re.compile(r"\s+")
+_WORD_PART = re.compile(r"[A-Za-z0-9+/=_.~%\\-]")
+_WITHHELD = "the node's text is not shown, since it could not be told from the configuration's values"
+
+
+class Quotes:
+    """Masks what texts quote of some configurations. It holds their values: keep it no longer than they are kept."""
+
+    def __init__(self, *texts: str) -> None:
+        """Learn the values of configurations; one that cannot be read makes every text be withheld."""
+        self._runs: set[str] = set()
+        self._short: set[str] = set()
+        self._withhold = sum(map(len, texts)) > _MOST_CHARACTERS
+        if self._withhold:
+            return
+        words = {kind for kind in SINCE} | {key for keys in KEYS.values() for key in keys}
+        try:
+            for text in texts:
+                self._learn(Configuration(text), words)
+        except ConfigError:
+            self._withhold = True
+            return
+        self._short -= words
+        for word in words:
+            self._runs.difference_update(_runs(word))
+
+    def masked(self, text: str, limit: int = 600) -> str:
+        """The text in one line of at most ``limit`` characters, with everything masked that it quotes."""
+        if self._withhold:
+            return _WITHHELD
+        places = [index for index, character in enumerate(text) if not character.isspace()]
+        compact = "".join(text[index] for index in places)
+        hidden = bytearray(len(text))
+        for start in range(len(compact) - _RUN + 1):
+            if compact[start : start + _RUN] in self._runs:
+                for index in range(places[start], places[start + _RUN - 1] + 1):
+                    hidden[index] = 1
+        for word in self._short:
+            for match in re.finditer(rf"(?<![A-Za-z0-9]){re.escape(word)}(?![A-Za-z0-9])", text):
+                hidden[match.start() : match.end()] = b"\1" * len(match[0])
+        shown = " ".join("".join(_without(text, hidden)).split())
+        shown = "".join(character if character.isprintable() else " " for character in shown)
+        return shown if len(shown) <= limit else f"{shown[: limit - 3]}..."
+
+    def problem(self, problem: Problem) -> Problem:
+        """The same problem with its texts masked, and without the errors that caused it."""
+        problem.found = self.masked(problem.found)
+        problem.context = {
+            key: self.masked(value) if isinstance(value, str) else value for key, value in problem.context.items()
+        }
+        problem.args = (problem.found, problem.why, problem.do)
+        problem.__cause__ = problem.__context__ = None
+        return problem
+
+    def _learn(self, config: Configuration, words: set[str]) -> None:
+        for document in config.documents:
+            for path, value in leaves(document.data):
+                words.update(part for part in path if isinstance(part, str) and len(part) <= 40)
+                if not isinstance(value, str):
+                    continue
+                if visible(document.kind, path):
+                    words.add(value)
+                    continue
+                for variant in _variants(value):
+                    self._runs.update(_runs(variant))
+                short = value.strip()
+                if (_SHORTEST <= len(short) < _RUN) or (short and len(short) < _RUN and is_secret_key(path)):
+                    self._short.add(short)
+
+
+def _variants(value: str) -> Iterator[str]:
+    """A value as it may be quoted: plain, decoded, encoded, escaped; white space taken out."""
+    yield _SPACE.sub("", value)
+    if len(value) > _ENCODED_UP_TO:
+        return
+    for text in (value, *_decoded(value)):
+        yield _SPACE.sub("", text)
+        yield _SPACE.sub("", json.dumps(text)[1:-1])
+        yield quote(text, safe="")
+        yield quote_plus(text)
+        data = text.encode("utf-8", "replace")
+        yield data.hex()
+        # Inside a longer text the groups of three bytes begin at any of three places.
+        for shift in range(3):
+            encoded = base64.b64encode(b"\0" * shift + data).decode()[4 if shift else 0 :]
+            yield encoded.rstrip("=")[:-1]
+            yield encoded.rstrip("=")[:-1].translate(str.maketrans("+/", "-_"))
+
+
+def _decoded(value: str) -> Iterator[str]:
+    compact = _SPACE.sub("", value)
+    if len(compact) < _RUN:
+        return
+    try:
+        yield base64.b64decode(compact, validate=True).decode("latin-1")
+    except (binascii.Error, ValueError):
+        return
+
+
+def _runs(text: str) -> Iterable[str]:
+    return (text[start : start + _RUN] for start in range(len(text) - _RUN + 1))
+
+
+def _without(text: str, hidden: bytearray) -> Iterator[str]:
+    """The text with each hidden stretch, and the rest of the words it touches, as one mask."""
+    index = 0
+    while index < len(text):
+        if not hidden[index]:
+            stop = index
+            while stop < len(text) and not hidden[stop]:
+                stop += 1
+            part = text[index:stop]
+            if stop < len(text):
+                part = part[: len(part) - _touching(reversed(part))]
+            if index:
+                part = part[_touching(part) :]
+            yield part
+            index = stop
+        else:
+            while index < len(text) and hidden[index]:
+                index += 1
+            yield MASK
+
+
+def _touching(characters: Iterable[str]) -> int:
+    count = 0
+    for character in characters:
+        if not _WORD_PART.match(character):
+            break
+        count += 1
+    return count
