@@ -42,6 +42,7 @@ class ActionModule(TalosAction):
         async def read(client: NodeClient, target: Target) -> Collection:
             host = target.host
             image = self.variable(host, "talos_target") or self.params["target"]
+            text = self.machine_config_text(host)
             return await collect(
                 client,
                 name=host,
@@ -49,7 +50,7 @@ class ActionModule(TalosAction):
                 endpoint=client.endpoint,
                 peer=lambda address: self.target(host, address=address).connect(),
                 kubernetes=kubernetes,
-                config=planned_config(self.machine_config_text(host), image, self.params["boot"]),
+                config=lambda node: planned_config(text, image, self.params["boot"], node),
                 operation={
                     "locked_by": self._holder(operations.get(host)),
                     "boot_path": self.variable(host, "talos_boot_path"),
@@ -110,7 +111,7 @@ class ActionModule(TalosAction):
             found[host] = {
                 "machine": machine,
                 "target": {key: image[key] for key in _TARGET} if image else None,
-                "config": planned_config(self.machine_config_text(host), image, self.params["boot"]),
+                "config": planned_config(self.machine_config_text(host), image, self.params["boot"], None),
                 "operation": {
                     "locked_by": self._holder(operations.get(host)),
                     "boot_path": self.variable(host, "talos_boot_path"),

@@ -47,7 +47,7 @@ async def collect(
     endpoint: str | None,
     peer: Callable[[str], NodeClient],
     kubernetes: Callable[[str, str | None], dict[str, Any]] | None,
-    config: Mapping[str, Any] | None,
+    config: Callable[[Mapping[str, Any]], Mapping[str, Any] | None] | None,
     operation: Mapping[str, Any],
     cluster: Mapping[str, Any],
     max_samples: int = 5,
@@ -66,7 +66,8 @@ async def collect(
         endpoint: the control plane it is reached through, or None.
         peer: gives an unopened client for another control plane's address (etcd is judged from every member).
         kubernetes: gives the Kubernetes facts for (node name in Kubernetes, boot time), or None when no API is at hand.
-        config: facts of the operator's machine configuration for this node, without secrets, or None.
+        config: gives the facts of the operator's machine configuration, without secrets, for the node that is described
+            by this document's ``node`` section; None when nobody asks about a configuration.
         operation: what is planned for the node: ``{locked_by, boot_path, approved_local_data, target}``.
         cluster: ``{name}``; whether Omni manages the node is read from its kernel command line.
         max_samples: decoded records kept for each denial.
@@ -101,9 +102,11 @@ async def collect(
     )
     nodename = text_at(answers["nodename"], "nodename")
     seen = kubernetes(nodename, sections.moment_of(after.time)) if kubernetes is not None and nodename else None
+    node = sections.node_section(answers, name=name, address=address, endpoint=endpoint)
+    planned = config(node) if config is not None else None
     document = {
         "schema": SCHEMA,
-        "node": sections.node_section(answers, name=name, address=address, endpoint=endpoint),
+        "node": node,
         "collected_at": now.strftime("%Y-%m-%dT%H:%M:%SZ"),
         "boot": sections.boot_section(after, uptime),
         "talos": sections.talos_section(answers),
@@ -114,7 +117,7 @@ async def collect(
         "time": sections.time_section(answers),
         "etcd": etcd,
         "kubernetes": sections.kubernetes_section(answers, seen),
-        "config": dict(config) if config is not None else None,
+        "config": dict(planned) if planned is not None else None,
         "operation": dict(operation),
         "cluster": sections.cluster_section(answers, cluster),
         "errors": visit.errors,

@@ -7,14 +7,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
-from ..image import machine_config
+from ..image.machine_config.arguments import Boot
+from ..image.machine_config.facts import facts
+from ..image.machine_config.rewrite import rewrite
 from ..problem import Problem
 
 
 def planned_config(
-    text: str | None, image: Mapping[str, Any] | None, boot: Literal["uki", "grub"]
+    text: str | None, image: Mapping[str, Any] | None, boot: Boot, node: Mapping[str, Any] | None
 ) -> dict[str, Any] | None:
     """The facts for ``config`` of the evidence document; null without image or configuration.
 
@@ -22,11 +24,13 @@ def planned_config(
         text: the operator's machine configuration, full of secrets.
         image: ``{version, installer, kernel_args}`` of the target.
         boot: ``uki`` or ``grub``: how the installed system boots.
+        node: ``{machine_type, hostname}`` of the node as it runs now, which the configuration must be for; a value
+            that the node did not give is a problem. None for a machine that has never been a node.
     """
     if text is None or image is None:
         return None
     try:
-        rewritten = machine_config.rewrite(
+        rewritten = rewrite(
             text,
             image["installer"],
             boot=boot,
@@ -35,6 +39,13 @@ def planned_config(
         )
     except Problem as problem:
         return {"sha256": None, "install": None, "valid": False, "problems": [problem.found]}
-    facts = machine_config.facts(rewritten.text, version=image["version"])
-    problems = [*rewritten.problems, *facts["problems"]]
-    return {**facts, "valid": facts["valid"] and not problems, "problems": problems}
+    present = {key: None if node is None else node[key] for key in ("machine_type", "hostname")}
+    found = facts(rewritten.text, version=image["version"], **present)
+    problems = [*rewritten.problems, *found["problems"]]
+    if node is not None:
+        problems += [
+            f"the node does not say its {what}, so nobody knows whether this is its configuration"
+            for key, what in (("machine_type", "role"), ("hostname", "host name"))
+            if present[key] is None and found.get(key) is not None
+        ]
+    return {**found, "valid": not problems, "problems": problems}

@@ -149,6 +149,14 @@ EVIDENCE: dict[str, Any] = {
     },
     "config": {
         "sha256": "string",
+        "machine_type": "string",
+        "hostname": "string",
+        "cluster": {
+            "cluster_id": "string",
+            "cluster_secret": "string",
+            "machine_ca": "string",
+            "kubernetes_ca": "string",
+        },
         "install": {
             "kind": "string",
             "disk": "any",
