@@ -59,14 +59,16 @@ def target_of(operator: Mapping[str, Any]) -> dict[str, Any]:
     return {**TARGET, **operator["target"]}
 
 
-def config_of(sim: Simulator, node: str, operator: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The facts of a node's machine configuration, changed as the case says."""
+def config_of(
+    sim: Simulator, name: str, operator: Mapping[str, Any], node: Mapping[str, Any] | None
+) -> dict[str, Any] | None:
+    """The facts of a node's machine configuration, changed as the case says, for the node that is described."""
     if operator["config"] is None:
         return None
-    document = yaml.safe_load((sim.directory / "configs" / f"{node}.yaml").read_text())
+    document = yaml.safe_load((sim.directory / "configs" / f"{name}.yaml").read_text())
     text = yaml.safe_dump(_merged(document, operator["config"]))
     target = target_of(operator)
-    planned = planned_config(text, target, "uki")
+    planned = planned_config(text, target, "uki", node)
     if planned is not None and not operator["rewrite"]:
         # The operator skipped the rewriting and gives the configuration as it was.
         planned["install"] = {**planned["install"], "image": document["machine"]["install"]["image"]}
@@ -106,7 +108,7 @@ def collect_all(sim: Simulator, cases: Mapping[str, Mapping[str, Any]]) -> dict[
                 endpoint=client.endpoint,
                 peer=peer,
                 kubernetes=lambda node, booted: cluster().of_node(node, booted),
-                config=config_of(sim, name, operator),
+                config=functools.partial(config_of, sim, name, operator),
                 operation={
                     "locked_by": operator["locked_by"],
                     "boot_path": operator["boot_path"],

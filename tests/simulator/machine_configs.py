@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from . import pki
 
 #: What `inventory.yml` leaves to the operator.
 GROUP_VARS = {
@@ -84,15 +84,13 @@ def machine_config(name: str, node: Mapping[str, Any], endpoint: str, shared: Ma
 
 
 def _cluster_secrets() -> dict[str, str]:
-    key = Ed25519PrivateKey.generate()
-    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    authority = pki.make_authority("demo")
     return {
         "id": base64.b64encode(secrets.token_bytes(32)).decode(),
         "secret": base64.b64encode(secrets.token_bytes(32)).decode(),
         "secretbox": base64.b64encode(secrets.token_bytes(32)).decode(),
         "token": f"{secrets.token_hex(3)}.{secrets.token_hex(8)}",
         "bootstrap": f"{secrets.token_hex(3)}.{secrets.token_hex(8)}",
-        "key": base64.b64encode(pem).decode(),
-        "crt": base64.b64encode(public).decode(),
+        "key": base64.b64encode(authority.pem_key).decode(),
+        "crt": base64.b64encode(authority.crt).decode(),
     }

@@ -213,7 +213,7 @@ class Bench:
             judging.policy_of(operator["policy"], self.directory),
             target={key: target[key] for key in judging.KEYS},
             now=dt.datetime.now(dt.UTC) + judging.parse_duration(operator["later"]),
-            config=judging.config_of(self.sim, case.node, operator),
+            config=judging.config_of(self.sim, case.node, operator, None),
             operation={"locked_by": None, "boot_path": "hook", "approved_local_data": False},
             cluster={"name": "admin", "omni": False},
         )
