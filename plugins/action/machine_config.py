@@ -2,17 +2,20 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Rewrite, validate and apply a node's machine configuration."""
+"""Rewrite, validate, check with the node, and apply a node's machine configuration."""
 
 from __future__ import annotations
 
 from typing import Any, ClassVar
 
 from ..plugin_utils.actions import InventoryProblem, TalosAction
-from ..plugin_utils.image import machine_config
+from ..plugin_utils.image.machine_config.document import ConfigError
+from ..plugin_utils.image.machine_config.dry_run import Judgement, judge
+from ..plugin_utils.image.machine_config.prepare import Prepared, prepare
+from ..plugin_utils.image.machine_config.quotes import Quotes
+from ..plugin_utils.problem import Problem
 from ..plugin_utils.talos import fleet
-from ..plugin_utils.talos.answers import ApplyResult
-from ..plugin_utils.talos.client import connect_maintenance
+from ..plugin_utils.talos.client import NodeClient, connect_maintenance
 
 
 class ActionModule(TalosAction):
@@ -23,7 +26,38 @@ class ActionModule(TalosAction):
 
     def act(self) -> dict[str, Any]:
         params = self.params
-        text = self.machine_config_text(self.host, params["src"])
+        prepared = prepare(
+            self._text(),
+            node=self.host,
+            installer=params["installer"],
+            version=params["version"],
+            boot=params["boot"],
+            kernel_args=params["kernel_args"],
+            machine_type=params["machine_type"],
+            hostname=params["hostname"],
+        )
+        if params["expect_sha256"] not in (None, prepared.facts["sha256"]):
+            raise ConfigError(
+                f"the machine configuration of {self.host} is not the one that was judged",
+                "the verdict holds for the configuration it was given for, and no other",
+                "bring the judged configuration back; the node waits for it in maintenance mode",
+                node=self.host,
+            )
+        judgement = self._judged(prepared) if params["state"] == "checked" else None
+        warnings = self._apply(prepared) if params["state"] == "applied" else None
+        diff = prepared.rewritten.diff
+        return {
+            "sha256": prepared.facts["sha256"],
+            "facts": prepared.facts,
+            "differences": list(judgement.differences) if judgement else [],
+            "remarks": list(judgement.remarks) if judgement else [],
+            "warnings_of_node": warnings or [],
+            "changed": warnings is not None,
+            "diff": {"prepared": "\n".join(diff) + "\n"} if diff else {},
+        }
+
+    def _text(self) -> str:
+        text = self.machine_config_text(self.host, self.params["src"])
         if text is None:
             raise InventoryProblem(
                 f"the inventory names no machine configuration for {self.host}",
@@ -31,45 +65,26 @@ class ActionModule(TalosAction):
                 "set talos_machine_config for the host to the file's path",
                 node=self.host,
             )
-        rewritten = machine_config.rewrite(
-            text,
-            params["installer"],
-            boot=params["boot"],
-            version=params["version"],
-            schematic_args=params["kernel_args"],
-        )
-        facts = machine_config.facts(rewritten.text, version=params["version"])
-        problems = [*rewritten.problems, *facts["problems"]]
-        if problems:
-            raise machine_config.ConfigError(
-                f"the machine configuration of {self.host} cannot be used: {'; '.join(problems)}",
-                "the node would not come back, or not enforcing",
-                "correct the configuration, and let the gate judge the node again",
-                node=self.host,
-            )
-        if params["expect_sha256"] not in (None, facts["sha256"]):
-            raise machine_config.ConfigError(
-                f"the machine configuration of {self.host} is not the one that was judged",
-                "the verdict holds for the configuration it was given for, and no other",
-                "bring the judged configuration back; the node waits for it in maintenance mode",
-                node=self.host,
-            )
-        applied = self._apply(rewritten.text) if params["state"] == "applied" else None
-        return {
-            "sha256": facts["sha256"],
-            "facts": facts,
-            "warnings_of_node": applied.warnings if applied else [],
-            "changed": applied is not None,
-            "diff": {"prepared": "\n".join(rewritten.diff) + "\n"} if rewritten.diff else {},
-        }
+        return text
 
-    def _apply(self, text: str) -> ApplyResult:
+    def _judged(self, prepared: Prepared) -> Judgement:
+        async def ask(client: NodeClient) -> Judgement:
+            return await judge(client, prepared.rewritten, target=self.params["version"], node=self.host)
+
+        judgement = self.ask(ask)
+        judgement.require(self.params["approve"], node=self.host)
+        return judgement
+
+    def _apply(self, prepared: Prepared) -> list[str]:
+        text = prepared.rewritten.text
         client = connect_maintenance(self.target().address, fingerprints=[self.params["fingerprint"]])
 
-        async def send() -> ApplyResult:
+        async def send() -> list[str]:
             async with client:
-                # The connection's look, without which the client sends no write.
-                await client.spec("machine_status")
-                return await client.apply_configuration(text.encode(), dry_run=self.check)
+                return (await client.apply_configuration(text.encode(), dry_run=self.check)).warnings
 
-        return fleet.run(send())
+        try:
+            return [Quotes(text).masked(warning) for warning in fleet.run(send())]
+        except Problem as problem:
+            failed = Quotes(text).problem(problem)
+        raise failed

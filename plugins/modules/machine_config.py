@@ -7,13 +7,15 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: machine_config
-short_description: Rewrite, validate and apply a node's machine configuration
+short_description: Rewrite, validate, check and apply a node's machine configuration
 version_added: 0.1.0
 author:
   - The talosops.selinux authors (@talosops)
 description:
   - Takes the operator's machine configuration for the node of this host and points its installation at the enforcing
     image. Nothing else in it changes.
+  - With O(state=checked), asks the running node by a dry run whether it would take the configuration, and by what it
+    differs from the configuration that the node runs. Anything but the installer image is refused until it is approved.
   - With O(state=applied), sends it to the node, which must be in maintenance mode and must be the machine that was
     identified before.
   - The configuration holds the cluster's secrets. It is never returned, logged or written anywhere. Differences are
@@ -43,12 +45,25 @@ options:
   state:
     description:
       - V(rendered) rewrites and validates the configuration in memory and returns its hash.
+      - V(checked) also has the running node judge it, which changes nothing there.
       - V(applied) also sends it to the node in maintenance mode.
     type: str
-    choices: [rendered, applied]
+    choices: [rendered, checked, applied]
     default: rendered
   expect_sha256:
     description: The hash that the rewritten configuration must have, as the verdict was given for it.
+    type: str
+  machine_type:
+    description: What the node is, V(controlplane) or V(worker). A configuration for the other role is refused.
+    type: str
+    choices: [controlplane, worker]
+  hostname:
+    description: The node's host name. A configuration that sets another one is refused.
+    type: str
+  approve:
+    description:
+      - With O(state=checked), the hash of the differences that are approved, as the refusal names it. It holds for
+        exactly those differences and their values.
     type: str
   fingerprint:
     description: With O(state=applied), the fingerprint of the machine that was identified.
@@ -70,6 +85,12 @@ extends_documentation_fragment:
 """
 
 EXAMPLES = r"""
+- name: Ask the running node whether it would take its configuration
+  talosops.selinux.machine_config:
+    installer: "{{ image.target.installer }}"
+    version: "{{ image.target.version }}"
+    state: checked
+
 - name: Install the wiped machine
   talosops.selinux.machine_config:
     src: "configs/{{ inventory_hostname }}.yaml"
@@ -90,6 +111,20 @@ facts:
   returned: always
   type: dict
   sample: {}
+differences:
+  description:
+    - With O(state=checked), what was approved, one line for each document and path, values masked unless they are known
+      to be harmless.
+  returned: always
+  type: list
+  elements: str
+  sample: []
+remarks:
+  description: With O(state=checked), what limits the node's judgement, such as that it runs another version.
+  returned: always
+  type: list
+  elements: str
+  sample: []
 warnings_of_node:
   description: What the node remarked when it took the configuration.
   returned: always

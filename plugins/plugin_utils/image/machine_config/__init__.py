@@ -4,9 +4,10 @@
 
 """Machine configurations of one node: read, checked, rewritten, compared with what the node runs, and shown masked.
 
-In reading order: ``document`` (text to documents), ``places`` (the one table of where Talos keeps which fact), ``kinds``,
-``unresolved`` and ``secrets`` (what a value must look like), ``checks``, ``facts``, ``rewrite``, ``masking``,
-``difference`` (a dry run's diff) and ``dry_run`` (the node's own judgement before anything is wiped), ``repair``.
+In reading order: ``document`` (text to documents), ``places`` (the one table of where Talos keeps which fact),
+``kinds``, ``unresolved`` and ``secrets`` (what a value must look like), ``checks``, ``facts``, ``rewrite``,
+``masking``, ``difference`` (a dry run's diff) and ``dry_run`` (the node's own judgement before anything is wiped),
+``repair``.
 """
 
 from __future__ import annotations

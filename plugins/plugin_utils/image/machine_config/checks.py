@@ -149,7 +149,7 @@ def _secret_problems(config: Configuration) -> Iterator[str]:
         for found in values(config, place.fact):
             if found.place is place and (wrong := wrong_form(found.value, place.form)):
                 name = unresolved.name_of(found.value, "formed") if isinstance(found.value, str) else None
-                yield f"{place.where} is {name}, which nobody resolved" if name else f"{place.where} {wrong}"
+                yield f"{place.where} is {name}, not the value itself" if name else f"{place.where} {wrong}"
 
 
 def _conflict_problems(config: Configuration) -> Iterator[str]:
@@ -195,7 +195,8 @@ def _install_problems(config: Configuration, version: str | None) -> Iterator[st
 def _places_of(facts: tuple[str, ...]) -> str:
     """All places of a group of facts in one phrase, so that the operator finds the one of their Talos release."""
     found: list[Place] = [place for place in PLACES if place.fact in facts]
-    return " or ".join(dict.fromkeys(place.where for place in found))
+    whole = [place for place in found if "*" not in place.path] or found
+    return " or ".join(place.where for place in whole)
 
 
 def _known_word(key: str) -> str:

@@ -4,9 +4,9 @@
 
 """How a configuration differs from what a node runs, out of the unified diff that a dry run answers with.
 
-The diff shows both configurations in plain text around every difference, three lines of context each. Every changed line
-is put to its document and path, by following the lines from the place in our own configuration where they fit. What
-cannot be placed is never left out: then the whole diff counts as not understood.
+The diff shows both configurations in plain text around every difference, three lines of context each. Every changed
+line is put to its document and path, by following the lines from the place in our own configuration where they fit.
+What cannot be placed is never left out: then the whole diff counts as not understood.
 
 Sources: ``pkg/machinery/textdiff`` (1.12+: ``neticdk/go-stdlib`` diff), ``pkg/machinery/config/configdiff`` (1.10 and
 1.11: ``hexops/gotextdiff``), which write the hunk headers differently.
@@ -81,6 +81,7 @@ class _Hunk:
 
     start: int
     lines: tuple[tuple[str, str], ...]
+
 
 @dataclass(frozen=True)
 class _Line:
@@ -261,7 +262,11 @@ class _Ours:
             if line.document in kinds:
                 kind = kinds[line.document]
                 known = [text for text, other in self.labels if other == kind]
-                text = known[0] if line.document not in names and len(known) == 1 else label(kind, names.get(line.document))
+                text = (
+                    known[0]
+                    if line.document not in names and len(known) == 1
+                    else label(kind, names.get(line.document))
+                )
             elif (ours or line.document == said[0].document) and line.document < len(self.labels):
                 text, kind = self.labels[line.document]
             else:

@@ -146,7 +146,7 @@ def leaves(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
 
 
 def dotted(path: Path) -> str:
-    """A path as messages show it; a key that is no plain short word may be a value in the wrong place, and is not shown."""
+    """A path as messages show it. A key that is no plain short word may be a value in the wrong place: not shown."""
     parts = (f"[{part}]" if isinstance(part, int) else f".{_plain_name(str(part))}" for part in path)
     return "".join(parts).lstrip(".")
 

@@ -13,6 +13,11 @@ from collections.abc import Mapping
 
 Release = tuple[int, int]
 
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
 #: The newest release this table was read from; what a later one adds is for the node itself to judge.
 NEWEST: Release = (1, 15)
 
@@ -45,35 +50,41 @@ _BY_RELEASE: Mapping[Release, str] = {
 SINCE: Mapping[str, Release] = {kind: release for release, kinds in _BY_RELEASE.items() for kind in kinds.split()}
 
 #: Kinds that Talos takes on control planes only.
-CONTROL_PLANE_ONLY = frozenset(
+CONTROL_PLANE_ONLY = _words(
     """
-    KubeAPIServerConfig KubeAdmissionControlConfig KubeAggregatorCAConfig KubeAuditPolicyConfig
-    KubeAuthenticationConfig KubeAuthorizerConfig KubeControllerManagerConfig KubeCoreDNSConfig
-    KubeEtcdEncryptionConfig KubeFlannelCNIConfig KubeProxyConfig KubeSchedulerConfig KubeServiceAccountConfig
-    KubeTalosAPIAccessConfig
-    """.split()
+        KubeAPIServerConfig KubeAdmissionControlConfig KubeAggregatorCAConfig KubeAuditPolicyConfig
+        KubeAuthenticationConfig KubeAuthorizerConfig KubeControllerManagerConfig KubeCoreDNSConfig
+        KubeEtcdEncryptionConfig KubeFlannelCNIConfig KubeProxyConfig KubeSchedulerConfig
+        KubeServiceAccountConfig KubeTalosAPIAccessConfig
+        """
 )
 
 #: The keys of the v1alpha1 document's upper levels, the same in 1.10 to 1.15 but for the release given in `KEY_SINCE`.
 KEYS: Mapping[tuple[str, ...], frozenset[str]] = {
-    (): frozenset("version debug persist machine cluster".split()),
-    ("machine",): frozenset(
+    (): _words(
         """
-        acceptedCAs baseRuntimeSpecOverrides ca certSANs controlPlane disks env features files install kernel kubelet
-        logging network nodeAnnotations nodeLabels nodeTaints pods registries seccompProfiles sysctls sysfs
-        systemDiskEncryption time token type udev
-        """.split()
+        version debug persist machine cluster
+        """
     ),
-    ("machine", "install"): frozenset(
-        "bootloader disk diskSelector extensions extraKernelArgs grubUseUKICmdline image legacyBIOSSupport wipe".split()
+    ("machine",): _words(
+        """
+        acceptedCAs baseRuntimeSpecOverrides ca certSANs controlPlane disks env features files install kernel
+        kubelet logging network nodeAnnotations nodeLabels nodeTaints pods registries seccompProfiles sysctls
+        sysfs systemDiskEncryption time token type udev
+        """
     ),
-    ("cluster",): frozenset(
+    ("machine", "install"): _words(
+        """
+        bootloader disk diskSelector extensions extraKernelArgs grubUseUKICmdline image legacyBIOSSupport wipe
+        """
+    ),
+    ("cluster",): _words(
         """
         acceptedCAs adminKubeconfig aescbcEncryptionSecret aggregatorCA allowSchedulingOnControlPlanes
-        allowSchedulingOnMasters apiServer ca clusterName controlPlane controllerManager coreDNS discovery etcd
-        externalCloudProvider extraManifestHeaders extraManifests id inlineManifests network proxy scheduler secret
-        secretboxEncryptionSecret serviceAccount token
-        """.split()
+        allowSchedulingOnMasters apiServer ca clusterName controlPlane controllerManager coreDNS discovery
+        etcd externalCloudProvider extraManifestHeaders extraManifests id inlineManifests network proxy
+        scheduler secret secretboxEncryptionSecret serviceAccount token
+        """
     ),
 }
 KEY_SINCE: Mapping[tuple[str, ...], Release] = {("machine", "install", "grubUseUKICmdline"): (1, 12)}

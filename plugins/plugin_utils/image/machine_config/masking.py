@@ -21,10 +21,15 @@ from .places import HOSTNAME, PLACES, UNATTENDED
 
 MASK = kernel_args.MASK
 
-_VISIBLE_FACTS = frozenset(
-    """
-    machine_type hostname cluster_name dns_domain kubelet_image install_image install_disk install_wipe
-    """.split()
+_VISIBLE_FACTS = (
+    "machine_type",
+    "hostname",
+    "cluster_name",
+    "dns_domain",
+    "kubelet_image",
+    "install_image",
+    "install_disk",
+    "install_wipe",
 )
 
 # Beside the facts of the table; "*" is any one key or list index.

@@ -252,7 +252,7 @@ def values(config: Configuration, *facts: str) -> list[Value]:
 
 
 def value(config: Configuration, fact: str) -> Any:
-    """What the configuration says about one fact; None when it says nothing. The v1alpha1 document wins, as in Talos."""
+    """What the configuration says about one fact, or None. The v1alpha1 document wins, as in Talos."""
     found = values(config, fact)
     return found[0].value if found else None
 

@@ -5,8 +5,8 @@
 """Texts of a node that may quote the machine configuration it was given, without what they quote.
 
 Talos' errors repeat keys with their values, cut them short, wrap them, escape them. So a text is not searched for whole
-values: whatever shares eight characters in a row with a value of the configuration, in any of its encodings and whatever
-white space stands between, is masked.
+values: whatever shares eight characters in a row with a value of the configuration, in any of its encodings and
+whatever white space stands between, is masked.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Quotes:
         self._withhold = sum(map(len, texts)) > _MOST_CHARACTERS
         if self._withhold:
             return
-        words = {kind for kind in SINCE} | {key for keys in KEYS.values() for key in keys}
+        words = set(SINCE) | {key for keys in KEYS.values() for key in keys}
         try:
             for text in texts:
                 self._learn(Configuration(text), words)

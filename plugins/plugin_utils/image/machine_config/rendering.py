@@ -4,9 +4,9 @@
 
 """Lines of a configuration as Talos writes it, and what each of them says.
 
-Talos encodes what it decoded: no comments, four blanks a level, its own order of keys. A diff shows a few lines of that,
-so a line has to be understood from its neighbours: `walk` follows lines from a known position, and `rendered` says what
-positions our own configuration has. Source: ``go.yaml.in/yaml/v4``, the emitter's rules of indentation.
+Talos encodes what it decoded: no comments, four blanks a level, its own order of keys. A diff shows a few lines of
+that, so a line has to be understood from its neighbours: `walk` follows lines from a known position, and `rendered`
+says what positions our own configuration has. Source: ``go.yaml.in/yaml/v4``, the emitter's rules of indentation.
 """
 
 from __future__ import annotations

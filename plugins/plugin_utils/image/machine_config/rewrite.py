@@ -115,7 +115,7 @@ def _edits(config: Configuration, installer: str, boot: Boot) -> tuple[list[_Edi
             edits = _set(text, entry[1], "image", installer)
             return edits, {(UNATTENDED, "installer", "image"): installer}
         edits = _set(text, unattended.node, "installer", f"{{image: {installer!r}}}")
-        return edits, {(UNATTENDED, "installer"): {"image": installer}}
+        return edits, {(UNATTENDED, "installer"): {"image": installer}, (UNATTENDED, "installer", "image"): installer}
     install = config.get(None, *_INSTALL)
     if config.main is None or not isinstance(install, dict) or not install:
         return [], {}
@@ -228,12 +228,9 @@ def _prove(config: Configuration, new: str, wanted: Mapping[Path, Any]) -> None:
     after = Configuration(new)
     wrong: list[Path] = []
     if [document.label for document in config.documents] != [document.label for document in after.documents]:
-        wrong.append(())
-    for document in config.documents:
-        now = after.get(document.kind) if document.name is None else None
-        if now is None:
-            now = next((other.data for other in after.documents if other.label == document.label), None)
-        wrong += [path for path in _compare(document.data, now, (document.kind,)) if path not in wanted]
+        raise _elsewhere("")
+    for old, now in zip(config.documents, after.documents, strict=True):
+        wrong += [path for path in _compare(old.data, now.data, (old.kind,)) if path not in wanted]
     wrong += [path for path, value in wanted.items() if after.get(path[0], *path[1:]) != value]
     if wrong:
         raise _elsewhere(".".join(str(part) for part in wrong[0] if part is not None))

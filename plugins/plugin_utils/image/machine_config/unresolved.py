@@ -64,7 +64,10 @@ _IN_SECRETS: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("a reference of a file or of the environment", re.compile(r"(?:file|env|age|sops)://?\S+")),
     ("a placeholder in angle brackets", re.compile(r"<[^<>]*>")),
     ("a placeholder", re.compile(r"@[A-Za-z_][\w.-]*@|__\w+__|#\{[^}]+\}#?|\[\[.*\]\]|%%.*%%")),
-    ("a placeholder", re.compile(r"(?:change|replace)[ _-]?(?:me|this|it)\b.*|(?:your|insert)[ _-].*|placeholder", re.I)),
+    (
+        "a placeholder",
+        re.compile(r"(?:change|replace)[ _-]?(?:me|this|it)\b.*|(?:your|insert)[ _-].*|placeholder", re.I),
+    ),
     ("a redaction", re.compile(r"[xX]{4,}|\.{3,}|(?:redacted|masked|hidden|removed|omitted)\b.*", re.I)),
     ("a value sealed by Sealed Secrets", re.compile(r"Ag[A-D][A-Za-z0-9+/]{300,}={0,2}")),
 )
@@ -72,12 +75,16 @@ _IN_SECRETS: tuple[tuple[str, re.Pattern[str]], ...] = (
 # A secret whose form is known is judged by that form; these only give what is there its name.
 _IN_FORMED: tuple[tuple[str, re.Pattern[str]], ...] = (
     (_VARIABLE, re.compile(r".*\$(?:\([^)]+\)|[A-Za-z_]\w*).*", re.DOTALL)),
-    ("a placeholder", re.compile(r"(?:my|some|the|fill|enter|put|dummy|example|secret|password|token|none|null|tbd)\b.*", re.I)),
+    (
+        "a placeholder",
+        re.compile(r"(?:my|some|the|fill|enter|put|dummy|example|secret|password|token|none|null|tbd)\b.*", re.I),
+    ),
 )
 
 # Where Talos keeps other secrets than those of `places`; by the last key, since they stand in many documents.
 _SECRET_KEY = re.compile(
-    r"(?:.*(?:token|secret|password|passphrase|privatekey|presharedkey|apikey|keydata)|crt|key|cert|auth)", re.IGNORECASE
+    r"(?:.*(?:token|secret|password|passphrase|privatekey|presharedkey|apikey|keydata)|crt|key|cert|auth)",
+    re.IGNORECASE,
 )
 
 # Text with a language of its own, where braces and dollars are not ours to judge.
@@ -125,7 +132,7 @@ def problems(document: Document) -> Iterator[str]:
             continue
         name = name_of(value, "secret" if secret else "anywhere")
         if name is not None:
-            yield f"{_where(document, path)} is {name}, which nobody resolved"
+            yield f"{_where(document, path)} is {name}, not the value itself"
 
 
 def is_secret_key(path: Path) -> bool:

@@ -7,9 +7,14 @@
 from __future__ import annotations
 
 import base64
+import json
 import secrets
+import string
+
+import yaml
 
 SCHEMATIC = "376567988ad370138ad8b2698212367b8edcb69b5fd68c80be1f2ec7d603b4ba"
+ID = "224daeedea2a793a0cd003ab8b8cadb4c8a16645d7b485fcfa965c5948be2e18"
 VERSIONS = ("v1.10.9", "v1.11.6", "v1.12.11", "v1.13.9", "v1.14.1")
 
 
@@ -27,10 +32,10 @@ class Config:
             "persist: true",
             "machine:",
             f"    type: {kind} # the role",
-            f"    token: {secret()}.{secret()}",
+            f"    token: {self.token()}",
             "    ca:",
-            f"        crt: {secret()}",
-            f"        key: {secret() if kind == 'controlplane' else chr(34) * 2}",
+            f"        crt: {self.pem('CERTIFICATE')}",
+            f"        key: {self.pem('PRIVATE KEY') if kind == 'controlplane' else chr(34) * 2}",
             "    certSANs: []",
             "    #   # wanted once",
             f"    #   token: {secret()}",
@@ -79,28 +84,28 @@ class Config:
             "    sysctls:",
             '        net.core.somaxconn: "65535"',
             "cluster:",
-            f"    id: {secret()}=",
-            f"    secret: {secret()}=",
+            f"    id: {self.key()}",
+            f"    secret: {self.key()}",
             "    controlPlane:",
             "        endpoint: https://10.0.0.2:6443",
             "    clusterName: demo",
-            f"    token: {secret()}",
+            f"    token: {self.token()}",
         ]
         if kind == "controlplane":
             lines += [
-                f"    secretboxEncryptionSecret: {secret()}",
+                f"    secretboxEncryptionSecret: {self.key()}",
                 "    ca:",
-                f"        crt: {secret()}",
-                f"        key: {secret()}",
+                f"        crt: {self.pem('CERTIFICATE')}",
+                f"        key: {self.pem('PRIVATE KEY')}",
                 "    aggregatorCA:",
-                f"        crt: {secret()}",
-                f"        key: {secret()}",
+                f"        crt: {self.pem('CERTIFICATE')}",
+                f"        key: {self.pem('PRIVATE KEY')}",
                 "    serviceAccount:",
-                f"        key: {secret()}",
+                f"        key: {self.pem('PRIVATE KEY')}",
                 "    etcd:",
                 "        ca:",
-                f"            crt: {secret()}",
-                f"            key: {secret()}",
+                f"            crt: {self.pem('CERTIFICATE')}",
+                f"            key: {self.pem('PRIVATE KEY')}",
                 "    inlineManifests:",
                 "        - name: extra",
                 "          contents: |-",
@@ -109,15 +114,11 @@ class Config:
                 f"            stringData: {{a: {secret()}}}",
             ]
         else:
-            lines += ["    ca:", f"        crt: {secret()}", '        key: ""']
+            lines += ["    ca:", f"        crt: {self.pem('CERTIFICATE')}", '        key: ""']
         if minor >= 12:
             lines += ["---", "apiVersion: v1alpha1", "kind: HostnameConfig", "hostname: node-1"]
+            lines += ["---", "apiVersion: v1alpha1", "kind: WireguardConfig", "name: wg1", f"privateKey: {secret()}"]
         lines += [
-            "---",
-            "apiVersion: v1alpha1",
-            "kind: WireguardConfig",
-            "name: wg1",
-            f"privateKey: {secret()}",
             "---",
             "apiVersion: v1alpha1",
             "kind: KmsgLogConfig",
@@ -142,3 +143,42 @@ class Config:
         word = base64.b32encode(secrets.token_bytes(20)).decode().lower()
         self.words.append(word)
         return word
+
+    def token(self):
+        """A bootstrap token, as kubeadm and Talos write them."""
+        letters = string.ascii_lowercase + string.digits
+        word = "".join(secrets.choice(letters) for _ in range(6)) + "."
+        word += "".join(secrets.choice(letters) for _ in range(16))
+        self.words.append(word)
+        return word
+
+    def key(self):
+        """32 bytes in base64."""
+        word = base64.b64encode(secrets.token_bytes(32)).decode()
+        self.words.append(word)
+        return word
+
+    def pem(self, label):
+        """The base64 of a PEM block, as the v1alpha1 document holds certificates and keys."""
+        body = base64.b64encode(secrets.token_bytes(48)).decode()
+        # Split, so that no file of the project holds the marker of a key.
+        block = "\n".join(("-----BEGIN " + label + "-----", body, "-----END " + label + "-----", ""))
+        word = base64.b64encode(block.encode()).decode()
+        self.words += [body, word[40:]]
+        return word
+
+
+def new_image(version):
+    """The installer that the tests point configurations to."""
+    return f"factory.talos.dev/metal-installer/{ID}:{version}"
+
+
+def load(text):
+    """The documents of a configuration that are not empty."""
+    return [document for document in yaml.safe_load_all(text) if document is not None]
+
+
+def assert_hidden(config, *outputs):
+    """Not even a part of a secret of the configuration stands in the outputs."""
+    shown = "\n".join(output if isinstance(output, str) else json.dumps(output) for output in outputs)
+    assert not [word for word in config.words if word[4:20] in shown]

@@ -1,0 +1,49 @@
+# Copyright (c) 2026, the talosops.selinux authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A fixed configuration for a node that was wiped and waits in maintenance mode.
+
+What a verdict binds protects the wipe. When the wipe is done and only the way forward is left, another text must be
+acceptable, as long as it makes the same node of the machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+_SAME = (
+    ("machine_type", "role"),
+    ("hostname", "host name"),
+    ("install", "install section"),
+)
+
+
+def acceptable_repair(judged: Mapping[str, Any], fixed: Mapping[str, Any]) -> list[str]:
+    """Why a fixed configuration must not be applied in place of the judged one; empty when it may be.
+
+    Args:
+        judged: the facts (`facts.facts`) of the configuration that the verdict was given for.
+        fixed: the facts of the configuration that is to be applied, judged anew with the same version and node.
+
+    Returns:
+        One sentence for each reason. What either side does not say, and the other does, is a reason.
+    """
+    problems = [f"the fixed configuration is not valid: {problem}" for problem in fixed["problems"]]
+    if not fixed["valid"] and not problems:
+        problems.append("the fixed configuration is not valid")
+    problems += [
+        f"the fixed configuration has another {name} than the one that was judged"
+        for key, name in _SAME
+        if judged.get(key) != fixed.get(key)
+    ]
+    before, after = judged.get("cluster") or {}, fixed.get("cluster") or {}
+    problems += [
+        f"the fixed configuration is for another cluster: its {key.replace('_', ' ')} is not the one that was judged"
+        for key in sorted({*before, *after})
+        if before.get(key) != after.get(key)
+    ]
+    if not before:
+        problems.append("nobody recorded which cluster the judged configuration was for")
+    return problems
