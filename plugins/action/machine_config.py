@@ -81,6 +81,8 @@ class ActionModule(TalosAction):
 
         async def send() -> list[str]:
             async with client:
+                # The connection's look, without which the client sends no write.
+                await client.spec("machine_status")
                 return (await client.apply_configuration(text.encode(), dry_run=self.check)).warnings
 
         try:

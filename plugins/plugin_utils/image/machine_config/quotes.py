@@ -15,7 +15,7 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from urllib.parse import quote, quote_plus
 
 from ...problem import Problem
@@ -32,6 +32,9 @@ _SHORTEST = 4
 _ENCODED_UP_TO = 8_192
 #: More than this and the text is not shown at all.
 _MOST_CHARACTERS = 4_000_000
+
+#: What the context of a problem says in our own words.
+_OWN = ("node", "method", "endpoint")
 
 _SPACE = re.compile(r"\s+")
 _WORD_PART = re.compile(r"[A-Za-z0-9+/=_.~%\\-]")
@@ -59,8 +62,14 @@ class Quotes:
         for word in words:
             self._runs.difference_update(_runs(word))
 
-    def masked(self, text: str, limit: int = 600) -> str:
-        """The text in one line of at most ``limit`` characters, with everything masked that it quotes."""
+    def masked(self, text: str, limit: int = 600, keep: Sequence[str] = ()) -> str:
+        """The text in one line of at most ``limit`` characters, with everything masked that it quotes.
+
+        Args:
+            text: the node's text.
+            limit: the most characters of the answer.
+            keep: words of our own in the text, such as the node's address, which the configuration may also have.
+        """
         if self._withhold:
             return _WITHHELD
         places = [index for index, character in enumerate(text) if not character.isspace()]
@@ -73,15 +82,20 @@ class Quotes:
         for word in self._short:
             for match in re.finditer(rf"(?<![A-Za-z0-9]){re.escape(word)}(?![A-Za-z0-9])", text):
                 hidden[match.start() : match.end()] = b"\1" * len(match[0])
+        for word in filter(None, keep):
+            for match in re.finditer(re.escape(word), text):
+                hidden[match.start() : match.end()] = b"\2" * len(word)
         shown = " ".join("".join(_without(text, hidden)).split())
         shown = "".join(character if character.isprintable() else " " for character in shown)
         return shown if len(shown) <= limit else f"{shown[: limit - 3]}..."
 
     def problem(self, problem: Problem) -> Problem:
         """The same problem with its texts masked, and without the errors that caused it."""
-        problem.found = self.masked(problem.found)
+        own = {key: value for key, value in problem.context.items() if key in _OWN and isinstance(value, str)}
+        problem.found = self.masked(problem.found, keep=tuple(own.values()))
         problem.context = {
-            key: self.masked(value) if isinstance(value, str) else value for key, value in problem.context.items()
+            key: value if key in own or not isinstance(value, str) else self.masked(value)
+            for key, value in problem.context.items()
         }
         problem.args = (problem.found, problem.why, problem.do)
         problem.__cause__ = problem.__context__ = None
@@ -137,24 +151,22 @@ def _runs(text: str) -> Iterable[str]:
 
 
 def _without(text: str, hidden: bytearray) -> Iterator[str]:
-    """The text with each hidden stretch, and the rest of the words it touches, as one mask."""
+    """The text with each hidden stretch, and the rest of the words it touches, as one mask. 2 marks our own words."""
     index = 0
     while index < len(text):
-        if not hidden[index]:
-            stop = index
-            while stop < len(text) and not hidden[stop]:
-                stop += 1
-            part = text[index:stop]
-            if stop < len(text):
+        mark, stop = hidden[index], index
+        while stop < len(text) and hidden[stop] == mark:
+            stop += 1
+        part = text[index:stop]
+        if mark == 1:
+            part = MASK
+        elif mark == 0:
+            if stop < len(text) and hidden[stop] == 1:
                 part = part[: len(part) - _touching(reversed(part))]
-            if index:
+            if index and hidden[index - 1] == 1:
                 part = part[_touching(part) :]
-            yield part
-            index = stop
-        else:
-            while index < len(text) and hidden[index]:
-                index += 1
-            yield MASK
+        yield part
+        index = stop
 
 
 def _touching(characters: Iterable[str]) -> int:
