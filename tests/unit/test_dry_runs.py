@@ -43,12 +43,9 @@ def test_hunks_are_as_long_as_their_heads_say(run: DryRun) -> None:
 
 @pytest.mark.parametrize("run", RUNS, ids=lambda run: f"{run.version}-{run.name}")
 def test_no_changes_is_answered_where_the_documents_say_the_same_and_only_there(run: DryRun) -> None:
-    running, sent = (
-        (list(yaml.safe_load_all(text)) for text in (run.running, run.sent.decode("utf-8-sig")))
-        if ("vaulted" not in run.name)
-        else ([1], [2])
-    )
-    assert ("No changes." in run.answer) == (running == sent)
+    sent = run.sent.decode("utf-8-sig").replace("!vault ", "")
+    same = list(yaml.safe_load_all(run.running)) == list(yaml.safe_load_all(sent))
+    assert ("No changes." in run.answer) == same
 
 
 @pytest.mark.parametrize("run", RUNS, ids=lambda run: f"{run.version}-{run.name}")
