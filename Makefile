@@ -7,11 +7,13 @@ COLLECTION := .collections/ansible_collections/talosops/selinux
 SANITY := build/sanity/ansible_collections/talosops/selinux
 # Test processes; twice the cores, since tests also wait. A file's tests stay together (tests/conftest.py).
 WORKERS ?= 4
+SIMULATOR := $(shell git ls-files tests/simulator tests/integration/simulator)
+TESTS ?= tests/unit tests/integration --ignore=tests/integration/simulator
 REQUIREMENTS := requirements.txt tests/requirements.txt
 export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/.collections
 export PYTHONPATH := $(CURDIR)/tests:$(CURDIR)/.collections
 
-.PHONY: help setup demo test unit lint types sanity ansible-lint changelog simulator interop bench nightly clean
+.PHONY: help setup demo test checks unit simulator-test lint types sanity ansible-lint changelog simulator interop bench nightly clean
 
 help: ## Show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -32,10 +34,21 @@ $(COLLECTION):
 demo: setup ## Roll a simulated fleet from permissive to enforcing
 	@$(BIN)/python tests/demo/run.py
 
-test: setup lint types unit ansible-lint changelog sanity ## Run every test
+test: setup ## Run every test
+	@$(MAKE) --no-print-directory -j2 --output-sync=target unit simulator-test checks
+
+# In this order, so that what is quick says first that it fails.
+checks: setup ## Everything that reads the files and runs nothing
+	@for check in lint types changelog ansible-lint sanity; do $(MAKE) --no-print-directory $$check || exit 1; done
 
 unit: setup ## Unit and integration tests, against the simulator; some of them: make unit TESTS=tests/unit/gate
 	$(BIN)/python -m pytest -n $(WORKERS) $(TESTS)
+
+simulator-test: build/simulator-tested ## The simulator's own tests, where it changed since they last passed here
+
+build/simulator-tested: $(VENV)/.ready $(COLLECTION) $(SIMULATOR)
+	$(BIN)/python -m pytest -n 2 tests/integration/simulator
+	@mkdir -p build && touch $@
 
 lint: setup ## ruff and yamllint
 	$(BIN)/ruff check .
@@ -64,8 +77,8 @@ interop: setup ## Compare the simulator with a real talosctl: make interop TALOS
 bench: setup ## Benchmarks; ratios taken in one run
 	@for bench in tests/benchmarks/bench_*.py; do echo "== $$bench"; $(BIN)/python $$bench || exit 1; done
 
-nightly: setup ## The property and fuzz tests with their large example counts
-	HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest tests/unit/audit
+nightly: setup ## Every test, the property and fuzz tests with their large example counts
+	HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest -n $(WORKERS) --timeout=3600 tests/unit tests/integration
 
 clean: ## Remove everything that was set up
 	rm -rf $(VENV) .collections build .pytest_cache .mypy_cache .ruff_cache .hypothesis .ansible

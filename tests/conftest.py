@@ -35,16 +35,27 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Where several processes run the tests, put the longest files first."""
+    """Where several processes run the tests, put the longest first."""
     if hasattr(config, "workerinput"):
         rank = {name: number for number, name in enumerate(LONGEST)}
-        items.sort(key=lambda item: rank.get("/".join(item.path.parts[-2:]), len(rank)))
+        items.sort(key=lambda item: rank.get(_together(item.nodeid), len(rank)))
+
+
+def _together(nodeid: str) -> str:
+    """The name of what one process runs as a whole: a file, or a folder whose files look at one fleet."""
+    file = Path(nodeid.split("::", 1)[0])
+    within = file.relative_to("tests") if file.parts[0] == "tests" else file
+    return str(within.parent if len(within.parts) > 3 else within)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Give each test process whole files, in the order in which they were collected."""
-    from xdist.scheduler import LoadFileScheduling
+    """Give the test processes their shares in the order in which they were collected."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Together(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return _together(nodeid)
 
     config.option.loadscopereorder = False
-    return LoadFileScheduling(config, log)
+    return Together(config, log)

@@ -42,7 +42,12 @@ QUICK = {
     "rollout_install_timeout": 200,
     "rollout_rejoin_timeout": 200,
 }
-
+#: Defaults of the collection that a busy machine does not run out of, and no wait before a factory is asked again.
+PATIENT: dict[str, dict[str, Any]] = {
+    "talos.tls:Deadlines.__init__": {"connect": 100, "call": 100, "log": 200, "node": 200},
+    "actions:TalosAction.ask_fleet": {"node_deadline": 200},
+    "image.factory:Factory.__init__": {"backoff": 0.05},
+}
 
 Process: TypeAlias = preloaded.Process | subprocess.Popen[bytes]
 
@@ -91,11 +96,13 @@ def start(
     variables: Mapping[str, Any] | None = None,
     arguments: Sequence[str] = (),
     environment: Mapping[str, str] | None = None,
+    defaults: Mapping[str, Mapping[str, Any]] | None = None,
     own_process: bool = False,
 ) -> Process:
     """Start a playbook in a process group of its own, its files below ``directory``; ``finish`` waits for it.
 
-    It is forked from an Ansible that is loaded already, unless it is to be a process of its own.
+    It is forked from an Ansible that is loaded already, unless it is to be a process of its own. Times that no
+    operator sets are those of ``PATIENT`` and of ``defaults``.
     """
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "variables.json").write_text(json.dumps(dict(variables or {})))
@@ -123,7 +130,13 @@ def start(
     }
     output = directory / "output.txt"
     if not own_process:
-        forked = preloaded.start(command[1:], cwd=directory, output=output, environment=variables_of_process)
+        forked = preloaded.start(
+            command[1:],
+            cwd=directory,
+            output=output,
+            environment=variables_of_process,
+            defaults={**PATIENT, **(defaults or {})},
+        )
         if forked is not None:
             return forked
     with output.open("wb") as file:

@@ -11,6 +11,7 @@ with its own session, working directory, environment and output, and ends with t
 
 from __future__ import annotations
 
+import atexit
 import dataclasses
 import json
 import os
@@ -21,6 +22,7 @@ import sys
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 _SERVER = Path(__file__).parent / "preloaded_server.py"
 
@@ -76,6 +78,11 @@ class Preloaded:
                 env=self.environment,
             )
 
+    def close(self) -> None:
+        """Let the process end, since nobody asks any more; runs that go on are left alone."""
+        self._socket.close()
+        self._process.wait(timeout=60)
+
     def fits(self, environment: Mapping[str, str]) -> bool:
         """Whether a run in this environment differs in nothing that Ansible's modules read when they are imported."""
 
@@ -86,10 +93,24 @@ class Preloaded:
 
         return self._process.poll() is None and read(environment) == read(self.environment)
 
-    def start(self, arguments: Sequence[str], *, cwd: Path, output: Path, environment: Mapping[str, str]) -> Process:
+    def start(
+        self,
+        arguments: Sequence[str],
+        *,
+        cwd: Path,
+        output: Path,
+        environment: Mapping[str, str],
+        defaults: Mapping[str, Mapping[str, Any]],
+    ) -> Process:
         """Start ``ansible-playbook`` with these arguments."""
         reader, writer = os.pipe()
-        request = {"arguments": list(arguments), "cwd": str(cwd), "output": str(output), "env": dict(environment)}
+        request = {
+            "arguments": list(arguments),
+            "cwd": str(cwd),
+            "output": str(output),
+            "env": dict(environment),
+            "defaults": defaults,
+        }
         try:
             with self._lock:
                 socket.send_fds(self._socket, [json.dumps(request).encode()], [writer])
@@ -108,10 +129,23 @@ class _Only:
 _only = _Only()
 
 
-def start(arguments: Sequence[str], *, cwd: Path, output: Path, environment: Mapping[str, str]) -> Process | None:
-    """Start ``ansible-playbook`` by a fork; None where this environment needs a process of its own."""
+def start(
+    arguments: Sequence[str],
+    *,
+    cwd: Path,
+    output: Path,
+    environment: Mapping[str, str],
+    defaults: Mapping[str, Mapping[str, Any]],
+) -> Process | None:
+    """Start ``ansible-playbook`` by a fork; None where this environment needs a process of its own.
+
+    Args:
+        defaults: of arguments of the collection's functions, for times that no operator sets:
+            ``{"image.factory:Factory.__init__": {"backoff": 0.1}}``.
+    """
     if _only.one is None:
         _only.one = Preloaded(environment)
+        atexit.register(_only.one.close)
     if not _only.one.fits(environment):
         return None
-    return _only.one.start(arguments, cwd=cwd, output=output, environment=environment)
+    return _only.one.start(arguments, cwd=cwd, output=output, environment=environment, defaults=defaults)

@@ -12,6 +12,7 @@ import copy
 import functools
 import gc
 import importlib
+import inspect
 import json
 import os
 import pkgutil
@@ -24,6 +25,7 @@ import warnings
 from typing import Any
 
 _MAX_REQUEST = 1 << 20
+_COLLECTION = "ansible_collections.talosops.selinux.plugins"
 #: What a run would import later, in its own process or in each of its workers.
 _MODULES = (
     "ansible.cli.playbook",
@@ -101,11 +103,13 @@ def _tell(descriptor: int, number: int) -> None:
         os.write(descriptor, b"%d\n" % number)
 
 
-def _run(arguments: list[str], cwd: str, output: str, env: dict[str, str]) -> None:
+def _run(arguments: list[str], cwd: str, output: str, env: dict[str, str], defaults: dict[str, Any]) -> None:
     """Be ``ansible-playbook`` in this forked process."""
     code: Any = 70
     try:
         _settle(cwd, output, env)
+        for name, values in defaults.items():
+            _set_defaults(name, values)
         from ansible.cli.playbook import main
 
         sys.argv = ["ansible-playbook", *arguments]
@@ -146,6 +150,25 @@ def _settle(cwd: str, output: str, env: dict[str, str]) -> None:
     importlib.reload(constants)
 
 
+def _set_defaults(name: str, values: dict[str, Any]) -> None:
+    """Give arguments of a function of the collection, named as ``package.module:Class.method``, other defaults."""
+    module, _, path = name.partition(":")
+    function = importlib.import_module(f"{_COLLECTION}.plugin_utils.{module}")
+    for part in path.split("."):
+        function = getattr(function, part)
+    signature = inspect.signature(function)
+    unknown = {key for key in values if signature.parameters[key].default is inspect.Parameter.empty}
+    if unknown:
+        raise ValueError(f"{name} has no default for {sorted(unknown)}")
+    found: Any = function
+    keywords = {key: value for key, value in values.items() if key in (found.__kwdefaults__ or {})}
+    found.__kwdefaults__ = {**(found.__kwdefaults__ or {}), **keywords}
+    positional = [one for one in signature.parameters.values() if one.kind is not inspect.Parameter.KEYWORD_ONLY]
+    found.__defaults__ = tuple(
+        values.get(one.name, one.default) for one in positional if one.default is not inspect.Parameter.empty
+    )
+
+
 def _preload() -> None:
     """Import what a run needs."""
     from ansible.config import manager
@@ -166,7 +189,7 @@ def _preload() -> None:
     # Each run configures the same collections again.
     warnings.filterwarnings("ignore", message="AnsibleCollectionFinder has already been configured")
     for package in ("plugin_utils", "action"):
-        root = importlib.import_module(f"ansible_collections.talosops.selinux.plugins.{package}")
+        root = importlib.import_module(f"{_COLLECTION}.{package}")
         for found in pkgutil.walk_packages(root.__path__, root.__name__ + "."):
             importlib.import_module(found.name)
 

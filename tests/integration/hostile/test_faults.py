@@ -78,8 +78,11 @@ CASES: dict[str, Silent | Torn | Doubtful] = {
     "garbage-yaml": Doubtful({"garbage_yaml": True}, "identity-known", "partial"),
     "garbage-state": Doubtful({"garbage_yaml": "securitystate"}, "selinux-permissive", "partial"),
 }
-#: The node whose log stream hangs costs half a minute for every module that reads logs.
+#: Every module that reads logs waits for the node whose log stream hangs, until the deadline.
 HANGING = "hanging-stream"
+#: What this node's two logs cost together is more than a node gets.
+SHORTER = {"actions:TalosAction.ask_fleet": {"node_deadline": 15}}
+SHORT = {"talos.tls:Deadlines.__init__": {"connect": 60, "call": 10, "log": 10, "node": 60}}
 HEALTHY = ("healthy-1", "healthy-2")
 
 
@@ -139,10 +142,14 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asked]:
         hanging = directory / "hanging"
         processes = [
             playbook.start(
-                sim, gate, "talosops.selinux.gate", variables=playbook.settings(sim, directory / "evidence")
+                sim,
+                gate,
+                "talosops.selinux.gate",
+                variables=playbook.settings(sim, directory / "evidence"),
+                defaults=SHORT,
             ),
-            playbook.start(sim, modules, playbook.write(modules, tasks)),
-            playbook.start(sim, hanging, playbook.write(hanging, slow_tasks, hosts=HANGING)),
+            playbook.start(sim, modules, playbook.write(modules, tasks), defaults=SHORT),
+            playbook.start(sim, hanging, playbook.write(hanging, slow_tasks, hosts=HANGING), defaults=SHORT | SHORTER),
         ]
         yield Asked(
             sim,
