@@ -46,7 +46,7 @@ QUICK = {
 PATIENT: dict[str, dict[str, Any]] = {
     "talos.tls:Deadlines.__init__": {"connect": 100, "call": 100, "log": 200, "node": 200},
     "actions:TalosAction.ask_fleet": {"node_deadline": 200},
-    "image.factory:Factory.__init__": {"backoff": 0.05},
+    "image.http:Http.__init__": {"backoff": 0.05},
 }
 
 Process: TypeAlias = preloaded.Process | subprocess.Popen[bytes]

@@ -141,7 +141,7 @@ def start(
 
     Args:
         defaults: of arguments of the collection's functions, for times that no operator sets:
-            ``{"image.factory:Factory.__init__": {"backoff": 0.1}}``.
+            ``{"image.http:Http.__init__": {"backoff": 0.1}}``.
     """
     if _only.one is None:
         _only.one = Preloaded(environment)
