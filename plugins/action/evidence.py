@@ -15,6 +15,7 @@ from ..plugin_utils.audit.store.store import AuditStore
 from ..plugin_utils.evidence import files
 from ..plugin_utils.evidence.cluster import read_cluster
 from ..plugin_utils.evidence.collect import Collection, collect
+from ..plugin_utils.evidence.joined import Machine
 from ..plugin_utils.evidence.machine import read_machine, read_omni
 from ..plugin_utils.evidence.planned import planned_config
 from ..plugin_utils.problem import Problem
@@ -55,6 +56,7 @@ class ActionModule(TalosAction):
                     "locked_by": self._holder(operations.get(host)),
                     "boot_path": self.variable(host, "talos_boot_path"),
                     "approved_local_data": self.variable(host, "talos_approved_local_data") is True,
+                    "identify_by": self.variable(host, "talos_identify_by") or "uuid",
                     "target": {key: image[key] for key in _TARGET} if image else None,
                 },
                 cluster={"name": target.context.name},
@@ -121,7 +123,7 @@ class ActionModule(TalosAction):
             }
         return found, failures
 
-    def _kubernetes(self) -> Callable[[str, str | None], dict[str, Any]] | None:
+    def _kubernetes(self) -> Callable[[Machine, str | None], dict[str, Any]] | None:
         if self.params["kubeconfig"] is None:
             return None
         return read_cluster(self.params["kubeconfig"], self.params["kube_context"]).of_node

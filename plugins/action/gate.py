@@ -16,6 +16,7 @@ from ..plugin_utils.evidence import files
 from ..plugin_utils.evidence.files import EvidenceProblem, safe_name, write_private
 from ..plugin_utils.gate import signing, waivers
 from ..plugin_utils.gate.cohort import judge_cohort
+from ..plugin_utils.gate.fleet import judge_fleet
 from ..plugin_utils.gate.policy import load_policy
 from ..plugin_utils.gate.request import judge_past
 from ..plugin_utils.gate.verdict import INCONCLUSIVE, TARGET_KEYS, judge, policy_note
@@ -35,10 +36,13 @@ class ActionModule(TalosAction):
             # A waiver that nobody answers for any more, or that covers more than was meant, stops the run by its name.
             granted.require_sound([entry["evidence"] for entry in collected["nodes"].values()])
         nodes: dict[str, dict[str, Any]] = {}
+        together = judge_fleet({host: entry["evidence"] for host, entry in collected["nodes"].items()}, now)
         for host, entry in collected["nodes"].items():
             earlier = files.earlier(self.params["directory"], entry["evidence"])
             past = judge_past(entry["evidence"], earlier, now)
-            verdict = judge(entry["evidence"], policy, waivers=granted, now=now, node=host, history=past)
+            verdict = judge(
+                entry["evidence"], policy, waivers=granted, now=now, node=host, history=[*together[host], *past]
+            )
             nodes[host] = self._judged(host, entry["path"], verdict)
         for host, entry in collected.get("machines", {}).items():
             verdict = judge_cohort(

@@ -18,7 +18,8 @@ description:
   - Variables of each host that are read besides the connection variables, each only when set. C(talos_machine_config),
     path of the machine configuration that the node will be installed with. C(talos_target), the image it is to be
     judged for, as M(talosops.selinux.schematic) returns it. C(talos_boot_path), how the machine boots after the wipe.
-    C(talos_approved_local_data), whether the loss of the data on the node's disk was approved.
+    C(talos_approved_local_data), whether the loss of the data on the node's disk was approved. C(talos_identify_by),
+    V(uuid), or V(console) for a machine whose UUID does not tell it from others.
   - C(talos_serial_baseline), how many missing audit serials of the node you know the reason of, such as logins that
     auditd does not write; they are told in a note of the coverage instead of making it partial.
     C(talos_strict_messages), whether any audit message of a workload makes the coverage partial, since one that is

@@ -45,6 +45,7 @@ OPERATOR: dict[str, Any] = {
     "policy": "strict",
     "boot_path": "in_place",
     "approved_local_data": False,
+    "identify_by": "uuid",
     "locked_by": None,
     "target": {},
     "config": {},
@@ -84,8 +85,13 @@ def policy_of(policy: str | Mapping[str, Any], directory: Path) -> Policy:
     return load_policy(str(path))
 
 
-def collect_all(sim: Simulator, cases: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """The evidence of nodes by name, each with its operator's part; a Problem for a node that gave none."""
+def collect_all(
+    sim: Simulator, cases: Mapping[str, Mapping[str, Any]], at: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """The evidence of nodes by name, each with its operator's part; a Problem for a node that gave none.
+
+    ``at`` names another node to whose address a node's name leads.
+    """
     talosconfig = Talosconfig.load(str(sim.directory / "talosconfig"), environ={})
     context = talosconfig.context(None)
 
@@ -95,7 +101,7 @@ def collect_all(sim: Simulator, cases: Mapping[str, Mapping[str, Any]]) -> dict[
 
     async def visit(name: str) -> dict[str, Any]:
         operator = cases[name]
-        address = sim.nodes[name].address
+        address = sim.nodes[(at or {}).get(name, name)].address
 
         def peer(where: str) -> NodeClient:
             return connect(context, where, deadlines=PATIENT)
@@ -107,12 +113,13 @@ def collect_all(sim: Simulator, cases: Mapping[str, Mapping[str, Any]]) -> dict[
                 address=address,
                 endpoint=client.endpoint,
                 peer=peer,
-                kubernetes=lambda node, booted: cluster().of_node(node, booted),
+                kubernetes=lambda machine, booted: cluster().of_node(machine, booted),
                 config=functools.partial(config_of, sim, name, operator),
                 operation={
                     "locked_by": operator["locked_by"],
                     "boot_path": operator["boot_path"],
                     "approved_local_data": operator["approved_local_data"],
+                    "identify_by": operator["identify_by"],
                     "target": {key: target_of(operator)[key] for key in KEYS},
                 },
                 cluster={"name": context.name},

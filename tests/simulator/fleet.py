@@ -328,6 +328,7 @@ class Fleet:
                 "system_uuid": node.uuid,
                 "talos": node.version,
                 "pods": node.spec.extra.get("pods", []),
+                **node.spec.extra.get("node_info", {}),
             }
             for node in self.nodes.values()
             if node.spec.state == "running" or node.config_applied

@@ -26,17 +26,38 @@ _CONTROL_PLANE = "node-role.kubernetes.io/control-plane"
 _UNSCHEDULABLE = "node.kubernetes.io/unschedulable"
 _LETTERS = "bcdfghjklmnpqrstvwxz2456789"
 
+#: Where a network plugin leaves its configuration for the kubelet.
+_CNI = "/etc/cni/net.d"
+
 _NETWORKS: dict[str, list[Object]] = {
     "flannel": [
-        {"kind": "DaemonSet", "name": "kube-flannel", "image": "ghcr.io/siderolabs/flannel:v0.27.4", "host": True},
+        {
+            "kind": "DaemonSet",
+            "name": "kube-flannel",
+            "image": "ghcr.io/siderolabs/flannel:v0.27.4",
+            "host": True,
+            "host_path": _CNI,
+        },
         {"kind": "DaemonSet", "name": "kube-proxy", "image": "registry.k8s.io/kube-proxy:{version}", "host": True},
     ],
     "cilium": [
-        {"kind": "DaemonSet", "name": "cilium", "image": "quay.io/cilium/cilium:v1.18.4", "host": True},
+        {
+            "kind": "DaemonSet",
+            "name": "cilium",
+            "image": "quay.io/cilium/cilium:v1.18.4",
+            "host": True,
+            "host_path": _CNI,
+        },
         {"kind": "Deployment", "name": "cilium-operator", "image": "quay.io/cilium/operator-generic:v1.18.4"},
     ],
     "calico": [
-        {"kind": "DaemonSet", "name": "calico-node", "image": "docker.io/calico/node:v3.31.0", "host": True},
+        {
+            "kind": "DaemonSet",
+            "name": "calico-node",
+            "image": "docker.io/calico/node:v3.31.0",
+            "host": True,
+            "host_path": _CNI,
+        },
         {"kind": "Deployment", "name": "calico-kube-controllers", "image": "docker.io/calico/kube-controllers:v3.31.0"},
         {"kind": "DaemonSet", "name": "kube-proxy", "image": "registry.k8s.io/kube-proxy:{version}", "host": True},
     ],

@@ -88,11 +88,16 @@ _GRUB_LAYOUT = (
 
 
 def _base62(data: bytes) -> str:
-    alphabet = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-    number, text = int.from_bytes(data, "big"), ""
-    while number:
-        number, rest = divmod(number, 62)
-        text = alphabet[rest] + text
+    """A node identity as Talos writes it (jxskiss/base62): six bits a letter, or five where six have no letter."""
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+    number, left, text = int.from_bytes(data, "big"), len(data) * 8, ""
+    while left > 0:
+        width = min(left, 6)
+        value = number & (1 << width) - 1
+        if value & 0x1E == 0x1E and (left > 6 or value > 0x1F):
+            width, value = 5, value & 0x1F
+        text += alphabet[value]
+        number, left = number >> width, left - width
     return text
 
 
@@ -139,8 +144,9 @@ class Node:
         self.index = index
         self.address = fleet.address(10 + index)
         self.faults: dict[str, Any] = dict(spec.faults)
-        self.uuid = str(uuid.uuid5(uuid.NAMESPACE_DNS, f"{fleet.scenario.cluster}.{spec.name}"))
-        self.serial = "SIM" + hashlib.sha256(self.uuid.encode()).hexdigest()[:8].upper()
+        own = str(uuid.uuid5(uuid.NAMESPACE_DNS, f"{fleet.scenario.cluster}.{spec.name}"))
+        self.uuid = str(spec.extra.get("uuid", own))
+        self.serial = str(spec.extra.get("serial", "SIM" + hashlib.sha256(own.encode()).hexdigest()[:8].upper()))
         self.disk_path = "/dev/sda"
         self.state = "running"
         self.ready = True
@@ -243,8 +249,8 @@ class Node:
 
     def new_identity(self) -> None:
         """A fresh STATE partition: new node identity, new machine id."""
-        self.node_id = _base62(os.urandom(32))
-        self.machine_id = uuid.uuid4().hex
+        raw = os.urandom(32)
+        self.node_id, self.machine_id = _base62(raw), raw[:16].hex()
 
     # -- facts --
 

@@ -20,10 +20,13 @@ from ..canonical import sealed
 from ..talos.client import NodeClient
 from ..talos.machine import as_lines
 from . import sections
+from .cluster import unseen
 from .files import Log
+from .identity import machine_id_of
+from .joined import Machine
 from .logs import judge_logs
 from .members import read_etcd
-from .questions import ask_all
+from .questions import ask_all, kernel_boot_id
 from .schema import SCHEMA
 from .visit import Boot, Visit, flag_at, read_boot, text_at
 
@@ -46,7 +49,7 @@ async def collect(
     address: str,
     endpoint: str | None,
     peer: Callable[[str], NodeClient],
-    kubernetes: Callable[[str, str | None], dict[str, Any]] | None,
+    kubernetes: Callable[[Machine, str | None], dict[str, Any]] | None,
     config: Callable[[Mapping[str, Any]], Mapping[str, Any] | None] | None,
     operation: Mapping[str, Any],
     cluster: Mapping[str, Any],
@@ -65,7 +68,8 @@ async def collect(
         address: where it is reached.
         endpoint: the control plane it is reached through, or None.
         peer: gives an unopened client for another control plane's address (etcd is judged from every member).
-        kubernetes: gives the Kubernetes facts for (node name in Kubernetes, boot time), or None when no API is at hand.
+        kubernetes: gives the Kubernetes facts of a machine that booted then (``Cluster.of_node``), or None when no API
+            is at hand.
         config: gives the facts of the operator's machine configuration, without secrets, for the node that is described
             by this document's ``node`` section; None when nobody asks about a configuration.
         operation: what is planned for the node: ``{locked_by, boot_path, approved_local_data, target}``.
@@ -100,9 +104,12 @@ async def collect(
         store=store,
         keep=keep,
     )
-    nodename = text_at(answers["nodename"], "nodename")
-    seen = kubernetes(nodename, sections.moment_of(after.time)) if kubernetes is not None and nodename else None
     node = sections.node_section(answers, name=name, address=address, endpoint=endpoint)
+    boot_id = after.id or await kernel_boot_id(client)
+    seen = unseen("no Kubernetes API was asked")
+    if kubernetes is not None and node["hostname"]:
+        machine = Machine(node["hostname"], node["uuid"], machine_id_of(node["identity"]), boot_id)
+        seen = kubernetes(machine, sections.moment_of(after.time))
     planned = config(node) if config is not None else None
     document = {
         "schema": SCHEMA,
@@ -116,7 +123,7 @@ async def collect(
         "user_volumes": sections.user_volumes_section(answers),
         "time": sections.time_section(answers),
         "etcd": etcd,
-        "kubernetes": sections.kubernetes_section(answers, seen),
+        "kubernetes": sections.kubernetes_section(answers, boot_id, seen, asked=kubernetes is not None),
         "config": dict(planned) if planned is not None else None,
         "operation": dict(operation),
         "cluster": sections.cluster_section(answers, cluster),

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from ..talos.client import NodeClient
+from ..talos.errors import TalosError
 from .sections import role_of
 from .visit import Visit, text_at
 
@@ -71,6 +72,17 @@ async def ask_all(visit: Visit) -> dict[str, Any]:
     if role_of(answers["machine_type"]) == "controlplane":
         answers["manifest_status"] = await _ask(visit, _one("ManifestStatus", "manifest_status", optional=True))
     return answers
+
+
+async def kernel_boot_id(client: NodeClient) -> str | None:
+    """The kernel's own id of the boot, where Talos has no BootID (before 1.14); None where the caller may not read it.
+
+    Kubernetes reports it too. It needs os:admin, so nothing else rests on it.
+    """
+    try:
+        return (await client.read("/proc/sys/kernel/random/boot_id", max_bytes=128)).decode("ascii").strip() or None
+    except (TalosError, UnicodeDecodeError):
+        return None
 
 
 async def _ask(visit: Visit, question: Question) -> Any:

@@ -13,9 +13,10 @@ from typing import Any
 
 import yaml
 
-from .cluster import with_manifests
+from .identity import doubts_of
 from .machine import is_managed
 from .visit import Boot, flag_at, text_at
+from .workloads import with_manifests
 
 Answers = Mapping[str, Any]
 """A node's answers by the names of ``questions.QUESTIONS``; None for what it did not answer."""
@@ -38,6 +39,7 @@ def node_section(answers: Answers, *, name: str, address: str, endpoint: str | N
         "machine_type": role_of(answers["machine_type"]),
         "uuid": text_at(answers["system_information"], "uuid"),
         "serial_number": text_at(answers["system_information"], "serialnumber"),
+        "doubts": _machine_doubts(answers["system_information"]),
     }
 
 
@@ -84,16 +86,25 @@ def audit_section(answers: Answers, found: Mapping[str, Any], sources: list[dict
     return {"sources": sources, **{key: found[key] for key in judged}, "services": _auditd(answers["services"])}
 
 
-def kubernetes_section(answers: Answers, seen: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The node in Kubernetes. ``seen`` is what ``Cluster.of_node`` gave; None where no API was at hand."""
-    unseen = dict.fromkeys(("cni", "csi", "addons", "workloads_restarted", "local_data"))
-    facts = {**unseen, **(seen or {})}
+def kubernetes_section(
+    answers: Answers, boot_id: str | None, seen: Mapping[str, Any], *, asked: bool
+) -> dict[str, Any]:
+    """The node in Kubernetes.
+
+    Args:
+        asked: whether a Kubernetes API was asked at all.
+        boot_id: the kernel's boot id by which the node was looked for there.
+        seen: what ``Cluster.of_node`` gave.
+    """
+    facts = dict(seen)
     if role_of(answers["machine_type"]) == "controlplane":
         facts["cni"] = with_manifests(facts["cni"], applied_manifests(answers["manifest_status"]))
     return {
         "nodename": text_at(answers["nodename"], "nodename"),
         "node_ready": flag_at(answers["node_status"], "nodeReady"),
         "unschedulable": flag_at(answers["node_status"], "unschedulable"),
+        "asked": asked,
+        "boot_id": boot_id,
         **facts,
     }
 
@@ -262,6 +273,11 @@ def moment_of(seconds: int | None) -> str | None:
     if seconds is None:
         return None
     return dt.datetime.fromtimestamp(seconds, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _machine_doubts(system: Any) -> list[str] | None:
+    """Why UUID and serial number do not tell the machine from others; None when they could not be read."""
+    return doubts_of(text_at(system, "uuid"), text_at(system, "serialnumber")) if system is not None else None
 
 
 def _pid1_label(processes: Any) -> str | None:

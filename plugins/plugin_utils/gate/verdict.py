@@ -85,13 +85,31 @@ def judge(
         evidence, policy, target=target, waivers=waivers, now=now, config=config, operation=operation, table=table
     )
     checks = [*run_checks(policy.checks, document, now), *(dict(check) for check in history)]
+    return seal_verdict(evidence, document, checks, policy, waivers, now, config_sha256=config_sha256)
+
+
+def seal_verdict(
+    evidence: Mapping[str, Any],
+    document: Mapping[str, Any],
+    checks: Sequence[Mapping[str, Any]],
+    policy: Policy,
+    waivers: Waivers,
+    now: dt.datetime,
+    *,
+    config_sha256: str | None = None,
+) -> dict[str, Any]:
+    """The verdict that check results give, bound to the evidence.
+
+    Args:
+        document: what the checks saw (:func:`document_for`).
+    """
     value = shape.value_at
     return sealed(
         {
             "schema": SCHEMA,
             "node": value(evidence, "node", "name"),
             "decision": decide(checks),
-            "checks": checks,
+            "checks": [dict(check) for check in checks],
             "binds": {
                 "identity": value(evidence, "node", "identity"),
                 "uuid": value(evidence, "node", "uuid"),

@@ -15,7 +15,7 @@ except ImportError:
     # kube_client says so, before it is used.
     kubernetes = None
 
-from ..evidence.cluster import kube_client, unread
+from ..kube import kube_client, unread
 from ..problem import Problem
 from ..talos import fleet
 from ..talos.client import NodeClient, Route, connect

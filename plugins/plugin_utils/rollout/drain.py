@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from ..evidence.cluster import kube_client, unread
+from ..kube import kube_client, unread
 from ..problem import Problem
 
 try:

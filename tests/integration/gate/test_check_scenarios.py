@@ -17,7 +17,9 @@ import pytest
 import yaml
 from ansible_collections.talosops.selinux.plugins.plugin_utils.evidence.machine import read_machine
 from ansible_collections.talosops.selinux.plugins.plugin_utils.gate import policy as gate_policy
+from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.again import judge_again
 from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.cohort import judge_cohort
+from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.fleet import judge_fleet
 from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.request import judge_history, request_checks
 from ansible_collections.talosops.selinux.plugins.plugin_utils.problem import Problem
 from ansible_collections.talosops.selinux.plugins.plugin_utils.talos import fleet
@@ -81,7 +83,10 @@ class Case:
 def checks() -> dict[str, dict[str, Any]]:
     """Every check by id, with the data file that defines it under ``file``."""
     found: dict[str, dict[str, Any]] = {}
-    for path in (DATA / f"{name}.yml" for name in ("strict", "canary", "observe", "request", "history", "cohort")):
+    for path in (
+        DATA / f"{name}.yml"
+        for name in ("strict", "canary", "observe", "request", "fleet", "again", "history", "cohort")
+    ):
         for check in yaml.safe_load(path.read_text()).get("checks", []):
             found.setdefault(check["id"], {**check, "file": path.stem})
     return found
@@ -168,10 +173,30 @@ class Bench:
                 found = judge_history(evidence[case.name], after[case.name])
             elif "request" in case.given:
                 found = request_checks(case.given["request"], evidence[case.name])
+            elif "later_look" in case.given:
+                found = self._again(case, evidence[case.name])
             else:
                 found = judging.judge_one(evidence[case.name], case.operator, self.directory)["checks"]
+                beside = judging.collect_all(self.sim, dict.fromkeys(case.given.get("beside", []), judging.OPERATOR))
+                found += judge_fleet({case.node: evidence[case.name], **beside}, dt.datetime.now(dt.UTC))[case.node]
             results[case.name] = {check["id"]: check for check in found}
         return results
+
+    def _again(self, case: Case, saved: dict[str, Any]) -> list[dict[str, Any]]:
+        """The checks of a node that is looked at once more, after somebody did something to it."""
+        done = case.given["later_look"]
+        node = self.sim.nodes[case.node]
+        if done.get("cordon"):
+            node.unschedulable = True
+        if done.get("reboot"):
+            self.sim.new_system(case.node)
+            self.sim.wait_for(case.node, "running", ready=True)
+        at = {case.node: done["at"]} if "at" in done else {}
+        live = judging.collect_all(self.sim, {case.node: case.operator}, at)[case.node]
+        node.unschedulable = False
+        policy = judging.policy_of(case.operator["policy"], self.directory)
+        own = bool(done.get("own"))
+        return list(judge_again(saved, live, policy, None, dt.datetime.now(dt.UTC), own_cordon=own)["checks"])
 
     def _batch(self, batch: list[Case]) -> dict[str, Any]:
         read = judging.collect_all(self.sim, {case.node: case.operator for case in batch})

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ansible_collections.talosops.selinux.plugins.plugin_utils.evidence.cluster import with_manifests
+from ansible_collections.talosops.selinux.plugins.plugin_utils.evidence.workloads import with_manifests
 from integration import judging
 from simulator import Simulator
 

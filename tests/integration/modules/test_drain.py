@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.talosops.selinux.plugins.plugin_utils.evidence.cluster import ClusterProblem
+from ansible_collections.talosops.selinux.plugins.plugin_utils.kube import ClusterProblem
 from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout import drain as rollout_drain
 from kubernetes import client, config
 from simulator import Simulator

@@ -66,6 +66,7 @@ def healthy_evidence(machine_type: str = "controlplane") -> dict[str, Any]:
             "machine_type": machine_type,
             "uuid": "6f1d0a9e-0000-4000-8000-000000000011",
             "serial_number": "SN-11",
+            "doubts": [],
         },
         "collected_at": "2026-11-22T11:55:00Z",
         "boot": {
@@ -150,6 +151,10 @@ def healthy_evidence(machine_type: str = "controlplane") -> dict[str, Any]:
         else None,
         "kubernetes": {
             "nodename": "node-1",
+            "asked": True,
+            "joined": True,
+            "doubts": [],
+            "boot_id": "0b5e7c1a-0000-4000-8000-000000000001",
             "cni": [{"name": "flannel", "version": "0.27.0", "source": "DaemonSet kube-system/kube-flannel"}],
             "csi": [],
             "addons": [],
@@ -170,7 +175,13 @@ def healthy_evidence(machine_type: str = "controlplane") -> dict[str, Any]:
             "valid": True,
             "problems": [],
         },
-        "operation": {"locked_by": None, "boot_path": "hook", "approved_local_data": False, "target": dict(TARGET)},
+        "operation": {
+            "locked_by": None,
+            "boot_path": "hook",
+            "approved_local_data": False,
+            "identify_by": "uuid",
+            "target": dict(TARGET),
+        },
         "cluster": {"name": "lab", "omni": False},
         "errors": [],
     }

@@ -22,7 +22,7 @@ DATA = Path(policy.__file__).parent / "data"
 def checks() -> dict[str, dict[str, Any]]:
     """Every check that the collection defines, by id (an overridden one as it is first defined)."""
     found: dict[str, dict[str, Any]] = {}
-    for name in ("strict", "canary", "observe", "request", "history", "cohort"):
+    for name in ("strict", "canary", "observe", "request", "fleet", "again", "history", "cohort"):
         for check in yaml.safe_load((DATA / f"{name}.yml").read_text(encoding="utf-8")).get("checks", []):
             found.setdefault(check["id"], check)
     return found
@@ -50,6 +50,8 @@ def test_every_data_file_of_the_gate_is_known() -> None:
     assert {path.stem for path in DATA.glob("*.yml")} == {
         *policy.BUILT_IN,
         "request",
+        "fleet",
+        "again",
         "history",
         "cohort",
         "compatibility",

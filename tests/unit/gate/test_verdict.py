@@ -28,6 +28,8 @@ FAILING: dict[str, list[tuple[str, Any]]] = {
     ],
     "no-read-errors": [("errors", [{"kind": "deadline", "source": "Dmesg", "found": "no answer"}])],
     "identity-known": [("node.identity", ""), ("node.uuid", ""), ("node.hostname", ""), ("boot.time", "")],
+    "machine-told-apart": [("node.doubts", ["the UUID identifies no machine"])],
+    "kubernetes-same-node": [("kubernetes.joined", False)],
     "not-container-mode": [("talos.mode", "container"), ("talos.mode", "metal-agent")],
     "not-omni-managed": [("cluster.omni", True)],
     "not-under-operation": [("operation.locked_by", "alice"), ("operation.locked_by", "")],
@@ -345,7 +347,10 @@ def test_sort_denials() -> None:
 
 
 def test_the_configuration_and_plan_of_the_call_replace_those_of_the_evidence(strict: Policy) -> None:
-    document = evidence(config=None, operation={"locked_by": None, "boot_path": None, "approved_local_data": False})
+    document = evidence(
+        config=None,
+        operation={"locked_by": None, "boot_path": None, "approved_local_data": False, "identify_by": "uuid"},
+    )
     config = {**healthy_evidence()["config"], "sha256": "e" * 64}
     given = judge(document, strict, target=TARGET, now=NOW, config=config, operation={"boot_path": "hook"})
     assert given["decision"] == "eligible"

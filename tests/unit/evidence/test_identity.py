@@ -1,0 +1,133 @@
+# Copyright (c) 2026, the talosops.selinux authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Which machine a node is: placeholders of vendors, both byte orders, and what two hosts of a run share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.talosops.selinux.plugins.plugin_utils.evidence import identity
+
+
+@pytest.mark.parametrize(
+    "machine_uuid",
+    [
+        "00000000-0000-0000-0000-000000000000",
+        "FFFFFFFF-FFFF-FFFF-FFFF-FFFFFFFFFFFF",
+        "03000200-0400-0500-0006-000700080009",
+        # The same bytes in the other order of SMBIOS.
+        "00020003-0004-0005-0006-000700080009",
+        "11111111-1111-1111-1111-111111111111",
+        "12345678-1234-5678-90ab-cddeefaabbcc",
+        "03020100-0504-0706-0809-0a0b0c0d0e0f",
+        "Not Settable",
+        "To be filled by O.E.M.",
+        "",
+        None,
+    ],
+)
+@pytest.mark.parametrize("serial", [None, "", "Default string", "SN-77"])
+def test_a_vendors_placeholder_identifies_no_machine(machine_uuid: str | None, serial: str | None) -> None:
+    assert identity.doubts_of(machine_uuid, serial) != []
+
+
+@pytest.mark.parametrize(
+    "serial",
+    [
+        "To Be Filled By O.E.M.",
+        "To be filled by O.E.M.",
+        "Default string",
+        "Not Specified",
+        "Not Settable",
+        "System Serial Number",
+        "0123456789",
+        "123456789",
+        "00000000",
+        "XXXXXXXX",
+        "None",
+        "N/A",
+        "....................",
+    ],
+)
+def test_a_serial_number_that_was_left_unset_is_not_compared(serial: str) -> None:
+    assert identity.is_placeholder_serial(serial)
+    # It costs a machine nothing whose UUID is its own.
+    assert identity.doubts_of("6f1d0a9e-0000-4000-8000-000000000011", serial) == []
+    documents = {"a": document(serial=serial), "b": document(serial=serial)}
+    assert identity.twins(documents) == {}
+
+
+@pytest.mark.parametrize(
+    "machine_uuid", ["6f1d0a9e-0000-4000-8000-000000000011", "00000000-0000-0000-0000-0cc47a112233"]
+)
+def test_a_uuid_of_its_own_is_no_placeholder(machine_uuid: str) -> None:
+    assert identity.doubts_of(machine_uuid, None) == []
+
+
+def test_one_uuid_in_both_byte_orders_is_one() -> None:
+    one, other = "33221100-5544-7766-8899-aabbccddeeff", "00112233-4455-6677-8899-AABBCCDDEEFF"
+    assert identity.same_uuid(one, other) and identity.same_uuid(other, one) and identity.same_uuid(one, one.upper())
+    assert not identity.same_uuid(one, "33221100-5544-7766-8899-aabbccddeefe")
+    assert not identity.same_uuid(one, None) and not identity.same_uuid(None, None) and not identity.same_uuid("x", "x")
+
+
+def test_the_machine_id_is_that_of_talos() -> None:
+    # The pair that Talos tests its own conversion with.
+    told = identity.machine_id_of("sou7yy34ykX3n373Zw1DXKb8zD7UnyKT6HT3QDsGH6L")
+    assert told == "be871ac0d0dd31fa4caca753b0f3f1b2"
+    assert [identity.machine_id_of(text) for text in (None, "", "abc", "no/letter", "a b")] == [None] * 5
+
+
+def document(number: int = 0, **changes: Any) -> dict[str, Any]:
+    """Evidence of a machine of its own, with some values changed."""
+    document.count += 1  # type: ignore[attr-defined]  # a counter that only this helper has
+    count = document.count  # type: ignore[attr-defined]  # likewise
+    node = {
+        "address": f"192.0.2.{count}",
+        "identity": f"identity-{count}",
+        "uuid": f"6f1d0a9e-0000-4000-8000-{count:012}",
+        "serial_number": changes.pop("serial", f"SN-{count}"),
+        "hostname": f"node-{count}",
+    }
+    boot = {"id": changes.pop("boot_id", f"boot-{count}")}
+    return {"node": {**node, **changes}, "boot": boot}
+
+
+document.count = 0  # type: ignore[attr-defined]  # see above
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "name"),
+    [
+        ({"address": "192.0.2.200"}, {"address": "192.0.2.200"}, "address"),
+        ({"identity": "x"}, {"identity": "x"}, "node identity"),
+        (
+            {"uuid": "33221100-5544-7766-8899-aabbccddeeff"},
+            {"uuid": "33221100-5544-7766-8899-AABBCCDDEEFF"},
+            "machine UUID",
+        ),
+        (
+            {"uuid": "33221100-5544-7766-8899-aabbccddeeff"},
+            {"uuid": "00112233-4455-6677-8899-aabbccddeeff"},
+            "machine UUID",
+        ),
+        ({"serial": "SN-X"}, {"serial": "sn-x "}, "serial number"),
+        ({"boot_id": "b"}, {"boot_id": "B"}, "boot id"),
+        ({"hostname": "worker"}, {"hostname": "worker"}, "Kubernetes node name"),
+    ],
+)
+def test_what_two_hosts_share_is_said_of_both(one: dict[str, Any], other: dict[str, Any], name: str) -> None:
+    found = identity.twins({"a": document(**one), "b": document(**other), "c": document()})
+    assert set(found) == {"a", "b"}
+    assert found["a"][0].startswith(f"b has the same {name}") and found["b"][0].startswith(f"a has the same {name}")
+
+
+def test_what_is_not_known_is_shared_with_nobody() -> None:
+    unknown = {
+        "node": dict.fromkeys(("address", "identity", "uuid", "serial_number", "hostname")),
+        "boot": {"id": None},
+    }
+    assert identity.twins({"a": unknown, "b": unknown, "c": {"node": None}}) == {}
