@@ -142,7 +142,7 @@ def load_policy(name_or_path: str | Path = "strict") -> Policy:
 def load_checks(path: Path, document_shape: Any) -> tuple[Check, ...]:
     """The checks of a data file that judges another kind of document (see ``request.py``)."""
     raw = _read(path)
-    return tuple(_check(item, document_shape, str(path)) for item in raw["checks"])
+    return tuple(compile_check(item, document_shape, str(path)) for item in raw["checks"])
 
 
 def _resolve(name_or_path: str | Path, base: Path, depth: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
@@ -254,7 +254,9 @@ def _change(identifier: str | None, field: str, old: Any, new: Any, weaker: bool
 
 def _compile(document: Mapping[str, Any], changes: list[dict[str, Any]]) -> Policy:
     name = document["name"]
-    checks = tuple(_check(item, shape.GATE, name) for item in document["checks"] if _flag(item, "enabled", True, name))
+    checks = tuple(
+        compile_check(item, shape.GATE, name) for item in document["checks"] if _flag(item, "enabled", True, name)
+    )
     settings = {key: document[key] for key in _WEAKER}
     _check_settings(settings, name)
     resolved = {"schema": SCHEMA, "name": name, **settings, "checks": document["checks"], "changes": changes}
@@ -294,7 +296,12 @@ def _flag(item: Mapping[str, Any], key: str, default: bool, where: str) -> bool:
     return value
 
 
-def _check(item: Mapping[str, Any], document_shape: Any, where: str) -> Check:
+def compile_check(item: Mapping[str, Any], document_shape: Any, where: str) -> Check:
+    """One check of a policy, or of another file that is written like one, for documents of a shape.
+
+    Raises:
+        PolicyProblem: it cannot be used; ``where`` names the file in the message.
+    """
     identifier = item["id"]
     if item.get("severity") not in (BLOCK, WARN):
         raise _invalid(where, f"the severity of the check {identifier} is neither {BLOCK} nor {WARN}")

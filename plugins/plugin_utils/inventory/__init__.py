@@ -2,6 +2,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Ask a Talos node: configuration, transport, wire messages, typed calls and the fleet runner."""
+"""Which machines exist, from every source that knows them, for the inventory plugin."""
 
 from __future__ import annotations

@@ -1,0 +1,118 @@
+# Copyright (c) 2026, the talosops.selinux authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What changed for the worse since the last report. One cause is one finding."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+#: What drift can be found, with what to do about it.
+KINDS: dict[str, str] = {
+    "fell-back-to-permissive": "find out who booted another image or command line, and reinstall the node",
+    "new-permissive-node": "bring the node in through the rollout, or take it out of the cluster",
+    "evidence-lost": "find out why the node or its log cannot be read any more, and collect again",
+    "command-line-changed": "compare the arguments with those of the schematic, and reinstall what nobody ordered",
+    "policy-version-changed": "judge the node again: another Talos release brings another SELinux policy",
+    "waiver-expired": "fix what causes its denials, or have its owner renew it",
+}
+_MODE_ARGUMENTS = ("enforcing",)
+
+
+def find_drift(previous: Mapping[str, Any] | None, current: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Compare two reports.
+
+    Args:
+        previous: the last report before, or None for the first: nothing can have drifted then.
+        current: ``{nodes, waivers}`` of the report that is being made.
+
+    Returns:
+        ``[{kind, node, found, before, after, do}]``, sorted; ``node`` is None for what concerns the fleet. Nodes are
+        compared by machine UUID, so that one which was renamed is not new, and another machine under an old name is.
+    """
+    if previous is None:
+        return []
+    found: list[dict[str, Any]] = []
+    before = {_machine(row): row for row in previous["nodes"]}
+    for row in current["nodes"]:
+        # A row without evidence has no UUID of its own; the name is all that leads to what it was.
+        old = before.get(_machine(row)) or (None if row["uuid"] else _by_name(previous["nodes"], row["node"]))
+        found += _of_node(old, row)
+    found += _expired(previous.get("waivers") or [], current.get("waivers") or [])
+    return sorted(found, key=lambda item: (item["node"] or "", item["kind"], str(item["before"])))
+
+
+def _machine(row: Mapping[str, Any]) -> str:
+    return str(row["uuid"] or f"name {row['node']}").lower()
+
+
+def _by_name(rows: Sequence[Mapping[str, Any]], name: str) -> Mapping[str, Any] | None:
+    return next((row for row in rows if row["node"] == name), None)
+
+
+def _of_node(old: Mapping[str, Any] | None, new: Mapping[str, Any]) -> list[dict[str, Any]]:
+    if new["mode"] is None:
+        if old is not None and old["mode"] is not None:
+            return [_finding("evidence-lost", new, "its evidence", old["evidence"]["collected_at"], new["unread"])]
+        return []
+    if old is None or old["mode"] is None:
+        if new["mode"] != "enforcing" and old is None:
+            return [_finding("new-permissive-node", new, "a node that no report had", None, new["mode"])]
+        return []
+    found = []
+    if old["mode"] == "enforcing" and new["mode"] != "enforcing":
+        found.append(_finding("fell-back-to-permissive", new, "its mode", old["mode"], new["mode"]))
+    elif _arguments(old) != _arguments(new):
+        # A change of the mode's own argument is the finding above.
+        found.append(_finding("command-line-changed", new, "its command line", _arguments(old), _arguments(new)))
+    if old["talos_version"] != new["talos_version"]:
+        found.append(
+            _finding("policy-version-changed", new, "its Talos release", old["talos_version"], new["talos_version"])
+        )
+    was, now = (row["coverage"]["verdict"] if row["coverage"] else None for row in (old, new))
+    if was == "complete" and now != "complete":
+        found.append(_finding("evidence-lost", new, "the coverage of its audit log", was, now))
+    return found
+
+
+def _arguments(row: Mapping[str, Any]) -> list[str] | None:
+    """The command line without the mode, and without what differs at each boot."""
+    args = row["kernel_args"]
+    if args is None:
+        return None
+    return [arg for arg in args if arg.partition("=")[0] not in _MODE_ARGUMENTS]
+
+
+def _finding(kind: str, row: Mapping[str, Any], what: str, before: Any, after: Any) -> dict[str, Any]:
+    return {
+        "kind": kind,
+        "node": row["node"],
+        "found": f"{what}: {_shown(before)} before, {_shown(after)} now",
+        "before": before,
+        "after": after,
+        "do": KINDS[kind],
+    }
+
+
+def _expired(before: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    held = {waiver["id"] for waiver in before if waiver["in_force"]}
+    return [
+        {
+            "kind": "waiver-expired",
+            "node": None,
+            "found": f"waiver {waiver['id']} of {waiver['owner']} ({waiver['ticket']}) expired at {waiver['expires']}",
+            "before": waiver["id"],
+            "after": None,
+            "do": KINDS["waiver-expired"],
+        }
+        for waiver in now
+        if waiver["id"] in held and not waiver["in_force"]
+    ]
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "not known"
+    return " ".join(value) if isinstance(value, list) else str(value)
