@@ -1,0 +1,80 @@
+# Copyright (c) 2026, the talosops.selinux authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Metrics for Prometheus' textfile collector. No timestamps: the collector refuses files that carry them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ...gate.functions import moment
+from .texts import visible
+
+_PREFIX = "talos_selinux_compliance"
+_Sample = tuple[Mapping[str, Any], float]
+
+
+def render(report: Mapping[str, Any]) -> bytes:
+    """The report as one textfile."""
+    report = visible(report)
+    profile = {"profile": report["profile"]["name"]}
+    counts = report["counts"]
+
+    def by_status(counted: Mapping[str, int]) -> list[_Sample]:
+        return [({**profile, "status": name}, count) for name, count in counted.items() if name != "total"]
+
+    nodes = [
+        (
+            {
+                **profile,
+                "node": row["node"],
+                "status": row["status"],
+                "mode": row["mode"] or "unknown",
+                "zone": row["zone"] or "",
+            },
+            1.0,
+        )
+        for row in report["nodes"]
+    ]
+    coverage = [
+        (
+            {**profile, "node": row["node"], "verdict": row["coverage"]["verdict"]},
+            float(row["coverage"]["seconds"] or 0),
+        )
+        for row in report["nodes"]
+        if row["coverage"]
+    ]
+    families = [({**profile, "signature": family["signature"]}, family["records"]) for family in report["families"]]
+    made = moment(report["generated_at"]).timestamp()
+    lines = [
+        *_metric(
+            "results", "Results of rules on nodes by status; unknown is not a pass.", by_status(counts["results"])
+        ),
+        *_metric("nodes", "Nodes by their worst result.", by_status(counts["nodes"])),
+        *_metric("rules", "Rules over the whole fleet by status.", by_status(counts["rules"])),
+        *_metric("node", "Each node with its worst result and mode.", nodes),
+        *_metric("coverage_seconds", "How long each node's audit log is accounted for.", coverage),
+        *_metric("denial_records", "Records of each kind of denial over the fleet.", families),
+        *_metric("drift_findings", "What changed for the worse since the last report.", [(profile, counts["drift"])]),
+        *_metric("last_success_timestamp_seconds", "When the last complete run ended.", [(profile, made)]),
+    ]
+    return ("\n".join(lines) + "\n").encode()
+
+
+def _metric(name: str, help_text: str, samples: Iterable[_Sample]) -> list[str]:
+    full = f"{_PREFIX}_{name}"
+    lines = [f"# HELP {full} {help_text}", f"# TYPE {full} gauge"]
+    for labels, value in samples:
+        shown = ",".join(f'{key}="{_escaped(str(item))}"' for key, item in labels.items())
+        lines.append(f"{full}{{{shown}}} {_number(value)}")
+    return lines
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
+
+
+def _number(value: float) -> str:
+    return str(int(value)) if float(value).is_integer() else repr(float(value))
