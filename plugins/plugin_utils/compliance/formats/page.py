@@ -41,6 +41,8 @@ def render(report: Mapping[str, Any]) -> bytes:
         csp=policy,
         words={**WORDS, INCONSISTENT: "inconsistent"},
         symbols=_SYMBOLS,
+        node_statuses=NODE_STATUSES,
+        statuses=STATUSES,
         grid=_grid(report["nodes"]),
         line=_line([*report["history"], {"counts": report["counts"]["results"]}]),
         remedies={rule["id"]: rule["remedy"] for rule in report["rules"]},

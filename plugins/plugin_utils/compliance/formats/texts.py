@@ -16,7 +16,7 @@ WORDS = {PASS: "pass", FAIL: "fail", UNKNOWN: "unknown", WAIVED: "waived", NOT_A
 
 
 def visible(value: Any) -> Any:
-    """The same data, in which every character that is not printable is written as an escape.
+    """The same data, its keys sorted, in which every character that is not printable is written as an escape.
 
     Names, labels and log texts come from nodes: control characters, direction marks and lone surrogates are harmless
     only where they are spelt out. XML cannot carry most of them at all.
@@ -26,7 +26,7 @@ def visible(value: Any) -> Any:
             return value
         return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in value)
     if isinstance(value, Mapping):
-        return {visible(key): visible(item) for key, item in value.items()}
+        return {visible(key): visible(value[key]) for key in sorted(value)}
     if isinstance(value, list):
         return [visible(item) for item in value]
     return value

@@ -1,0 +1,264 @@
+# Copyright (c) 2026, the talosops.selinux authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Every format says the same: counts agree, what consumers demand holds, and hostile texts stay texts."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import shutil
+import subprocess
+from collections import Counter
+from pathlib import Path
+
+import compliance_fleets as fleets
+import jsonschema
+import junitparser
+import pytest
+from ansible_collections.talosops.selinux.plugins.plugin_utils import compliance
+from ansible_collections.talosops.selinux.plugins.plugin_utils.canonical import canonical_json
+from ansible_collections.talosops.selinux.plugins.plugin_utils.compliance.formats import (
+    junit,
+    openreports,
+    oscal,
+    page,
+    prometheus,
+    sarif,
+    table,
+)
+from prometheus_client.parser import text_string_to_metric_families
+
+SEEDS = range(50)
+SCHEMA = json.loads((Path(compliance.__file__).parent / "data" / "report.schema.json").read_text())
+OPENREPORTS = json.loads(
+    (Path(__file__).resolve().parents[2] / "data" / "schemas" / "openreports-report.json").read_text()
+)
+NODE_STATUSES = ("fail", "unknown", "waived", "not_applicable", "pass")
+
+
+def generated(seed):
+    waivers = (fleets.WAIVER,) if seed % 2 else ()
+    history = [{"generated_at": "2026-11-21T12:00:00Z", "counts": fleets.report([])["counts"]["results"]}]
+    return fleets.report(fleets.every_state(seed % 23, seed), *waivers, history=history, labels={"ticket": f"T-{seed}"})
+
+
+REPORTS = [generated(seed) for seed in SEEDS]
+
+
+def test_the_generated_fleets_show_every_status():
+    seen = {name for report in REPORTS for name, count in report["counts"]["results"].items() if count}
+    assert seen >= {"fail", "unknown", "waived", "pass"}
+    assert any(report["counts"]["rules"]["inconsistent"] for report in REPORTS)
+
+
+@pytest.mark.parametrize("report", REPORTS, ids=SEEDS)
+def test_the_report_follows_its_published_schema(report):
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+    jsonschema.validate(json.loads(canonical_json(report)), SCHEMA)
+
+
+@pytest.mark.parametrize("report", REPORTS, ids=SEEDS)
+def test_junit_counts_agree(report):
+    suites = junitparser.JUnitXml.fromstring(junit.render(report))
+    counted = {"node": Counter(), "fleet": Counter()}
+    for suite in suites:
+        for case in suite:
+            (result,) = case.result or [None]
+            counted["fleet" if suite.name == "fleet" else "node"][result.type if result is not None else "pass"] += 1
+    for name in NODE_STATUSES:
+        assert counted["node"][name] == report["counts"]["results"][name]
+    for name, count in report["counts"]["rules"].items():
+        assert name == "total" or counted["fleet"][name] == count
+    both = {name: report["counts"]["results"].get(name, 0) + report["counts"]["rules"][name] for name in NODE_STATUSES}
+    assert suites.errors == both["unknown"]
+    assert suites.skipped == both["waived"] + both["not_applicable"]
+    assert suites.failures == both["fail"] + report["counts"]["rules"]["inconsistent"]
+
+
+@pytest.mark.parametrize("report", REPORTS, ids=SEEDS)
+def test_sarif_holds_the_findings_and_each_has_a_place(report):
+    (run,) = json.loads(sarif.render(report, root="/repo", fallback="inventory.yml"))["runs"]
+    counted = Counter(item["properties"]["status"] for item in run["results"])
+    for name in ("fail", "unknown", "waived"):
+        assert counted[name] == report["counts"]["results"][name]
+    assert set(counted) <= {"fail", "unknown", "waived"}
+    for item in run["results"]:
+        (location,) = item["locations"]
+        assert location["physicalLocation"]["artifactLocation"]["uri"] == "inventory.yml"
+        assert run["tool"]["driver"]["rules"][item["ruleIndex"]]["id"] == item["ruleId"]
+        assert item["level"] == "note" or item["properties"]["status"] != "waived"
+    prints = [item["partialFingerprints"]["nodeAndRule/v1"] for item in run["results"]]
+    assert len(set(prints)) == len(prints)
+
+
+def test_sarif_points_at_the_configuration_below_the_root_and_nowhere_else():
+    fleet = [fleets.subject(f"n-{number}", number, selinux__state="permissive") for number in range(3)]
+    for one, config in zip(fleet, ("/repo/configs/a b.yaml", "/etc/other.yaml", None), strict=True):
+        one.config = config
+    (run,) = json.loads(sarif.render(fleets.report(fleet), root="/repo", fallback="README.md"))["runs"]
+    uris = {
+        item["properties"]["node"]: item["locations"][0]["physicalLocation"]["artifactLocation"]["uri"]
+        for item in run["results"]
+    }
+    assert uris == {"n-0": "configs/a%20b.yaml", "n-1": "README.md", "n-2": "README.md"}
+
+
+def test_sarif_is_cut_at_the_least_severe_and_says_so():
+    change = {"selinux__state": "permissive", "selinux__policy_loaded": False, "audit__coverage__verdict": "none"}
+    report = fleets.report([fleets.subject(f"n-{number}", number, **change) for number in range(1800)])
+    (run,) = json.loads(sarif.render(report, root="/", fallback="f"))["runs"]
+    assert len(run["results"]) == sarif.MOST
+    (note,) = run["invocations"][0]["toolExecutionNotifications"]
+    assert note["message"]["text"].startswith("400 of 5400 findings were left out")
+    assert sum(item["level"] == "error" for item in run["results"]) == 1800
+
+
+@pytest.mark.parametrize("report", REPORTS, ids=SEEDS)
+def test_oscal_counts_agree_and_no_reference_dangles(report):
+    document = json.loads(oscal.render(report))
+    assert oscal.defects(document) == []
+    (result,) = document["assessment-results"]["results"]
+    counted = Counter(
+        prop["value"] for item in result.get("observations", []) for prop in item["props"] if prop["name"] == "status"
+    )
+    for name in NODE_STATUSES:
+        assert counted[name] == report["counts"]["results"][name]
+    states = {item["target"]["status"]["remarks"]: item["target"]["status"]["state"] for item in result["findings"]}
+    assert {state for name, state in states.items() if name in ("unknown", "fail", "inconsistent")} <= {"not-satisfied"}
+
+
+@pytest.mark.parametrize("report", REPORTS[::7], ids=SEEDS[::7])
+def test_oscal_is_valid_for_trestle(report, tmp_path):
+    assessment = pytest.importorskip("trestle.oscal.assessment_results", reason="compliance-trestle is not installed")
+    (tmp_path / "results.json").write_bytes(oscal.render(report))
+    assert assessment.AssessmentResults.oscal_read(tmp_path / "results.json").metadata.title == report["title"]
+
+
+@pytest.mark.parametrize("how", ["observation", "objective", "subject", "resource"])
+def test_our_own_check_finds_what_trestle_accepts(how):
+    document = json.loads(oscal.render(REPORTS[12]))
+    results = document["assessment-results"]
+    result = results["results"][0]
+    if how == "observation":
+        del result["observations"][0]
+    elif how == "objective":
+        del results["local-definitions"]["objectives-and-methods"][0]
+    elif how == "subject":
+        result["local-definitions"]["inventory-items"][1]["uuid"] = result["local-definitions"]["inventory-items"][0][
+            "uuid"
+        ]
+    else:
+        results["back-matter"]["resources"] = []
+    assert oscal.defects(document)
+
+
+@pytest.mark.parametrize("report", REPORTS, ids=SEEDS)
+def test_openreports_follow_their_schema_and_their_counts_agree(report):
+    files = openreports.render(report, namespace="kube-system")
+    assert len(files) == len(report["nodes"])
+    total = Counter()
+    for data in files.values():
+        assert len(data) <= openreports.MOST_BYTES
+        document = json.loads(data)
+        jsonschema.validate(document, OPENREPORTS)
+        counted = Counter(item["result"] for item in document["results"])
+        assert document["summary"] == {name: counted[name] for name in ("pass", "fail", "warn", "error", "skip")}
+        total += counted
+    counts = report["counts"]["results"]
+    expected = {"pass": "pass", "fail": "fail", "unknown": "error", "waived": "warn", "not_applicable": "skip"}
+    assert {name: counts[status] for status, name in expected.items()} == {
+        name: total[name] for name in expected.values()
+    }
+
+
+def test_an_openreport_of_long_findings_stays_small():
+    denials = [fleets.samples.denial(f"a{number}_t:b_t:file:read") for number in range(400)]
+    (data,) = openreports.render(
+        fleets.report([fleets.subject("n" * 200, 1, audit__denials=denials)]), namespace="x"
+    ).values()
+    assert len(data) <= openreports.MOST_BYTES
+    assert len(json.loads(data)["results"]) == 9
+
+
+@pytest.mark.parametrize("report", REPORTS, ids=SEEDS)
+def test_prometheus_metrics_are_read_by_its_own_parser_and_agree(report):
+    text = prometheus.render(report).decode()
+    found = {family.name: family.samples for family in text_string_to_metric_families(text)}
+    for kind in ("results", "nodes", "rules"):
+        samples = {s.labels["status"]: s.value for s in found[f"talos_selinux_compliance_{kind}"]}
+        assert samples == {name: count for name, count in report["counts"][kind].items() if name != "total"}
+    assert len(found["talos_selinux_compliance_node"]) == len(report["nodes"])
+    assert found["talos_selinux_compliance_last_success_timestamp_seconds"][0].value == fleets.NOW.timestamp()
+    assert all(sample.timestamp is None for samples in found.values() for sample in samples)
+    helps = [line.split()[2] for line in text.splitlines() if line.startswith("# HELP")]
+    assert len(helps) == len(set(helps)) == len(found)
+
+
+@pytest.mark.parametrize("report", REPORTS, ids=SEEDS)
+def test_csv_has_a_line_for_each_result(report):
+    rows = list(csv.DictReader(io.StringIO(table.render(report).decode())))
+    assert list(rows[0] if rows else table.HEADINGS) == list(table.HEADINGS)
+    counted = Counter(row["status"] for row in rows if row["node"] != "*")
+    fleet = Counter(row["status"] for row in rows if row["node"] == "*")
+    for name in NODE_STATUSES:
+        assert counted[name] == report["counts"]["results"][name]
+    for name, count in report["counts"]["rules"].items():
+        assert name == "total" or fleet[name] == count
+
+
+@pytest.mark.parametrize("payload", fleets.PAYLOADS, ids=range(len(fleets.PAYLOADS)))
+def test_hostile_texts_are_texts_in_every_format(payload):
+    fleet = [
+        fleets.subject(
+            payload,
+            1,
+            selinux__disagreements=[payload],
+            selinux__pid1_label=payload,
+            node__identity=payload,
+            audit__denials=[{**fleets.samples.denial(), "signature": payload, "source_type": payload}],
+        )
+    ]
+    fleet[0].timeline, fleet[0].zone, fleet[0].config = [{"at": payload, "what": payload}], payload, payload
+    report = fleets.report(fleet, labels={"ticket": payload})
+    junitparser.JUnitXml.fromstring(junit.render(report))
+    json.loads(sarif.render(report, root="/", fallback="f"))
+    assert oscal.defects(json.loads(oscal.render(report))) == []
+    for data in openreports.render(report, namespace="x").values():
+        jsonschema.validate(json.loads(data), OPENREPORTS)
+    list(text_string_to_metric_families(prometheus.render(report).decode()))
+    for row in csv.reader(io.StringIO(table.render(report).decode())):
+        assert not [cell for cell in row if cell.startswith(("=", "+", "-", "@", "\t", "\r"))]
+    html = page.render(report).decode()
+    for active in ("<img", "<svg onload", "<script>alert", "<script>window", "onmouseover='"):
+        assert active not in html
+    assert not {"\x1b", "\x00", "\u202e", "\u2028", "\u2029"} & set(html)
+
+
+def test_bytes_are_the_same_for_the_same_report():
+    report = REPORTS[21]
+    for render in (
+        junit.render,
+        oscal.render,
+        prometheus.render,
+        table.render,
+        page.render,
+        lambda document: sarif.render(document, root="/", fallback="f"),
+    ):
+        assert render(report) == render(json.loads(canonical_json(report)))
+
+
+@pytest.mark.skipif(not shutil.which("sarif-multitool"), reason="sarif-multitool (npm) is not installed")
+@pytest.mark.parametrize("report", REPORTS[10:13], ids=SEEDS[10:13])
+def test_sarif_holds_githubs_rules(report, tmp_path):
+    (tmp_path / "r.sarif").write_bytes(sarif.render(report, root="/", fallback="README.md"))
+    done = subprocess.run(
+        ["sarif-multitool", "validate", "r.sarif", "--rule-kind", "Sarif;Ghas", "--level", "Error"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
