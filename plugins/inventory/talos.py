@@ -98,8 +98,8 @@ import yaml
 from ansible.errors import AnsibleParserError
 from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
 
+from ..plugin_utils.gate.saved import newest_verdicts
 from ..plugin_utils.inventory import machines, sightings, visits
-from ..plugin_utils.inventory.decisions import stored_decisions
 from ..plugin_utils.inventory.sightings import Sighting, SourceProblem
 from ..plugin_utils.problem import Problem
 from ..plugin_utils.talos.config import Context, Talosconfig
@@ -130,7 +130,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
                 raw["visits"],
             )
             directory = self.get_option("decisions")
-            decisions = stored_decisions(Path(directory)) if directory else {}
+            decisions = newest_verdicts(Path(directory)) if directory else {}
         except Problem as problem:
             raise AnsibleParserError(str(problem)) from problem
         if not found:

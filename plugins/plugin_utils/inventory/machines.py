@@ -60,6 +60,8 @@ class Machine:
         return values.pop() if len(values) == 1 else None
 
 
+#: What a host variable says of a verdict.
+_DECISION = ("decision", "issued_at", "expires_at", "path")
 _FIELDS = frozenset(Sighting.__dataclass_fields__)
 #: Facts on which every source and the node itself must agree, with what they are called in a sentence. Kubernetes'
 #: word on the version is its last report, so a node that was just reinstalled may differ for a moment: it is left out.
@@ -193,7 +195,7 @@ def host_variables(machine: Machine, decisions: Mapping[str, Mapping[str, Any]])
 
     Args:
         machine: settled.
-        decisions: stored verdicts by node identity, ``{decision, issued_at, expires_at, path}``.
+        decisions: saved verdicts by node identity, see ``gate.saved``.
     """
     identity = machine.value("identity")
     verdict = decisions.get(str(identity)) if identity is not None else None
@@ -206,7 +208,7 @@ def host_variables(machine: Machine, decisions: Mapping[str, Mapping[str, Any]])
         "talos_identity": identity,
         "talos_uuid": machine.value("uuid"),
         "talos_zone": machine.value("zone"),
-        "talos_gate": dict(verdict) if verdict else None,
+        "talos_gate": {key: verdict[key] for key in _DECISION} if verdict else None,
         "talos_inconsistent": list(machine.disagreements),
         "talos_unread": None if machine.read else dict(machine.visit or {"kind": "not_asked", "found": "not asked"}),
     }

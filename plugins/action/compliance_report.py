@@ -1,0 +1,156 @@
+# Copyright (c) 2026, the talosops.selinux authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Judge a fleet against a profile and keep the report as a bundle."""
+
+from __future__ import annotations
+
+import datetime as dt
+import getpass
+import socket
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ansible.utils.display import Display
+
+from ..plugin_utils.actions import TalosAction
+from ..plugin_utils.canonical import canonical_json
+from ..plugin_utils.compliance import bundle, gather, versions
+from ..plugin_utils.compliance.formats import junit, openreports, oscal, page, prometheus, sarif, table
+from ..plugin_utils.compliance.formats.summary import summary_lines
+from ..plugin_utils.compliance.model import build_report
+from ..plugin_utils.compliance.profile import load_profile
+from ..plugin_utils.compliance.results import Ground
+from ..plugin_utils.evidence.files import EvidenceProblem, write_private
+from ..plugin_utils.gate import waivers
+from ..plugin_utils.gate.functions import iso
+from ..plugin_utils.gate.policy import load_policy
+
+
+class ActionModule(TalosAction):
+    """One report of the fleet, in every form that was asked for."""
+
+    MODULE = "compliance_report"
+
+    def act(self) -> dict[str, Any]:
+        params, now = self.params, dt.datetime.now(dt.UTC).replace(microsecond=0)
+        profile, policy = load_profile(params["profile"]), load_policy(params["policy"])
+        given = waivers.load_waivers(params["waivers"]) if params["waivers"] else ()
+        # An expired waiver is a finding here and stops nothing, so they are not linted.
+        granted = waivers.Waivers(given, policy, now)
+        output = Path(params["output"])
+        earlier = gather.earlier_reports(output, profile.name, iso(now))
+        previous = earlier[-1] if earlier else None
+        hosts = self.hosts()
+        nodes, unread = _collected(params["evidence"])
+        subjects, waves = gather.gather(
+            hosts,
+            nodes,
+            unread,
+            directory=Path(params["directory"]),
+            zones={host: self.variable(host, "talos_zone") for host in hosts},
+            configs={host: self.variable(host, "talos_machine_config") for host in hosts},
+            ledger=Path(params["ledger"]) if params["ledger"] else None,
+            previous=previous,
+        )
+        report = build_report(
+            subjects,
+            Ground(profile, policy, granted, now),
+            previous=previous,
+            history=gather.history(earlier),
+            run={"by": getpass.getuser(), "controller": socket.gethostname(), "clock_offset_seconds": None},
+            versions=versions.versions(),
+            waves=waves,
+            labels={str(key): str(value) for key, value in (params["labels"] or {}).items()},
+        )
+        written = None
+        if not self.check:
+            written = self._write(output / iso(now).replace(":", ""), report)
+            self._textfile(report)
+        counts = report["counts"]
+        failed = self._stops(counts["results"])
+        lines = summary_lines(report)
+        # Not every result callback shows text with line breaks as people would want to read it.
+        Display().display("\n" + "\n".join(lines) + "\n")
+        return {
+            "counts": counts,
+            "drift": report["drift"],
+            "nodes": {row["node"]: row["status"] for row in report["nodes"]},
+            "sha256": report["sha256"],
+            "bundle": str(written) if written else None,
+            "table": "\n".join(lines),
+            "changed": written is not None,
+            "failed": failed,
+            "msg": lines[-1],
+        }
+
+    def _stops(self, results: Mapping[str, int]) -> bool:
+        wrong = results["fail"] + (results["unknown"] if self.params["fail_on"] == "unknown" else 0)
+        nothing = self.params["fail_on"] == "unknown" and not results["total"]
+        return self.params["fail_on"] != "never" and (bool(wrong) or nothing)
+
+    def _write(self, place: Path, report: dict[str, Any]) -> Path:
+        key = self.params["signing_key"]
+        return bundle.write_bundle(
+            place,
+            {gather.REPORT: canonical_json(report) + b"\n", **self._formats(report)},
+            {row["node"]: row["evidence"]["path"] for row in report["nodes"] if row["evidence"]},
+            about={key: report[key] for key in ("generated_at", "run", "versions", "profile", "policy", "labels")},
+            signing_key=self.read_file(key, "signing key") if key else None,
+        )
+
+    def _formats(self, report: dict[str, Any]) -> dict[str, bytes]:
+        writers: dict[str, Callable[[], dict[str, bytes]]] = {
+            "html": lambda: {"report.html": page.render(report)},
+            "junit": lambda: {"junit.xml": junit.render(report)},
+            "csv": lambda: {"report.csv": table.render(report)},
+            "prometheus": lambda: {"metrics.prom": prometheus.render(report)},
+            "oscal": lambda: {"oscal-assessment-results.json": oscal.render(report)},
+            "sarif": lambda: {
+                "report.sarif": sarif.render(
+                    report, root=self.params["sarif_root"], fallback=self.params["sarif_fallback"]
+                )
+            },
+            "openreports": lambda: {
+                f"openreports/{name}": data
+                for name, data in openreports.render(report, namespace=self.params["namespace"]).items()
+            },
+        }
+        files: dict[str, bytes] = {}
+        for name in self.params["formats"]:
+            files |= writers[name]()
+        return files
+
+    def _textfile(self, report: dict[str, Any]) -> None:
+        """The collector reads the file at any moment, so it is replaced in one step."""
+        path = self.params["textfile"]
+        if path is None:
+            return
+        try:
+            write_private(Path(path), prometheus.render(report))
+        except OSError as error:
+            raise EvidenceProblem(
+                f"the metrics cannot be written to {path}: {error.strerror}",
+                "an old file would go on saying what was true before",
+                "make the collector's directory writable for this user",
+            ) from error
+
+
+def _collected(evidence: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The documents and the unread nodes of an evidence task, also of one that failed since it could read no node.
+
+    Raises:
+        EvidenceProblem: it failed for another reason, so nothing was asked.
+    """
+    if not evidence.get("failed"):
+        return dict(evidence["nodes"]), dict(evidence["unread"])
+    failure = evidence.get("failure") or {}
+    if failure.get("kind") != "fleet_unread":
+        raise EvidenceProblem(
+            f"the evidence was not collected: {evidence.get('msg')}",
+            "a report without a look at the nodes says nothing about them",
+            "repair what the message names and run it again",
+        )
+    return {}, dict(failure["unread"])

@@ -1,0 +1,112 @@
+# Copyright (c) 2026, the talosops.selinux authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A bundle can be checked by anybody: whatever was done to it afterwards is found."""
+
+from __future__ import annotations
+
+import random
+import shutil
+
+import compliance_fleets as fleets
+import pytest
+from ansible_collections.talosops.selinux.plugins.plugin_utils.canonical import canonical_json
+from ansible_collections.talosops.selinux.plugins.plugin_utils.compliance import bundle
+from ansible_collections.talosops.selinux.plugins.plugin_utils.evidence import files
+from ansible_collections.talosops.selinux.plugins.plugin_utils.evidence.files import EvidenceProblem
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+
+def pair():
+    key = Ed25519PrivateKey.generate()
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return private, public
+
+
+@pytest.fixture
+def keys():
+    return pair()
+
+
+@pytest.fixture
+def made(tmp_path, keys):
+    document = fleets.subject("n", 1).evidence
+    path = files.save(str(tmp_path / "evidence"), document, {"auditd.log": lambda: [b"type=1400 msg=..."]})
+    report = fleets.report([fleets.subject("n", 1)])
+    return bundle.write_bundle(
+        tmp_path / "bundles" / "one",
+        {"report.json": canonical_json(report), "openreports/n.json": b"{}"},
+        {"n": str(path)},
+        about={"generated_at": report["generated_at"]},
+        signing_key=keys[0],
+    )
+
+
+def test_a_bundle_as_it_was_written_is_sound(made, keys):
+    assert bundle.defects(made) == []
+    assert bundle.defects(made, keys[1]) == []
+    assert sorted(path.relative_to(made).as_posix() for path in made.rglob("*") if path.is_file()) == [
+        "evidence/n/auditd.log", "evidence/n/evidence.json", "manifest.json", "openreports/n.json", "report.json",
+    ]  # fmt: skip
+    assert {path.stat().st_mode & 0o077 for path in (made, *made.rglob("*"))} == {0}
+
+
+@pytest.mark.parametrize("name", ["report.json", "evidence/n/auditd.log", "evidence/n/evidence.json", "manifest.json"])
+def test_any_flipped_byte_is_found(made, keys, name):
+    path = made / name
+    data = path.read_bytes()
+    chance = random.Random(name)
+    for place in {0, len(data) - 1, *(chance.randrange(len(data)) for _ in range(60))}:
+        path.write_bytes(data[:place] + bytes([data[place] ^ (1 << chance.randrange(8))]) + data[place + 1 :])
+        assert bundle.defects(made, keys[1]), place
+    path.write_bytes(data)
+    assert bundle.defects(made, keys[1]) == []
+
+
+@pytest.mark.parametrize(
+    ("how", "found"),
+    [
+        (lambda made: (made / "report.json").unlink(), "report.json is missing"),
+        (lambda made: (made / "more.txt").write_text("x"), "more.txt is not part of the bundle"),
+        (lambda made: (made / "evidence" / "x").mkdir() or (made / "evidence" / "x" / ".h").write_text(""), "x/.h"),
+        (lambda made: (made / "report.json").rename(made / "renamed.json"), "renamed.json is not part"),
+        (lambda made: (made / "manifest.json").unlink(), "manifest.json is missing"),
+        (lambda made: (made / "manifest.json").write_text("[]"), "no manifest"),
+        (lambda made: (made / "link").symlink_to("/etc/passwd"), "link is not part of the bundle"),
+        (lambda made: (made / "folder").symlink_to("/etc"), "folder is not part of the bundle"),
+    ],
+)
+def test_a_dropped_added_or_renamed_file_is_found(made, how, found):
+    how(made)
+    assert found in "; ".join(bundle.defects(made))
+
+
+def test_a_file_replaced_by_a_link_to_the_same_content_is_found(made, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copy(made / "report.json", copy)
+    (made / "report.json").unlink()
+    (made / "report.json").symlink_to(copy)
+    assert bundle.defects(made) == ["report.json was changed"]
+
+
+def test_a_bundle_of_another_owner_is_found_by_the_key(made):
+    assert "signed with another key" in "; ".join(bundle.defects(made, pair()[1]))
+
+
+def test_an_unsigned_bundle_is_refused_where_a_key_is_given(tmp_path, keys):
+    plain = bundle.write_bundle(tmp_path / "plain", {"report.json": b"{}"}, {}, about={})
+    assert bundle.defects(plain) == []
+    assert "not signed" in "; ".join(bundle.defects(plain, keys[1]))
+
+
+def test_a_bundle_is_never_written_over_an_older_one(tmp_path):
+    bundle.write_bundle(tmp_path / "b", {"a": b"1"}, {}, about={})
+    with pytest.raises(EvidenceProblem, match="cannot be written"):
+        bundle.write_bundle(tmp_path / "b", {"a": b"2"}, {}, about={})
+    assert (tmp_path / "b" / "a").read_bytes() == b"1"
+    assert [path.name for path in tmp_path.iterdir()] == ["b"]
