@@ -13,6 +13,7 @@ from ..plugin_utils.problem import Problem
 from ..plugin_utils.talos import fleet
 from ..plugin_utils.talos.client import NodeClient, connect_maintenance
 from ..plugin_utils.talos.errors import NotFound, TalosError, Unsupported
+from ..plugin_utils.texts import printable, printable_all
 
 
 class WrongMachine(Problem):
@@ -109,7 +110,9 @@ class ActionModule(TalosAction):
 
 async def _status(client: NodeClient) -> dict[str, Any]:
     status = await client.spec("machine_status")
-    conditions = status.get("status") or {}
+    conditions = status.get("status")
+    if not isinstance(conditions, dict):
+        conditions = {}
     ready = conditions.get("ready")
     try:
         system = await client.spec("system_information")
@@ -121,12 +124,17 @@ async def _status(client: NodeClient) -> dict[str, Any]:
         # Before Talos 1.13 a node in maintenance mode does not serve it.
         boot_time = None
     return {
-        "stage": status.get("stage"),
+        "stage": _said(status.get("stage")),
         "ready": ready if isinstance(ready, bool) else None,
-        "unmet_conditions": conditions.get("unmetConditions") or [],
-        "uuid": system.get("uuid"),
-        "serial_number": system.get("serialnumber"),
+        "unmet_conditions": printable_all(conditions.get("unmetConditions") or []),
+        "uuid": _said(system.get("uuid")),
+        "serial_number": _said(system.get("serialnumber")),
         "fingerprint": None,
         "boot_time": boot_time,
         "changed": False,
     }
+
+
+def _said(value: Any) -> str | None:
+    """A text of a machine that nobody may have verified; what is none is not known."""
+    return printable(value) if isinstance(value, str) else None

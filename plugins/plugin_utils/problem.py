@@ -8,12 +8,16 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from .texts import printable, printable_all
+
+_LONGEST = 4000
+
 
 class Problem(Exception):
     """Something an operator must know about, told in three parts.
 
     Every package under ``plugin_utils`` derives its errors from this class; the action plugins turn
-    it into a failed task.
+    it into a failed task. Its texts are made printable and bounded here, whatever they quote.
 
     Args:
         found: what was found, as a sentence without the final period.
@@ -26,18 +30,20 @@ class Problem(Exception):
     kind: ClassVar[str] = "problem"
 
     def __init__(self, found: str, why: str, do: str, **context: Any) -> None:
-        self.found = found
-        self.why = why
-        self.do = do
+        # Any of them may quote what a node, a log, a factory or a cluster said.
+        self.found = printable(found, _LONGEST)
+        self.why = printable(why, _LONGEST)
+        self.do = printable(do, _LONGEST)
         self.context = context
-        super().__init__(found, why, do)
+        super().__init__(self.found, self.why, self.do)
 
     def __str__(self) -> str:
         return " ".join(_sentence(part) for part in (self.found, self.why, self.do) if part)
 
     def as_dict(self) -> dict[str, Any]:
         """The error as plain data: ``{kind, found, why, do, **context}``."""
-        return {"kind": self.kind, "found": self.found, "why": self.why, "do": self.do, **self.context}
+        context: dict[str, Any] = printable_all(self.context, _LONGEST)
+        return {"kind": self.kind, "found": self.found, "why": self.why, "do": self.do, **context}
 
 
 def missing_library(name: str, error: ImportError | None) -> MissingLibrary:

@@ -21,6 +21,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any, NoReturn
 from urllib.parse import urljoin, urlsplit
 
+from ..texts import printable
 from . import kernel_args
 from .errors import BadAnswer, NotFound, RateLimited, Rejected, Unauthorized, Unavailable, UnsafeUrl
 from .pacing import HttpHandler, HttpsHandler, Request, left
@@ -244,7 +245,7 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 def clean(access: Access, text: str) -> str:
     for secret in access.secrets:
         text = text.replace(secret, kernel_args.MASK)
-    return re.sub(r"[^ -~]+", " ", text)[:200].strip()
+    return printable(text.strip(), 200)
 
 
 def expect(access: Access, answer: Answer, status: int, otherwise: str) -> None:

@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .model import clean
+from ..texts import printable
 
 
 def knowledge(coverage: Mapping[str, Any]) -> list[str]:
     """The lines that say how much is known, to stand above the table."""
     return [
         f"coverage: {coverage['verdict']}, lost at least {coverage['lost_at_least']}",
-        *(f"  {reason['id']}: {clean(reason['text'])}" for reason in coverage["reasons"]),
+        *(f"  {reason['id']}: {printable(reason['text'])}" for reason in coverage["reasons"]),
     ]
 
 
@@ -27,7 +27,7 @@ def render(denials: Sequence[Mapping[str, Any]], *, unread: str | None = None) -
         denials: denial dictionaries as the audit package makes them, with what ``advise`` added.
         unread: why the target policy could not be read, or None.
     """
-    lines = [f"the target policy was not read: {clean(unread)}"] if unread else []
+    lines = [f"the target policy was not read: {printable(unread, 2000)}"] if unread else []
     if not denials:
         lines.append("no denials")
         return "\n".join(lines)
@@ -46,9 +46,9 @@ def render(denials: Sequence[Mapping[str, Any]], *, unread: str | None = None) -
                 str(denial["count"]),
                 *((str(len(denial.get("nodes", ()))),) if spread else ()),
                 {True: "permissive", False: "enforced", None: "unknown"}[denial["permissive"]],
-                *(clean(str(denial[key]), 40) for key in ("source_type", "target_type", "class")),
-                clean(" ".join(denial["permissions"]), 60),
-                clean(", ".join(denial["comms"][:3]), 40),
+                *(printable(str(denial[key]), 40) for key in ("source_type", "target_type", "class")),
+                printable(" ".join(denial["permissions"]), 60),
+                printable(", ".join(denial["comms"][:3]), 40),
                 _note(denial),
                 _remedy(denial),
             )
@@ -63,7 +63,7 @@ def render(denials: Sequence[Mapping[str, Any]], *, unread: str | None = None) -
 
 
 def _note(denial: Mapping[str, Any]) -> str:
-    notes = [clean(denial["catalogue_id"])] if denial["catalogue_id"] else []
+    notes = [printable(denial["catalogue_id"], 2000)] if denial["catalogue_id"] else []
     if denial["known_benign"]:
         notes.append("known-benign")
     if denial["constraint"]:
@@ -84,8 +84,8 @@ def _remedy(denial: Mapping[str, Any]) -> str:
         return "-"
     if suggestion["remedies"]:
         first = suggestion["remedies"][0]
-        value = f" ({clean(str(first['value']), 60)})" if first["value"] and first["kind"] != "waiver" else ""
-        return clean(first["do"], 120) + value
+        value = f" ({printable(str(first['value']), 60)})" if first["value"] and first["kind"] != "waiver" else ""
+        return printable(first["do"], 120) + value
     if suggestion["cil"]:
-        return clean(suggestion["cil"]["rule"], 120)
-    return f"no rule: {clean(suggestion['cil_refused']['reason'], 120)}"
+        return printable(suggestion["cil"]["rule"], 120)
+    return f"no rule: {printable(suggestion['cil_refused']['reason'], 120)}"

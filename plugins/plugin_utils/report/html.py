@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from .model import OUTCOMES, clean_all, policy_lines, waived_line, waived_total
+from ..texts import printable_all
+from .model import OUTCOMES, policy_lines, waived_line, waived_total
 from .table import HEADINGS, counts_line, duration, place
 
 # Inline, because a report is sent around and printed as one file.
@@ -33,7 +34,7 @@ footer { margin-top: 2rem; color: #555; font-size: .85rem; overflow-wrap: anywhe
 def render(model: Mapping[str, Any]) -> str:
     """The model as an HTML document; every text in it is escaped."""
     seal = model["sha256"]
-    model = clean_all(model)
+    model = printable_all(model)
     parts = [
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',

@@ -152,31 +152,6 @@ def waived_total(waived: Mapping[str, int]) -> str:
     return f"denials waived: {waived['signatures']} kinds, {waived['records']} records"
 
 
-def clean(text: object, limit: int = 2000) -> str:
-    r"""Text that may come from a node, made safe for a terminal: what cannot be printed is shown as ``\xNN``.
-
-    Control characters, escape sequences, bidirectional overrides, zero-width and private characters all are; ordinary
-    letters of any script stay. Longer text than ``limit`` characters is cut, with its full length named.
-    """
-    whole = str(text)
-    shown = "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
-        for character in whole[:limit]
-    )
-    return shown if len(whole) <= limit else f"{shown} [cut, {len(whole)} characters]"
-
-
-def clean_all(value: Any) -> Any:
-    """``clean`` for every text in plain data, keys included."""
-    if isinstance(value, str):
-        return clean(value)
-    if isinstance(value, Mapping):
-        return {clean(key): clean_all(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [clean_all(item) for item in value]
-    return value
-
-
 def _row(
     node: Mapping[str, Any],
     verdict: Mapping[str, Any],

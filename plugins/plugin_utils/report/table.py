@@ -10,7 +10,8 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .model import OUTCOMES, clean_all, policy_lines, waived_line, waived_total, witness_summary
+from ..texts import printable_all
+from .model import OUTCOMES, policy_lines, waived_line, waived_total, witness_summary
 
 HEADINGS = {
     "moved": "MOVED to enforcing",
@@ -30,7 +31,7 @@ def render(model: Mapping[str, Any], width: int = 100, color: bool = False) -> s
 
     ``color`` adds ANSI colors to the headings only. Ends with a newline.
     """
-    model = clean_all(model)
+    model = printable_all(model)
     width = max(width, _MINIMUM)
     lines = [model["title"], f"{model['generated_at']}: {counts_line(model)}"]
     if waived := waived_total(model["waived"]):

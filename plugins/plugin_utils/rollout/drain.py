@@ -18,6 +18,7 @@ from typing import Any
 
 from ..kube import kube_client, unread
 from ..problem import Problem
+from ..texts import printable
 
 try:
     import kubernetes
@@ -392,7 +393,7 @@ def _message(error: Any) -> str:
         text = " ".join([str(status["message"]), *causes])
     except (TypeError, ValueError, KeyError):
         text = f"{error.status} {error.reason}"
-    return "".join(letter if letter.isprintable() else " " for letter in text)[:300]
+    return printable(text)
 
 
 def _stays(pod: Pod) -> bool:

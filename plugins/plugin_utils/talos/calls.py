@@ -17,6 +17,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from ..texts import printable
 from . import wire
 from .errors import (
     InvalidAnswer,
@@ -27,7 +28,6 @@ from .errors import (
     TornStream,
     Unauthenticated,
     Unreachable,
-    printable,
 )
 from .tls import Deadlines
 from .transport import Connection

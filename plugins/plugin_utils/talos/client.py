@@ -15,10 +15,11 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any, Literal, TypeVar
 
+from ..texts import printable
 from .answers import SecurityState
 from .config import API_PORT, Address, Context, parse_address
 from .cosi import ResourceReads
-from .errors import ConfigError, OnlyWay, PermissionRefused, Unsupported, printable
+from .errors import ConfigError, OnlyWay, PermissionRefused, Unsupported
 from .etcd import EtcdCalls
 from .machine import MachineReads
 from .orders import Orders

@@ -8,8 +8,8 @@ from __future__ import annotations
 import builtins
 from typing import Any
 
+from ..texts import printable, printable_all
 from .calls import Calls
-from .errors import printable
 from .resources import Resource, ResourceKind, moment, resource_kind
 from .specs import parse_spec
 
@@ -72,13 +72,13 @@ class ResourceReads(Calls):
         return Resource(
             type=metadata.type,
             namespace=metadata.namespace,
-            id=metadata.id,
-            version=metadata.version,
-            phase=metadata.phase,
+            id=printable(metadata.id),
+            version=printable(metadata.version),
+            phase=printable(metadata.phase),
             created=moment(metadata.created) if metadata.HasField("created") else None,
             updated=moment(metadata.updated) if metadata.HasField("updated") else None,
-            owner=metadata.owner,
-            labels=dict(metadata.labels),
+            owner=printable(metadata.owner),
+            labels=printable_all(dict(metadata.labels)),
             spec=spec,
         )
 

@@ -12,6 +12,7 @@ import ssl
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ..texts import printable
 from . import wire
 from .config import Address
 from .errors import (
@@ -28,7 +29,6 @@ from .errors import (
     UnknownAuthority,
     Unreachable,
     Unsupported,
-    printable,
 )
 
 try:
@@ -239,7 +239,7 @@ class Diagnosis:
 
     def from_status(self, code: int, text: str, method: wire.Method, received: int = 0) -> TalosError:
         """The error for a gRPC status other than OK, which the node itself gave."""
-        said = printable(text) or f"gRPC status {code}"
+        said = printable(text, 2000) or f"gRPC status {code}"
         name, who = method.name, self._who()
         lower = text.lower()
         if code == 7 and "no request forwarding" in lower:

@@ -136,13 +136,3 @@ class InvalidAnswer(TalosError):
     """The node answered with something that cannot be what it claims to be."""
 
     kind = "invalid_answer"
-
-
-def printable(text: object, limit: int = 300) -> str:
-    """``text`` from a node, safe to show: one line, no control characters, at most ``limit`` characters.
-
-    Whatever a node sends may end in a terminal, so escape sequences must not survive.
-    """
-    clean = "".join(character if character.isprintable() else " " for character in str(text))
-    clean = " ".join(clean.split())
-    return clean if len(clean) <= limit else f"{clean[: limit - 3]}..."

@@ -9,6 +9,7 @@ import contextlib
 import time
 from collections.abc import Callable
 
+from ..texts import printable
 from . import wire
 from .answers import EtcdAlarm, EtcdMember, EtcdStatus
 from .calls import Calls
@@ -25,9 +26,9 @@ class EtcdCalls(Calls):
         return [
             EtcdMember(
                 id=member.id,
-                hostname=member.hostname,
-                peer_urls=list(member.peer_urls),
-                client_urls=list(member.client_urls),
+                hostname=printable(member.hostname),
+                peer_urls=[printable(url) for url in member.peer_urls],
+                client_urls=[printable(url) for url in member.client_urls],
                 is_learner=member.is_learner,
             )
             for member in answer.members
@@ -48,9 +49,9 @@ class EtcdCalls(Calls):
             raft_applied_index=status.raft_applied_index,
             db_size=status.db_size,
             db_size_in_use=status.db_size_in_use,
-            protocol_version=status.protocol_version,
-            storage_version=status.storage_version or None,
-            errors=list(status.errors),
+            protocol_version=printable(status.protocol_version),
+            storage_version=printable(status.storage_version) or None,
+            errors=[printable(error) for error in status.errors],
         )
 
     async def etcd_alarms(self) -> list[EtcdAlarm]:
@@ -64,7 +65,7 @@ class EtcdCalls(Calls):
 
     async def etcd_forfeit_leadership(self) -> str | None:
         """Give up leadership; returns the new leader's name, None when this node was not the leader."""
-        return (await self._machine("EtcdForfeitLeadership")).member or None
+        return printable((await self._machine("EtcdForfeitLeadership")).member) or None
 
     async def etcd_snapshot(self, write: Callable[[bytes], None]) -> int:
         """Stream a snapshot into ``write`` and return its size in bytes.

@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator, Sequence
 from datetime import datetime
 from typing import Any
 
+from ..texts import printable
 from .answers import FileInfo, Process, ServiceInfo, SystemStat, Version
 from .calls import Calls
 from .resources import moment
@@ -18,6 +19,10 @@ from .resources import moment
 _MOST_BYTES = 64 * 1024 * 1024
 # The longest honest stream is a log of 64 MiB in pieces of 1 KiB.
 _MOST_CHUNKS = 200_000
+
+
+# PATH_MAX of Linux.
+_LONGEST_PATH = 4096
 
 
 class MachineReads(Calls):
@@ -29,12 +34,12 @@ class MachineReads(Calls):
         if not answer.version.tag:
             raise self._invalid("Version", "no version")
         return Version(
-            tag=answer.version.tag,
-            sha=answer.version.sha,
-            platform=answer.platform.name or None,
-            mode=answer.platform.mode or None,
+            tag=printable(answer.version.tag),
+            sha=printable(answer.version.sha),
+            platform=printable(answer.platform.name) or None,
+            mode=printable(answer.platform.mode) or None,
             rbac=answer.features.rbac if answer.HasField("features") else None,
-            arch=answer.version.arch,
+            arch=printable(answer.version.arch),
         )
 
     async def logs(self, service: str, *, tail_lines: int = -1, max_bytes: int = _MOST_BYTES) -> bytes:
@@ -86,15 +91,19 @@ class MachineReads(Calls):
         answer = await self._machine("ServiceList")
         return [
             ServiceInfo(
-                id=service.id,
-                state=service.state,
+                id=printable(service.id),
+                state=printable(service.state),
                 events=[
-                    {"msg": event.msg, "state": event.state, "ts": _iso(event.ts) if event.HasField("ts") else None}
+                    {
+                        "msg": printable(event.msg),
+                        "state": printable(event.state),
+                        "ts": _iso(event.ts) if event.HasField("ts") else None,
+                    }
                     for event in service.events.events
                 ],
                 healthy=service.health.healthy if service.HasField("health") and not service.health.unknown else None,
                 unknown=service.health.unknown or not service.HasField("health"),
-                last_message=service.health.last_message,
+                last_message=printable(service.health.last_message),
             )
             for service in answer.services
         ]
@@ -120,11 +129,11 @@ class MachineReads(Calls):
             Process(
                 pid=process.pid,
                 ppid=process.ppid,
-                state=process.state,
-                command=process.command,
-                executable=process.executable,
-                args=process.args,
-                label=process.label or None,
+                state=printable(process.state),
+                command=printable(process.command),
+                executable=printable(process.executable),
+                args=printable(process.args, 4000),
+                label=printable(process.label) or None,
             )
             for process in answer.processes
         ]
@@ -137,17 +146,17 @@ class MachineReads(Calls):
         def take(message: Any) -> FileInfo:
             self._check_metadata(message, "ListFiles")
             return FileInfo(
-                name=message.name,
-                relative_name=message.relative_name,
+                name=printable(message.name, _LONGEST_PATH),
+                relative_name=printable(message.relative_name, _LONGEST_PATH),
                 size=message.size,
                 mode=message.mode,
                 modified=message.modified,
                 is_dir=message.is_dir,
-                link=message.link,
+                link=printable(message.link, _LONGEST_PATH),
                 uid=message.uid,
                 gid=message.gid,
                 xattrs={xattr.name: bytes(xattr.data) for xattr in message.xattrs},
-                error=message.error,
+                error=printable(message.error),
             )
 
         return await self._collect(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..texts import printable
 from . import wire
 from .answers import ApplyResult
 from .calls import Calls
@@ -45,7 +46,7 @@ class Orders(Calls):
             user_disks_to_wipe=list(user_disks),
             mode=wire.enum_number("machine.ResetRequest.WipeMode", mode),
         )
-        return str(answer.actor_id)
+        return printable(answer.actor_id)
 
     async def apply_configuration(self, data: bytes, *, mode: str = "auto", dry_run: bool = False) -> ApplyResult:
         """Give the node a machine configuration (YAML), or with ``dry_run`` ask what it would do with it.
@@ -57,5 +58,7 @@ class Orders(Calls):
             "ApplyConfiguration", data=data, mode=wire.enum_number(enum, mode), dry_run=dry_run
         )
         return ApplyResult(
-            warnings=list(answer.warnings), mode=wire.enum_name(enum, answer.mode), details=answer.mode_details
+            warnings=[printable(warning, 2000) for warning in answer.warnings],
+            mode=wire.enum_name(enum, answer.mode),
+            details=answer.mode_details,
         )

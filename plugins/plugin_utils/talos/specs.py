@@ -16,6 +16,7 @@ from functools import cache
 from typing import Any
 
 from ..problem import missing_library
+from ..texts import printable_lines
 
 try:
     import yaml
@@ -33,6 +34,8 @@ _PREFIX = "tag:yaml.org,2002:"
 
 def parse_spec(text: str, most_bytes: int = 256 * 1024) -> dict[str, Any] | str:
     """The content of a resource's YAML, made of mappings, lists, texts, integers, finite floats, booleans and None.
+
+    In its texts and keys, what cannot be printed is shown as an escape, except line breaks and tabs.
 
     Args:
         text: one YAML document.
@@ -108,7 +111,7 @@ def _loader() -> Any:
         f"{_PREFIX}bool": construct.construct_yaml_bool,
         f"{_PREFIX}int": _integer,
         f"{_PREFIX}float": _float,
-        f"{_PREFIX}str": construct.construct_yaml_str,
+        f"{_PREFIX}str": _text,
         # What Go writes for a text that is not UTF-8: it stays the base64 that it is.
         f"{_PREFIX}binary": construct.construct_yaml_str,
         f"{_PREFIX}seq": construct.construct_yaml_seq,
@@ -144,6 +147,11 @@ def _mapping(loader: Any, node: Any) -> dict[str, Any]:
             raise _Unfit("has a key twice")
         value[key] = loader.construct_object(value_node, deep=True)
     return value
+
+
+def _text(loader: Any, node: Any) -> str:
+    # Line breaks stay, since a schematic is a text of several lines whose hash is compared.
+    return printable_lines(loader.construct_scalar(node))
 
 
 def _integer(loader: Any, node: Any) -> int:

@@ -14,7 +14,7 @@ from html.parser import HTMLParser
 import pytest
 from ansible_collections.talosops.selinux.plugins.plugin_utils.canonical import canonical_json, is_sealed
 from ansible_collections.talosops.selinux.plugins.plugin_utils.report import html, table
-from ansible_collections.talosops.selinux.plugins.plugin_utils.report.model import OUTCOMES, build_model, clean
+from ansible_collections.talosops.selinux.plugins.plugin_utils.report.model import OUTCOMES, build_model
 from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.ledger import Ledger
 from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.plan import make_plan
 from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.steps import STEP_NAMES
@@ -257,13 +257,6 @@ def test_any_text_is_safe(text, width):
     content = {"h1", "h2", "p", "table", "thead", "tbody", "tr", "th", "td", "code", "b", "ul", "li"}
     assert set(reader.tags) <= skeleton | content
     assert reader.tags.count("section") <= 3
-
-
-def test_clean():
-    assert clean("a\x1b[0m\tb\u202e\u200b") == "a\\x1b[0m\\tb\\u202e\\u200b"
-    assert clean("Stra\u00dfe \u6771\u4eac") == "Stra\u00dfe \u6771\u4eac"
-    assert clean("x" * 9, limit=4) == "xxxx [cut, 9 characters]"
-    assert clean(None) == "None"
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(5, "5 s"), (64, "1 min 4 s"), (3725, "1 h 2 min")])

@@ -1,0 +1,55 @@
+# Copyright (c) 2026, the talosops.selinux authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Text that came from elsewhere, made safe to show: in a terminal, a log or a report.
+
+Nodes, logs, factories and clusters name things and say things; whoever controls one of them must control neither the
+operator's terminal nor the order in which the letters of a line are read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def printable(text: object, limit: int = 300) -> str:
+    r"""One line of text: what cannot be printed is shown as ``\xNN``.
+
+    Control characters, line breaks, escape sequences, bidirectional overrides, zero-width and private characters all
+    are; ordinary letters of any script stay. Done twice, it changes nothing more.
+
+    Args:
+        limit: characters after which the text is cut, with its full length named.
+    """
+    whole = str(text)
+    shown = _escaped(whole[:limit], "")
+    return shown if len(whole) <= limit else f"{shown} [cut, {len(whole)} characters]"
+
+
+def printable_lines(text: str) -> str:
+    r"""Text of any length whose line breaks and tabs stay, and of which nothing else is left that cannot be printed."""
+    return _escaped(text, "\n\t")
+
+
+def printable_all(value: Any, limit: int = 2000) -> Any:
+    """:func:`printable` for every text in plain data, keys included."""
+    if isinstance(value, str):
+        return printable(value, limit)
+    if isinstance(value, Mapping):
+        return {printable(key, limit): printable_all(item, limit) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [printable_all(item, limit) for item in value]
+    return value
+
+
+def _escaped(text: str, allowed: str) -> str:
+    if text.isprintable():
+        return text
+    return "".join(
+        character
+        if character.isprintable() or character in allowed
+        else character.encode("unicode_escape").decode("ascii")
+        for character in text
+    )

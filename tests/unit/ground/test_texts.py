@@ -1,0 +1,35 @@
+# Copyright (c) 2026, the talosops.selinux authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Text of strangers is shown without obeying it."""
+
+from __future__ import annotations
+
+import json
+
+from ansible_collections.talosops.selinux.plugins.plugin_utils.texts import printable, printable_all, printable_lines
+from hypothesis import given
+from hypothesis import strategies as st
+
+
+def test_what_cannot_be_printed_is_escaped() -> None:
+    assert printable("a\x1b[0m\tb\u202e\u200b") == "a\\x1b[0m\\tb\\u202e\\u200b"
+    assert printable("ok: [node]\r\nok: [other]\u2028\x85\x07\x9b31m") == (
+        "ok: [node]\\r\\nok: [other]\\u2028\\x85\\x07\\x9b31m"
+    )
+    assert printable("Stra\u00dfe \u6771\u4eac") == "Stra\u00dfe \u6771\u4eac"
+    assert printable("x" * 9, limit=4) == "xxxx [cut, 9 characters]"
+    assert printable(None) == "None"
+    assert printable_lines("a\n\tb\x1b\u2066") == "a\n\tb\\x1b\\u2066"
+    assert printable_all({"k\x1b": ["\u202e", 1, None, {"n": "x" * 9}]}, 4) == {
+        "k\\x1b": ["\\u202e", 1, None, {"n": "xxxx [cut, 9 characters]"}]
+    }
+
+
+@given(st.text(st.characters(exclude_categories=()), max_size=50))
+def test_the_result_is_printable_and_stays(text: str) -> None:
+    shown = printable(text)
+    assert shown.isprintable() and shown.encode("utf-8") is not None and printable(shown, 4000) == shown
+    assert all(character.isprintable() or character in "\n\t" for character in printable_lines(text))
+    json.dumps(printable_all({text: [text]}))
