@@ -18,6 +18,12 @@ from ..plugin_utils.talos import fleet
 from ..plugin_utils.talos.client import NodeClient, connect_maintenance
 
 
+def approved_differences(action: TalosAction) -> str | None:
+    """The hash by which the operator approved that a host's configuration differs from what its node runs."""
+    given = action.params.get("approve") or action.variable(action.host, "talos_approved_config_differences")
+    return None if given is None else str(given)
+
+
 class ActionModule(TalosAction):
     """The operator's configuration, pointed at the enforcing image. It never leaves this process but to its node."""
 
@@ -72,7 +78,7 @@ class ActionModule(TalosAction):
             return await judge(client, prepared.rewritten, target=self.params["version"], node=self.host)
 
         judgement = self.ask(ask)
-        judgement.require(self.params["approve"], node=self.host)
+        judgement.require(approved_differences(self), node=self.host)
         return judgement
 
     def _apply(self, prepared: Prepared) -> list[str]:

@@ -63,7 +63,8 @@ options:
   approve:
     description:
       - With O(state=checked), the hash of the differences that are approved, as the refusal names it. It holds for
-        exactly those differences and their values.
+        exactly those differences and their values. When unset, the host's variable
+        C(talos_approved_config_differences).
     type: str
   fingerprint:
     description: With O(state=applied), the fingerprint of the machine that was identified.

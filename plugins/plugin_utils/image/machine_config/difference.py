@@ -46,7 +46,8 @@ class Difference:
 
     Attributes:
         document: the document, as ``Kind`` or ``Kind/name``; ``v1alpha1`` for the one without kind.
-        path: the keys, joined by dots; ``[]`` for an item of a list, `` or `` between several possible places.
+        path: the keys, joined by dots; ``[]`` for an item of a list, `` or `` between several possible places. Empty
+            where the whole document is on one side only, or in another order among the documents.
         removed: what the node has there, in plain text: secrets.
         added: what the sent configuration has there, in plain text: secrets.
         moved: the same values stand on both sides, in another order or at another of several such places.
@@ -64,6 +65,8 @@ class Difference:
         where = f"{self.document} {self.path}".strip()
         if self.moved:
             return f"{where}: in another order"
+        if not self.path and not (self.removed and self.added):
+            return f"{where}: the whole document is {'only on the node' if self.removed else 'not on the node'}"
         old, new = self._shown(self.removed), self._shown(self.added)
         if not self.removed:
             return f"{where}: added {new}"
@@ -109,31 +112,73 @@ def differences(diff: str, sent: str) -> list[Difference]:
     if sum(mark != " " for hunk in hunks for mark, _text in hunk.lines) > _MOST_CHANGED:
         raise NotUnderstood(f"more than {_MOST_CHANGED} lines differ, so it is the file of another node")
     ours = _Ours(Configuration(sent))
-    removed: dict[tuple[str, str | None, str], list[str]] = defaultdict(list)
-    added: dict[tuple[str, str | None, str], list[str]] = defaultdict(list)
-    moved: set[tuple[str, str | None, str]] = set()
+    found = _Found()
     for hunk in hunks:
-        reading = ours.place(hunk)
-        for found, side in ((removed, reading.removed), (added, reading.added)):
-            for line in side:
-                found[line.document, line.kind, ".".join(line.path)].append(line.value or "")
-        moved.update((line.document, line.kind, ".".join(line.path)) for line in reading.moved)
-    return _paired(removed, added, moved)
+        found.take(ours.place(hunk))
+    return found.differences()
 
 
-def _paired(
-    removed: dict[tuple[str, str | None, str], list[str]],
-    added: dict[tuple[str, str | None, str], list[str]],
-    moved: set[tuple[str, str | None, str]],
-) -> list[Difference]:
-    found = []
-    for place in sorted({*removed, *added, *moved}, key=lambda place: (place[0], place[2])):
-        document, kind, path = place
-        old, new = tuple(removed.get(place, ())), tuple(added.get(place, ()))
-        same = sorted(old) == sorted(new)
-        show = visible(kind, tuple("*" if part == ITEM else part for part in path.split(".")))
-        found.append(Difference(document, path, () if same else old, () if same else new, moved=same, show=show))
-    return found
+@dataclass(frozen=True)
+class _Place:
+    document: str
+    kind: str | None
+    path: tuple[str, ...]
+
+
+class _Found:
+    """What the hunks said, by place."""
+
+    def __init__(self) -> None:
+        self.removed: dict[_Place, list[str]] = defaultdict(list)
+        self.added: dict[_Place, list[str]] = defaultdict(list)
+        self.moved: set[_Place] = set()
+
+    def take(self, reading: _Reading) -> None:
+        """Add what one hunk says."""
+        for values, lines in ((self.removed, reading.removed), (self.added, reading.added)):
+            for line in lines:
+                values[_place(line)].append(line.value or "")
+        self.moved.update(_place(line) for line in reading.moved)
+
+    def differences(self) -> list[Difference]:
+        """One difference for each place, or for each whole document, in order."""
+        self._drop_empty(self.removed, self.added)
+        self._drop_empty(self.added, self.removed)
+        whole = {place.document for side in (self.removed, self.added) for place in side if place.path == ("kind",)}
+        found: dict[_Place, Difference] = {}
+        for place in sorted({*self.removed, *self.added, *self.moved}, key=lambda place: (place.document, place.path)):
+            old, new = tuple(self.removed.get(place, ())), tuple(self.added.get(place, ()))
+            if place.document not in whole:
+                same = sorted(old) == sorted(new)
+                found[place] = Difference(
+                    place.document,
+                    ".".join(place.path),
+                    () if same else old,
+                    () if same else new,
+                    moved=same,
+                    show=visible(place.kind, tuple("*" if part == ITEM else part for part in place.path)),
+                )
+                continue
+            # A whole document; on both sides it moved, unless its values differ as well.
+            at = _Place(place.document, place.kind, ())
+            before = found.get(at, Difference(place.document, "", (), (), moved=True))
+            old, new = (*before.removed, *old), (*before.added, *new)
+            found[at] = Difference(place.document, "", old, new, moved=sorted(old) == sorted(new))
+        return list(found.values())
+
+    def _drop_empty(self, side: dict[_Place, list[str]], other: dict[_Place, list[str]]) -> None:
+        """Leave out an empty value on one side where the other has something below it."""
+        for place in [place for place, values in side.items() if set(values) <= _EMPTY]:
+            if any(
+                below.document == place.document and below.path[: len(place.path)] == place.path and below != place
+                for below in other
+            ):
+                del side[place]
+
+
+def _place(line: _Line) -> _Place:
+    # The lines of a text are its value.
+    return _Place(line.document, line.kind, line.path[:-1] if line.path[-1:] == (TEXT,) else line.path)
 
 
 def _hunks(diff: str) -> list[_Hunk]:
