@@ -39,7 +39,7 @@ def find_drift(previous: Mapping[str, Any] | None, current: Mapping[str, Any]) -
     for row in current["nodes"]:
         # A row without evidence has no UUID of its own; the name is all that leads to what it was.
         old = before.get(_machine(row)) or (None if row["uuid"] else _by_name(previous["nodes"], row["node"]))
-        found += _of_node(old, row)
+        found += drift_of_node(old, row)
     found += _expired(previous.get("waivers") or [], current.get("waivers") or [])
     return sorted(found, key=lambda item: (item["node"] or "", item["kind"], str(item["before"])))
 
@@ -52,7 +52,16 @@ def _by_name(rows: Sequence[Mapping[str, Any]], name: str) -> Mapping[str, Any] 
     return next((row for row in rows if row["node"] == name), None)
 
 
-def _of_node(old: Mapping[str, Any] | None, new: Mapping[str, Any]) -> list[dict[str, Any]]:
+def drift_of_node(old: Mapping[str, Any] | None, new: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What got worse on one node.
+
+    Args:
+        old, new: ``{node, mode, kernel_args, talos_version, coverage, evidence, unread}`` as rows of a report have
+            them; ``old`` is None for a machine that was not known before.
+
+    Returns:
+        Findings as :func:`find_drift` gives them.
+    """
     if new["mode"] is None:
         if old is not None and old["mode"] is not None:
             return [_finding("evidence-lost", new, "its evidence", old["evidence"]["collected_at"], new["unread"])]

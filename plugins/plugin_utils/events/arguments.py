@@ -1,0 +1,74 @@
+# Copyright (c) 2026, the talosops.selinux authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The arguments of an event source, checked against its documentation: one description for people and for this."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from ..problem import Problem
+
+_TYPES: dict[str, tuple[type, ...]] = {
+    "str": (str,),
+    "path": (str,),
+    "bool": (bool,),
+    "int": (int,),
+    "float": (int, float),
+    "list": (list,),
+    "dict": (dict,),
+}
+#: What ansible-rulebook adds.
+_GIVEN = frozenset({"eda_feedback_queue", "feedback"})
+
+
+class BadArguments(Problem):
+    """The rulebook's arguments are not what the source's documentation describes."""
+
+    kind = "event_source_arguments"
+
+
+def read_arguments(given: Mapping[str, Any], documentation: str) -> dict[str, Any]:
+    """The arguments with their defaults.
+
+    Args:
+        given: as the rulebook has them.
+        documentation: YAML with ``options`` as in a module's documentation.
+
+    Raises:
+        BadArguments: an unknown name, a missing one, another type, or a value that is no choice.
+    """
+    options: dict[str, dict[str, Any]] = yaml.safe_load(documentation)["options"]
+    unknown = sorted(set(given) - set(options) - _GIVEN)
+    if unknown:
+        raise _bad(f"{', '.join(unknown)} is no argument of this source", options)
+    result: dict[str, Any] = {}
+    for name, option in options.items():
+        value: Any = given.get(name, option.get("default"))
+        if value is None:
+            if option.get("required"):
+                raise _bad(f"{name} is missing", options)
+        elif not isinstance(value, _TYPES[option["type"]]) or (option["type"] != "bool" and isinstance(value, bool)):
+            raise _bad(f"{name} is not of the type {option['type']}", options)
+        elif "choices" in option and value not in option["choices"]:
+            raise _bad(f"{name} is not one of {', '.join(map(str, option['choices']))}", options)
+        elif option.get("elements") == "str" and not _texts(value):
+            raise _bad(f"{name} is not a list of texts", options)
+        result[name] = value
+    return result
+
+
+def _texts(value: Any) -> bool:
+    return all(isinstance(item, str) for item in value)
+
+
+def _bad(found: str, options: Mapping[str, Any]) -> BadArguments:
+    return BadArguments(
+        f"the event source cannot start: {found}",
+        "what it was not told it would guess",
+        f"correct the rulebook; the arguments are {', '.join(options)}",
+    )

@@ -1,0 +1,119 @@
+# Copyright (c) 2026, the talosops.selinux authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""How far each machine was told about, so that a source that is killed goes on where it was."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from ..problem import Problem
+from ..talos.boots import Look
+
+_UUID = re.compile(r"[0-9A-Fa-f-]{8,64}")
+
+
+class CursorProblem(Problem):
+    """The state of the event source cannot be read or kept."""
+
+    kind = "event_cursor"
+
+
+@dataclass(frozen=True)
+class Cursor:
+    """How far one machine was told about.
+
+    Attributes:
+        serial: the last audit serial of ``boot`` that was told about; 0 at the start of a boot.
+        facts: ``{mode, kernel_args, talos_version}`` as last seen, for what changes.
+        waiting: the serial that was missing near the end of the log at the last visit: it may only be late.
+        lost: whether it was said that the node cannot be read.
+    """
+
+    uuid: str
+    node: str
+    boot: Look = field(default_factory=Look)
+    serial: int = 0
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    waiting: int | None = None
+    lost: bool = False
+    seen_at: str | None = None
+
+    def moved(self, **changes: Any) -> Cursor:
+        """The same machine, further on."""
+        return replace(self, **changes)
+
+
+class Cursors:
+    """The cursors of all machines, a file for each, replaced in one step.
+
+    Args:
+        directory: made when missing, readable by its owner only.
+
+    Raises:
+        CursorProblem: it cannot be used.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        try:
+            directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._known = {cursor.uuid: cursor for path in directory.glob("*.json") for cursor in [_read(path)]}
+        except OSError as error:
+            raise _unusable(directory, str(error.strerror)) from error
+        #: Whether an earlier run left any: in the very first run no node is new.
+        self.first_run = not self._known
+
+    def of_machine(self, uuid: str) -> Cursor | None:
+        """The cursor of a machine, or None for one that was never seen."""
+        return self._known.get(uuid.lower())
+
+    def of_node(self, node: str) -> Cursor | None:
+        """The cursor of the machine that was last seen under a name, for when the node does not answer."""
+        found = [cursor for cursor in self._known.values() if cursor.node == node]
+        return max(found, key=lambda cursor: cursor.seen_at or "", default=None)
+
+    def keep(self, cursor: Cursor) -> None:
+        """Write a cursor down; after this nothing before it is told again.
+
+        Raises:
+            CursorProblem: it cannot be written.
+        """
+        if not _UUID.fullmatch(cursor.uuid):
+            raise _unusable(self._directory, f"a machine has the UUID {cursor.uuid[:80]!a}")
+        data = json.dumps({**asdict(cursor), "boot": cursor.boot.as_dict()}).encode()
+        path = self._directory / f"{cursor.uuid.lower()}.json"
+        try:
+            descriptor, scratch = tempfile.mkstemp(prefix=".cursor-", dir=self._directory)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(scratch).replace(path)
+        except OSError as error:
+            raise _unusable(self._directory, str(error.strerror)) from error
+        self._known[cursor.uuid.lower()] = cursor
+
+
+def _read(path: Path) -> Cursor:
+    try:
+        data = json.loads(path.read_bytes())
+        return Cursor(**{**data, "boot": Look.of(data["boot"])})
+    except (ValueError, KeyError, TypeError):
+        raise _unusable(path, "it is not a cursor") from None
+
+
+def _unusable(path: Path, why: str) -> CursorProblem:
+    return CursorProblem(
+        f"the state of the event source {path} cannot be used: {why}",
+        "without it events would be lost or told twice",
+        "make the directory writable, or move the damaged file away and accept that its node is told about anew",
+    )

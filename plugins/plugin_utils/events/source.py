@@ -1,0 +1,113 @@
+# Copyright (c) 2026, the talosops.selinux authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Follow many nodes at once and put what happens on them into a queue.
+
+A node's cursor is written after its events were put (or, with feedback, after each was taken). So a source that is
+killed loses nothing, and repeats at most the events of the visits that were under way: their ids are the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from ..audit.knowledge.catalogue import Catalogue
+from ..problem import Problem
+from ..talos.client import NodeClient
+from ..talos.errors import TalosError
+from .cursor import CursorProblem, Cursors
+from .watch import Event, Visit, silent, visit
+
+logger = logging.getLogger(__name__)
+
+
+class Queue(Protocol):
+    """What events are put into."""
+
+    async def put(self, event: dict[str, Any]) -> None:
+        """Hand over one event."""
+
+
+@dataclass
+class Source:
+    """Many nodes, one queue.
+
+    Attributes:
+        nodes: addresses.
+        connect: an unopened client for an address.
+        feedback: gives each event back once it was taken; None when nobody does.
+        poll: seconds between two visits to one node.
+        most: records of one signature told individually in one visit.
+        in_flight: nodes visited at the same time.
+        node_deadline: seconds for one visit.
+    """
+
+    nodes: Sequence[str]
+    connect: Callable[[str], NodeClient]
+    queue: Queue
+    cursors: Cursors
+    catalogue: Catalogue
+    feedback: asyncio.Queue[Any] | None = None
+    poll: float = 10.0
+    most: int = 5
+    in_flight: int = 32
+    node_deadline: float = 45.0
+
+    async def run(self) -> None:
+        """Follow all nodes until cancelled.
+
+        Raises:
+            CursorProblem: the state cannot be kept, so going on would lose or repeat events without an end.
+        """
+        self._delivering = asyncio.Lock()
+        places = asyncio.Semaphore(self.in_flight)
+        first_run = self.cursors.first_run
+        try:
+            async with asyncio.TaskGroup() as group:
+                for node in self.nodes:
+                    group.create_task(self._follow(node, places, first_run))
+        except* CursorProblem as problems:
+            raise problems.exceptions[0] from None
+
+    async def _follow(self, node: str, places: asyncio.Semaphore, first_run: bool) -> None:
+        while True:
+            async with places:
+                found = await self._visit(node, first_run)
+            if found is not None:
+                await self._deliver(found)
+                first_run = False
+            await asyncio.sleep(self.poll)
+
+    async def _visit(self, node: str, first_run: bool) -> Visit | None:
+        try:
+            async with asyncio.timeout(self.node_deadline), self.connect(node) as client:
+                return await visit(
+                    client, node, self.cursors, most=self.most, catalogue=self.catalogue, first_run=first_run
+                )
+        except CursorProblem:
+            raise
+        except (Problem, TimeoutError) as problem:
+            found = problem.found if isinstance(problem, TalosError) else f"{node} was not read in time"
+        except Exception as error:
+            # One node's strange answer must not end the watch over all others.
+            logger.exception("visiting %s", node)
+            found = f"reading {node} ended with an unexpected {type(error).__name__}"
+        known = self.cursors.of_node(node)
+        return silent(known, found) if known is not None else None
+
+    async def _deliver(self, found: Visit) -> None:
+        # One at a time, so that what comes back is what was handed over.
+        async with self._delivering:
+            for event in found.events:
+                await self._put(event)
+            self.cursors.keep(found.cursor)
+
+    async def _put(self, event: Event) -> None:
+        await self.queue.put({"talos": event})
+        if self.feedback is not None:
+            await self.feedback.get()

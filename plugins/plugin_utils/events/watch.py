@@ -1,0 +1,258 @@
+# Copyright (c) 2026, the talosops.selinux authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""One visit to a node: what happened on it since the last one, as events, and how far that goes.
+
+Events come in the order of their serials. What is told individually and what is only counted add up to all records
+since the cursor; what was lost is an event with bounds and a cause.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from ..audit.knowledge.catalogue import Catalogue
+from ..audit.log.forgery import LATE
+from ..audit.log.scanner import Summary, summarize
+from ..audit.log.serials import gaps, union
+from ..compliance.drift import drift_of_node
+from ..talos import boots
+from ..talos.client import NodeClient
+from ..talos.errors import InvalidAnswer, NotFound, Unsupported
+from ..talos.machine import as_lines
+from .cursor import Cursor
+
+_TAIL_LINES = 400
+_OF_DRIFT = {
+    "fell-back-to-permissive": "mode_change",
+    "new-permissive-node": "new_node",
+    "evidence-lost": "evidence_lost",
+}
+Event = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Visit:
+    """What one visit brought: events in order, and the cursor that holds once all of them were taken."""
+
+    events: list[Event]
+    cursor: Cursor
+
+
+async def visit(
+    client: NodeClient, node: str, cursors: Any, *, most: int, catalogue: Catalogue, first_run: bool
+) -> Visit:
+    """Ask a node what happened since its machine was last asked.
+
+    Args:
+        client: an open client.
+        node: what the operator calls it.
+        cursors: see ``Cursors``; only ``of_machine`` is used.
+        most: how many records of one signature are told individually in one visit; the rest is summed up.
+        catalogue: marks what is known to be harmless.
+        first_run: nodes are not new then.
+
+    Raises:
+        TalosError: the node did not answer, or does not say which machine it is.
+    """
+    uuid = (await client.spec("system_information")).get("uuid")
+    if not isinstance(uuid, str) or not uuid:
+        raise InvalidAnswer(
+            f"node {node} does not say its machine UUID",
+            "events are counted by machine, not by address",
+            "check the node's firmware, or leave it out of the source",
+            node=node,
+        )
+    look = await boots.look(client)
+    facts = await _facts(client)
+    known: Cursor | None = cursors.of_machine(uuid)
+    old = known or Cursor(uuid.lower(), node)
+    same = boots.compare(old.boot, look) if known is not None else boots.ANOTHER
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    about = {"node": node, "uuid": uuid.lower(), "boot": look.boot_id or str(look.boot_time)}
+    events = _changes(known, facts, about, first_run)
+    if known is not None and same != boots.SAME:
+        cause = "reboot" if same == boots.ANOTHER else "it is not known whether the node rebooted"
+        events.append(_hole(about, old.serial, None, cause))
+    start = old.serial if same == boots.SAME else 0
+    summary = await _read(client, start)
+    # What happened before auditd was there stands in the kernel's ring alone.
+    early = await _summarized(as_lines(await client.dmesg())) if not start else None
+    missing = _missing(summary, early, start)
+    last, waiting = _settled(summary, missing, start, old.waiting)
+    events += [_lost(summary, about, gap) for gap in missing if gap[0] <= last]
+    said = (about, most, catalogue, facts["talos_version"])
+    if early is not None:
+        events += _denials(early, start, (summary.first_serial or last + 1) - 1, *said)
+    events += _denials(summary, start, last, *said)
+    cursor = Cursor(uuid.lower(), node, look, last, facts, waiting, False, now)
+    return Visit(sorted(events, key=lambda event: event["serial"] or 0), cursor)
+
+
+def silent(known: Cursor, found: str) -> Visit:
+    """The visit to a node that did not answer: said once, until it answers again."""
+    row = _row(known.node, None, found)
+    about = {"node": known.node, "uuid": known.uuid, "boot": known.boot.boot_id or str(known.boot.boot_time)}
+    events = [
+        _event("evidence_lost", about, known.seen_at, {"drift": item["kind"], "found": found, "do": item["do"]})
+        for item in drift_of_node(_row(known.node, known.facts, None, known.seen_at), row)
+    ]
+    return Visit([] if known.lost else events, known.moved(lost=True))
+
+
+async def _facts(client: NodeClient) -> dict[str, Any]:
+    try:
+        words = (await client.spec("kernel_cmdline")).get("cmdline")
+    except (NotFound, Unsupported):
+        words = None
+    return {
+        "mode": (await client.security_state()).selinux,
+        "kernel_args": str(words).split() if words is not None else None,
+        "talos_version": str(await client.talos_version()),
+    }
+
+
+async def _read(client: NodeClient, after: int) -> Summary:
+    """The log since a serial: its end where that reaches back far enough, else all of it."""
+    if after:
+        tail = await _summarized(await client.logs("auditd", tail_lines=_TAIL_LINES))
+        if tail.first_serial is not None and tail.first_serial <= after + 1:
+            return tail
+    try:
+        return await _summarized(await client.logs("auditd"))
+    except NotFound:
+        # The service has written nothing in this boot yet.
+        return await _summarized(b"")
+
+
+async def _summarized(data: bytes) -> Summary:
+    # A whole ring takes long enough to keep others waiting.
+    return await asyncio.to_thread(summarize, data, max_samples=0)
+
+
+def _changes(known: Cursor | None, facts: Mapping[str, Any], about: Mapping[str, Any], first_run: bool) -> list[Event]:
+    new = _row(about["node"], facts, None)
+    if known is None:
+        if first_run:
+            return []
+        drift = drift_of_node(None, new)
+        return [_event("new_node", about, None, {"mode": facts["mode"], "drift": item["kind"]}) for item in drift] or [
+            _event("new_node", about, None, {"mode": facts["mode"], "drift": None})
+        ]
+    found = drift_of_node(_row(known.node, known.facts, None, known.seen_at), new)
+    events = [
+        _event(
+            _OF_DRIFT.get(item["kind"], "drift"),
+            about,
+            item["before"],
+            {key: item[key] for key in ("found", "before", "after", "do")} | {"drift": item["kind"]},
+        )
+        for item in found
+    ]
+    if known.facts["mode"] != facts["mode"] and not any(event["type"] == "mode_change" for event in events):
+        change = {"before": known.facts["mode"], "after": facts["mode"], "drift": None}
+        events.append(_event("mode_change", about, known.facts["mode"], change))
+    return events
+
+
+def _row(
+    node: str, facts: Mapping[str, Any] | None, unread: str | None, collected_at: str | None = None
+) -> dict[str, Any]:
+    """Facts in the form in which drift compares them. How complete a log is, this source says by its holes."""
+    return {
+        "node": node,
+        "mode": facts["mode"] if facts else None,
+        "kernel_args": facts["kernel_args"] if facts else None,
+        "talos_version": facts["talos_version"] if facts else None,
+        "coverage": None,
+        "evidence": {"collected_at": collected_at},
+        "unread": unread,
+    }
+
+
+def _missing(summary: Summary, early: Summary | None, after: int) -> list[tuple[int, int]]:
+    """Runs of serials after the cursor that are neither in a log nor in doubt, as closed intervals."""
+    if summary.last_serial is None:
+        return []
+    seen = union([*summary.seen, *(early.seen if early is not None else ())])
+    found = [(max(first, after + 1), last) for first, last in gaps(seen, after + 1) if last > after]
+    doubtful = summary.doubtful_serials
+    return [
+        (first, last)
+        for first, last in found
+        if not all(n in doubtful for n in range(first, min(last, first + 99) + 1))
+    ]
+
+
+def _settled(
+    summary: Summary, missing: Sequence[tuple[int, int]], after: int, waited: int | None
+) -> tuple[int, int | None]:
+    """How far the log is settled, and the serial that it is still waited for.
+
+    On several processors records come out of order, by at most LATE serials. A number that is missing that near to the
+    end is waited for, once: until the next visit.
+    """
+    last = max(after, summary.last_serial or 0)
+    for first, _unused in missing:
+        if last - first < LATE and first != waited:
+            return first - 1, first
+    return last, None
+
+
+def _lost(summary: Summary, about: Mapping[str, Any], gap: tuple[int, int]) -> Event:
+    first, last = gap
+    begins = summary.first_serial is not None and first < summary.first_serial
+    cause = "the log's ring dropped its oldest records" if begins else "records did not reach the log"
+    return _hole(about, first - 1, last + 1, cause)
+
+
+def _denials(
+    summary: Summary,
+    after: int,
+    until: int,
+    about: Mapping[str, Any],
+    most: int,
+    catalogue: Catalogue,
+    version: str,
+) -> list[Event]:
+    events: list[Event] = []
+    for denial in summary.denials:
+        fresh = sorted(
+            (sample for sample in denial["samples"] if after < (sample["serial"] or 0) <= until),
+            key=lambda sample: sample["serial"],
+        )
+        common = {key: denial[key] for key in ("signature", "source_type", "target_type", "class", "permissions")}
+        common |= {"permissive": denial["permissive"], "benign": catalogue.is_benign(denial, version)}
+        kind = "enforced_denial" if denial["permissive"] is False else "denial"
+        for number, sample in enumerate(fresh[:most]):
+            told = {key: sample.get(key) for key in ("timestamp", "comm", "path", "name", "doubtful")}
+            events.append(_event(kind, about, (denial["signature"], number), {**common, **told}, sample["serial"]))
+        rest = fresh[most:]
+        if rest:
+            counted = {
+                "of": kind,
+                "count": len(rest),
+                "first_serial": rest[0]["serial"],
+                "last_serial": rest[-1]["serial"],
+            }
+            events.append(
+                _event("denial_summary", about, denial["signature"], {**common, **counted}, rest[-1]["serial"])
+            )
+    return events
+
+
+def _hole(about: Mapping[str, Any], after: int | None, before: int | None, cause: str) -> Event:
+    return _event("hole", about, (after, before), {"after": after, "before": before, "cause": cause}, before)
+
+
+def _event(kind: str, about: Mapping[str, Any], what: Any, more: Mapping[str, Any], serial: int | None = None) -> Event:
+    """An event whose id is the same whenever the same thing is told again."""
+    named: Sequence[Any] = (kind, about["uuid"], about["boot"], serial, what)
+    identifier = hashlib.sha256(repr(named).encode()).hexdigest()[:32]
+    return {"id": identifier, "type": kind, "serial": serial, **about, **more}
