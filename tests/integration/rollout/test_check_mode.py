@@ -73,5 +73,5 @@ def test_after_the_gate_it_tells_the_waves_and_steps(sim: Simulator, tmp_path: P
     for name in planned["order"]:
         told = run.of("Tell what would happen", name)["msg"]
         assert told.startswith(f"{name} would be taken through verify, gate, save, drain, reset, boot,")
-        assert sim.factory_url.removeprefix("http://") in told or "installer" in told
+        assert f"{sim.factory_url.removeprefix('http://')}/metal-installer/" in told
     assert not any(record["task"] == "Tell what would happen" for record in run.records if record["host"] == "worker-2")

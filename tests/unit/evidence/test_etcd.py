@@ -133,7 +133,9 @@ def test_alarms_refuse(alarms):
 
 def test_an_alarm_called_none_is_no_alarm():
     members, statuses = cluster("hhh")
-    may_remove("101", assess({"cp-0": members, "cp-1": members}, statuses, [{"member_id": 101, "alarm": "NONE"}]))
+    assessment = assess({"cp-0": members, "cp-1": members}, statuses, [{"member_id": 101, "alarm": "NONE"}])
+    assert assessment["healthy"] is True and assessment["problems"] == []
+    may_remove("101", assessment)
 
 
 def views():

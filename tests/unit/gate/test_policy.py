@@ -210,7 +210,8 @@ def test_what_does_not_weaken_needs_no_word(tmp_path: Path, change: dict[str, An
     policy = load_policy(write(tmp_path, **change))
     assert not any(item["weaker"] for item in policy.changes)
     assert all(item["by"] is None for item in policy.changes)
-    assert len(policy.changes) == sum(len(c) - 1 for c in change["checks"]) if "checks" in change else 1
+    expected = sum(len(check) - 1 for check in change["checks"]) if "checks" in change else 1
+    assert len(policy.changes) == expected
     assert policy.sha256 != load_policy("strict").sha256
 
 

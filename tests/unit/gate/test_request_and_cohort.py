@@ -108,6 +108,9 @@ def test_without_evidence_a_request_is_refused() -> None:
 def test_the_oldest_version_for_in_place() -> None:
     judge_request(IN_PLACE, evidence(talos__version="v1.12.0"), NOW)
     judge_request(FULL, evidence(talos__version="v1.10.0"), NOW)
+    with pytest.raises(RequestRefused) as caught:
+        judge_request(IN_PLACE, evidence(talos__version="v1.11.9"), NOW)
+    assert caught.value.context["checks"] == ["in-place-too-old"]
 
 
 # ---------------------------------------------------------------- history

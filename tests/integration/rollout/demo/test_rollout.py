@@ -59,18 +59,22 @@ def test_one_control_plane_at_a_time_and_the_canary_first(finished: playbook.Fin
     order = [entry["node"] for entry in begun if entry["step"] == "verify"]
     assert order[0].startswith("worker-") and order[-3:] == ["cp-1", "cp-2", "cp-3"]
     away: set[str] = set()
+    been: list[str] = []
     for entry in playbook.ledger(finished.directory / "evidence"):
         if entry["node"].startswith("cp-") and entry.get("step") == "drain" and entry["kind"] == "begin":
             assert not away, f"{entry['node']} was begun while {away} was away"
             away.add(entry["node"])
         elif entry["node"] in away and entry.get("step") == "soak" and entry["kind"] == "finish":
             away.discard(entry["node"])
+            been.append(entry["node"])
+    assert been == ["cp-1", "cp-2", "cp-3"]
 
 
 def test_a_control_plane_is_reset_through_another_one(finished: playbook.Finished) -> None:
-    for call in finished.sim.calls:
-        if call.method.endswith("/Reset") and call.node.startswith("cp-"):
-            assert call.via and call.via != call.node
+    resets = [call for call in finished.sim.calls if call.method.endswith("/Reset") and call.node.startswith("cp-")]
+    assert {call.node for call in resets if not call.dry_run} == {"cp-1", "cp-2", "cp-3"}
+    for call in resets:
+        assert call.via and call.via != call.node
 
 
 def test_no_secret_leaves_its_file(finished: playbook.Finished) -> None:
