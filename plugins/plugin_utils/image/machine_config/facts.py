@@ -9,15 +9,22 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 from .. import kernel_args
 from .checks import host_name, role, validate
 from .document import ConfigError, Configuration
-from .places import UNATTENDED, value
+from .places import UNATTENDED, Value, values
 
-#: The facts that say which cluster a configuration is for, each kept as a hash.
-CLUSTER = ("cluster_id", "cluster_secret", "machine_ca", "kubernetes_ca")
+#: What says which cluster a configuration is for, with the facts it is made of. A worker may know an authority only as
+#: one that it accepts.
+CLUSTER = {
+    "cluster_id": ("cluster_id",),
+    "cluster_secret": ("cluster_secret",),
+    "machine_ca": ("machine_ca", "machine_accepted_cas"),
+    "kubernetes_ca": ("kubernetes_ca", "kubernetes_accepted_cas"),
+}
 
 
 def facts(
@@ -34,7 +41,7 @@ def facts(
     Returns:
         ``{sha256, machine_type, hostname, cluster, install, valid, problems}``. ``machine_type`` and ``hostname`` are
         what the configuration says, or None. ``cluster`` is ``{cluster_id, cluster_secret, machine_ca,
-        kubernetes_ca}``, each the SHA-256 of the value or None. ``install`` is None without any; else ``{kind, disk,
+        kubernetes_ca}``, each a SHA-256 or None. ``install`` is None without any; else ``{kind, disk,
         disk_selector, image, wipe, extra_kernel_args, grub_use_uki_cmdline}``, where None means that the key is absent.
     """
     problems = validate(text, version=version, machine_type=machine_type, hostname=hostname)
@@ -53,7 +60,7 @@ def facts(
         return result
     result["machine_type"] = role(config)
     result["hostname"] = host_name(config)
-    result["cluster"] = {fact: _digest(value(config, fact)) for fact in CLUSTER}
+    result["cluster"] = {name: _digest(values(config, *parts)) for name, parts in CLUSTER.items()}
     result["install"] = _install(config)
     return result
 
@@ -87,16 +94,20 @@ def _install(config: Configuration) -> dict[str, Any] | None:
     }
 
 
-def _digest(secret: Any) -> str | None:
-    """The SHA-256 of a value; of the PEM itself, whichever of its two spellings the configuration uses."""
-    if not isinstance(secret, str):
-        return None
+def _digest(found: Sequence[Value]) -> str | None:
+    """The SHA-256 of a value, or of several as a set; of the PEM itself, whichever of its two spellings is used."""
+    digests = {hashlib.sha256(_content(one.value)).hexdigest() for one in found if isinstance(one.value, str)}
+    if len(digests) < 2:
+        return next(iter(digests), None)
+    return hashlib.sha256("".join(sorted(digests)).encode()).hexdigest()
+
+
+def _content(secret: str) -> bytes:
     try:
         decoded = base64.b64decode("".join(secret.split()), validate=True)
     except (binascii.Error, ValueError):
         decoded = b""
-    content = decoded if decoded.startswith(b"-----BEGIN ") else secret.encode()
-    return hashlib.sha256(content.strip()).hexdigest()
+    return (decoded if decoded.startswith(b"-----BEGIN ") else secret.encode()).strip()
 
 
 def _word(found: Any) -> str | None:

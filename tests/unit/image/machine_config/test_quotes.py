@@ -1,0 +1,135 @@
+# Copyright (c) 2026, the talosops.selinux authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import base64
+import json
+from urllib.parse import quote, quote_plus
+
+import pytest
+from ansible_collections.talosops.selinux.plugins.plugin_utils.image.machine_config.document import (
+    Configuration,
+    leaves,
+)
+from ansible_collections.talosops.selinux.plugins.plugin_utils.image.machine_config.quotes import Quotes
+from ansible_collections.talosops.selinux.plugins.plugin_utils.problem import Problem
+from hypothesis import given
+from hypothesis import strategies as st
+from operator_configs import Config
+
+CONFIG = Config()
+QUOTES = Quotes(CONFIG.text)
+VALUES = [str(value) for document in Configuration(CONFIG.text).documents for _path, value in leaves(document.data)]
+#: Comments are no values: Talos drops them when it reads.
+WORDS = [word for word in CONFIG.words if any(word in value for value in VALUES)]
+
+
+def split_in(size):
+    return lambda word: "\n      ".join(word[at : at + size] for at in range(0, len(word), size))
+
+
+#: How a node's text may give a value back.
+WAYS = {
+    "as it is": lambda word: word,
+    "cut short": lambda word: f"{word[:10]}...",
+    "the end of it": lambda word: f"...{word[-10:]}",
+    "over several lines": split_in(7),
+    "a character a line": split_in(1),
+    "in Go's quotes": lambda word: json.dumps(f"x: {word}\n"),
+    "in YAML's single quotes": lambda word: f"'{word}'",
+    "in an address": lambda word: f"https://x/?a={quote(word, safe='')}",
+    "in a form": lambda word: quote_plus(f"a b {word}"),
+    "in base64": lambda word: base64.b64encode(word.encode()).decode(),
+    "in base64 behind something": lambda word: base64.b64encode(b"x: " + word.encode() + b"\n").decode(),
+    "in base64 for addresses": lambda word: base64.urlsafe_b64encode(b"?" + word.encode()).decode(),
+    "in hexadecimal": lambda word: word.encode().hex(),
+    "as bytes of Go": lambda word: f"0x{word.encode().hex()}",
+}
+
+
+def parts(text, size=8):
+    compact = "".join(text.split())
+    return {compact[at : at + size] for at in range(len(compact) - size + 1)}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_no_way_to_quote_a_secret_shows_it(way):
+    assert len(WORDS) > 20
+    for word in WORDS:
+        quoted = WAYS[way](word)
+        shown = QUOTES.masked(f"error decoding document (line 3): found {quoted} here", limit=10_000)
+        assert "<masked>" in shown, word
+        assert not parts(quoted) & parts(shown.replace("<masked>", "\0")), word
+        assert shown.startswith("error decoding document (line 3):") and shown.endswith("here")
+
+
+def test_what_a_certificate_decodes_to_is_masked_too():
+    bodies = [base64.b64decode(word + "==") for word in WORDS if word.startswith("LS0t")]
+    pems = [line for body in bodies for line in body.decode("latin-1").split() if len(line) > 30]
+    for line in pems:
+        assert line not in QUOTES.masked(f"bad PEM block {line}")
+
+
+def test_lines_of_a_pem_in_a_document_of_its_own():
+    lines = [base64.b64encode(bytes([n] * 40)).decode() for n in range(5)]
+    text = "kind: KubeAPIServerCAConfig\nissuingCA:\n    key: |\n" + "".join(f"        {line}\n" for line in lines)
+    quotes = Quotes(text)
+    for line in lines:
+        assert line[:12] not in quotes.masked(f"cannot parse: {line}") and line[-12:] not in quotes.masked(f"x {line}")
+    assert "<masked>" in quotes.masked("\n".join(lines))
+
+
+def test_short_secrets_are_masked_where_they_stand_alone():
+    quotes = Quotes("machine:\n  registries:\n    config:\n      r:\n        auth: {username: bob7, password: a1}\n")
+    assert quotes.masked("login of bob7 with a1 failed at a12") == "login of <masked> with <masked> failed at a12"
+
+
+def test_the_words_of_talos_stay():
+    text = (
+        "1 error occurred: * issuing Talos API CA key is not allowed on non-controlplane nodes (.machine.ca); "
+        "the following document kinds are only allowed on control plane machines: [KubeAPIServerConfig "
+        "KubeSchedulerConfig] UnattendedInstallConfig config is incompatible with v1alpha1 config (.machine.install) "
+        "unknown keys found during decoding: x-notes: error decoding document /v1alpha1/ (line 1)"
+    )
+    assert QUOTES.masked(text, limit=1000) == text
+
+
+def test_a_text_is_one_line_of_bounded_length_without_control_characters():
+    shown = QUOTES.masked("a\x1b]0;x\x07\u202e\n\r\tb " + "c " * 5000)
+    assert len(shown) == 600 and shown.isprintable() and shown.endswith("...")
+
+
+def test_our_own_words_stay():
+    quotes = Quotes("cluster: {controlPlane: {endpoint: 'https://10.20.30.40:6443'}}")
+    assert quotes.masked("10.20.30.40 says https://10.20.30.40:6443 is bad", keep=("10.20.30.40",)) == (
+        "10.20.30.40 says <masked>10.20.30.40<masked> is bad"
+    )
+    problem = quotes.problem(
+        Problem("node 10.20.30.40 failed", "why", "do", node="10.20.30.40", text="10.20.30.40:6443")
+    )
+    assert problem.found == "node 10.20.30.40 failed"
+    assert problem.context == {"node": "10.20.30.40", "text": "<masked>"}
+    assert problem.args == ("node 10.20.30.40 failed", "why", "do")
+
+
+@pytest.mark.parametrize("text", ["machine: [", "", "a: &a [1]\nb: " + "x" * 5_000_000])
+def test_a_configuration_whose_values_are_not_known_withholds_every_text(text):
+    assert Quotes(text).masked("token: hunter2") == (
+        "the node's text is not shown, since it could not be told from the configuration's values"
+    )
+
+
+def test_several_configurations():
+    other = Config()
+    both = Quotes(CONFIG.text, other.text)
+    assert "<masked>" in both.masked(f"x {WORDS[0]}") and "<masked>" in both.masked(f"x {other.words[1]}")
+
+
+@given(st.text("abcdefghijklmnop0123456789+/=_-.", min_size=12, max_size=60), st.integers(8, 60), st.integers(0, 5))
+def test_whatever_part_of_whatever_secret(secret, length, start):
+    secret = f"q9{secret}z7"
+    part = secret[start : start + length]
+    shown = Quotes(json.dumps({"machine": {"files": [{"path": secret}]}})).masked(f"bad value {part!r}.")
+    assert len(part) < 8 or part not in shown
