@@ -116,7 +116,11 @@ counts:
   description: Nodes, results and rules by status, and the number of drift findings.
   returned: always
   type: dict
-  sample: {nodes: {total: 3, pass: 3}}
+  sample:
+    nodes: {total: 3, pass: 3, fail: 0, unknown: 0, not_applicable: 0, waived: 0}
+    results: {}
+    rules: {}
+    drift: 0
 drift:
   description: What changed for the worse since the last report.
   returned: always
@@ -124,7 +128,7 @@ drift:
   elements: dict
   sample: []
 nodes:
-  description: The worst status of each node.
+  description: The worst status of each node, by inventory name.
   returned: always
   type: dict
   sample: {worker-1: pass}
@@ -138,6 +142,11 @@ bundle:
   returned: always
   type: str
   sample: /srv/selinux/compliance/2026-11-22T120000Z
+msg:
+  description: The last line of RV(table), which sums up.
+  returned: always
+  type: str
+  sample: 3 of 3 nodes pass
 table:
   description: The nodes that do not pass, and a line that sums up.
   returned: always

@@ -51,6 +51,22 @@ def results(finished: playbook.Finished, tmp_path_factory: pytest.TempPathFactor
             {"talosops.selinux.audit_log": {"directory": str(directory / "kept")}, "run_once": True},
             {"talosops.selinux.denials_info": {}, "run_once": True},
             {"talosops.selinux.denials_info": {"files": [str(_DATA)], "max_samples": 1}, "run_once": True},
+            {
+                "talosops.selinux.evidence": {"directory": str(directory / "evidence")},
+                "run_once": True,
+                "register": "read",
+            },
+            {
+                "talosops.selinux.compliance_report": {
+                    "evidence": "{{ read }}",
+                    "directory": str(directory / "evidence"),
+                    "output": str(directory / "compliance"),
+                    "fail_on": "never",
+                },
+                "run_once": True,
+                "register": "reported",
+            },
+            {"talosops.selinux.compliance_bundle_info": {"path": "{{ reported.bundle }}"}, "run_once": True},
         ],
     )
     assert more.code == 0, more.output
