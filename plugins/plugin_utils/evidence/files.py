@@ -22,8 +22,10 @@ from typing import Any
 
 from ..canonical import SEAL, canonical_json, is_sealed
 from ..problem import Problem
+from .identity import same_uuid
 
 DOCUMENT = "evidence.json"
+_LONGEST_NAME = 200
 
 Log = Callable[[], Iterable[bytes]]
 """A raw log that may be larger than memory is cheap: each call gives the same bytes from the start, in pieces."""
@@ -106,9 +108,11 @@ def load(path: str | Path) -> dict[str, Any]:
 
 
 def earlier(directory: str | Path, document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """The documents saved below ``directory`` for the same node before ``document``, newest first.
+    """The documents saved below ``directory`` of the same node before ``document``, newest first.
 
-    Damaged ones and those of another schema are left out: what they said is not known. Logs are not looked at.
+    The same node has the same inventory name and the same machine UUID, by what the documents say and not by where they
+    lie. Damaged documents and those of another schema are left out: what they said is not known. Logs are not looked
+    at.
     """
     place = Path(directory) / safe_name(str(document["node"]["name"]))
     for path in sorted(place.glob(f"[0-9]*/{DOCUMENT}"), reverse=True):
@@ -123,13 +127,25 @@ def earlier(directory: str | Path, document: Mapping[str, Any]) -> Iterator[dict
             and found.get("schema") == document["schema"]
             and found[SEAL] != document[SEAL]
             and str(found.get("collected_at")) <= str(document["collected_at"])
+            and _is_same_node(found.get("node"), document["node"])
         ):
             yield found
 
 
+def _is_same_node(one: Any, other: Mapping[str, Any]) -> bool:
+    return isinstance(one, Mapping) and one.get("name") == other["name"] and same_uuid(one.get("uuid"), other["uuid"])
+
+
 def safe_name(name: str) -> str:
-    """A node's name as a file name: whatever could leave the directory is replaced."""
-    return re.sub(r"[^A-Za-z0-9._-]", "_", name).lstrip(".") or "_"
+    """A node's name as a file name; two names never give the same one.
+
+    Whatever could leave the directory or hide the file is written as ``=`` and its bytes in hexadecimal; a name that is
+    too long for a file system ends with its hash.
+    """
+    quoted = re.sub(r"^\.|[^A-Za-z0-9._-]", lambda found: "".join(f"={b:02X}" for b in found[0].encode()), name) or "="
+    if len(quoted) <= _LONGEST_NAME:
+        return quoted
+    return f"{quoted[: _LONGEST_NAME - 65]}={hashlib.sha256(name.encode()).hexdigest()}"
 
 
 def write_private(path: Path, data: bytes) -> None:

@@ -9,12 +9,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
 from ansible_collections.talosops.selinux.plugins.plugin_utils.canonical import sealed
-from ansible_collections.talosops.selinux.plugins.plugin_utils.evidence.files import earlier, save
+from ansible_collections.talosops.selinux.plugins.plugin_utils.evidence.files import earlier, safe_name, save
+
+UUID = "6f1d0a9e-0000-4000-8000-000000000011"
 
 
-def document(moment: str, *, node: str = "worker-1", schema: int = 1) -> dict[str, Any]:
-    return sealed({"schema": schema, "node": {"name": node}, "collected_at": moment, "audit": {"sources": []}})
+def document(moment: str, *, node: str = "worker-1", schema: int = 1, uuid: str | None = UUID) -> dict[str, Any]:
+    about = {"name": node, "uuid": uuid}
+    return sealed({"schema": schema, "node": about, "collected_at": moment, "audit": {"sources": []}})
 
 
 def test_earlier_documents_come_newest_first_and_sound(tmp_path: Path) -> None:
@@ -32,3 +36,44 @@ def test_earlier_documents_come_newest_first_and_sound(tmp_path: Path) -> None:
     # The document itself, and what came after it, are no past.
     assert seen(moments[3]) == [moments[2]]
     assert list(earlier(tmp_path / "nowhere", document(moments[3]))) == []
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({"node": "rack 1"}, {"node": "rack/1"}),
+        ({"node": "rack_1"}, {"node": "rack 1"}),
+        # Another machine under the same name, and a machine that tells no UUID, have no past together.
+        ({"uuid": "6f1d0a9e-0000-4000-8000-000000000012"}, {}),
+        ({"uuid": None}, {}),
+        ({}, {"uuid": None}),
+        ({"uuid": None}, {"uuid": None}),
+    ],
+)
+def test_another_nodes_past_is_not_this_nodes(tmp_path: Path, before: dict[str, Any], after: dict[str, Any]) -> None:
+    save(str(tmp_path), document("2026-11-21T10:00:00Z", **before), {})
+    assert list(earlier(tmp_path, document("2026-11-22T10:00:00Z", **after))) == []
+
+
+def test_a_document_that_was_put_into_another_nodes_directory_is_left_out(tmp_path: Path) -> None:
+    path = save(str(tmp_path), document("2026-11-21T10:00:00Z", node="worker-2"), {})
+    place = tmp_path / "worker-1" / path.parent.name
+    place.mkdir(parents=True)
+    (place / path.name).write_bytes(path.read_bytes())
+    assert list(earlier(tmp_path, document("2026-11-22T10:00:00Z"))) == []
+    assert len(list(earlier(tmp_path, document("2026-11-22T10:00:00Z", node="worker-2")))) == 1
+
+
+NAMES = [
+    "rack/1", "rack 1", "rack_1", "rack=1", "rack=2F1", "rack%2F1", "rack:1", "Rack 1", "..", ".", "", "=", ".a", "a",
+    "../a", "\u00e9", "e\u0301", "[fd00::1]", "fd00::1", "x" * 300, "x" * 301, "y/" * 150, "y/" * 151, "a\n", "a\x00",
+]  # fmt: skip
+
+
+def test_two_names_never_share_a_directory() -> None:
+    files = {safe_name(name): name for name in NAMES}
+    assert len(files) == len(NAMES)
+    for name in files:
+        assert 0 < len(name) <= 200 and "/" not in name and "\x00" not in name and not name.startswith(".")
+    # A plain name stays as it is, so that people find it.
+    assert safe_name("worker-1.example.org") == "worker-1.example.org"
