@@ -26,7 +26,7 @@ from .identity import machine_id_of
 from .joined import Machine
 from .logs import judge_logs
 from .members import read_etcd
-from .questions import ask_all, kernel_boot_id
+from .questions import ask_all, clock_offset, kernel_boot_id
 from .schema import SCHEMA
 from .visit import Boot, Visit, flag_at, read_boot, text_at
 
@@ -90,6 +90,7 @@ async def collect(
     before = await read_boot(visit)
     answers = {"version": version, **await ask_all(visit)}
     etcd = await read_etcd(visit, peer) if sections.role_of(answers["machine_type"]) == "controlplane" else None
+    offset = await clock_offset(visit, clock)
     after = await read_boot(visit)
     now = clock()
     uptime = int(now.timestamp()) - after.time if after.time is not None else None
@@ -121,7 +122,7 @@ async def collect(
         "audit": sections.audit_section(answers, audit.found, audit.sources),
         "volumes": sections.volumes_section(answers),
         "user_volumes": sections.user_volumes_section(answers),
-        "time": sections.time_section(answers),
+        "time": sections.time_section(answers, offset),
         "etcd": etcd,
         "kubernetes": sections.kubernetes_section(answers, boot_id, seen, asked=kubernetes is not None),
         "config": dict(planned) if planned is not None else None,

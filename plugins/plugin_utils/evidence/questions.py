@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -72,6 +73,21 @@ async def ask_all(visit: Visit) -> dict[str, Any]:
     if role_of(answers["machine_type"]) == "controlplane":
         answers["manifest_status"] = await _ask(visit, _one("ManifestStatus", "manifest_status", optional=True))
     return answers
+
+
+async def clock_offset(visit: Visit, clock: Callable[[], dt.datetime]) -> float | None:
+    """By how many seconds the node's clock is ahead of this machine's; None when the node does not tell its time.
+
+    The answer took its time, so of the two bounds that this gives the smaller offset is taken.
+    """
+    before = clock()
+    local = await visit.get("Time", visit.client.local_time())
+    after = clock()
+    if local is None:
+        return None
+    least, most = (local - after).total_seconds(), (local - before).total_seconds()
+    nearest = 0.0 if least <= 0 <= most else most if most < 0 else least
+    return round(nearest, 1)
 
 
 async def kernel_boot_id(client: NodeClient) -> str | None:

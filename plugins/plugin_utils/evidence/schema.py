@@ -122,7 +122,7 @@ EVIDENCE: dict[str, Any] = {
         "LOG": _VOLUME,
     },
     "user_volumes": ["string"],
-    "time": {"synced": "boolean"},
+    "time": {"synced": "boolean", "offset_seconds": "number"},
     "etcd": {
         "member_id": "string",
         "members": [{"id": "string", "hostname": "string", "is_learner": "boolean", "healthy": "boolean"}],

@@ -120,9 +120,9 @@ def user_volumes_section(answers: Answers) -> list[str] | None:
     return sorted(volume.id for volume in volumes if volume.id.startswith("u-")) if volumes is not None else None
 
 
-def time_section(answers: Answers) -> dict[str, Any]:
-    """The node's clock."""
-    return {"synced": flag_at(answers["time_status"], "synced")}
+def time_section(answers: Answers, offset: float | None) -> dict[str, Any]:
+    """The node's clock, and by how many seconds it is ahead of the control host's."""
+    return {"synced": flag_at(answers["time_status"], "synced"), "offset_seconds": offset}
 
 
 def cluster_section(answers: Answers, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -83,6 +83,11 @@ def _version(text: str) -> TalosVersion:
     return parse_version(text)
 
 
+def _spelled(text: str) -> str:
+    parse_version(text)
+    return text.removeprefix("v")
+
+
 def _distinct(items: list[Any]) -> list[Any]:
     kept: list[Any] = []
     for item in items:
@@ -105,9 +110,9 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], tuple[str, ...], str]] = {
         "true when the first version comes before the second one",
     ),
     "same_version": (
-        lambda one, other: _version(one) == _version(other),
+        lambda one, other: _spelled(one) == _spelled(other),
         ("string", "string"),
-        "true when both name the same version, with or without the leading v",
+        "true when both are the same text of a version, build metadata included, with or without the leading v",
     ),
     "same_minor": (
         lambda one, other: _version(one).release == _version(other).release,

@@ -120,6 +120,18 @@ class MachineReads(Calls):
             context_switches=answer.context_switches or None,
         )
 
+    async def local_time(self) -> datetime:
+        """What the node's own clock says (UTC).
+
+        Raises:
+            TalosError: the node gave no answer; it gives none while it reaches none of its time servers.
+        """
+        answer = await self._machine("Time")
+        when = moment(answer.localtime) if answer.HasField("localtime") else None
+        if when is None:
+            raise self._invalid("Time", "no time")
+        return when
+
     async def processes(self) -> list[Process]:
         """All processes; never empty, since a node without processes cannot answer."""
         answer = await self._machine("Processes")

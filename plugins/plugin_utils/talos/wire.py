@@ -100,6 +100,7 @@ METHODS: dict[str, Method] = {
             writes=True,
         ),
         _data("EtcdSnapshot", "machine.EtcdSnapshotRequest"),
+        Method("/time.TimeService/Time", _EMPTY, "time.TimeResponse"),
     )
 }
 # The API has two methods called List; the one for files gets a key of its own.
@@ -124,6 +125,13 @@ MESSAGES: dict[str, dict[str, str]] = {
     "google.protobuf.Timestamp": {"seconds": "1 int64", "nanos": "2 int32"},
     "google.rpc.Status": {"code": "1 int32", "message": "2 string", "details": "3 repeated google.protobuf.Any"},
     "common.Metadata": {"hostname": "1 string", "error": "2 string", "status": "3 google.rpc.Status"},
+    "time.Time": {
+        **_META,
+        "server": "2 string",
+        "localtime": "3 google.protobuf.Timestamp",
+        "remotetime": "4 google.protobuf.Timestamp",
+    },
+    "time.TimeResponse": {"messages": "1 repeated time.Time"},
     "common.Data": {**_META, "bytes": "2 bytes"},
     "cosi.resource.Metadata": {
         "namespace": "1 string",
@@ -375,6 +383,7 @@ _DEPENDENCIES: dict[str, tuple[str, ...]] = {
     "common": ("google.protobuf", "google.rpc"),
     "cosi.resource": ("google.protobuf",),
     "machine": ("google.protobuf", "common"),
+    "time": ("google.protobuf", "common"),
 }
 
 

@@ -20,7 +20,7 @@ from ansible_collections.talosops.selinux.plugins.plugin_utils.evidence import s
         ({"node": "worker-1"}, "node is not of the type"),
         ({"errors": [{"kind": "x", "source": "y"}]}, "errors[].found is missing"),
         ({"selinux": {**dict.fromkeys(schema.EVIDENCE["selinux"]), "kernel_args": [None]}}, "selinux.kernel_args is"),
-        ({"time": {"synced": "true"}}, "time.synced is not of the type"),
+        ({"time": {"synced": "true", "offset_seconds": None}}, "time.synced is not of the type"),
         ({"sha256": schema}, "sha256 is not of the type"),
         ({"surplus": None}, "surplus is not in the schema"),
     ],

@@ -133,7 +133,7 @@ def healthy_evidence(machine_type: str = "controlplane") -> dict[str, Any]:
             for name in ("META", "STATE", "EPHEMERAL")
         },
         "user_volumes": [],
-        "time": {"synced": True},
+        "time": {"synced": True, "offset_seconds": 0.0},
         "etcd": {
             "member_id": "00000000000000a1",
             "members": [

@@ -37,6 +37,7 @@ FAILING: dict[str, list[tuple[str, Any]]] = {
     "node-ready": [("kubernetes.node_ready", False)],
     "not-cordoned": [("kubernetes.unschedulable", True)],
     "time-in-sync": [("time.synced", False)],
+    "clocks-agree": [("time.offset_seconds", value) for value in (10.1, -10.1, 288000, -288000.0)],
     "factory-overlay-floor": [],
     "target-pinned": [],
     "selinux-permissive": [
@@ -247,6 +248,35 @@ def test_checks_on_versions_and_targets(strict: Policy, identifier: str) -> None
 )
 def test_an_unpinned_target_is_refused(strict: Policy, changes: dict[str, str]) -> None:
     assert results(evidence(), strict, target={**TARGET, **changes})["target-pinned"] == "fail"
+
+
+@pytest.mark.parametrize(
+    ("running", "target"),
+    [
+        # Another build of the same number.
+        ("v1.14.1+fork", "v1.14.1"),
+        ("v1.14.1", "v1.14.1+fork"),
+        ("v1.14.1+fork", "v1.14.1+fork"),
+        ("v1.14.1-dirty", "v1.14.1-dirty"),
+        ("v1.14.1-5-gabcdef0", "v1.14.1-5-gabcdef0"),
+        ("v1.14.1-rc.1-3-gabcdef0-dirty", "v1.14.1-rc.1-3-gabcdef0-dirty"),
+        ("v1.14.1-rc.1", "v1.14.1"),
+    ],
+)
+def test_a_build_that_is_not_the_release_to_install_proves_nothing(strict: Policy, running: str, target: str) -> None:
+    found = results(evidence(talos__version=running), strict, target={**TARGET, "version": target})
+    assert found["same-version-as-target"] == "fail"
+
+
+@pytest.mark.parametrize(("running", "target"), [("v1.14.1", "1.14.1"), ("v1.15.0-beta.0", "v1.15.0-beta.0")])
+def test_the_same_release_is_the_same(strict: Policy, running: str, target: str) -> None:
+    found = results(evidence(talos__version=running), strict, target={**TARGET, "version": target})
+    assert "same-version-as-target" not in found
+
+
+@pytest.mark.parametrize("key", ["schematic", "installer_digest"])
+def test_a_line_break_behind_a_pin_is_no_pin(strict: Policy, key: str) -> None:
+    assert results(evidence(), strict, target={**TARGET, key: f"{TARGET[key]}\n"})["target-pinned"] == "fail"
 
 
 def test_cilium_works_from_1_14(strict: Policy) -> None:

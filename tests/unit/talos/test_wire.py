@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 PROTOS = Path(__file__).parent / "protos"
-FILES = ["google.rpc.proto", "common.proto", "cosi.resource.proto", "machine.proto"]
+FILES = ["google.rpc.proto", "common.proto", "cosi.resource.proto", "machine.proto", "time.proto"]
 
 
 @pytest.fixture(scope="module")
