@@ -9,6 +9,7 @@ The node's own judgement (`dry_run`) comes later and decides; what can be said h
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -30,6 +31,7 @@ from .places import (
 )
 from .secrets import wrong_form
 
+_WORD = re.compile(r"[A-Za-z0-9_$/-]{1,40}")
 _ROLES = {"controlplane": "controlplane", "init": "controlplane", "worker": "worker"}
 
 
@@ -92,8 +94,8 @@ def _document_problems(config: Configuration, version: str | None, release: Any)
         if document.kind is None:
             yield from _key_problems(document.data, version, release)
             continue
-        if document.get("apiVersion") is None:
-            yield f"the document {document.label} has no apiVersion, which Talos refuses"
+        if document.get("apiVersion") != "v1alpha1":
+            yield f"the document {_known_word(document.label)} has no apiVersion v1alpha1, which Talos refuses"
         since = SINCE.get(document.kind)
         if since is None and (release is None or release <= NEWEST):
             yield f"{_known_word(document.kind)} is no kind of document that Talos knows"
@@ -101,10 +103,12 @@ def _document_problems(config: Configuration, version: str | None, release: Any)
             yield f"{document.kind} is not known to Talos {version}"
         if document.kind in CONTROL_PLANE_ONLY and role(config) == "worker":
             yield f"{document.kind} must not be in a worker's configuration"
-    if get(config.document(HOSTNAME) and config.get(HOSTNAME), "auto") not in (None, "off") and config.get(
-        HOSTNAME, "hostname"
-    ):
-        yield f"{HOSTNAME} has both auto and hostname, which Talos refuses"
+    if config.document(HOSTNAME) is not None:
+        automatic, name = config.get(HOSTNAME, "auto"), config.get(HOSTNAME, "hostname")
+        if automatic not in (None, "off") and name:
+            yield f"{HOSTNAME} has both auto and hostname, which Talos refuses"
+        if automatic is None and not name:
+            yield f"{HOSTNAME} has neither auto nor hostname, which Talos refuses"
 
 
 def _key_problems(data: Any, version: str | None, release: Release | None) -> Iterator[str]:
@@ -200,4 +204,4 @@ def _places_of(facts: tuple[str, ...]) -> str:
 
 
 def _known_word(key: str) -> str:
-    return key if len(key) <= 40 and key.replace("-", "").replace("_", "").isalnum() and key.isascii() else "<masked>"
+    return key if _WORD.fullmatch(key) else "<masked>"

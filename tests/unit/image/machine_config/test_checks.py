@@ -12,7 +12,10 @@ from ansible_collections.talosops.selinux.plugins.plugin_utils.image.machine_con
     validate,
 )
 from ansible_collections.talosops.selinux.plugins.plugin_utils.image.machine_config.document import Configuration
+from ansible_collections.talosops.selinux.plugins.plugin_utils.image.machine_config.kinds import CONTROL_PLANE_ONLY
+from ansible_collections.talosops.selinux.plugins.plugin_utils.image.machine_config.places import CONFLICTS
 from operator_configs import VERSIONS, Config, assert_hidden
+from rejected_configs import judged_configs
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -98,3 +101,135 @@ def test_a_configuration_of_another_machine():
     assert mismatches(config, machine_type=None, hostname=None) == []
     empty = Configuration("machine: {}")
     assert host_name(empty) is None and role(empty) is None
+
+
+# --- what Talos rejects, and what it accepts though the node would be lost --------------------------------------------
+
+RELEASE = {"v1.10": "v1.10.9", "v1.12": "v1.12.11", "v1.13": "v1.13.9", "v1.14": "v1.14.0"}
+JUDGED = judged_configs()
+REJECTED = [one for one in JUDGED if one.dry_run is not None]
+#: What an installed node accepts, and the same node rejects after its wipe.
+LATE = [one for one in JUDGED if one.dry_run is None and one.after_wipe is not None]
+ACCEPTED = [one for one in JUDGED if one.dry_run is None and one.after_wipe is None]
+#: What Talos accepts and may be meant; everything else that it accepts would lose the node.
+HARMLESS = {
+    "machine.type: an anchor",
+    "machine.certSANs: an alias of an anchor",
+    "machine.install.diskSelector: beside disk",
+    "machine.install.extraKernelArgs: without grubUseUKICmdline",
+    "hostname: with a blank",
+    "hostname: with an underscore",
+    ": an empty document",
+    ": a byte order mark in front",
+    "version: v1beta1",
+    "version: taken out",
+    # Found by the difference to what the node runs.
+    "machine.ca.key: of another CA",
+    "issuingCA.key: of another CA",
+}
+
+
+def test_more_than_half_of_what_talos_rejects_is_found_before_anybody_asks_a_node():
+    assert len(REJECTED) > 90
+    found = [one for one in REJECTED if validate(one.sent, version=RELEASE.get(one.judge))]
+    assert len(found) * 2 > len(REJECTED)
+
+
+@pytest.mark.parametrize("one", LATE, ids=str)
+def test_what_only_a_wiped_node_rejects_is_found_here(one):
+    """A dry run cannot find these: an installed node does not look at the installation."""
+    assert validate(one.sent)
+
+
+def test_there_are_configurations_that_only_a_wiped_node_rejects():
+    assert len(LATE) >= 3
+
+
+@pytest.mark.parametrize("one", ACCEPTED, ids=str)
+def test_what_talos_accepts_though_the_node_would_be_lost(one):
+    change = f"{one.path}: {one.value}"
+    assert change in HARMLESS or validate(one.sent), change
+
+
+@pytest.mark.parametrize("one", JUDGED, ids=str)
+def test_no_problem_quotes_a_secret(one):
+    problems = " ".join(validate(one.sent))
+    secrets = [line.split(": ", 1)[-1].strip('" ') for line in one.sent.splitlines() if len(line) > 40]
+    assert not [secret for secret in secrets if len(secret) > 20 and secret[:12] in problems]
+
+
+@pytest.mark.parametrize("conflict", CONFLICTS, ids=lambda one: f"{one.kind} {'.'.join(one.path)}")
+def test_the_same_in_both_places_is_refused(conflict):
+    def written(value):
+        body = value
+        for key in reversed(conflict.path):
+            body = f"{{{key}: {body}}}"
+        return f"{body}\n---\napiVersion: v1alpha1\nkind: {conflict.kind}\n"
+
+    found = f"{'.'.join(conflict.path)} stands beside {conflict.kind}: Talos refuses the same in both places"
+    assert found in validate(written("{a: b}"))
+    assert (found in validate(written("{}"))) == conflict.empty_counts
+    assert found not in validate(written("null"))
+    assert found not in validate(written("{a: b}").partition("---")[0])
+
+
+@pytest.mark.parametrize("kind", sorted(CONTROL_PLANE_ONLY))
+def test_documents_for_control_planes_only(kind):
+    document = f"---\napiVersion: v1alpha1\nkind: {kind}\n"
+    found = f"{kind} must not be in a worker's configuration"
+    assert found in validate(Config(kind="worker").text + document)
+    assert found not in validate(Config(kind="controlplane").text + document)
+
+
+@pytest.mark.parametrize(
+    ("document", "where"),
+    [
+        ("kind: KubeAPIServerCAConfig\nissuingCA: {cert: x, key: %s}", "KubeAPIServerCAConfig issuingCA.key"),
+        ("kind: KubeAggregatorCAConfig\nissuingCA: {cert: x, key: %s}", "KubeAggregatorCAConfig issuingCA.key"),
+        ("kind: KubeServiceAccountConfig\nissuer: {privateKey: %s}", "KubeServiceAccountConfig issuer.privateKey"),
+        (
+            "kind: KubeEtcdEncryptionConfig\nconfig: {resources: [{providers: [{secretbox: {keys: [{secret: %s}]}}]}]}",
+            "KubeEtcdEncryptionConfig config.resources.*.providers.*.secretbox.keys.*.secret",
+        ),
+    ],
+)
+def test_a_key_of_the_cluster_in_a_workers_new_document(document, where):
+    text = Config(kind="worker").text + "---\napiVersion: v1alpha1\n" + document % "AAAA" + "\n"
+    assert f"{where} must not be in a worker's configuration" in validate(text)
+
+
+@pytest.mark.parametrize("key", ["ca", "aggregatorCA", "etcd.ca"])
+def test_a_key_of_the_cluster_in_a_workers_old_place(key):
+    body = "{crt: x, key: AAAA}"
+    for part in reversed(key.split(".")):
+        body = f"{{{part}: {body}}}"
+    text = f"machine: {{type: worker, ca: {{key: AAAA}}}}\ncluster: {body}\n"
+    problems = validate(text)
+    assert f"cluster.{key}.key must not be in a worker's configuration" in problems
+    assert "machine.ca.key must not be in a worker's configuration" in problems
+
+
+def test_documents_of_no_kind_that_talos_knows():
+    for text, found in (
+        ("apiVersion: v1alpha1\nkind: HostNameConfig\n", "HostNameConfig is no kind of document that Talos knows"),
+        ("apiVersion: v1\nkind: Secret\n", "Secret is no kind of document that Talos knows"),
+        ("kind: HostnameConfig\nhostname: a\n", "the document HostnameConfig has no apiVersion v1alpha1"),
+        ("apiVersion: v1alpha2\nkind: OOMConfig\n", "the document OOMConfig has no apiVersion v1alpha1"),
+        ("apiVersion: v1alpha1\nkind: hunter2 hunter2\n", "<masked> is no kind of document that Talos knows"),
+    ):
+        assert [one for one in validate(text, version="v1.14.1") if one.startswith(found)], found
+    # A later release may know more than this one of ours does; the node is asked.
+    later = "apiVersion: v1alpha1\nkind: TomorrowConfig\n"
+    assert not [one for one in validate(later, version="v1.16.0") if "Tomorrow" in one]
+
+
+@pytest.mark.parametrize("text", ["x-notes: {rack: '7'}", "machine: {systemExtensions: []}", "cluster: {podSubnet: a}"])
+def test_keys_that_talos_does_not_know(text):
+    where = text.partition(":")[0] if text[0] == "x" else text.replace(": {", ".").partition(":")[0]
+    assert f"{where} is no key that Talos knows, which it refuses" in validate(text, version="v1.14.1")
+    assert f"{where} is no key that Talos knows, which it refuses" not in validate(text, version="v1.16.0")
+
+
+def test_a_secret_that_became_a_key_is_not_shown():
+    problems = validate("hunter2 hunter2 hunter2:\nmachine: {'hunter2.hunter2': x}\n")
+    assert "<masked> is no key that Talos knows, which it refuses" in problems and "hunter2" not in str(problems)
