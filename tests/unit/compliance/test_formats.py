@@ -250,12 +250,12 @@ def test_bytes_are_the_same_for_the_same_report():
         assert render(report) == render(json.loads(canonical_json(report)))
 
 
-@pytest.mark.skipif(not shutil.which("sarif-multitool"), reason="sarif-multitool (npm) is not installed")
+@pytest.mark.skipif(not shutil.which("Sarif.Multitool"), reason="sarif-multitool (npm) is not installed")
 @pytest.mark.parametrize("report", REPORTS[10:13], ids=SEEDS[10:13])
 def test_sarif_holds_githubs_rules(report, tmp_path):
     (tmp_path / "r.sarif").write_bytes(sarif.render(report, root="/", fallback="README.md"))
     done = subprocess.run(
-        ["sarif-multitool", "validate", "r.sarif", "--rule-kind", "Sarif;Ghas", "--level", "Error"],
+        ["Sarif.Multitool", "validate", "r.sarif", "--rule-kind", "Sarif;Ghas", "--level", "Error"],
         cwd=tmp_path,
         capture_output=True,
         text=True,
