@@ -13,7 +13,7 @@ REQUIREMENTS := requirements.txt tests/requirements.txt
 export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/.collections
 export PYTHONPATH := $(CURDIR)/tests:$(CURDIR)/.collections
 
-.PHONY: help setup demo test checks unit simulator-test lint types sanity ansible-lint changelog simulator interop bench nightly clean
+.PHONY: help setup demo screenshots test checks unit simulator-test lint types sanity ansible-lint changelog simulator interop bench nightly clean
 
 help: ## Show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -66,6 +66,9 @@ changelog: setup ## Changelog fragments
 
 sanity: setup ## ansible-test sanity
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python tests/sanity/run.py $(SANITY)
+
+screenshots: setup ## Make the screenshots of the docs anew (needs chromium)
+	@$(BIN)/python tests/demo/screenshots.py
 
 simulator: setup ## Start a simulated fleet: make simulator SCENARIO=file.yml DIR=dir
 	@test -n "$(SCENARIO)" -a -n "$(DIR)" || { echo "usage: make simulator SCENARIO=file.yml DIR=dir"; exit 2; }
