@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.store.store import AuditStore
 from ansible_collections.talosops.selinux.plugins.plugin_utils.evidence.cluster import Cluster, read_cluster
 from ansible_collections.talosops.selinux.plugins.plugin_utils.evidence.collect import collect
 from ansible_collections.talosops.selinux.plugins.plugin_utils.evidence.planned import planned_config
@@ -86,11 +87,15 @@ def policy_of(policy: str | Mapping[str, Any], directory: Path) -> Policy:
 
 
 def collect_all(
-    sim: Simulator, cases: Mapping[str, Mapping[str, Any]], at: Mapping[str, str] | None = None
+    sim: Simulator,
+    cases: Mapping[str, Mapping[str, Any]],
+    at: Mapping[str, str] | None = None,
+    *,
+    stores: Path | None = None,
 ) -> dict[str, Any]:
     """The evidence of nodes by name, each with its operator's part; a Problem for a node that gave none.
 
-    ``at`` names another node to whose address a node's name leads.
+    ``at`` names another node to whose address a node's name leads; ``stores`` is where earlier reads of logs are kept.
     """
     talosconfig = Talosconfig.load(str(sim.directory / "talosconfig"), environ={})
     context = talosconfig.context(None)
@@ -123,6 +128,7 @@ def collect_all(
                     "target": {key: target_of(operator)[key] for key in KEYS},
                 },
                 cluster={"name": context.name},
+                store=AuditStore(stores / name) if stores else None,
             )
             return collection.document
 

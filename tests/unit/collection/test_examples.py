@@ -114,8 +114,5 @@ def _unknown(value: Any, kind: str, where: str) -> list[str]:
     fields = {json_name: model.openapi_types[name] for name, json_name in model.attribute_map.items()}
     wrong = [f"{where}.{key}" for key in value if key not in fields]
     return wrong + [
-        found
-        for key, item in value.items()
-        if key in fields
-        for found in _unknown(item, fields[key], f"{where}.{key}")
+        found for key, item in value.items() if key in fields for found in _unknown(item, fields[key], f"{where}.{key}")
     ]
