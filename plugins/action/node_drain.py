@@ -19,7 +19,7 @@ class ActionModule(TalosAction):
 
     def act(self) -> dict[str, Any]:
         state, node = self.params["state"], self.params["name"]
-        where = (self.params["kubeconfig"], self.params["context"], node)
+        where = (self.params["kubeconfig"], self.params["kube_context"], node)
         patience = {"timeout": self.params["wait_timeout"], "poll": self.params["wait_sleep"], "check": self.check}
         result: dict[str, Any] = {"node": node}
         if state == "drained":

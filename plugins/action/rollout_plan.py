@@ -6,11 +6,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from ..plugin_utils.actions import TalosAction
-from ..plugin_utils.rollout.ledger import Ledger
-from ..plugin_utils.rollout.plan import make_plan
+from ..plugin_utils.reinstall.work import Work
+from ..plugin_utils.rollout.plan import CONTROL_PLANE_TYPES, make_plan
 
 
 class ActionModule(TalosAction):
@@ -20,43 +21,36 @@ class ActionModule(TalosAction):
 
     def act(self) -> dict[str, Any]:
         params = self.params
-        collected, judged = params["evidence"]["nodes"], params["judged"]["nodes"]
-        ledger = Ledger(params["ledger"])
-        # One that was not wiped starts over like any other, and must pass the gate again.
-        unfinished = {host: state for host, state in ledger.open_operations().items() if state["may_be_wiped"]}
-        nodes = []
-        for host, verdict in judged.items():
-            document = collected[host]["evidence"] if host in collected else None
-            nodes.append(
-                {
-                    "name": host,
-                    "machine_type": (
-                        document["node"]["machine_type"]
-                        if document
-                        # A node between wipe and install cannot say it; the ledger kept it.
-                        else unfinished.get(host, {}).get("machine_type")
-                    ),
-                    "zone": self.variable(host, "talos_zone"),
-                    "decision": verdict["decision"],
-                    "selinux_state": document["selinux"]["state"] if document else None,
-                    "reasons": verdict["reasons"],
-                }
-            )
+        collected = (params["evidence"] or {"nodes": {}})["nodes"]
+        judged = (params["judged"] or {"nodes": {}})["nodes"]
+        state = Work(self).ledger.read()
+        # One that was certainly not wiped starts over like any other, and must pass the gate again.
+        resume = [
+            host
+            for host in self.hosts()
+            if host in state.nodes and state.nodes[host].unfinished and state.nodes[host].may_be_wiped
+        ]
+        documents = {host: entry["evidence"] for host, entry in collected.items() if host not in resume}
+        rows = [
+            self._judged(host, verdict, documents.get(host)) for host, verdict in judged.items() if host not in resume
+        ]
+        # A node between wipe and install cannot say who it is; the ledger kept it.
+        rows += [{"name": host, "zone": self._zone(host), **_recorded(state.nodes[host].facts)} for host in resume]
         plan = make_plan(
-            nodes,
+            rows,
             canary=params["canary"],
             batch=_number(params["batch"]),
             max_failures=_number(params["max_failures"]),
             control_planes=params["control_planes"],
-            resume=unfinished,
+            etcd_voters=_voters(documents.values(), [state.nodes[host].facts for host in resume]),
+            resume=resume,
             # What was done before this run says nothing about a node that fell back to permissive since.
-            after_entry=ledger.read().entries,
+            after_entry=state.entries,
         )
         return {
             "plan": plan.as_dict(),
             "order": [host for wave in plan.waves for host in wave.nodes],
             "sizes": [len(wave.nodes) for wave in plan.waves],
-            "control_planes": sorted(row["name"] for row in nodes if row["machine_type"] == "controlplane"),
             "waves": {host: wave.kind for wave in plan.waves for host in wave.nodes},
             "summary": [
                 *(f"wave {wave.number}, {wave.kind}: {', '.join(wave.nodes)}" for wave in plan.waves),
@@ -66,6 +60,45 @@ class ActionModule(TalosAction):
             ],
             "changed": False,
         }
+
+    def _judged(self, host: str, verdict: Mapping[str, Any], document: Mapping[str, Any] | None) -> dict[str, Any]:
+        row = {
+            "name": host,
+            "zone": self._zone(host),
+            "decision": verdict["decision"],
+            "reasons": verdict["reasons"],
+            "machine_type": None,
+            "selinux_state": None,
+        }
+        if document is None:
+            return row
+        node = document["node"]
+        return row | {
+            "machine_type": node["machine_type"],
+            "selinux_state": document["selinux"]["state"],
+            "address": node["address"],
+            "uuid": node["uuid"],
+            "identity": node["identity"],
+            "boot_id": document["boot"]["id"],
+        }
+
+    def _zone(self, host: str) -> Any:
+        return self.variable(host, "talos_zone")
+
+
+def _recorded(facts: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: facts.get(key) for key in ("machine_type", "address", "uuid", "identity", "boot_id")}
+
+
+def _voters(documents: Any, resumed: list[Mapping[str, Any]]) -> int | None:
+    """How many members vote, by the word of etcd in the evidence; None when no control plane gave it."""
+    told = [
+        document["etcd"]["voters"]
+        for document in documents
+        if document["etcd"] and document["etcd"]["agreed"] is True and document["etcd"]["voters"] is not None
+    ]
+    told += [len(facts.get("peers") or ()) + 1 for facts in resumed if facts.get("machine_type") in CONTROL_PLANE_TYPES]
+    return min(told) if told else None
 
 
 def _number(text: str) -> int | str:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Tell who moved, who was refused and why."""
+"""Report who moved, who was refused and why."""
 
 from __future__ import annotations
 
@@ -10,28 +10,35 @@ import datetime as dt
 from pathlib import Path
 from typing import Any
 
-from ansible.utils.display import Display
+from ansible.utils.display import Display  # type: ignore[import-untyped]  # ansible-core ships no types
 
 from ..plugin_utils.actions import TalosAction
 from ..plugin_utils.canonical import canonical_json
 from ..plugin_utils.evidence.files import EvidenceProblem, write_private
+from ..plugin_utils.reinstall.work import Work
 from ..plugin_utils.report import html, table
 from ..plugin_utils.report.model import build_model
 from ..plugin_utils.rollout import budget
-from ..plugin_utils.rollout.ledger import Ledger
+from ..plugin_utils.rollout.ledger import ROLLOUT_LOCK
 
 
 class ActionModule(TalosAction):
-    """One model of the rollout, as data, table and page."""
+    """One model of the rollout, as data, table and page; and the end of a rollout, or of its wave."""
 
     MODULE = "rollout_report"
 
     def act(self) -> dict[str, Any]:
-        plan, judged = self.params["plan"], self.params["judged"]
-        state = Ledger(self.params["ledger"]).read()
+        plan, judged = self.params["plan"], self.params["judged"] or {"nodes": {}, "policy": None}
+        after = self.params["after"]
+        work = Work(self)
+        state = work.ledger.read()
+        if (state.locks.get(ROLLOUT_LOCK) or {}).get("owner") == work.ledger.owner:
+            # This run's own, which is released as soon as it ends.
+            del state.locks[ROLLOUT_LOCK]
         limit = self.params["max_failures"]
+        reached = [] if self.check else _reached(plan, self.host, after)
         spent = budget.assess(
-            state.failed,
+            [*state.failed, *(name for name in reached if not state.node(name).complete)],
             [*state.canaries, *plan["canaries"]],
             max_failures=int(limit) if limit.isdecimal() else limit,
             fleet=len(plan["nodes"]),
@@ -44,29 +51,63 @@ class ActionModule(TalosAction):
             halted=spent["reason"],
             check_mode=self.check,
             policy=judged["policy"],
+            reached=reached,
         )
-        files = (
-            {}
-            if self.check
-            else {"report.json": canonical_json(model) + b"\n", "report.html": html.render(model).encode()}
-        )
-        for name, data in files.items():
-            try:
-                write_private(Path(self.params["directory"]) / name, data)
-            except OSError as error:
-                raise EvidenceProblem(
-                    f"the report cannot be written to {self.params['directory']}: {error.strerror}",
-                    "the report is what is shown to those who must trust the rollout",
-                    "make the directory writable and give it room",
-                ) from error
+        files = [] if self.check else self._write(model)
         text = table.render(model, width=self.params["width"])
-        if self.params["show"]:
+        failure = None if self.check else _failure(after, spent["reason"], model, reached)
+        if after != "wave" or failure:
             # Not every result callback shows text with line breaks as people would want to read it.
             Display().display(f"\n{text}\n")
+        if not self.check and (after == "rollout" or (after == "wave" and failure)):
+            work.let_go()
         return {
             "report": model,
             "table": text,
             "halted": spent["reason"],
-            "files": [str(Path(self.params["directory"]) / name) for name in files],
+            "files": files,
             "changed": bool(files),
+            **({"failed": True, "msg": failure} if failure else {}),
         }
+
+    def _write(self, model: dict[str, Any]) -> list[str]:
+        directory, written = Path(self.params["directory"]), []
+        page = html.render(model).encode()
+        for name, data in (
+            ("report.json", canonical_json(model) + b"\n"),
+            ("report.html", page),
+        ):
+            try:
+                write_private(directory / name, data)
+            except OSError as error:
+                raise EvidenceProblem(
+                    f"the report cannot be written to {directory}: {error.strerror}",
+                    "the report is what is shown to those who must trust the rollout",
+                    "make the directory writable and give it room",
+                ) from error
+            written.append(str(directory / name))
+        return written
+
+
+def _reached(plan: dict[str, Any], host: str, after: str) -> list[str]:
+    """The nodes whose turn is over: those of the host's wave and before it, or of all waves."""
+    if after == "gate":
+        return []
+    found: list[str] = []
+    for wave in plan["waves"]:
+        found += wave["nodes"]
+        if after == "wave" and host in wave["nodes"]:
+            break
+    return found
+
+
+def _failure(after: str, halted: str | None, model: dict[str, Any], reached: list[str]) -> str | None:
+    """Why the playbook must end with a failure; None when it need not."""
+    if after == "gate":
+        return None
+    if halted is not None:
+        return f"The rollout stops: {halted}. Fix the failed nodes and run it again; it goes on from its ledger."
+    left = [row["node"] for row in model["nodes"] if row["node"] in reached and row["outcome"] != "moved"]
+    if after == "rollout" and left:
+        return f"{', '.join(left)} did not end moved. Fix what the report says and run the rollout again."
+    return None

@@ -55,6 +55,14 @@ options:
     description: The policy that the verdict was given by.
     type: str
     default: strict
+  waivers:
+    description: Path of the file of waivers that the verdict was given with.
+    type: path
+  kubeconfig:
+    description:
+      - Path of the kubeconfig file. Needed for a control plane, whose reset takes a Lease in C(kube-system), so that no
+        two controllers take two control planes away at once. The Lease is held until the machine votes in etcd again.
+    type: path
   public_key:
     description: Ed25519 public key (PEM file). When set, a verdict without a valid signature by it is refused.
     type: path
@@ -72,6 +80,7 @@ extends_documentation_fragment:
   - talosops.selinux.connection
   - talosops.selinux.connection.attributes
   - talosops.selinux.connection.group
+  - talosops.selinux.kubernetes
 seealso:
   - module: talosops.selinux.gate
 """

@@ -23,9 +23,6 @@ options:
     description: Path of a kubeconfig file that may cordon nodes, read pods and disruption budgets, and evict pods.
     type: path
     required: true
-  context:
-    description: The context of the kubeconfig. When unset, its current one.
-    type: str
   name:
     description: The name of the node in Kubernetes.
     type: str
@@ -57,6 +54,7 @@ attributes:
     description: A node that is cordoned and has no pods left to evict is not changed.
     support: full
 extends_documentation_fragment:
+  - talosops.selinux.kubernetes
   - talosops.selinux.connection.attributes
 seealso:
   - module: talosops.selinux.machine_reset

@@ -7,49 +7,23 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: rollout_ledger
-short_description: Record the steps of a node's reinstall
+short_description: Read where a node stands in the ledger, or close its operation
 version_added: 0.1.0
 author:
   - The talosops.selinux authors (@talosops)
 description:
-  - Keeps the append-only ledger of a rollout for the node of this host, from which a run that was stopped anywhere goes
-    on.
-  - The lock that keeps control planes from being in flight together is taken before a control plane's first step that
-    changes anything, and given back after its last step, or when it failed before it was wiped.
+  - Reads what the steps of the node of this host recorded in the append-only ledger of a rollout.
 options:
-  path:
-    description: The ledger file.
-    type: path
-    required: true
-  run:
-    description: The id of this run.
-    type: str
-    required: true
   state:
     description:
       - V(look) reads where the node stands.
-      - V(begun) records that O(step) starts now.
-      - V(done) and V(failed) record how it ended.
-      - V(restarted) gives up an operation that has not begun to wipe, so that it starts over.
-      - V(closed) ends an operation by decision of a person. Its failure no longer counts, and nothing resumes it.
+      - V(closed) ends its operation by decision of a person. Its failure no longer counts, and nothing resumes it.
     type: str
-    choices: [look, begun, done, failed, restarted, closed]
+    choices: [look, closed]
     default: look
-  step:
-    description: The step.
-    type: str
-    choices: [verify, gate, save, drain, reset, boot, identify, apply, install, prove, rejoin, soak]
-  facts:
-    description: Plain facts to keep with the entry. Secrets are refused.
-    type: dict
-    default: {}
   reason:
-    description: With O(state=restarted) and O(state=closed), why.
+    description: With O(state=closed), why.
     type: str
-  lock_timeout:
-    description: For how long the control plane lock is taken, in seconds.
-    type: int
-    default: 7200
 attributes:
   check_mode:
     description: In check mode nothing is written.
@@ -62,15 +36,15 @@ attributes:
     support: none
 extends_documentation_fragment:
   - talosops.selinux.connection.attributes
+  - talosops.selinux.rollout
 """
 
 EXAMPLES = r"""
-- name: Record that the drain starts
+- name: Close the operation of a machine that will not come back
   talosops.selinux.rollout_ledger:
-    path: /srv/evidence/ledger.jsonl
-    run: "{{ rollout_run }}"
-    state: begun
-    step: drain
+    directory: /srv/selinux-rollout
+    state: closed
+    reason: its board is broken, and it was taken out of the cluster
 """
 
 RETURN = r"""
@@ -88,14 +62,4 @@ pending:
   type: list
   elements: str
   sample: [verify, gate, save, drain, reset, boot, identify, apply, install, prove, rejoin, soak]
-look_first:
-  description: Whether the next step may already have had its effect, as it was interrupted.
-  returned: always
-  type: bool
-  sample: false
-abandoned:
-  description: Whether the playbook that began to reinstall the node has ended on this machine before it wiped anything.
-  returned: always
-  type: bool
-  sample: false
 """

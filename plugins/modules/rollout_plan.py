@@ -14,21 +14,16 @@ author:
 description:
   - Orders the nodes that the gate found eligible. Canaries first, then workers in batches that never span two zones,
     then control planes one at a time.
-  - Operations that an earlier run left unfinished go first.
+  - Operations whose wipe an earlier run began go first.
+  - Two hosts that are one machine, by address, UUID, node identity or boot, refuse the plan.
   - The zone of a node is the host's variable C(talos_zone).
 options:
   evidence:
-    description: What M(talosops.selinux.evidence) returned.
+    description: What M(talosops.selinux.evidence) returned. Unset when every node is one to resume.
     type: dict
-    required: true
   judged:
-    description: What M(talosops.selinux.gate) returned.
+    description: What M(talosops.selinux.gate) returned. Unset when every node is one to resume.
     type: dict
-    required: true
-  ledger:
-    description: The rollout's ledger.
-    type: path
-    required: true
   canary:
     description: How many workers go before all others.
     type: int
@@ -48,6 +43,7 @@ options:
 extends_documentation_fragment:
   - talosops.selinux.connection.attributes
   - talosops.selinux.connection.reads
+  - talosops.selinux.rollout
 """
 
 EXAMPLES = r"""
@@ -55,7 +51,6 @@ EXAMPLES = r"""
   talosops.selinux.rollout_plan:
     evidence: "{{ collected }}"
     judged: "{{ judged }}"
-    ledger: /srv/evidence/ledger.jsonl
     batch: 25%
   run_once: true
   register: planned

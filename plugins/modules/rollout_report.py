@@ -7,11 +7,12 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: rollout_report
-short_description: Tell who moved, who was refused and why
+short_description: Report who moved, who was refused and why
 version_added: 0.1.0
 author:
   - The talosops.selinux authors (@talosops)
 description:
+  - Writes C(report.json) and C(report.html) to the rollout's directory.
   - Joins the plan, the verdicts and the ledger into one report, as data, as a table for people and as an HTML page.
 options:
   plan:
@@ -19,25 +20,21 @@ options:
     type: dict
     required: true
   judged:
-    description: What M(talosops.selinux.gate) returned.
+    description: What M(talosops.selinux.gate) returned. Unset when nothing was judged.
     type: dict
-    required: true
-  ledger:
-    description: The rollout's ledger.
-    type: path
-    required: true
-  directory:
-    description: Where C(report.json) and C(report.html) are written. In check mode nothing is written.
-    type: path
-    required: true
   max_failures:
     description: How many nodes may fail before the rollout stops. The report says whether that was reached.
     type: str
     default: '0'
-  show:
-    description: Whether the table is also printed.
-    type: bool
-    default: false
+  after:
+    description:
+      - V(gate) writes and shows the report.
+      - V(wave) writes it, and when too many nodes failed shows it, releases the rollout's lock and fails. Every node of
+        this wave and of those before it that did not end moved counts as failed.
+      - V(rollout) writes and shows it, releases the lock, and fails when a node of the plan did not end moved.
+    type: str
+    choices: [gate, wave, rollout]
+    default: gate
   width:
     description: The width of the table in characters.
     type: int
@@ -53,6 +50,8 @@ attributes:
     description: The same ledger gives the same report.
     support: full
 extends_documentation_fragment:
+  - talosops.selinux.kubernetes
+  - talosops.selinux.rollout
   - talosops.selinux.connection.attributes
 """
 
@@ -61,8 +60,7 @@ EXAMPLES = r"""
   talosops.selinux.rollout_report:
     plan: "{{ planned.plan }}"
     judged: "{{ judged }}"
-    ledger: /srv/evidence/ledger.jsonl
-    directory: /srv/evidence
+    directory: /srv/selinux-rollout
   run_once: true
   register: report
 """

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,8 @@ from datetime import datetime
 from typing import Any
 
 from ..canonical import sealed
+from ..rollout.owner import shown
+from ..rollout.steps import FIRST_CHANGE
 
 #: Checks of the gate that compare a node with its own earlier evidence.
 _HISTORY = ("upgraded-not-reinstalled", "enforcing-node-upgraded")
@@ -31,6 +34,7 @@ def build_model(
     halted: str | None = None,
     check_mode: bool = False,
     policy: Mapping[str, Any] | None = None,
+    reached: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Join plan, verdicts, ledger and proofs into one sealed document.
 
@@ -43,6 +47,7 @@ def build_model(
         generated_at: ISO time, given so that the same input makes the same bytes.
         halted: why the rollout stopped early.
         check_mode: nothing was to be changed.
+        reached: the nodes whose turn is over; one of them that the ledger does not know failed as well.
         policy: what the gate says about its policy (``gate.verdict.policy_note``); None when nothing was judged.
 
     Returns:
@@ -66,19 +71,21 @@ def build_model(
         del states[name]
     if proofs is None:
         proofs = {name: state["results"].get("prove", {}) for name, state in states.items()}
-    excluded = {row["name"]: row for row in plan["not_eligible"]}
-    planned = {name for wave in plan["waves"] for name in wave["nodes"]}
+    context = _Context(
+        excluded={row["name"]: row for row in plan["not_eligible"]},
+        planned={name for wave in plan["waves"] for name in wave["nodes"]},
+        done=set(plan["done"]),
+        reached=set(reached),
+        halted=halted,
+        check_mode=check_mode,
+    )
     rows = [
         _row(
             node,
             verdicts.get(node["name"]) or {},
             states.get(node["name"]) or {},
             proofs.get(node["name"]) or {},
-            excluded=excluded.get(node["name"]),
-            done=node["name"] in plan["done"],
-            planned=node["name"] in planned,
-            halted=halted,
-            check_mode=check_mode,
+            context,
         )
         for node in plan["nodes"]
     ]
@@ -152,48 +159,27 @@ def waived_total(waived: Mapping[str, int]) -> str:
     return f"denials waived: {waived['signatures']} kinds, {waived['records']} records"
 
 
+@dataclasses.dataclass(frozen=True)
+class _Context:
+    """What a node's outcome depends on besides its own records."""
+
+    excluded: Mapping[str, Mapping[str, Any]]
+    planned: set[str]
+    done: set[str]
+    reached: set[str]
+    halted: str | None
+    check_mode: bool
+
+
 def _row(
     node: Mapping[str, Any],
     verdict: Mapping[str, Any],
     state: Mapping[str, Any],
     proof: Mapping[str, Any],
-    *,
-    excluded: Mapping[str, Any] | None,
-    done: bool,
-    planned: bool,
-    halted: str | None,
-    check_mode: bool,
+    context: _Context,
 ) -> dict[str, Any]:
     decision = verdict.get("decision") or node["decision"]
-    reasons: list[dict[str, Any]] = []
-    if state.get("failed"):
-        outcome = "failed"
-        reasons = [_failure(state)]
-    elif state.get("complete") and not done and proof.get("proven") is not True:
-        # All steps are recorded, but nobody can show that it enforces: never report that as moved.
-        outcome = "failed"
-        reasons = _unproven(proof)
-    elif state.get("complete") and proof.get("proven") is True:
-        outcome = "moved"
-    elif done:
-        outcome = "already_enforcing"
-    elif state.get("unfinished"):
-        outcome = "pending"
-        step = state.get("open") or (state["done"][-1] if state.get("done") else None)
-        words = "was under way when the record ends" if state.get("open") else "is the last step that was done"
-        reasons = [_reason("rollout.pending", f"step {step} {words}", "run the rollout again; it goes on from there")]
-    elif excluded is not None and decision in ("refused", "inconclusive"):
-        outcome = str(decision)
-        reasons = _gate_reasons(verdict) or [_as_reason(reason) for reason in excluded["reasons"]]
-    elif excluded is not None:
-        outcome = "inconclusive" if decision != "eligible" else "not_reached"
-        reasons = [_as_reason(reason) for reason in excluded["reasons"]]
-    else:
-        outcome = "not_reached"
-        if halted:
-            reasons = [_reason("rollout.halted", f"the rollout stopped before it: {halted}", "see the failed node")]
-        elif check_mode and planned:
-            reasons = [_reason("rollout.check_mode", "it would be reinstalled", "run again without --check")]
+    outcome, reasons = _acted(node["name"], state, proof, context) or _judged(node["name"], verdict, decision, context)
     return {
         "node": node["name"],
         "role": node["machine_type"],
@@ -207,6 +193,54 @@ def _row(
         "step": state.get("failed") or state.get("open") or (state["done"][-1] if state.get("done") else None),
         "duration": _seconds(state),
     }
+
+
+def _acted(
+    name: str, state: Mapping[str, Any], proof: Mapping[str, Any], context: _Context
+) -> tuple[str, list[dict[str, Any]]] | None:
+    """What the ledger says of a node; None when it was not begun."""
+    if state.get("failed"):
+        return "failed", [_failure(state)]
+    if state.get("complete"):
+        if proof.get("proven") is True:
+            return "moved", []
+        # All steps are recorded, but nobody can show that it enforces: never report that as moved.
+        return ("already_enforcing", []) if name in context.done else ("failed", _unproven(proof))
+    if name in context.done:
+        return "already_enforcing", []
+    if state.get("unfinished"):
+        return "pending", [_pending(state)]
+    if name in context.reached:
+        found = "its turn came and went, and the ledger does not say that anything was done"
+        remedy = "look at the output of the run for its error, and run the rollout again"
+        return "failed", [_reason("rollout.not_recorded", found, remedy)]
+    return None
+
+
+def _judged(
+    name: str, verdict: Mapping[str, Any], decision: Any, context: _Context
+) -> tuple[str, list[dict[str, Any]]]:
+    excluded = context.excluded.get(name)
+    if excluded is not None and decision in ("refused", "inconclusive"):
+        return str(decision), _gate_reasons(verdict) or [_as_reason(reason) for reason in excluded["reasons"]]
+    if excluded is not None:
+        outcome = "inconclusive" if decision != "eligible" else "not_reached"
+        return outcome, [_as_reason(reason) for reason in excluded["reasons"]]
+    if context.halted:
+        found = f"the rollout stopped before it: {context.halted}"
+        return "not_reached", [_reason("rollout.halted", found, "see the failed node")]
+    if context.check_mode and name in context.planned:
+        return "not_reached", [_reason("rollout.check_mode", "it would be reinstalled", "run again without --check")]
+    return "not_reached", []
+
+
+def _pending(state: Mapping[str, Any]) -> dict[str, Any]:
+    again = "run the rollout again; it goes on from there"
+    if state.get("doubt"):
+        return _reason("rollout.not_known", f"step {state['open']} stays open: {state['doubt']}", again)
+    step = state.get("open") or (state["done"][-1] if state.get("done") else None)
+    words = "was under way when the record ends" if state.get("open") else "is the last step that was done"
+    return _reason("rollout.pending", f"step {step} {words}", again)
 
 
 def _gate_reasons(verdict: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -223,7 +257,7 @@ def _failure(state: Mapping[str, Any]) -> dict[str, Any]:
     return _reason(
         f"rollout.{state['failed']}",
         f"step {state['failed']} failed: {told}",
-        facts.get("do") or facts.get("remedy") or "repair the cause and run the rollout again; it goes on from there",
+        facts.get("do") or facts.get("remedy") or "fix the cause and run the rollout again; it goes on from there",
     )
 
 
@@ -289,10 +323,11 @@ def _attention(ledger: Mapping[str, Any] | None, halted: str | None) -> list[str
             if state["open"]
             else f"step {state['done'][-1]} is done"
         )
-        drained = "drain" in state["attempts"]
-        lines.append(f"{name} is unfinished ({where})" + ("; it may still be cordoned" if drained else ""))
+        left = "; it was wiped, or may have been" if state["may_be_wiped"] else ""
+        left += "; it may still be cordoned" if FIRST_CHANGE in state["writes"] else ""
+        lines.append(f"{name} is unfinished ({where}){left}. Run the rollout again: it goes on with this node")
     lines += [
-        f"{lock['owner']} holds the {kind} lock for {lock['node']} until {lock['expires']}"
+        f"{shown(lock['owner'])} holds the {kind} lock for {lock['node']} until {lock['expires']}"
         for kind, lock in ledger["locks"].items()
     ]
     return lines

@@ -79,7 +79,14 @@ def uncordon(
 
 
 def drain(
-    kubeconfig: str, context: str | None, node: str, *, timeout: float = 600.0, poll: float = 5.0, check: bool = False
+    kubeconfig: str,
+    context: str | None,
+    node: str,
+    *,
+    timeout: float = 600.0,
+    poll: float = 5.0,
+    check: bool = False,
+    meanwhile: Callable[[], object] = lambda: None,
 ) -> dict[str, Any]:
     """Cordon a node, evict its pods, and wait until they are gone.
 
@@ -93,6 +100,7 @@ def drain(
         timeout: seconds after which the drain is given up.
         poll: seconds between two tries.
         check: only look.
+        meanwhile: called between two tries, such as to renew a lock.
 
     Returns:
         ``{cordoned: bool, pods, unmanaged, empty_dirs, staying: [namespace/name], blocked: [{pod, budget,
@@ -117,7 +125,7 @@ def drain(
             if check:
                 evicted = {_uid(pod): pod for pod in leaving if not _is_leaving(pod)}
             else:
-                _evict_all(api, node, leaving, evicted)
+                _evict_all(api, node, leaving, evicted, meanwhile)
         except Problem as problem:
             problem.context.update(node=node, cordoned=not check, evicted=[_name(pod) for pod in evicted.values()])
             raise
@@ -244,7 +252,9 @@ def _api(kubeconfig: str, context: str | None, timeout: float, poll: float) -> I
         yield _Api(client, kubeconfig, timeout, poll)
 
 
-def _evict_all(api: _Api, node: str, leaving: Sequence[Pod], evicted: dict[str, Pod]) -> None:
+def _evict_all(
+    api: _Api, node: str, leaving: Sequence[Pod], evicted: dict[str, Pod], meanwhile: Callable[[], object]
+) -> None:
     """Evict pods and wait until they are gone; ``evicted`` is filled on the way, so that a failure can tell it."""
     waiting = {_uid(pod): pod for pod in leaving}
     refusals: dict[str, str] = {}
@@ -273,6 +283,7 @@ def _evict_all(api: _Api, node: str, leaving: Sequence[Pod], evicted: dict[str, 
         if waiting and api.is_over(api.poll):
             raise _not_drained(api, node, list(waiting.values()), refusals)
         if waiting:
+            meanwhile()
             time.sleep(api.poll)
 
 

@@ -227,6 +227,23 @@ class Ledger:
 
         return self._append(entry, facts, node)
 
+    def fail(self, node: str, step: str, **facts: Any) -> dict[str, Any]:
+        """Record that ``step`` failed before it could begin, such as for a lock; ``wave`` as for :meth:`begin`.
+
+        Raises:
+            StepRefused: for a step that does not exist.
+            LockHeld: another controller took the rollout over.
+            SecretRefused, LedgerBroken, LedgerProblem
+        """
+
+        def entry(state: LedgerState) -> dict[str, Any]:
+            self._require_turn(state)
+            if step not in BY_NAME:
+                raise refused(node, step, "there is no such step")
+            return {"kind": "fail", "node": node, "step": step, "facts": facts}
+
+        return self._append(entry, facts, node)
+
     def restart(self, node: str, reason: str) -> dict[str, Any] | None:
         """Abort an operation whose reset certainly had no effect, so that evidence and verdict are made anew.
 

@@ -91,20 +91,21 @@ def make_plan(
 
     Args:
         nodes: ``{name, machine_type: controlplane|worker|None, zone: str|None, decision: eligible|refused|inconclusive,
-            selinux_state, reasons: [...]}`` each. All control planes of the cluster should be among them.
+            selinux_state, reasons: [...], address, uuid, identity, boot_id}`` each, the last four None where they are
+            not known.
         canary: how many workers go first, before any other.
         batch: how many workers may be in flight together, a count or a percentage of the eligible workers.
         max_failures: the error budget, see ``budget.assess``; only checked and recorded here.
         control_planes: False leaves the control planes out.
         control_plane_batch: anything but 1 is refused.
-        etcd_voters: voting etcd members; counted from the nodes when not given.
+        etcd_voters: voting etcd members by the evidence; counted from the nodes when not given.
         resume: nodes whose wipe an earlier run began and did not finish. They go first, whatever the gate says now:
             a node between wipe and install cannot give evidence any more.
         after_entry: how many entries the ledger had when the evidence was judged, so that a report can tell a node
             that this plan moved from one that an earlier plan moved and that has fallen back since.
 
     Raises:
-        UnsafePlan: for control planes in parallel, fewer than three etcd voters, no canary, or two nodes of one name.
+        UnsafePlan: for control planes in parallel, fewer than three etcd voters, no canary, or twins among the nodes.
         budget.BadBudget: for a batch or max_failures that is no count or percentage.
     """
     rows = sorted((_row(node) for node in nodes), key=lambda row: _natural(row["name"]))
@@ -115,58 +116,90 @@ def make_plan(
             "every control plane under reinstall is an etcd member less; two at once cost quorum",
             "leave control_plane_batch at 1",
         )
-    unfinished = [row for row in rows if row["name"] in set(resume)]
-    fresh = [row for row in rows if row["name"] not in set(resume)]
-    done = [row["name"] for row in fresh if row["selinux_state"] == "enforcing"]
-    eligible, not_eligible = [], []
-    for row in (row for row in fresh if row["selinux_state"] != "enforcing"):
-        hindrance = _hindrance(row, control_planes)
-        if hindrance is not None:
-            not_eligible.append({**row, "reasons": [*row["reasons"], *hindrance]})
-        else:
-            eligible.append(row)
-    workers = [row for row in eligible if row["machine_type"] == "worker"]
-    managers = [row for row in eligible if row["machine_type"] in CONTROL_PLANE_TYPES]
-    resumed_managers = [row for row in unfinished if row["machine_type"] in CONTROL_PLANE_TYPES]
-    if workers and (not isinstance(canary, int) or isinstance(canary, bool) or canary < 1):
+    parts = _sort_out(rows, set(resume), control_planes)
+    if parts.workers and (not isinstance(canary, int) or isinstance(canary, bool) or canary < 1):
         raise UnsafePlan(
             f"the canary size is {canary!r}",
             "without a canary the first failure already hits a whole batch",
             "set canary to 1 or more",
         )
-    size = max(1, budget.share(batch, len(workers), "batch"))
+    size = max(1, budget.share(batch, len(parts.workers), "batch"))
     limit = budget.share(max_failures, len(rows), "max_failures")
     notes: list[str] = []
-    if min(size, len(workers) - canary) > limit + 1:
+    if min(size, len(parts.workers) - canary) > limit + 1:
         notes.append(f"{size} workers at a time can fail together, although only {limit} failures are tolerated")
     arithmetic = None
-    if managers or resumed_managers:
+    resuming = any(row["machine_type"] in CONTROL_PLANE_TYPES for row in parts.unfinished)
+    if parts.managers or resuming:
         listed = sum(1 for row in rows if row["machine_type"] in CONTROL_PLANE_TYPES)
-        arithmetic = _etcd_arithmetic(listed, etcd_voters, bool(managers), bool(resumed_managers), notes)
-
+        arithmetic = _etcd_arithmetic(listed, etcd_voters, bool(parts.managers), resuming, notes)
     zoned = any(row["zone"] is not None for row in rows)
-    if zoned and any(row["zone"] is None for row in workers):
+    if zoned and any(row["zone"] is None for row in parts.workers):
         notes.append("workers without a zone go alone, because other nodes have one")
-    by_zone = sorted(workers, key=lambda row: (row["zone"] is None, _natural(row["zone"] or ""), _natural(row["name"])))
-    groups: list[tuple[str, list[dict[str, Any]]]] = [
-        ("resume", [row]) for row in sorted(unfinished, key=lambda row: row["machine_type"] in CONTROL_PLANE_TYPES)
-    ]
-    groups += [("canary", group) for group in _chunks(by_zone[:canary], max(1, canary), zoned)]
-    groups += [("workers", group) for group in _chunks(by_zone[canary:], size, zoned)]
-    groups += [("control_plane", [row]) for row in managers]
     return Plan(
-        waves=tuple(
-            Wave(number, kind, group[0]["zone"], tuple(row["name"] for row in group))
-            for number, (kind, group) in enumerate(groups, 1)
-        ),
-        done=tuple(done),
-        not_eligible=tuple(not_eligible),
+        waves=_waves(parts, canary, size, zoned),
+        done=tuple(parts.done),
+        not_eligible=tuple(parts.not_eligible),
         nodes=tuple({key: row[key] for key in ("name", "machine_type", "zone", "decision")} for row in rows),
         etcd=arithmetic,
         settings={"canary": canary, "batch": batch, "max_failures": max_failures, "control_planes": control_planes},
         after_entry=after_entry,
         notes=tuple(notes),
     )
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """The rows by what becomes of them; ``workers`` and ``managers`` are those that go."""
+
+    unfinished: list[dict[str, Any]]
+    done: list[str]
+    workers: list[dict[str, Any]]
+    managers: list[dict[str, Any]]
+    not_eligible: list[dict[str, Any]]
+
+
+def _sort_out(rows: Sequence[dict[str, Any]], resume: set[str], control_planes: bool) -> _Parts:
+    parts = _Parts([row for row in rows if row["name"] in resume], [], [], [], [])
+    for row in (row for row in rows if row["name"] not in resume):
+        if row["selinux_state"] == "enforcing":
+            parts.done.append(row["name"])
+            continue
+        hindrance = _hindrance(row, control_planes)
+        if hindrance is not None:
+            shown = {key: row[key] for key in _SHOWN}
+            parts.not_eligible.append({**shown, "reasons": [*row["reasons"], *hindrance]})
+        else:
+            (parts.workers if row["machine_type"] == "worker" else parts.managers).append(row)
+    return parts
+
+
+def _waves(parts: _Parts, canary: int, size: int, zoned: bool) -> tuple[Wave, ...]:
+    workers = sorted(
+        parts.workers, key=lambda row: (row["zone"] is None, _natural(row["zone"] or ""), _natural(row["name"]))
+    )
+    groups: list[tuple[str, list[dict[str, Any]]]] = [
+        ("resume", [row])
+        for row in sorted(parts.unfinished, key=lambda row: row["machine_type"] in CONTROL_PLANE_TYPES)
+    ]
+    groups += [("canary", group) for group in _chunks(workers[:canary], max(1, canary), zoned)]
+    groups += [("workers", group) for group in _chunks(workers[canary:], size, zoned)]
+    groups += [("control_plane", [row]) for row in parts.managers]
+    return tuple(
+        Wave(number, kind, group[0]["zone"], tuple(row["name"] for row in group))
+        for number, (kind, group) in enumerate(groups, 1)
+    )
+
+
+_SHOWN = ("name", "machine_type", "zone", "decision", "selinux_state", "reasons")
+#: By what two hosts turn out to be one machine, with its name for people.
+_IDENTITY = {
+    "name": "name",
+    "address": "address",
+    "uuid": "machine UUID",
+    "identity": "node identity",
+    "boot_id": "boot id",
+}
 
 
 def _row(node: Mapping[str, Any]) -> dict[str, Any]:
@@ -177,18 +210,26 @@ def _row(node: Mapping[str, Any]) -> dict[str, Any]:
         "decision": node.get("decision"),
         "selinux_state": node.get("selinux_state"),
         "reasons": list(node.get("reasons") or []),
+        **{key: node.get(key) for key in _IDENTITY if key != "name"},
     }
 
 
 def _refuse_twins(rows: Sequence[Mapping[str, Any]]) -> None:
-    names = [row["name"] for row in rows]
-    twins = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) != len(names) else []
-    if twins:
-        raise UnsafePlan(
-            f"the plan lists {', '.join(twins)} more than once",
-            "one machine must be reinstalled at most once",
-            "give every node one inventory host",
-        )
+    for key, what in _IDENTITY.items():
+        named: dict[str, list[str]] = {}
+        for row in rows:
+            if row[key]:
+                named.setdefault(str(row[key]).lower(), []).append(row["name"])
+        for value, names in named.items():
+            if len(names) > 1:
+                raise UnsafePlan(
+                    f"the plan lists {', '.join(names)} with one {what}, {value}"
+                    if key != "name"
+                    else f"the plan lists {names[0]} more than once",
+                    "one machine must be reinstalled at most once, and with its own configuration",
+                    "give every machine one inventory host, with its own address",
+                    hosts=names,
+                )
 
 
 def _hindrance(row: Mapping[str, Any], control_planes: bool) -> list[dict[str, Any]] | None:

@@ -291,7 +291,9 @@ def apply(state: LedgerState, entry: dict[str, Any]) -> None:
         # Kept empty rather than left out, so that an index knows the node's last entry.
         state.nodes[entry["node"]] = NodeState(seq=entry["seq"])
     elif kind == "acquire":
-        state.locks[entry["lock"]] = {key: entry[key] for key in ("node", "owner", "expires")} | {"since": entry["at"]}
+        state.locks[entry["lock"]] = {key: entry[key] for key in ("node", "owner", "expires", "run")} | {
+            "since": entry["at"]
+        }
         dt.datetime.fromisoformat(entry["expires"])
     elif kind == "release":
         state.locks.pop(entry["lock"], None)
@@ -323,7 +325,7 @@ def _look(known: NodeState, entry: dict[str, Any]) -> None:
         known.results = {name: facts for name, facts in known.results.items() if name in earlier}
         known.writes = {name: how for name, how in known.writes.items() if name in earlier}
         known.doubt = None
-        if known.open != step:
+        if known.open not in (None, step):
             # A later step found it out: the operation stands before the step that had no effect.
             known.open, known.failed, known.failure = None, step, entry["facts"]
 
@@ -339,10 +341,16 @@ def _finish(known: NodeState, entry: dict[str, Any]) -> None:
         known.machine_type = facts.get("machine_type") or known.machine_type
 
 
+def _fail(known: NodeState, entry: dict[str, Any]) -> None:
+    known.failed, known.failure = entry["step"], entry["facts"]
+    known.canary = known.canary or entry["facts"].get("wave") == "canary"
+
+
 _OF_NODE: dict[str, Callable[[NodeState, dict[str, Any]], None]] = {
     "begin": _begin,
     INTENT: _write,
     SENT: _write,
     "look": _look,
     "finish": _finish,
+    "fail": _fail,
 }

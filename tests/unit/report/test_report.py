@@ -81,6 +81,8 @@ def fleet(tmp_path):
     def run(name, last, outcome="done", leave_open=False):
         for step in STEP_NAMES[: STEP_NAMES.index(last) + 1]:
             ledger.begin(name, step, machine_type="worker")
+            if step in ("drain", "reset"):
+                ledger.intent(name, step)
             clock[0] += timedelta(seconds=30)
             if step == last and leave_open:
                 return
@@ -140,7 +142,10 @@ def test_outcomes_and_counts(fleet):
     assert rows["waiting"]["reasons"][0]["id"] == "rollout.halted"
     assert rows["cp"]["reasons"][0]["id"] == "plan.control_planes"
     assert any(
-        text.startswith("open is unfinished (step reset is open); it may still be") for text in model["attention"]
+        text.startswith(
+            "open is unfinished (step reset is open); it was wiped, or may have been; it may still be cordoned."
+        )
+        for text in model["attention"]
     )
     assert any(text.startswith("failed is unfinished") for text in model["attention"])
     assert is_sealed(model)

@@ -44,6 +44,6 @@ def test_the_documentation_shows_the_table():
 
 
 def test_the_modules_offer_these_steps():
-    text = (ROOT / "plugins" / "modules" / "rollout_ledger.py").read_text()
+    text = (ROOT / "plugins" / "modules" / "reinstall_step.py").read_text()
     documentation = yaml.safe_load(text.split('"""')[1])
     assert documentation["options"]["step"]["choices"] == list(STEP_NAMES)

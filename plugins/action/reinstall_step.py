@@ -1,0 +1,33 @@
+# Copyright (c) 2026, the talosops.selinux authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Take one step of a node's reinstall."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from ..plugin_utils.actions import TalosAction
+from ..plugin_utils.reinstall.step import fail_and_give_back, take
+from ..plugin_utils.reinstall.work import Work
+
+
+class ActionModule(TalosAction):
+    """One step, one act, one entry in the ledger."""
+
+    MODULE = "reinstall_step"
+    SECRET = frozenset({"password", "token"})
+    RULES: ClassVar[dict[str, Any]] = {
+        "required_if": [["state", "taken", ["step"]], ["state", "given_back", ["reason"]]],
+    }
+
+    def act(self) -> dict[str, Any]:
+        work = Work(self)
+        if self.check:
+            return {"step": self.params["step"], "taken": False, "facts": {}, "node": None, "changed": True}
+        if self.params["state"] == "given_back":
+            told = fail_and_give_back(work, self.params["reason"])
+            return {"step": None, "taken": False, "facts": {}, "node": told, "changed": True}
+        done = take(work, self.params["step"])
+        return {**done, "node": None, "changed": done["taken"]}

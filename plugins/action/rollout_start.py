@@ -1,0 +1,32 @@
+# Copyright (c) 2026, the talosops.selinux authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Take the lock of a rollout, and settle what a stopped one left."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..plugin_utils.actions import TalosAction
+from ..plugin_utils.reinstall.settle import settle
+from ..plugin_utils.reinstall.work import Work
+
+
+class ActionModule(TalosAction):
+    """One writer for one cluster, from here to the report."""
+
+    MODULE = "rollout_start"
+
+    def act(self) -> dict[str, Any]:
+        work = Work(self)
+        if self.check:
+            waiting = [name for name, state in work.ledger.open_operations().items() if state["may_be_wiped"]]
+            return {"run": None, "resume": waiting, "given_back": [], "changed": False}
+        work.hold(take_over=self.params["take_over"])
+        resume: list[str] = []
+        given_back: list[str] = []
+        for host in work.ledger.open_operations():
+            if self.known(host):
+                (resume if settle(Work(self, host)) else given_back).append(host)
+        return {"run": work.ledger.run, "resume": resume, "given_back": given_back, "changed": True}

@@ -1,0 +1,82 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the talosops.selinux authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: rollout_start
+short_description: Take the lock of a rollout, and settle what a stopped one left
+version_added: 0.1.0
+author:
+  - The talosops.selinux authors (@talosops)
+description:
+  - Takes the lock of a rollout, in its directory and as a Lease in the cluster. Every step renews it, and
+    M(talosops.selinux.rollout_report) releases it. A second controller is refused with who holds the lock, also one in
+    another directory, on another host or in another process namespace.
+  - The lock of a controller that surely ended, or that was not renewed in time, is taken over.
+  - Nodes that a stopped rollout had begun with and certainly not wiped are uncordoned and start over. Those that were
+    wiped, or may have been, are returned as RV(resume); they go on where the ledger says.
+options:
+  kubeconfig:
+    description: Path of a kubeconfig file that may cordon nodes and take leases in C(kube-system).
+    type: path
+    required: true
+  take_over:
+    description:
+      - Why the lock is taken from a controller that does not come back, in a sentence for the ledger. Make sure that it
+        is gone; two controllers take nodes away from each other.
+    type: str
+  drain_timeout:
+    description: How long the Kubernetes API may stay away while a node is uncordoned, in seconds.
+    type: int
+    default: 600
+  poll_seconds:
+    description: How long to rest between two looks, in seconds.
+    type: float
+    default: 5
+attributes:
+  check_mode:
+    description: In check mode the ledger is read, and nothing is locked or changed.
+    support: full
+  diff_mode:
+    description: A lock has no meaningful difference to show.
+    support: none
+  idempotent:
+    description: The lock that is held is renewed.
+    support: full
+extends_documentation_fragment:
+  - talosops.selinux.connection
+  - talosops.selinux.connection.attributes
+  - talosops.selinux.connection.group
+  - talosops.selinux.kubernetes
+  - talosops.selinux.rollout
+"""
+
+EXAMPLES = r"""
+- name: Start the rollout
+  talosops.selinux.rollout_start:
+    kubeconfig: ~/.kube/config
+  run_once: true
+"""
+
+RETURN = r"""
+run:
+  description: The id of this run in the ledger. Null in check mode.
+  returned: always
+  type: str
+  sample: 0f6f2a2f0c1e
+resume:
+  description: Nodes whose reinstall goes on where it was stopped.
+  returned: always
+  type: list
+  elements: str
+  sample: [worker-3]
+given_back:
+  description: Nodes that a stopped rollout had begun with, and that start over.
+  returned: always
+  type: list
+  elements: str
+  sample: []
+"""

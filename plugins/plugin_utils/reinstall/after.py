@@ -1,0 +1,169 @@
+# Copyright (c) 2026, the talosops.selinux authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The steps after the installation: prove, rejoin, soak."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from ..audit.store.store import AuditStore
+from ..evidence import files
+from ..evidence.collect import collect
+from ..evidence.members import read_etcd
+from ..evidence.visit import Visit
+from ..rollout.proof import prove
+from ..talos.client import NodeClient
+from ..talos.errors import NotFound
+from .before import undo_drain
+from .looks import Seen, see
+from .members import Peer, ask_a_peer
+from .wipe import require_machine
+from .work import StepProblem, Work
+
+
+def prove_node(work: Work) -> dict[str, Any]:
+    """Evidence of the new installation, and the proof by it and by what was saved before the wipe."""
+    document, logs = _evidence(work)
+    path = files.save(str(work.directory), document, logs)
+    proof = prove(files.load(work.facts["evidence"]), document, target=work.facts["target"])
+    if proof["proven"] is not True:
+        doubts = [item["found"] for item in [*proof["witnesses"], *proof["reinstall"]] if item["ok"] is not True]
+        raise StepProblem(
+            f"{work.host} is not proven to enforce after a reinstall: {'; '.join(doubts)}",
+            "what is not known does not count as proven, and the node takes no workloads before",
+            "look at the node, then run the rollout again, which proves again; docs/coming-back.md says how to go back",
+            node=work.host,
+        )
+    return {
+        "proven": True,
+        "witnesses": proof["witnesses"],
+        "reinstall": proof["reinstall"],
+        "evidence_after": str(path),
+        "boot_after": {"id": document["boot"]["id"], "time": document["boot"]["time"]},
+    }
+
+
+def rejoin(work: Work) -> dict[str, Any]:
+    """Wait until the node is ready, and a control plane's member votes again."""
+
+    def look() -> Seen:
+        seen = see(work)
+        require_machine(work, seen)
+        return seen
+
+    timeout = work.params["rejoin_timeout"]
+    work.wait(
+        look,
+        lambda seen: seen.how == "running" and seen.stage == "running" and seen.ready is True,
+        timeout=timeout,
+        waiting_for=f"{work.host} to be ready",
+        do=f"look at the services of {work.host} (talosctl services), then run the rollout again",
+    )
+    if work.control_plane:
+        work.wait(
+            lambda: _votes(work),
+            lambda votes: votes == "",
+            timeout=timeout,
+            waiting_for=f"the new etcd member of {work.host} to vote",
+            do="look at etcd on the control planes (talosctl etcd members, talosctl logs etcd), then run it again",
+        )
+    return {}
+
+
+def soak(work: Work) -> dict[str, Any]:
+    """Watch the new boot; a whole log without an unreviewed enforced denial lets the node take workloads again."""
+    _watch(work)
+    document, _logs = _evidence(work)
+    audit, boot = document["audit"], document["boot"]
+    if boot["id"] != work.facts["boot_after"]["id"] or (
+        boot["id"] is None and boot["time"] != work.facts["boot_after"]["time"]
+    ):
+        raise _not_soaked(work, "it is in another boot than the one that was proven", "prove it again: close its entry")
+    coverage = audit["coverage"]
+    if coverage["verdict"] != "complete" or audit["denials"] is None:
+        reasons = "; ".join(reason["text"] for reason in coverage["reasons"]) or "it was not read"
+        raise _not_soaked(
+            work,
+            f"its log of this boot is {coverage['verdict']}: {reasons}",
+            "see why records are missing, then run the rollout again",
+        )
+    enforced = [denial for denial in audit["denials"] if denial["permissive"] is False and not denial["known_benign"]]
+    if enforced:
+        raise _not_soaked(
+            work,
+            f"it enforces, and denied {', '.join(sorted(denial['signature'] for denial in enforced))}",
+            "look at the denials, then fix the workload or bring the node back as docs/coming-back.md says",
+        )
+    undo_drain(work)
+    return {"watched_seconds": work.params["soak_seconds"], "coverage": coverage["verdict"], "enforced": []}
+
+
+def _watch(work: Work) -> None:
+    end = time.monotonic() + work.params["soak_seconds"]
+    while (left := end - time.monotonic()) > 0:
+        work.hold()
+        time.sleep(min(left, 30.0))
+
+
+def _not_soaked(work: Work, found: str, do: str) -> StepProblem:
+    return StepProblem(
+        f"{work.host} did not pass its soak: {found}",
+        "whether something on it is denied what it needs is shown by a whole log only; it stays cordoned",
+        do,
+        node=work.host,
+    )
+
+
+def _evidence(work: Work) -> tuple[dict[str, Any], dict[str, files.Log]]:
+    where = work.action.target(work.host)
+
+    async def read(client: NodeClient) -> tuple[dict[str, Any], dict[str, files.Log]]:
+        found = await collect(
+            client,
+            name=work.host,
+            address=where.address,
+            endpoint=client.endpoint,
+            peer=lambda address: work.action.target(work.host, address=address).connect(),
+            kubernetes=None,
+            config=None,
+            operation={"target": work.facts["target"]},
+            cluster={"name": where.context.name},
+            **work.action.audit_terms(work.host),
+            store=AuditStore(work.directory / "audit" / files.safe_name(work.host)),
+        )
+        return found.document, found.logs
+
+    return work.ask(read)
+
+
+def _votes(work: Work) -> str:
+    """Why the node's new member does not count yet; empty when every member sees it vote."""
+
+    async def own(client: NodeClient) -> str | None:
+        try:
+            return str((await client.spec("etcd_member"))["memberID"])
+        except (NotFound, KeyError):
+            return None
+
+    member = work.ask(own)
+    if member is None:
+        return "it has no member yet"
+
+    def ask(peer: Peer) -> dict[str, Any]:
+        async def question(client: NodeClient) -> dict[str, Any]:
+            return await read_etcd(
+                Visit(client), lambda address: work.action.target(work.host, address=address).connect()
+            )
+
+        return work.ask(question, peer.target)
+
+    etcd, peer = ask_a_peer(work, ask, what="the state of etcd")
+    found = [other for other in etcd["members"] if other["id"] == member]
+    if etcd["agreed"] is not True or etcd["healthy"] is not True:
+        return f"{peer.hostname} says: {'; '.join(etcd['problems'])}"
+    if not found or found[0]["is_learner"] is not False:
+        return f"{peer.hostname} does not count it as a voter"
+    return ""

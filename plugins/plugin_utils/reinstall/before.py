@@ -1,0 +1,195 @@
+# Copyright (c) 2026, the talosops.selinux authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The steps before the wipe: verify, gate, save, drain."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+from ..audit.store.store import AuditStore
+from ..canonical import canonical_json
+from ..evidence import files
+from ..evidence.cluster import read_cluster
+from ..evidence.collect import collect
+from ..evidence.planned import planned_config
+from ..evidence.snapshot import take_snapshot
+from ..gate import signing, waivers
+from ..gate.errors import VerdictRefused
+from ..gate.policy import load_policy
+from ..gate.request import judge_past
+from ..gate.verdict import ELIGIBLE, judge
+from ..image.resolve import present_image, resolve
+from ..rollout import drain
+from ..rollout.boot_paths import boot_path
+from ..talos.client import NodeClient, ways_without
+from .configuration import rendered
+from .members import Peer, ask_a_peer, peers_of
+from .work import StepProblem, Work
+
+_TARGET = ("version", "schematic", "installer", "installer_digest")
+
+
+def verify(work: Work) -> dict[str, Any]:
+    """Everything that can be known to fail later is looked at before anything is touched."""
+    if work.params["consent"] != "wipe":
+        raise StepProblem(
+            f"nobody agreed to wipe {work.host}",
+            "a reinstall destroys everything on the node's system disk",
+            "set the consent to the word wipe after reading the plan",
+            node=work.host,
+        )
+    target = work.action.variable(work.host, "talos_target")
+    if target is None:
+        raise StepProblem(
+            f"no image was prepared for {work.host}",
+            "it is not known what to install",
+            "prepare the image first (the role image, which sets talos_target)",
+            node=work.host,
+        )
+    path = boot_path(
+        work.action.variable(work.host, "talos_boot_path"), work.host, has_hook=bool(work.params["boot_hook"])
+    )
+    verify_image(work, target)
+    return {"target": target, "config_sha256": rendered(work, target).sha256, "boot_path": path.name}
+
+
+def verify_image(work: Work, target: dict[str, Any]) -> str:
+    """The digest of the installer image right now.
+
+    Raises:
+        Problem: the image is not there any more, is another one, or does not carry what it should.
+    """
+    settings = {
+        **work.params,
+        **dict.fromkeys(("schematic", "platform", "arch", "secureboot", "save_bundle")),
+        "version": target["version"],
+        "goal": "enforcing",
+        "expect_digest": target["installer_digest"],
+    }
+    found = resolve(settings, work.ask(present_image))
+    return str(found["target"]["installer_digest"])
+
+
+def gate(work: Work) -> dict[str, Any]:
+    """Fresh evidence, saved, and a verdict on it; anything but eligible fails the step."""
+    target, boot = work.facts["target"], work.params["boot"]
+    kubernetes = read_cluster(work.params["kubeconfig"], work.params["kube_context"]).of_node
+    where = work.action.target(work.host)
+    config = planned_config(work.action.machine_config_text(work.host), target, boot)
+
+    async def read(client: NodeClient) -> tuple[dict[str, Any], dict[str, files.Log], list[dict[str, Any]]]:
+        found = await collect(
+            client,
+            name=work.host,
+            address=where.address,
+            endpoint=client.endpoint,
+            peer=lambda address: work.action.target(work.host, address=address).connect(),
+            kubernetes=kubernetes,
+            config=config,
+            operation={
+                "locked_by": None,
+                "boot_path": work.facts["boot_path"],
+                "approved_local_data": work.action.variable(work.host, "talos_approved_local_data") is True,
+                "target": {key: target[key] for key in _TARGET},
+            },
+            cluster={"name": where.context.name},
+            **work.action.audit_terms(work.host),
+            store=AuditStore(work.directory / "audit" / files.safe_name(work.host)),
+        )
+        etcd = found.document["etcd"]
+        members = peers_of(await client.etcd_members(), etcd["member_id"]) if etcd else []
+        return found.document, found.logs, members
+
+    document, logs, members = work.ask(read)
+    path = files.save(str(work.directory), document, logs)
+    verdict = _judged(work, document)
+    place = path.parent / "verdict.json"
+    files.write_private(place, canonical_json(verdict) + b"\n")
+    if verdict["decision"] != ELIGIBLE:
+        raise VerdictRefused(
+            f"{work.host} is {verdict['decision']}: {_reasons(verdict)}",
+            "only a node whose evidence passes every check is wiped",
+            "do what the reasons say, then run the rollout again",
+            bound="decision",
+        )
+    node = document["node"]
+    if node["machine_type"] == "controlplane":
+        ways_without(where.context, where.address, [peer["address"] for peer in members])
+    return {
+        "evidence": str(path),
+        "evidence_sha256": document["sha256"],
+        "verdict": str(place),
+        "uuid": node["uuid"],
+        "serial_number": node["serial_number"],
+        "identity": node["identity"],
+        "boot_id": document["boot"]["id"],
+        "boot_time": document["boot"]["time"],
+        "hostname": node["hostname"],
+        "address": node["address"],
+        "machine_type": node["machine_type"],
+        "member": (document["etcd"] or {}).get("member_id"),
+        "peers": members,
+    }
+
+
+def _judged(work: Work, document: dict[str, Any]) -> dict[str, Any]:
+    policy = load_policy(work.params["policy"])
+    now = dt.datetime.now(dt.UTC)
+    # Whether a waiver is still used is a question about the fleet, and was answered by its gate.
+    granted = waivers.load(work.params["waivers"], policy=policy, now=now) if work.params["waivers"] else None
+    past = judge_past(document, files.earlier(str(work.directory), document), now)
+    verdict = judge(document, policy, waivers=granted, now=now, node=work.host, history=past)
+    if work.params["signing_key"]:
+        verdict = signing.sign(verdict, work.action.read_file(work.params["signing_key"], "signing key"))
+    return verdict
+
+
+def _reasons(verdict: dict[str, Any]) -> str:
+    return "; ".join(
+        f"{check['id']}: {check['found']}"
+        for check in verdict["checks"]
+        if check["severity"] == "block" and check["result"] in ("fail", "unknown")
+    )
+
+
+def save(work: Work) -> dict[str, Any]:
+    """Evidence and verdict are on disk, whole; of a control plane a snapshot of its own etcd, from another member."""
+    files.load(work.facts["evidence"])
+    if not work.control_plane:
+        return {"snapshot": None, "snapshot_sha256": None, "snapshot_from": None}
+    path = work.directory / "etcd" / f"{files.safe_name(work.host)}-{work.ledger.run}.snapshot"
+
+    def snapshot(peer: Peer) -> dict[str, Any]:
+        return take_snapshot(path, lambda question: work.ask(question, peer.target), of=peer.hostname)
+
+    taken, peer = ask_a_peer(work, snapshot, what="a snapshot of etcd")
+    return {"snapshot": str(path), "snapshot_sha256": taken["sha256"], "snapshot_from": peer.hostname}
+
+
+def drain_node(work: Work) -> dict[str, Any]:
+    """Cordon and drain the node, if Kubernetes' node of that name is the machine that was judged."""
+    work.ledger.intent(work.host, "drain")
+    done = drain.drain(
+        work.params["kubeconfig"],
+        work.params["kube_context"],
+        work.node_name,
+        timeout=work.params["drain_timeout"],
+        poll=work.params["poll_seconds"],
+        meanwhile=work.hold,
+    )
+    work.ledger.sent(work.host, "drain")
+    return {"cordoned": done["cordoned"], "evicted": len(done["pods"])}
+
+
+def undo_drain(work: Work) -> bool:
+    """Uncordon the node; whether it was cordoned."""
+    return drain.uncordon(
+        work.params["kubeconfig"],
+        work.params["kube_context"],
+        work.node_name,
+        timeout=work.params["drain_timeout"],
+        poll=work.params["poll_seconds"],
+    )

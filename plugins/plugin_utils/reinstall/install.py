@@ -1,0 +1,154 @@
+# Copyright (c) 2026, the talosops.selinux authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The steps of the installation: apply and install."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..actions import NotYet
+from ..evidence import files
+from ..rollout.state import HAPPENED, SENT, UNKNOWN
+from ..talos.client import NodeClient
+from ..talos.errors import TlsFailure
+from .configuration import Rendered, rendered, require_repair
+from .looks import Seen, effect_of_reset, see, status
+from .wipe import require_machine
+from .work import NotKnown, StepProblem, Work
+
+
+def apply(work: Work) -> dict[str, Any]:
+    """Give the waiting machine its configuration, unless it has it."""
+    config = rendered(work, work.facts["target"])
+    repaired = None
+    if config.sha256 != work.facts["config_sha256"]:
+        judged = files.load(work.facts["evidence"])["config"]
+        repaired = require_repair(work, judged, config)
+    if work.writes.get("apply") == SENT:
+        return {"applied_sha256": config.sha256, "repaired": repaired}
+    if work.look_first and not _still_waits(work):
+        return {"applied_sha256": config.sha256, "repaired": repaired}
+    send(work, "apply", config, work.facts["fingerprint"])
+    return {"applied_sha256": config.sha256, "repaired": repaired}
+
+
+def install(work: Work) -> dict[str, Any]:
+    """Wait until the installed system is ready; hand out the configuration once more when the installation failed."""
+    again = _waits_again(work)
+    if again is not None:
+        send(work, "install", rendered(work, work.facts["target"]), again)
+
+    last: list[Seen] = []
+
+    def look() -> Seen:
+        last.append(see(work))
+        require_machine(work, last[-1])
+        return last[-1]
+
+    try:
+        work.wait(
+            look,
+            lambda seen: seen.how == "running" and seen.stage == "running" and seen.ready is True,
+            timeout=work.params["install_timeout"],
+            waiting_for=f"{work.host} to be ready",
+            do="",
+        )
+    except NotYet:
+        raise _not_back(work, last[-1] if last else None) from None
+    return {"applied_again": again is not None}
+
+
+def send(work: Work, step: str, config: Rendered, fingerprint: str | None) -> None:
+    """Send the configuration over the connection on which the machine was recognised.
+
+    Raises:
+        Problem: another machine answers, or the node refuses the configuration.
+    """
+
+    async def act(client: NodeClient) -> None:
+        told = await status(client)
+        seen = Seen("maintenance", "", uuid=told["uuid"], serial_number=told["serial_number"], stage=told["stage"])
+        require_machine(work, seen)
+        if effect_of_reset(work.facts, seen)[0] != HAPPENED:
+            raise StepProblem(
+                f"{work.host} does not wait in maintenance mode (stage {told['stage'] or 'unknown'})",
+                "the configuration is handed out only to the machine that was wiped, while it waits for it",
+                "run the rollout again, which looks where the machine stands",
+                node=work.host,
+            )
+        work.ledger.intent(work.host, step)
+        await client.apply_configuration(config.text.encode())
+        work.ledger.sent(work.host, step, config_sha256=config.sha256)
+
+    try:
+        work.ask_maintenance(act, fingerprint=fingerprint)
+    except TlsFailure:
+        # A machine makes a new certificate when a further address arrives; it is recognised by its UUID again.
+        seen = see(work)
+        require_machine(work, seen)
+        if seen.how != "maintenance" or seen.fingerprint in (None, fingerprint):
+            raise
+        work.ask_maintenance(act, fingerprint=seen.fingerprint)
+
+
+def _still_waits(work: Work) -> bool:
+    """Whether the machine still waits for the configuration that an earlier run may have sent.
+
+    Raises:
+        NotKnown: it does not answer in time.
+    """
+
+    def look() -> Seen:
+        seen = see(work)
+        require_machine(work, seen)
+        return seen
+
+    try:
+        seen = work.wait(
+            look,
+            lambda seen: effect_of_reset(work.facts, seen)[0] == HAPPENED,
+            timeout=work.params["install_timeout"],
+            waiting_for=f"{work.host} to answer",
+            do="",
+        )
+    except NotYet as problem:
+        raise NotKnown(
+            f"whether {work.host} has its machine configuration is not known: {problem.found}",
+            "no answer is no sign that it was applied, and none that it was not",
+            f"look at the console of {work.host}; then run the rollout again, which goes on from what it finds",
+            node=work.host,
+        ) from None
+    return seen.how == "maintenance"
+
+
+def _waits_again(work: Work) -> str | None:
+    """The certificate of a machine that waits for its configuration again, as its installation failed.
+
+    Only when an earlier attempt ended: right after the configuration was accepted a machine still looks like waiting.
+    """
+    if not work.again:
+        return None
+    seen = see(work)
+    require_machine(work, seen)
+    if seen.how != "maintenance" or effect_of_reset(work.facts, seen)[0] == UNKNOWN:
+        return None
+    # The same certificate is the same start of the machine: interrupted, it may be about to install.
+    return seen.fingerprint if work.failed_before or seen.fingerprint != work.facts["fingerprint"] else None
+
+
+def _not_back(work: Work, seen: Seen | None) -> StepProblem:
+    found = "nothing was seen of it" if seen is None else seen.found
+    if seen is not None and seen.how == "running" and seen.ready is not True:
+        unmet = f", unmet conditions: {', '.join(seen.unmet)}" if seen.unmet else ""
+        found = f"it is in stage {seen.stage} and not ready{unmet}"
+    return StepProblem(
+        f"{work.host} did not come back within {work.params['install_timeout']:g} seconds: {found}",
+        "a system whose policy stops its own services never reaches the API, and only its console tells; "
+        "workloads stay off this node",
+        f"read the console of {work.host} (lines with avc: denied, or a service that does not start); wait longer by "
+        "running the rollout again, or bring the node back permissive as docs/coming-back.md says",
+        node=work.host,
+        last_seen=None if seen is None else seen.how,
+    )

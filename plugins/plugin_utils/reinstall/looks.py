@@ -1,0 +1,156 @@
+# Copyright (c) 2026, the talosops.selinux authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Looks at a node that may have been wiped: what answers at its address, and what that says about the reset."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from ..rollout.state import DID_NOT, HAPPENED, UNKNOWN
+from ..talos import boots
+from ..talos.client import NodeClient
+from ..talos.errors import NotFound, TalosError, Unsupported
+from .work import Work
+
+#: Stages in which a machine leaves its installation or comes up: it says nothing about the end of a reset.
+_UNDER_WAY = ("resetting", "rebooting", "shutting down", "booting", "installing", "upgrading")
+
+
+@dataclasses.dataclass(frozen=True)
+class Seen:
+    """What one look at a node's address found.
+
+    ``how``: an installation answers over the cluster's own TLS (``running``), a machine without one (``maintenance``),
+    or nobody (``silent``). None means not known.
+    """
+
+    how: Literal["running", "maintenance", "silent"]
+    found: str
+    uuid: str | None = None
+    serial_number: str | None = None
+    identity: str | None = None
+    stage: str | None = None
+    ready: bool | None = None
+    unmet: tuple[str, ...] = ()
+    fingerprint: str | None = None
+    boot: boots.Look = dataclasses.field(default_factory=boots.Look)
+
+
+async def status(client: NodeClient) -> dict[str, Any]:
+    """The stage and the machine, of a node in any mode: ``{stage, ready, unmet_conditions, uuid, serial_number}``.
+
+    Raises:
+        TalosError: the node did not answer.
+    """
+    spec = await client.spec("machine_status")
+    conditions = spec.get("status") or {}
+    ready = conditions.get("ready")
+    try:
+        system = await client.spec("system_information")
+    except (NotFound, Unsupported):
+        system = {}
+    return {
+        "stage": spec.get("stage"),
+        "ready": ready if isinstance(ready, bool) else None,
+        "unmet_conditions": conditions.get("unmetConditions") or [],
+        "uuid": system.get("uuid"),
+        "serial_number": system.get("serialnumber"),
+    }
+
+
+def see(work: Work) -> Seen:
+    """Look at what answers at the node's address, over the cluster's TLS and else in maintenance mode."""
+    try:
+        return work.ask(_running)
+    except TalosError as error:
+        refused = error
+    try:
+        return see_maintenance(work)
+    except TalosError as error:
+        return Seen("silent", f"{refused.found}; nor in maintenance mode: {error.found}")
+
+
+def see_maintenance(work: Work) -> Seen:
+    """Look at a machine in maintenance mode.
+
+    Raises:
+        TalosError: none answers.
+    """
+    return work.ask_maintenance(_maintenance)
+
+
+def same_machine(facts: Mapping[str, Any], seen: Seen) -> bool | None:
+    """Whether what answered is the machine of the evidence, by UUID and serial number; None when it is not known."""
+    known = [
+        (str(facts[key]).lower(), value.lower())
+        for key, value in (("uuid", seen.uuid), ("serial_number", seen.serial_number))
+        if facts.get(key) and value
+    ]
+    if any(expected != found for expected, found in known):
+        return False
+    return True if facts.get("uuid") and seen.uuid else None
+
+
+def effect_of_reset(facts: Mapping[str, Any], seen: Seen) -> tuple[str, str]:
+    """What a look says about the wipe of the node that ``facts`` (UUID, serial number, identity) describe.
+
+    The node's identity lies on the STATE partition, which every boot path wipes: while the old one answers, nothing was
+    wiped; a new one on the same machine is a new installation.
+
+    Returns:
+        ``happened``, ``did_not`` or ``unknown``, and what was found, as a sentence without its period.
+    """
+    if seen.how == "silent":
+        return UNKNOWN, f"nobody answers: {seen.found}"
+    machine = same_machine(facts, seen)
+    if machine is None:
+        return UNKNOWN, "what answers does not say which machine it is"
+    if machine is False:
+        return UNKNOWN, f"another machine answers (UUID {seen.uuid or 'unknown'}, serial number {seen.serial_number})"
+    if seen.how == "maintenance":
+        if seen.stage != "maintenance":
+            return UNKNOWN, f"the machine is in stage {seen.stage or 'unknown'}"
+        return HAPPENED, "the machine waits in maintenance mode"
+    if seen.identity is None or facts.get("identity") is None:
+        return UNKNOWN, "the node does not say which installation it is"
+    if seen.identity != facts["identity"]:
+        return HAPPENED, "a new installation answers"
+    if seen.stage is None or seen.stage in _UNDER_WAY:
+        return UNKNOWN, f"the old installation still answers, in stage {seen.stage or 'unknown'}"
+    return DID_NOT, f"the old installation still answers, in stage {seen.stage}"
+
+
+async def _running(client: NodeClient) -> Seen:
+    told = await status(client)
+    try:
+        identity = (await client.spec("identity")).get("nodeId")
+    except NotFound:
+        identity = None
+    return Seen(
+        "running",
+        f"an installation answers in stage {told['stage']}",
+        uuid=told["uuid"],
+        serial_number=told["serial_number"],
+        identity=str(identity) if identity else None,
+        stage=told["stage"],
+        ready=told["ready"],
+        unmet=tuple(str(one.get("name")) for one in told["unmet_conditions"]),
+        boot=await boots.look(client),
+    )
+
+
+async def _maintenance(client: NodeClient) -> Seen:
+    told = await status(client)
+    return Seen(
+        "maintenance",
+        "a machine answers in maintenance mode",
+        uuid=told["uuid"],
+        serial_number=told["serial_number"],
+        stage=told["stage"],
+        ready=told["ready"],
+        fingerprint=client.peer_fingerprint,
+    )

@@ -1,0 +1,288 @@
+# Copyright (c) 2026, the talosops.selinux authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The order to wipe: judged again from the saved evidence and the live node, and sent as one act with its last look.
+
+Both the step ``reset`` of a reinstall and the module M(talosops.selinux.machine_reset) by itself go through here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ..actions import TalosAction, Target
+from ..audit.store.store import AuditStore
+from ..evidence import files
+from ..evidence.collect import collect
+from ..evidence.etcd import may_remove
+from ..evidence.members import read_etcd
+from ..evidence.visit import Visit
+from ..gate.binding import recheck
+from ..gate.errors import RequestRefused, VerdictRefused
+from ..gate.functions import moment
+from ..gate.policy import load_policy
+from ..gate.request import judge_request
+from ..rollout.boot_paths import BY_NAME
+from ..rollout.cluster_lock import ClusterLock
+from ..talos import boots
+from ..talos.client import NodeClient
+from .looks import status
+from .members import address_of
+from .work import CONTROL_PLANE_LEASE, CONTROL_PLANE_TIME, in_flight
+
+
+@dataclasses.dataclass(frozen=True)
+class Order:
+    """What is to be wiped, and what it rests on.
+
+    ``record_intent`` and ``record_sent`` are called right before and right after the write; nothing else may come
+    between them. ``own_cordon``: whether this rollout cordoned the node, so that its cordon is no objection.
+    """
+
+    evidence: str
+    verdict: str
+    boot_path: str
+    config_sha256: str
+    installer_digest: str
+    policy: str
+    public_key: str | None
+    waivers: str | None
+    store: str | None
+    kubeconfig: str | None
+    kube_context: str | None
+    own_cordon: bool = False
+    record_intent: Callable[[], object] = lambda: None
+    record_sent: Callable[[str], object] = lambda actor: None
+
+
+@dataclasses.dataclass(frozen=True)
+class Sent:
+    """What was ordered: the actor id under which the node reports (None in check mode), and the boot that it ends."""
+
+    actor_id: str | None
+    labels: tuple[str, ...]
+    boot: boots.Look
+
+
+def send(action: TalosAction, order: Order, where: Target) -> Sent:
+    """Judge the node again and order the wipe, unless in check mode.
+
+    Raises:
+        Problem: a reason not to; nothing was sent. A TalosError of the write itself may leave open whether it was.
+    """
+    evidence = files.load(order.evidence)
+    verdict = _load_verdict(order.verdict)
+    control_plane = evidence["node"]["machine_type"] == "controlplane"
+    if not control_plane:
+        return action.ask(lambda client: _act(action, order, where, client, evidence, verdict), where)
+    _refuse_own_branch(action.host, where)
+    lock = _cluster_lock(action, order, evidence)
+    if action.check:
+        lock.check()
+    else:
+        lock.acquire(CONTROL_PLANE_TIME, about=f"the reinstall of {action.host}")
+    intended = []
+
+    def record() -> None:
+        intended.append(True)
+        order.record_intent()
+
+    try:
+        return action.ask(
+            lambda client: _act(
+                action, dataclasses.replace(order, record_intent=record), where, client, evidence, verdict
+            ),
+            where,
+        )
+    except Exception:
+        if not intended and not action.check:
+            lock.release()
+        raise
+
+
+async def _act(
+    action: TalosAction,
+    order: Order,
+    where: Target,
+    client: NodeClient,
+    evidence: dict[str, Any],
+    verdict: dict[str, Any],
+) -> Sent:
+    labels = BY_NAME[order.boot_path].labels
+    control_plane = evidence["node"]["machine_type"] == "controlplane"
+    await _judge(action, order, where, client, evidence, verdict)
+    if control_plane:
+        await _spare(client, where)
+    boot = await _last_look(action.host, client, evidence)
+    if action.check:
+        return Sent(None, labels, boot)
+    if control_plane:
+        # Empty when this node is not the leader.
+        await client.etcd_forfeit_leadership()
+        boot = await _last_look(action.host, client, evidence)
+    order.record_intent()
+    actor = await client.reset(labels, graceful=True, reboot=True, mode="system_disk")
+    order.record_sent(actor)
+    return Sent(actor, labels, boot)
+
+
+async def _judge(
+    action: TalosAction,
+    order: Order,
+    where: Target,
+    client: NodeClient,
+    evidence: dict[str, Any],
+    verdict: dict[str, Any],
+) -> None:
+    key = action.read_file(order.public_key, "public key") if order.public_key else None
+    found = await collect(
+        client,
+        name=action.host,
+        address=where.address,
+        endpoint=client.endpoint,
+        peer=lambda address: dataclasses.replace(where, address=address).connect(),
+        kubernetes=None,
+        config=None,
+        operation={},
+        cluster=evidence["cluster"],
+        **action.audit_terms(action.host),
+        store=AuditStore(Path(order.store) / files.safe_name(action.host)) if order.store else None,
+        keep=not action.check,
+    )
+    live, now = found.document, dt.datetime.now(dt.UTC)
+    bound = dict(evidence["operation"]["target"] or {})
+    bound["installer_digest"] = order.installer_digest
+    recheck(
+        verdict,
+        {
+            "node": action.host,
+            "identity": live["node"]["identity"],
+            "uuid": live["node"]["uuid"],
+            "boot_id": live["boot"]["id"],
+            "boot_time": live["boot"]["time"],
+            "talos_version": live["talos"]["version"],
+            "target": bound,
+            "config_sha256": order.config_sha256,
+            "policy_sha256": load_policy(order.policy).sha256,
+            "evidence": evidence,
+            "coverage": live["audit"]["coverage"]["verdict"],
+            "denials": live["audit"]["denials"],
+        },
+        now,
+        required_key=key,
+    )
+    _refuse_expired_waivers(verdict, now)
+    labels = BY_NAME[order.boot_path].labels
+    judge_request({"api": "Reset", "path": order.boot_path, "labels": list(labels), "mode": "SYSTEM_DISK"}, live)
+
+
+async def _spare(client: NodeClient, where: Target) -> None:
+    """Whether etcd can do without this member, as all members see it, each on a control plane that runs and is ready.
+
+    Raises:
+        RequestRefused: another control plane is on its way down or up.
+        EtcdUnsafe: etcd is not proved to be able to.
+    """
+
+    async def stage(member: str, at: NodeClient) -> None:
+        seen = await status(at)
+        if (seen["stage"], seen["ready"]) != ("running", True):
+            raise RequestRefused(
+                f"the control plane of etcd member {member} is in stage {seen['stage'] or 'unknown'}"
+                f" and {'ready' if seen['ready'] else 'not ready'}",
+                "two control planes away at once cost etcd its quorum, and one that resets leaves etcd late",
+                "wait until every control plane runs and is ready, then run it again",
+                checks=["control-planes-running"],
+            )
+
+    visit = Visit(client)
+    etcd = await read_etcd(visit, lambda address: dataclasses.replace(where, address=address).connect())
+    may_remove(etcd["member_id"], etcd)
+    for member in await client.etcd_members():
+        host = address_of(member)
+        if f"{member.id:016x}" == etcd["member_id"]:
+            await stage(member.hostname, client)
+            continue
+        if host is None:
+            raise RequestRefused(
+                f"etcd lists no address for {member.hostname}",
+                "whether that control plane runs cannot be asked",
+                "look at etcd's member list",
+                checks=["control-planes-running"],
+            )
+        async with dataclasses.replace(where, address=host).connect() as other:
+            await stage(member.hostname, other)
+
+
+async def _last_look(host: str, client: NodeClient, evidence: dict[str, Any]) -> boots.Look:
+    """The node's identity and boot, read as the last thing before the write, on the connection of the write."""
+    identity = (await client.spec("identity")).get("nodeId")
+    uuid = (await client.spec("system_information")).get("uuid")
+    seen = await boots.look(client)
+    expected = (evidence["node"]["identity"], evidence["node"]["uuid"])
+    before = boots.Look.of(evidence["boot"]) if "marks" in evidence["boot"] else None
+    same = seen.boot_id == evidence["boot"]["id"] if evidence["boot"]["id"] is not None else None
+    if before is not None and same is None:
+        same = boots.compare(before, seen) == boots.SAME
+    if (identity, uuid) != expected or same is False:
+        raise VerdictRefused(
+            f"another machine or boot answers for {host} than the one that was judged",
+            "only the machine that was judged is wiped",
+            "find out who has its address now, collect evidence again and judge it again",
+            bound="identity" if (identity, uuid) != expected else "boot_id",
+        )
+    return seen
+
+
+def _cluster_lock(action: TalosAction, order: Order, evidence: dict[str, Any]) -> ClusterLock:
+    if order.kubeconfig is None:
+        raise RequestRefused(
+            f"no kubeconfig was given for the reset of the control plane {action.host}",
+            "a lock in the cluster keeps two controllers from taking two control planes away at once",
+            "set kubeconfig to a file that may take leases in kube-system",
+            checks=["control-plane-lock"],
+        )
+    holder = in_flight(action.host, str(evidence["node"]["uuid"]))
+    return ClusterLock(order.kubeconfig, order.kube_context, CONTROL_PLANE_LEASE, holder)
+
+
+def _refuse_own_branch(host: str, where: Target) -> None:
+    if where.route != "endpoint" or where.address in where.context.endpoints or not where.context.endpoints:
+        raise RequestRefused(
+            f"the reset of the control plane {host} was to be sent through {where.route} to {where.address}",
+            "a control plane's own API goes away during its reset, and whether it left etcd is then unknown",
+            "set route to endpoint, and endpoints to other control planes (never to a virtual address)",
+        )
+
+
+def _refuse_expired_waivers(verdict: dict[str, Any], now: dt.datetime) -> None:
+    """A verdict outlives its waivers by hours; nobody answers for their denials by then."""
+    for waived in verdict.get("waived") or ():
+        if moment(waived["expires"]) <= now:
+            raise VerdictRefused(
+                f"the waiver {waived['waiver_id']} of {waived['owner']} expired at {waived['expires']}",
+                "the verdict let its denials pass on that word, which no longer holds",
+                "fix what causes the denials, or have the waiver renewed, and ask the gate for a new verdict",
+                bound="waived",
+            )
+
+
+def _load_verdict(path: str) -> dict[str, Any]:
+    try:
+        verdict = json.loads(Path(path).read_bytes())
+    except (OSError, ValueError):
+        verdict = None
+    if not isinstance(verdict, dict):
+        raise VerdictRefused(
+            f"the verdict {path} cannot be read",
+            "nothing is wiped without a saved verdict",
+            "let the gate judge the node again",
+            bound="verdict",
+        )
+    return verdict

@@ -1,0 +1,33 @@
+# Copyright (c) 2026, the talosops.selinux authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Settle what a rollout that was stopped left of a node, before anything is judged."""
+
+from __future__ import annotations
+
+from ..rollout.state import DID_NOT
+from ..rollout.steps import POINT_OF_NO_RETURN
+from .looks import effect_of_reset, see
+from .step import start_over
+from .work import Work
+
+
+def settle(work: Work) -> bool:
+    """Whether the node's reinstall must be resumed; one whose reset certainly had no effect is given back instead.
+
+    Raises:
+        Problem: it could not be given back.
+    """
+    known = work.ledger.node(work.host)
+    if POINT_OF_NO_RETURN in known.done:
+        return True
+    if known.may_be_wiped:
+        work.facts = known.facts
+        answer, found = effect_of_reset(work.facts, see(work))
+        if answer != DID_NOT:
+            # The step looks again, with all its patience, and says so when it still cannot tell.
+            return True
+        work.ledger.look(work.host, POINT_OF_NO_RETURN, DID_NOT, found=found)
+    start_over(work, "the rollout was stopped before anything was wiped; evidence and verdict are made anew")
+    return False

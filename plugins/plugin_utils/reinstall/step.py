@@ -1,0 +1,160 @@
+# Copyright (c) 2026, the talosops.selinux authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Take one step: open its entry, act, and close the entry with what was learned, in one process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ..problem import Problem
+from ..rollout.state import DID_NOT, UNKNOWN, NodeState, next_step
+from ..rollout.steps import BY_NAME, FIRST_CHANGE, STEP_NAMES
+from . import after, before, install, wipe
+from .work import NotKnown, StepProblem, Work
+
+Act = Callable[[Work], dict[str, Any]]
+#: What each step does. It looks first where it may already have had its effect, and verifies by effect.
+ACTS: Mapping[str, Act] = {
+    "verify": before.verify,
+    "gate": before.gate,
+    "save": before.save,
+    "drain": before.drain_node,
+    "reset": wipe.reset,
+    "boot": wipe.boot,
+    "identify": wipe.identify,
+    "apply": install.apply,
+    "install": install.install,
+    "prove": after.prove_node,
+    "rejoin": after.rejoin,
+    "soak": after.soak,
+}
+
+
+def take(work: Work, name: str) -> dict[str, Any]:
+    """Take the step ``name``, unless it is done.
+
+    Returns:
+        ``{step, taken, facts}``; ``facts`` are what it left in the ledger.
+
+    Raises:
+        Problem: it failed. The ledger says so, or says that its effect is not known.
+    """
+    work.hold()
+    known = work.ledger.node(work.host)
+    if name == STEP_NAMES[0] and known.unfinished and not known.may_be_wiped:
+        # Evidence and verdict of an operation that was stopped before its wipe are made anew.
+        start_over(work, "it was stopped before anything was wiped")
+        known = work.ledger.node(work.host)
+    if name in known.done and not known.complete:
+        return {"step": name, "taken": False, "facts": known.results.get(name, {})}
+    return {"step": name, "taken": True, "facts": _take(work, name, known)}
+
+
+def _take(work: Work, name: str, known: NodeState) -> dict[str, Any]:
+    step = BY_NAME[name]
+    work.facts = known.facts
+    following = next_step(known)
+    if following is not None:
+        work.look_first, work.failed_before = following.look_first, following.failed_before
+        work.again = following.interrupted or following.failed_before
+    try:
+        if name == FIRST_CHANGE and work.control_plane:
+            work.take_control_plane_lock()
+        machine_type = work.facts.get("machine_type") or known.machine_type
+        work.ledger.begin(work.host, name, wave=work.params["wave"], machine_type=machine_type)
+    except Problem as problem:
+        work.ledger.fail(work.host, name, wave=work.params["wave"], **_told(problem))
+        raise
+    work.writes = dict(known.writes)
+    try:
+        missing = [fact for fact in step.needs if fact not in work.facts]
+        if missing:
+            raise StepProblem(
+                f"the ledger does not know {', '.join(missing)} of {work.host}",
+                f"the step {name} goes by what earlier steps recorded",
+                "look at the node and close its operation in the ledger with a reason; then run the rollout again",
+                node=work.host,
+            )
+        facts = ACTS[name](work)
+        unexpected = set(facts) - set(step.leaves)
+        assert not unexpected, f"the step {name} leaves {unexpected}, which its row in steps.py does not name"
+    except NotKnown as problem:
+        work.ledger.look(work.host, name, UNKNOWN, found=problem.found)
+        raise
+    except Problem as problem:
+        _failed(work, name, problem)
+        raise
+    except Exception as error:
+        # Whatever it was, the node has failed here and a person must read of it.
+        strange = StepProblem(
+            f"the step {name} of {work.host} ended with an unexpected {type(error).__name__}",
+            "it is not known how far it came",
+            "run the rollout again, which looks before it acts; report this if it happens again",
+            node=work.host,
+        )
+        _failed(work, name, strange)
+        raise strange from error
+    work.ledger.finish(work.host, name, "done", **facts)
+    if name == STEP_NAMES[-1]:
+        work.release_control_plane_lock()
+    return facts
+
+
+def _failed(work: Work, name: str, problem: Problem) -> None:
+    # A step that found an earlier one to be without effect is closed already.
+    if work.ledger.node(work.host).open == name:
+        work.ledger.finish(work.host, name, "failed", **_told(problem))
+
+
+def _told(problem: Problem) -> dict[str, str]:
+    return {"kind": problem.kind, "found": problem.found, "why": problem.why, "do": problem.do}
+
+
+def give_back(work: Work) -> bool:
+    """Leave a node that was certainly not wiped as it was found: schedulable, and without locks.
+
+    Returns:
+        Whether the node was uncordoned. Nothing is done for a node that may have been wiped.
+
+    Raises:
+        Problem: it could not be undone; the ledger still says what was begun.
+    """
+    known = work.ledger.node(work.host)
+    if not known.unfinished or known.may_be_wiped:
+        return False
+    work.facts = known.facts
+    undone = FIRST_CHANGE in known.writes and before.undo_drain(work)
+    if FIRST_CHANGE in known.writes:
+        work.ledger.look(work.host, FIRST_CHANGE, DID_NOT, found="the node was uncordoned again, as nothing was wiped")
+    work.release_control_plane_lock()
+    return undone
+
+
+def fail_and_give_back(work: Work, reason: str) -> str:
+    """End what failed, and say how the node is left.
+
+    Args:
+        reason: what failed, recorded where the step that failed could not do so itself.
+
+    Raises:
+        Problem: the node could not be given back, or the ledger not be written.
+    """
+    known = work.ledger.node(work.host)
+    following = next_step(known)
+    if known.failed is None and known.doubt is None and following is not None:
+        work.ledger.fail(work.host, following.name, wave=work.params["wave"], found=reason)
+        known = work.ledger.node(work.host)
+    if known.may_be_wiped:
+        return f"{work.host} was wiped, or may have been: run the rollout again, which goes on with it"
+    uncordoned = give_back(work)
+    return f"{work.host} was not wiped" + (" and is uncordoned again" if uncordoned else "")
+
+
+def start_over(work: Work, reason: str) -> bool:
+    """Give a node back and close its operation, so that evidence and verdict are made anew; as :func:`give_back`."""
+    undone = give_back(work)
+    work.ledger.restart(work.host, reason)
+    return undone

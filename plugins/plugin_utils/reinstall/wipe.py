@@ -1,0 +1,311 @@
+# Copyright (c) 2026, the talosops.selinux authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The steps of the wipe: reset, boot, identify."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import subprocess
+import tempfile
+import time
+from typing import Any, NoReturn
+
+from ..actions import NotYet, Target
+from ..problem import Problem
+from ..rollout.boot_paths import BY_NAME
+from ..rollout.state import DID_NOT, HAPPENED, SENT, UNKNOWN
+from ..talos import boots
+from ..talos.errors import PermissionRefused, Refused, TalosError, WriteNeedsLook, printable
+from .before import verify_image
+from .configuration import rendered
+from .looks import Seen, effect_of_reset, same_machine, see
+from .members import ask_a_peer, peers, require_same_etcd
+from .order import Order, send
+from .work import NotKnown, StepProblem, Work
+
+#: A machine that was told to reset and answers nobody for so many looks in a row is down.
+_SILENT_LOOKS = 3
+#: Errors of a write by which the node, or our own side, says that nothing was done.
+_SURELY_NOT_SENT = (WriteNeedsLook, PermissionRefused, Refused)
+
+
+class WrongMachine(Problem):
+    """Another machine answers at the node's address."""
+
+    kind = "wrong_machine"
+
+
+def reset(work: Work) -> dict[str, Any]:
+    """Wipe the node, unless it is wiped; done only when the old installation is certainly gone."""
+    earlier = work.writes.get("reset")
+    actor, before = None, None
+    if earlier is None or _look_back(work, earlier) == DID_NOT:
+        actor, before = _order(work)
+    found = _wait_until_gone(work, before)
+    if work.control_plane:
+        _wait_until_left(work)
+    return {"actor_id": actor, "gone": found}
+
+
+def boot(work: Work) -> dict[str, Any]:
+    """Run the operator's hook where the boot path needs one, unless the machine already waits in maintenance mode."""
+    if not BY_NAME[work.facts["boot_path"]].needs_hook:
+        return {}
+    seen = see(work)
+    answer, found = effect_of_reset(work.facts, seen)
+    if answer == DID_NOT:
+        had_no_effect(work, found)
+    if answer == UNKNOWN:
+        _run_hook(work)
+    return {}
+
+
+def identify(work: Work) -> dict[str, Any]:
+    """Wait for maintenance mode on the machine that was wiped, and pin its certificate."""
+
+    def look() -> Seen:
+        seen = see(work)
+        answer, found = effect_of_reset(work.facts, seen)
+        if answer == DID_NOT:
+            had_no_effect(work, found)
+        require_machine(work, seen)
+        return seen
+
+    seen = work.wait(
+        look,
+        lambda seen: seen.how == "maintenance" and effect_of_reset(work.facts, seen)[0] == HAPPENED,
+        timeout=work.params["wipe_timeout"],
+        waiting_for=f"{work.host} to wait in maintenance mode",
+        do=f"look at the console of {work.host}: it must boot without an installation; then run the rollout again",
+    )
+    return {"fingerprint": seen.fingerprint}
+
+
+def require_machine(work: Work, seen: Seen) -> None:
+    """Return unless another machine answers.
+
+    Raises:
+        WrongMachine: its UUID or serial number is not the node's.
+    """
+    if seen.how != "silent" and same_machine(work.facts, seen) is False:
+        raise WrongMachine(
+            f"the machine at the address of {work.host} has the UUID {printable(seen.uuid, 60)} and the serial number"
+            f" {printable(seen.serial_number, 60)}, not {work.facts['uuid']} and {work.facts['serial_number']}",
+            "the machine configuration holds secrets and must only reach the machine that was wiped",
+            "find out which machine took that address before going on",
+            node=work.host,
+        )
+
+
+def had_no_effect(work: Work, found: str) -> NoReturn:
+    """Record that the reset did not wipe the node, and fail.
+
+    Raises:
+        StepProblem: always.
+    """
+    problem = StepProblem(
+        f"the reset of {work.host} had no effect: {found}",
+        "nothing was wiped; the node is as it was",
+        "look at the node's log for what stopped the reset, then run the rollout again: it collects and judges anew",
+        node=work.host,
+    )
+    work.ledger.look(work.host, "reset", DID_NOT, found=problem.found, why=problem.why, do=problem.do)
+    raise problem
+
+
+def _look_back(work: Work, earlier: str) -> str:
+    """Whether the reset that an earlier run may have sent wiped the node.
+
+    Raises:
+        NotKnown: it cannot be told now.
+    """
+
+    def look() -> tuple[str, str]:
+        return effect_of_reset(work.facts, see(work))
+
+    answer, found = look()
+    if answer == DID_NOT:
+        # One that was sent a moment ago may not show yet.
+        time.sleep(work.params["poll_seconds"])
+        answer, found = look()
+    if answer == UNKNOWN and earlier != SENT:
+        try:
+            answer, found = work.wait(
+                look,
+                lambda seen: seen[0] != UNKNOWN,
+                timeout=work.params["wipe_timeout"],
+                waiting_for=f"{work.host} to answer",
+                do="",
+            )
+        except NotYet:
+            raise _not_known(work, found) from None
+    if answer != UNKNOWN:
+        work.ledger.look(work.host, "reset", answer, found=found)
+    return answer
+
+
+def _not_known(work: Work, found: str) -> NotKnown:
+    return NotKnown(
+        f"whether {work.host} was wiped is not known: {found}",
+        "no answer is no sign that it was, and none that it was not",
+        f"look at the console of {work.host} and see that it answers, with its old installation or in maintenance mode;"
+        " then run the rollout again, which goes on from what it finds",
+        node=work.host,
+    )
+
+
+def _order(work: Work) -> tuple[str | None, boots.Look]:
+    facts = work.facts
+    digest = verify_image(work, facts["target"])
+    order = Order(
+        evidence=facts["evidence"],
+        verdict=facts["verdict"],
+        boot_path=facts["boot_path"],
+        config_sha256=rendered(work, facts["target"]).sha256,
+        installer_digest=digest,
+        policy=work.params["policy"],
+        public_key=work.params["public_key"],
+        waivers=work.params["waivers"],
+        store=str(work.directory / "audit"),
+        kubeconfig=work.params["kubeconfig"],
+        kube_context=work.params["kube_context"],
+        own_cordon=bool(facts.get("cordoned")),
+        record_intent=lambda: work.ledger.intent(work.host, "reset"),
+        record_sent=lambda actor: work.ledger.sent(work.host, "reset", actor_id=actor),
+    )
+    try:
+        sent = send(work.action, order, _way(work))
+    except _SURELY_NOT_SENT as problem:
+        if work.ledger.node(work.host).may_be_wiped:
+            work.ledger.look(work.host, "reset", DID_NOT, found=problem.found)
+        raise
+    except TalosError:
+        if not work.ledger.node(work.host).may_be_wiped:
+            raise
+        # The answer of the write was lost; the look after it decides.
+        return None, boots.Look()
+    return sent.actor_id, sent.boot
+
+
+def _way(work: Work) -> Target:
+    """A control plane is reset through the others: its own API goes away in the middle."""
+    where = work.action.target(work.host)
+    if not work.control_plane:
+        return where
+    others = [peer.target.address for peer in peers(work)]
+    return dataclasses.replace(
+        where, route="endpoint", context=dataclasses.replace(where.context, endpoints=others), server_name=None
+    )
+
+
+def _wait_until_gone(work: Work, before: boots.Look | None) -> str:
+    """Wait until the old installation is certainly gone; what was found.
+
+    Raises:
+        StepProblem: the node is back, unwiped.
+        NotKnown: the time is over, and it cannot be told.
+    """
+    hooked = BY_NAME[work.facts["boot_path"]].needs_hook
+    silent = 0
+
+    def look() -> tuple[str, str]:
+        nonlocal silent
+        seen = see(work)
+        answer, found = effect_of_reset(work.facts, seen)
+        rebooted = before is not None and boots.compare(before, seen.boot) == boots.ANOTHER
+        if answer == DID_NOT and rebooted:
+            had_no_effect(work, f"{found}, in another boot")
+        require_machine(work, seen)
+        silent = silent + 1 if seen.how == "silent" else 0
+        # A disk that was wiped as a whole starts nothing; what was told to reset and answers nobody waits for its hook.
+        if hooked and silent >= _SILENT_LOOKS and work.ledger.node(work.host).wiped:
+            return HAPPENED, "the machine was told to reset and answers nobody"
+        return answer, found
+
+    last = (UNKNOWN, "nobody looked")
+
+    def remember() -> tuple[str, str]:
+        nonlocal last
+        last = look()
+        return last
+
+    try:
+        return work.wait(
+            remember,
+            lambda seen: seen[0] == HAPPENED,
+            timeout=work.params["wipe_timeout"],
+            waiting_for=f"the old installation of {work.host} to be gone",
+            do="",
+        )[1]
+    except NotYet:
+        if last[0] == DID_NOT:
+            had_no_effect(work, last[1])
+        raise _not_known(work, last[1]) from None
+
+
+def _wait_until_left(work: Work) -> None:
+    """Wait until the node's member has left etcd, by the word of another member of the same etcd.
+
+    Raises:
+        NotYet: it has not.
+    """
+
+    def look() -> list[str]:
+        return ask_a_peer(work, lambda peer: require_same_etcd(work, peer), what="its member list")[0]
+
+    work.wait(
+        look,
+        lambda listed: work.facts["member"] not in listed,
+        timeout=work.params["wipe_timeout"],
+        waiting_for=f"the etcd member {work.facts['member']} of {work.host} to leave",
+        do="look at etcd on the other control planes (talosctl etcd members), and run the rollout again",
+    )
+
+
+def _run_hook(work: Work) -> None:
+    target = work.facts["target"]
+    environment = {
+        **os.environ,
+        **{str(name): str(value) for name, value in work.params["boot_hook_environment"].items()},
+        "TALOS_NODE": work.host,
+        "TALOS_ADDRESS": work.facts["address"],
+        "TALOS_UUID": work.facts["uuid"] or "",
+        "TALOS_SCHEMATIC": target["schematic"],
+        "TALOS_VERSION": target["version"],
+    }
+    command = [str(word) for word in work.params["boot_hook"]]
+    why, do = "the wiped machine stays down until something boots it", "fix the hook, then run the rollout again"
+    end = time.monotonic() + work.params["wipe_timeout"]
+    with tempfile.TemporaryFile() as output:
+        try:
+            process = subprocess.Popen(
+                command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
+            )
+        except OSError as error:
+            raise StepProblem(
+                f"the boot hook {command[0] if command else ''} cannot be run: {error.strerror}",
+                why,
+                do,
+                node=work.host,
+            ) from error
+        while (code := _ended(process)) is None:
+            work.hold()
+            if time.monotonic() >= end:
+                process.kill()
+                process.wait()
+                found = f"the boot hook did not end within {work.params['wipe_timeout']:g} seconds"
+                raise StepProblem(found, why, do, node=work.host)
+        output.seek(0)
+        told = printable(output.read(10_000).decode("utf-8", "replace"), 300)
+    if code != 0:
+        raise StepProblem(f"the boot hook ended with {code}: {told}", why, do, node=work.host)
+
+
+def _ended(process: subprocess.Popen[bytes]) -> int | None:
+    try:
+        return process.wait(timeout=1)
+    except subprocess.TimeoutExpired:
+        return None

@@ -1,0 +1,214 @@
+# Copyright (c) 2026, the talosops.selinux authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""One node's reinstall as its steps see it: the options, the ledger, the node and its peers."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import uuid
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from ..actions import TalosAction, Target, poll
+from ..problem import Problem
+from ..rollout.cluster_lock import ClusterLock
+from ..rollout.errors import LockHeld
+from ..rollout.ledger import CONTROL_PLANE_LOCK, FLEET, ROLLOUT_LOCK, Ledger
+from ..rollout.owner import of_process
+from ..talos import fleet
+from ..talos.client import NodeClient, connect_maintenance
+from ..talos.errors import TalosError
+
+#: How long a lock holds without being renewed: longer than any single question to a fleet takes.
+LEASE = dt.timedelta(minutes=30)
+#: For how long a control plane may be away before its lock counts as stale.
+CONTROL_PLANE_TIME = dt.timedelta(hours=2)
+#: How soon a renewal that failed is tried again.
+_PATIENCE = dt.timedelta(minutes=1)
+ROLLOUT_LEASE = "talosops-selinux-rollout"
+CONTROL_PLANE_LEASE = "talosops-selinux-control-plane"
+
+#: The ledger's file in the rollout's directory.
+LEDGER = "ledger.jsonl"
+
+V = TypeVar("V")
+
+
+class StepProblem(Problem):
+    """A step cannot be taken, or did not have its effect."""
+
+    kind = "step"
+
+
+class NotKnown(Problem):
+    """Whether a step had its effect cannot be told; it stays open."""
+
+    kind = "not_known"
+
+
+class Work:
+    """What the steps of one node share; made anew by every task, since facts pass by the ledger alone."""
+
+    def __init__(self, action: TalosAction, host: str | None = None) -> None:
+        self.action = action
+        self.params: Mapping[str, Any] = action.params
+        self.host = host or action.host
+        # Ansible runs each task in a process of its own, whose parent is the one that lives as long as the playbook.
+        self.ledger = Ledger(self.directory / LEDGER, owner=str(of_process(os.getppid())))
+        #: What earlier steps left, whether this one may already have had its effect, and how far its writes came.
+        self.facts: dict[str, Any] = {}
+        self.look_first = False
+        self.again = False
+        self.failed_before = False
+        self.writes: dict[str, str] = {}
+        self._hold_again = dt.datetime.min.replace(tzinfo=dt.UTC)
+
+    # -- where things are ---------------------------------------------------------------------------------------
+
+    @property
+    def directory(self) -> Path:
+        """The rollout's directory."""
+        return Path(self.params["directory"])
+
+    @property
+    def control_plane(self) -> bool:
+        """Whether the node is a control plane, by its evidence."""
+        return bool(self.facts.get("machine_type") == "controlplane")
+
+    @property
+    def address(self) -> str:
+        """Where the node is reached now."""
+        return self.action.target(self.host).address
+
+    @property
+    def node_name(self) -> str:
+        """The node's name in Kubernetes, by its evidence."""
+        return str(self.facts["hostname"])
+
+    # -- asking -------------------------------------------------------------------------------------------------
+
+    def ask(self, question: Callable[[NodeClient], Awaitable[V]], target: Target | None = None) -> V:
+        """Ask the node, or another ``target``, over mutual TLS.
+
+        Raises:
+            TalosError: no answer.
+        """
+        return self.action.ask(question, target or self.action.target(self.host))
+
+    def ask_maintenance(self, question: Callable[[NodeClient], Awaitable[V]], *, fingerprint: str | None = None) -> V:
+        """Ask the machine at the node's address in maintenance mode; without a fingerprint nobody vouches for it.
+
+        Raises:
+            TalosError: no answer.
+        """
+        client = connect_maintenance(
+            self.address, fingerprints=[fingerprint] if fingerprint else [], trust_unverified=fingerprint is None
+        )
+
+        async def visit() -> V:
+            async with client:
+                return await question(client)
+
+        return fleet.run(visit())
+
+    def wait(self, look: Callable[[], V], done: Callable[[V], bool], *, timeout: float, waiting_for: str, do: str) -> V:
+        """Look again and again until ``done``, holding the rollout's lock all the while.
+
+        Raises:
+            NotYet: the time is over.
+        """
+
+        def held() -> V:
+            self.hold()
+            return look()
+
+        return poll(
+            held,
+            done,
+            timeout=timeout,
+            sleep=self.params["poll_seconds"],
+            waiting_for=waiting_for,
+            do=do,
+            patient_with=(TalosError,),
+        )
+
+    # -- locks --------------------------------------------------------------------------------------------------
+
+    def cluster_lock(self, name: str, holder: str) -> ClusterLock:
+        """A lock that every controller of the cluster sees."""
+        return ClusterLock(self.params["kubeconfig"], self.params["kube_context"], name, holder)
+
+    def hold(self, *, take_over: str | None = None) -> None:
+        """Take the rollout's locks, in the directory and in the cluster, or renew them before their time is over.
+
+        While a control plane is away its API may be too, so a lock that cannot be renewed fails only when it runs out.
+
+        Args:
+            take_over: a person's reason to take them from a controller that does not come back.
+
+        Raises:
+            LockHeld: somebody else has one of them.
+            ClusterProblem: the Kubernetes API gave no answer.
+        """
+        now = dt.datetime.now(dt.UTC)
+        lock = self.ledger.lock(ROLLOUT_LOCK)
+        ours = lock is not None and lock["owner"] == self.ledger.owner
+        self.ledger.run = lock["run"] if lock and ours else uuid.uuid4().hex[:12]
+        left = dt.datetime.fromisoformat(lock["expires"]) - now if lock and ours else dt.timedelta()
+        if left > LEASE * 2 / 3 or (left > dt.timedelta() and now < self._hold_again):
+            return
+        if not ours:
+            self.ledger.acquire(ROLLOUT_LOCK, FLEET, self.ledger.owner, now + LEASE, take_over=take_over)
+        try:
+            self.cluster_lock(ROLLOUT_LEASE, self.ledger.owner).acquire(
+                LEASE, take_over=take_over, about=str(self.directory.absolute())
+            )
+        except Problem as problem:
+            if not ours:
+                self.ledger.release(ROLLOUT_LOCK, FLEET, self.ledger.owner)
+            elif left > dt.timedelta() and not isinstance(problem, LockHeld):
+                self._hold_again = now + _PATIENCE
+                return
+            raise
+        if ours:
+            self.ledger.acquire(ROLLOUT_LOCK, FLEET, self.ledger.owner, now + LEASE)
+
+    def let_go(self) -> None:
+        """Release the rollout's locks, as far as they are ours."""
+        lock = self.ledger.lock(ROLLOUT_LOCK)
+        if lock and lock["owner"] == self.ledger.owner:
+            self.ledger.release(ROLLOUT_LOCK, FLEET, self.ledger.owner)
+        self.cluster_lock(ROLLOUT_LEASE, self.ledger.owner).release()
+
+    def take_control_plane_lock(self) -> None:
+        """Take the lock that keeps a second control plane from being away, for this node.
+
+        Raises:
+            LockHeld: another control plane has it.
+        """
+        lock = self.ledger.lock(CONTROL_PLANE_LOCK)
+        resumed = lock is not None and lock["node"] == self.host
+        self.ledger.acquire(
+            CONTROL_PLANE_LOCK,
+            self.host,
+            self.ledger.owner,
+            dt.datetime.now(dt.UTC) + CONTROL_PLANE_TIME,
+            take_over="whoever holds the rollout resumes its nodes" if resumed else None,
+        )
+
+    def release_control_plane_lock(self) -> None:
+        """Release the control plane's lock, in the directory and in the cluster, if it is held for this node."""
+        lock = self.ledger.lock(CONTROL_PLANE_LOCK)
+        if lock is not None and lock["node"] == self.host:
+            if self.facts.get("uuid") and self.params.get("kubeconfig"):
+                self.cluster_lock(CONTROL_PLANE_LEASE, in_flight(self.host, self.facts["uuid"])).release()
+            self.ledger.release(CONTROL_PLANE_LOCK, self.host, lock["owner"])
+
+
+def in_flight(host: str, uuid: str) -> str:
+    """The holder of the cluster's control plane lock: the machine that is away, whoever took it away."""
+    return f"{host} ({uuid})"

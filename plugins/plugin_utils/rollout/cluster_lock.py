@@ -1,0 +1,172 @@
+# Copyright (c) 2026, the talosops.selinux authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A lock that every controller of a cluster sees: a Lease of the Kubernetes API.
+
+Kubernetes refuses an update that is not based on the newest version of an object (resourceVersion), so of two
+controllers that take one lock at the same moment one is told so. The fields follow k8s.io/api/coordination/v1.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from typing import Any
+
+from ..evidence.cluster import kube_client, unread
+from ..problem import Problem
+from .errors import LockHeld
+from .owner import is_gone, shown
+
+try:
+    import kubernetes
+except ImportError:
+    # Whoever makes a client is told so by kube_client, before the name is needed.
+    kubernetes = None
+
+NAMESPACE = "kube-system"
+_ABOUT = "talosops.selinux/about"
+_SECONDS = 15.0
+#: The clocks of two controllers may differ; a lock is only taken for expired when it surely is.
+_CLOCKS = dt.timedelta(seconds=60)
+
+
+class ClusterLock:
+    """One Lease, and who holds it.
+
+    Args:
+        kubeconfig, context: the cluster.
+        name: the Lease's name in ``kube-system``.
+        holder: who takes it; the same holder takes it again.
+    """
+
+    def __init__(self, kubeconfig: str, context: str | None, name: str, holder: str) -> None:
+        self._kubeconfig, self._context = kubeconfig, context
+        self.name, self.holder = name, holder
+
+    def acquire(self, lease: dt.timedelta, *, take_over: str | None = None, about: str = "") -> None:
+        """Take or renew the lock.
+
+        Args:
+            lease: how long it holds without being renewed.
+            take_over: a person's reason to take it from another holder.
+            about: what the lock is held for, for people.
+
+        Raises:
+            LockHeld: another holder has it.
+            ClusterProblem: the API refuses, or gave no answer.
+        """
+
+        def work(api: Any) -> None:
+            found = self._read(api)
+            if found is not None:
+                self._refuse(found, take_over)
+            now = dt.datetime.now(dt.UTC)
+            spec: dict[str, Any] = dict((found or {}).get("spec") or {})
+            ours = spec.get("holderIdentity") == self.holder
+            body = {
+                "apiVersion": "coordination.k8s.io/v1",
+                "kind": "Lease",
+                "metadata": {
+                    "name": self.name,
+                    "namespace": NAMESPACE,
+                    "annotations": {_ABOUT: about, **({"talosops.selinux/taken-over": take_over} if take_over else {})},
+                    **({"resourceVersion": found["metadata"]["resourceVersion"]} if found else {}),
+                },
+                "spec": {
+                    "holderIdentity": self.holder,
+                    "leaseDurationSeconds": int(lease.total_seconds()),
+                    "acquireTime": spec["acquireTime"] if ours else _micro(now),
+                    "renewTime": _micro(now),
+                    "leaseTransitions": int(spec.get("leaseTransitions") or 0) + (not ours),
+                },
+            }
+            if found is None:
+                api.create_namespaced_lease(NAMESPACE, body, _request_timeout=_SECONDS)
+            else:
+                api.replace_namespaced_lease(self.name, NAMESPACE, body, _request_timeout=_SECONDS)
+
+        self._call(work)
+
+    def check(self) -> None:
+        """Return when nobody else holds the lock; errors as of :meth:`acquire`."""
+
+        def work(api: Any) -> None:
+            found = self._read(api)
+            if found is not None:
+                self._refuse(found, None)
+
+        self._call(work)
+
+    def release(self) -> None:
+        """Release the lock if it is this holder's.
+
+        Raises:
+            ClusterProblem: the API refuses, or gave no answer.
+        """
+
+        def work(api: Any) -> None:
+            found = self._read(api)
+            if found is not None and (found.get("spec") or {}).get("holderIdentity") == self.holder:
+                # Bound to the version that was read, so that a lock that somebody took over meanwhile stays.
+                body = {"preconditions": {"resourceVersion": found["metadata"]["resourceVersion"]}}
+                api.delete_namespaced_lease(self.name, NAMESPACE, body=body, _request_timeout=_SECONDS)
+
+        self._call(work)
+
+    def _read(self, api: Any) -> Any:
+        try:
+            lease = api.read_namespaced_lease(self.name, NAMESPACE, _request_timeout=_SECONDS)
+        except kubernetes.client.ApiException as error:
+            if error.status == 404:
+                return None
+            raise
+        return api.api_client.sanitize_for_serialization(lease)
+
+    def _refuse(self, found: dict[str, Any], take_over: str | None) -> None:
+        spec = found.get("spec") or {}
+        holder = spec.get("holderIdentity") or ""
+        if holder in ("", self.holder) or is_gone(holder) or (take_over or "").strip():
+            return
+        renewed, seconds = spec.get("renewTime"), spec.get("leaseDurationSeconds")
+        expires = None
+        if renewed and seconds:
+            expires = dt.datetime.fromisoformat(renewed) + dt.timedelta(seconds=seconds)
+            if expires + _CLOCKS <= dt.datetime.now(dt.UTC):
+                return
+        about = (found["metadata"].get("annotations") or {}).get(_ABOUT)
+        raise LockHeld(
+            f"{shown(holder)} holds the lock {self.name} of this cluster"
+            + (f" for {about}" if about else "")
+            + (f", until {expires.isoformat(timespec='seconds')} unless it renews it" if expires else ""),
+            "one controller and one control plane at a time keep etcd's quorum and the order of the rollout",
+            "wait for it; when that controller is gone for good, take the lock over with a reason",
+            lock=self.name,
+            owner=holder,
+        )
+
+    def _call(self, work: Callable[[Any], None]) -> None:
+        """Run ``work`` with the API; of two that write at once, the one that lost looks again and says who won."""
+        try:
+            with kube_client(self._kubeconfig, self._context) as client:
+                api = kubernetes.client.CoordinationV1Api(client)
+                for last in (False, False, True):
+                    try:
+                        return work(api)
+                    except kubernetes.client.ApiException as error:
+                        if error.status != 409 or last:
+                            raise
+        except Problem:
+            raise
+        except Exception as error:
+            # The library lets errors of urllib3, yaml, ssl and its own through; each means the same here.
+            raise unread(
+                self._kubeconfig, error, "without its lock two controllers could take nodes of one cluster away"
+            ) from error
+        return None
+
+
+def _micro(moment: dt.datetime) -> str:
+    """A time in the form of Kubernetes' MicroTime."""
+    return moment.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
