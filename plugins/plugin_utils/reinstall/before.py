@@ -25,7 +25,7 @@ from ..image.resolve import present_image, resolve
 from ..rollout import drain
 from ..rollout.boot_paths import boot_path
 from ..talos.client import NodeClient, ways_without
-from .configuration import rendered
+from .configuration import prepared
 from .members import Peer, ask_a_peer, peers_of
 from .work import StepProblem, Work
 
@@ -53,7 +53,7 @@ def verify(work: Work) -> dict[str, Any]:
         work.action.variable(work.host, "talos_boot_path"), work.host, has_hook=bool(work.params["boot_hook"])
     )
     verify_image(work, target)
-    return {"target": target, "config_sha256": rendered(work, target).sha256, "boot_path": path.name}
+    return {"target": target, "config_sha256": prepared(work, target).facts["sha256"], "boot_path": path.name}
 
 
 def verify_image(work: Work, target: dict[str, Any]) -> str:
@@ -78,7 +78,7 @@ def gate(work: Work) -> dict[str, Any]:
     target, boot = work.facts["target"], work.params["boot"]
     kubernetes = read_cluster(work.params["kubeconfig"], work.params["kube_context"]).of_node
     where = work.action.target(work.host)
-    config = planned_config(work.action.machine_config_text(work.host), target, boot)
+    text = work.action.machine_config_text(work.host)
 
     async def read(client: NodeClient) -> tuple[dict[str, Any], dict[str, files.Log], list[dict[str, Any]]]:
         found = await collect(
@@ -88,7 +88,7 @@ def gate(work: Work) -> dict[str, Any]:
             endpoint=client.endpoint,
             peer=lambda address: work.action.target(work.host, address=address).connect(),
             kubernetes=kubernetes,
-            config=config,
+            config=lambda node: planned_config(text, target, boot, node),
             operation={
                 "locked_by": None,
                 "boot_path": work.facts["boot_path"],

@@ -6,28 +6,21 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 from ..actions import InventoryProblem
-from ..image import machine_config
+from ..image.machine_config.document import ConfigError
+from ..image.machine_config.prepare import Prepared, prepare
+from ..image.machine_config.repair import acceptable_repair
 from .work import Work
 
 
-@dataclasses.dataclass(frozen=True)
-class Rendered:
-    """The text, full of secrets, and its hash."""
-
-    text: str = dataclasses.field(repr=False)
-    sha256: str
-
-
-def rendered(work: Work, target: dict[str, Any]) -> Rendered:
-    """The operator's configuration with the image of ``target``, if the node can use it.
+def prepared(work: Work, target: dict[str, Any]) -> Prepared:
+    """The operator's configuration with the image of ``target``, if it can bring this node back.
 
     Raises:
         InventoryProblem: the inventory names none, or it cannot be read.
-        ConfigError: it would not bring this node back, or not enforcing.
+        ConfigError: something is wrong with it.
     """
     text = work.action.machine_config_text(work.host)
     if text is None:
@@ -37,36 +30,39 @@ def rendered(work: Work, target: dict[str, Any]) -> Rendered:
             "set talos_machine_config for the host to the file's path",
             node=work.host,
         )
-    rewritten = machine_config.rewrite(
+    return prepare(
         text,
-        target["installer"],
-        boot=work.params["boot"],
+        node=work.host,
+        installer=target["installer"],
         version=target["version"],
-        schematic_args=target["kernel_args"],
+        boot=work.params["boot"],
+        kernel_args=target["kernel_args"],
+        machine_type=work.facts.get("machine_type"),
+        hostname=work.facts.get("hostname"),
     )
-    facts = machine_config.facts(rewritten.text, version=target["version"])
-    wrong = machine_config.mismatches(
-        rewritten.text, machine_type=work.facts.get("machine_type"), hostname=work.facts.get("hostname")
-    )
-    problems = [*rewritten.problems, *facts["problems"], *wrong]
-    if problems:
-        raise machine_config.ConfigError(
-            f"the machine configuration of {work.host} cannot be used: {'; '.join(problems)}",
-            "the node would not come back, or not enforcing",
-            "correct the configuration, and run the rollout again",
-            node=work.host,
-        )
-    return Rendered(rewritten.text, facts["sha256"])
 
 
-def require_repair(work: Work, judged: dict[str, Any], config: Rendered) -> dict[str, Any]:
+def require_repair(work: Work, judged: dict[str, Any], fixed: Prepared) -> dict[str, Any]:
     """What to record of a configuration that is not the one that was judged, for a node that waits for one.
 
     Args:
         judged: the facts of the configuration in the saved evidence.
+        fixed: the configuration as it is now.
 
     Raises:
         ConfigError: it would make something else of the node.
     """
-    reason = (work.ledger.node(work.host).failure or {}).get("found") or "it was changed while the node waited for it"
-    return {"from": judged["sha256"], "to": config.sha256, "because": reason}
+    problems = acceptable_repair(judged, fixed.facts)
+    if problems:
+        raise ConfigError(
+            f"the machine configuration of {work.host} is not the one that was judged: {'; '.join(problems)}",
+            "a node that was wiped may only become what it was",
+            "bring the judged configuration back, or fix it without changing these; the node waits for it",
+            node=work.host,
+        )
+    failure = work.failure or {}
+    return {
+        "from": judged["sha256"],
+        "to": fixed.facts["sha256"],
+        "because": failure.get("found") or "the file was changed while the node waited for it",
+    }

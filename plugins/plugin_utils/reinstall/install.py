@@ -6,14 +6,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from ..actions import NotYet
 from ..evidence import files
-from ..rollout.state import HAPPENED, SENT, UNKNOWN
+from ..image.machine_config.prepare import Prepared
+from ..image.machine_config.quotes import Quotes
+from ..problem import Problem
+from ..rollout.state import DID_NOT, HAPPENED, INTENT, SENT, UNKNOWN
 from ..talos.client import NodeClient
-from ..talos.errors import TlsFailure
-from .configuration import Rendered, rendered, require_repair
+from ..talos.errors import Refused, TlsFailure
+from .configuration import prepared, require_repair
 from .looks import Seen, effect_of_reset, see, status
 from .wipe import require_machine
 from .work import NotKnown, StepProblem, Work
@@ -21,24 +25,21 @@ from .work import NotKnown, StepProblem, Work
 
 def apply(work: Work) -> dict[str, Any]:
     """Give the waiting machine its configuration, unless it has it."""
-    config = rendered(work, work.facts["target"])
+    if work.writes.get("apply") == SENT or (work.look_first and not _still_waits(work)):
+        return {"applied_sha256": None, "repaired": None}
+    config = prepared(work, work.facts["target"])
     repaired = None
-    if config.sha256 != work.facts["config_sha256"]:
-        judged = files.load(work.facts["evidence"])["config"]
-        repaired = require_repair(work, judged, config)
-    if work.writes.get("apply") == SENT:
-        return {"applied_sha256": config.sha256, "repaired": repaired}
-    if work.look_first and not _still_waits(work):
-        return {"applied_sha256": config.sha256, "repaired": repaired}
+    if config.facts["sha256"] != work.facts["config_sha256"]:
+        repaired = require_repair(work, files.load(work.facts["evidence"])["config"], config)
     send(work, "apply", config, work.facts["fingerprint"])
-    return {"applied_sha256": config.sha256, "repaired": repaired}
+    return {"applied_sha256": config.facts["sha256"], "repaired": repaired}
 
 
 def install(work: Work) -> dict[str, Any]:
     """Wait until the installed system is ready; hand out the configuration once more when the installation failed."""
     again = _waits_again(work)
     if again is not None:
-        send(work, "install", rendered(work, work.facts["target"]), again)
+        send(work, "install", prepared(work, work.facts["target"]), again)
 
     last: list[Seen] = []
 
@@ -60,7 +61,7 @@ def install(work: Work) -> dict[str, Any]:
     return {"applied_again": again is not None}
 
 
-def send(work: Work, step: str, config: Rendered, fingerprint: str | None) -> None:
+def send(work: Work, step: str, config: Prepared, fingerprint: str | None) -> None:
     """Send the configuration over the connection on which the machine was recognised.
 
     Raises:
@@ -79,18 +80,34 @@ def send(work: Work, step: str, config: Rendered, fingerprint: str | None) -> No
                 node=work.host,
             )
         work.ledger.intent(work.host, step)
-        await client.apply_configuration(config.text.encode())
-        work.ledger.sent(work.host, step, config_sha256=config.sha256)
+        await client.apply_configuration(config.rewritten.text.encode())
+        work.ledger.sent(work.host, step, config_sha256=config.facts["sha256"])
 
     try:
-        work.ask_maintenance(act, fingerprint=fingerprint)
+        _masked(work, act, config, fingerprint)
     except TlsFailure:
         # A machine makes a new certificate when a further address arrives; it is recognised by its UUID again.
         seen = see(work)
         require_machine(work, seen)
         if seen.how != "maintenance" or seen.fingerprint in (None, fingerprint):
             raise
-        work.ask_maintenance(act, fingerprint=seen.fingerprint)
+        _masked(work, act, config, seen.fingerprint)
+
+
+def _masked(
+    work: Work, act: Callable[[NodeClient], Awaitable[None]], config: Prepared, fingerprint: str | None
+) -> None:
+    """Act in maintenance mode; what the machine says about the configuration is shown without what it quotes of it."""
+    try:
+        return work.ask_maintenance(act, fingerprint=fingerprint)
+    except TlsFailure:
+        raise
+    except Problem as problem:
+        # Raised outside of the handler, so that the text as it came is not kept as its cause.
+        masked, refused = Quotes(config.rewritten.text).problem(problem), isinstance(problem, Refused)
+    if refused and work.ledger.node(work.host).writes.get("apply") == INTENT:
+        work.ledger.look(work.host, "apply", DID_NOT, found=masked.found)
+    raise masked
 
 
 def _still_waits(work: Work) -> bool:

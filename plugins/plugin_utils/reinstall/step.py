@@ -68,7 +68,7 @@ def _take(work: Work, name: str, known: NodeState) -> dict[str, Any]:
     except Problem as problem:
         work.ledger.fail(work.host, name, wave=work.params["wave"], **_told(problem))
         raise
-    work.writes = dict(known.writes)
+    work.writes, work.failure = dict(known.writes), known.failure
     try:
         missing = [fact for fact in step.needs if fact not in work.facts]
         if missing:

@@ -20,7 +20,7 @@ from ..rollout.state import DID_NOT, HAPPENED, SENT, UNKNOWN
 from ..talos import boots
 from ..talos.errors import PermissionRefused, Refused, TalosError, WriteNeedsLook, printable
 from .before import verify_image
-from .configuration import rendered
+from .configuration import prepared
 from .looks import Seen, effect_of_reset, same_machine, see
 from .members import ask_a_peer, peers, require_same_etcd
 from .order import Order, send
@@ -164,7 +164,7 @@ def _order(work: Work) -> tuple[str | None, boots.Look]:
         evidence=facts["evidence"],
         verdict=facts["verdict"],
         boot_path=facts["boot_path"],
-        config_sha256=rendered(work, facts["target"]).sha256,
+        config_sha256=prepared(work, facts["target"]).facts["sha256"],
         installer_digest=digest,
         policy=work.params["policy"],
         public_key=work.params["public_key"],

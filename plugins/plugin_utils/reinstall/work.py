@@ -64,6 +64,8 @@ class Work:
         self.look_first = False
         self.again = False
         self.failed_before = False
+        #: How the last attempt failed.
+        self.failure: dict[str, Any] | None = None
         self.writes: dict[str, str] = {}
         self._hold_again = dt.datetime.min.replace(tzinfo=dt.UTC)
 
