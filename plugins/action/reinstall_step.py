@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from ansible.utils.display import Display  # type: ignore[import-untyped]  # ansible-core ships no types
+
 from ..plugin_utils.actions import TalosAction
 from ..plugin_utils.reinstall.step import fail_and_give_back, take
 from ..plugin_utils.reinstall.work import Work
+from ..plugin_utils.rollout.steps import STEP_NAMES
 
 
 class ActionModule(TalosAction):
@@ -25,9 +28,21 @@ class ActionModule(TalosAction):
     def act(self) -> dict[str, Any]:
         work = Work(self)
         if self.check:
-            return {"step": self.params["step"], "taken": False, "facts": {}, "node": None, "changed": True}
+            return self._announced(work)
         if self.params["state"] == "given_back":
             told = fail_and_give_back(work, self.params["reason"])
             return {"step": None, "taken": False, "facts": {}, "node": told, "changed": True}
         done = take(work, self.params["step"])
         return {**done, "node": None, "changed": done["taken"]}
+
+    def _announced(self, work: Work) -> dict[str, Any]:
+        """What would be done, said once for a node."""
+        known = work.ledger.node(self.host)
+        target = self.variable(self.host, "talos_target") or known.facts.get("target") or {}
+        path = known.facts.get("boot_path") or self.variable(self.host, "talos_boot_path") or "no known path"
+        told = (
+            f"{self.host} would be taken through {', '.join(name for name in STEP_NAMES if name not in known.done)}, "
+            f"booted by {path}, and installed from {target.get('installer', 'an image that is not registered yet')}"
+        )
+        Display().display(told)
+        return {"step": self.params["step"], "taken": False, "facts": {}, "node": None, "msg": told, "changed": True}

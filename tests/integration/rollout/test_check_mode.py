@@ -71,7 +71,9 @@ def test_after_the_gate_it_tells_the_waves_and_steps(sim: Simulator, tmp_path: P
     for line in planned["summary"]:
         assert line in shown
     for name in planned["order"]:
-        told = run.of("Tell what would happen", name)["msg"]
+        told = run.of("Verify image, configuration and boot path", name)["msg"]
         assert told.startswith(f"{name} would be taken through verify, gate, save, drain, reset, boot,")
         assert f"{sim.factory_url.removeprefix('http://')}/metal-installer/" in told
-    assert not any(record["task"] == "Tell what would happen" for record in run.records if record["host"] == "worker-2")
+        assert told in shown
+    taken = [record for record in run.records if record["host"] == "worker-2" and record["task"].startswith("Verify")]
+    assert taken == []
