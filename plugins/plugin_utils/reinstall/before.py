@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..audit.store.store import AuditStore
@@ -14,6 +15,8 @@ from ..canonical import canonical_json
 from ..evidence import files
 from ..evidence.cluster import read_cluster
 from ..evidence.collect import collect
+from ..evidence.identity import same_uuid
+from ..evidence.joined import Machine, NotThisNode, require_joined
 from ..evidence.planned import planned_config
 from ..evidence.snapshot import take_snapshot
 from ..gate import signing, waivers
@@ -93,6 +96,7 @@ def gate(work: Work) -> dict[str, Any]:
                 "locked_by": None,
                 "boot_path": work.facts["boot_path"],
                 "approved_local_data": work.action.variable(work.host, "talos_approved_local_data") is True,
+                "identify_by": work.action.variable(work.host, "talos_identify_by") or "uuid",
                 "target": {key: target[key] for key in _TARGET},
             },
             cluster={"name": where.context.name},
@@ -171,6 +175,7 @@ def save(work: Work) -> dict[str, Any]:
 
 def drain_node(work: Work) -> dict[str, Any]:
     """Cordon and drain the node, if Kubernetes' node of that name is the machine that was judged."""
+    machine = Machine.of(files.load(work.facts["evidence"]))
     work.ledger.intent(work.host, "drain")
     done = drain.drain(
         work.params["kubeconfig"],
@@ -178,6 +183,7 @@ def drain_node(work: Work) -> dict[str, Any]:
         work.node_name,
         timeout=work.params["drain_timeout"],
         poll=work.params["poll_seconds"],
+        require=lambda nodes: require_joined(nodes, machine),
         meanwhile=work.hold,
     )
     work.ledger.sent(work.host, "drain")
@@ -185,11 +191,26 @@ def drain_node(work: Work) -> dict[str, Any]:
 
 
 def undo_drain(work: Work) -> bool:
-    """Uncordon the node; whether it was cordoned."""
+    """Uncordon the node, if Kubernetes' node of that name is the machine; whether it was cordoned.
+
+    The boot and the installation may be others by now, the machine is not.
+    """
+
+    def require(nodes: Sequence[Mapping[str, Any]]) -> None:
+        told = nodes[0].get("status", {}).get("nodeInfo", {}).get("systemUUID")
+        if not same_uuid(work.facts.get("uuid"), told):
+            raise NotThisNode(
+                f"the Kubernetes node {work.node_name} is the machine {told or 'unknown'}, not {work.facts['uuid']}",
+                "another machine of that name would be uncordoned",
+                "use the kubeconfig of the node's own cluster",
+                node=work.node_name,
+            )
+
     return drain.uncordon(
         work.params["kubeconfig"],
         work.params["kube_context"],
         work.node_name,
         timeout=work.params["drain_timeout"],
         poll=work.params["poll_seconds"],
+        require=require,
     )

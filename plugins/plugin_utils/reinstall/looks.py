@@ -10,6 +10,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from ..evidence.identity import same_uuid
 from ..rollout.state import DID_NOT, HAPPENED, UNKNOWN
 from ..talos import boots
 from ..talos.client import NodeClient
@@ -85,14 +86,10 @@ def see_maintenance(work: Work) -> Seen:
 
 def same_machine(facts: Mapping[str, Any], seen: Seen) -> bool | None:
     """Whether what answered is the machine of the evidence, by UUID and serial number; None when it is not known."""
-    known = [
-        (str(facts[key]).lower(), value.lower())
-        for key, value in (("uuid", seen.uuid), ("serial_number", seen.serial_number))
-        if facts.get(key) and value
-    ]
-    if any(expected != found for expected, found in known):
-        return False
-    return True if facts.get("uuid") and seen.uuid else None
+    if not (facts.get("uuid") and seen.uuid):
+        return None
+    serials = facts.get("serial_number"), seen.serial_number
+    return same_uuid(facts["uuid"], seen.uuid) and not (all(serials) and serials[0] != serials[1])
 
 
 def effect_of_reset(facts: Mapping[str, Any], seen: Seen) -> tuple[str, str]:

@@ -23,9 +23,10 @@ from ..evidence.collect import collect
 from ..evidence.etcd import may_remove
 from ..evidence.members import read_etcd
 from ..evidence.visit import Visit
+from ..gate import waivers
+from ..gate.again import judge_again, require_eligible
 from ..gate.binding import recheck
 from ..gate.errors import RequestRefused, VerdictRefused
-from ..gate.functions import moment
 from ..gate.policy import load_policy
 from ..gate.request import judge_request
 from ..rollout.boot_paths import BY_NAME
@@ -155,7 +156,7 @@ async def _judge(
         store=AuditStore(Path(order.store) / files.safe_name(action.host)) if order.store else None,
         keep=not action.check,
     )
-    live, now = found.document, dt.datetime.now(dt.UTC)
+    live, now, policy = found.document, dt.datetime.now(dt.UTC), load_policy(order.policy)
     bound = dict(evidence["operation"]["target"] or {})
     bound["installer_digest"] = order.installer_digest
     recheck(
@@ -169,7 +170,7 @@ async def _judge(
             "talos_version": live["talos"]["version"],
             "target": bound,
             "config_sha256": order.config_sha256,
-            "policy_sha256": load_policy(order.policy).sha256,
+            "policy_sha256": policy.sha256,
             "evidence": evidence,
             "coverage": live["audit"]["coverage"]["verdict"],
             "denials": live["audit"]["denials"],
@@ -177,7 +178,9 @@ async def _judge(
         now,
         required_key=key,
     )
-    _refuse_expired_waivers(verdict, now)
+    granted = waivers.load(order.waivers, policy=policy, now=now) if order.waivers else None
+    again = judge_again(evidence, live, policy, granted, now, own_cordon=order.own_cordon, node=action.host)
+    require_eligible(again)
     labels = BY_NAME[order.boot_path].labels
     judge_request({"api": "Reset", "path": order.boot_path, "labels": list(labels), "mode": "SYSTEM_DISK"}, live)
 
@@ -259,18 +262,6 @@ def _refuse_own_branch(host: str, where: Target) -> None:
             "a control plane's own API goes away during its reset, and whether it left etcd is then unknown",
             "set route to endpoint, and endpoints to other control planes (never to a virtual address)",
         )
-
-
-def _refuse_expired_waivers(verdict: dict[str, Any], now: dt.datetime) -> None:
-    """A verdict outlives its waivers by hours; nobody answers for their denials by then."""
-    for waived in verdict.get("waived") or ():
-        if moment(waived["expires"]) <= now:
-            raise VerdictRefused(
-                f"the waiver {waived['waiver_id']} of {waived['owner']} expired at {waived['expires']}",
-                "the verdict let its denials pass on that word, which no longer holds",
-                "fix what causes the denials, or have the waiver renewed, and ask the gate for a new verdict",
-                bound="waived",
-            )
 
 
 def _load_verdict(path: str) -> dict[str, Any]:

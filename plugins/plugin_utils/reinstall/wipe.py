@@ -18,7 +18,8 @@ from ..problem import Problem
 from ..rollout.boot_paths import BY_NAME
 from ..rollout.state import DID_NOT, HAPPENED, SENT, UNKNOWN
 from ..talos import boots
-from ..talos.errors import PermissionRefused, Refused, TalosError, WriteNeedsLook, printable
+from ..talos.errors import PermissionRefused, Refused, TalosError, WriteNeedsLook
+from ..texts import printable
 from .before import verify_image
 from .configuration import prepared
 from .looks import Seen, effect_of_reset, same_machine, see
@@ -81,7 +82,28 @@ def identify(work: Work) -> dict[str, Any]:
         waiting_for=f"{work.host} to wait in maintenance mode",
         do=f"look at the console of {work.host}: it must boot without an installation; then run the rollout again",
     )
+    _require_console(work, seen)
     return {"fingerprint": seen.fingerprint}
+
+
+def _require_console(work: Work, seen: Seen) -> None:
+    """Return unless a machine that its UUID does not tell from others has another certificate than its console shows.
+
+    Raises:
+        WrongMachine: it has another, or nobody read the console yet.
+    """
+    if work.action.variable(work.host, "talos_identify_by") != "console":
+        return
+    told = work.action.variable(work.host, "talos_console_fingerprint")
+    if not told or told != seen.fingerprint:
+        raise WrongMachine(
+            f"the machine in maintenance mode at the address of {work.host} has a certificate that is "
+            + ("not the one that its console shows" if told else "to be compared with its console"),
+            "its UUID is one that many boards share, so only its console shows which machine it is",
+            f"read the last fingerprint on the console of {work.host}, set talos_console_fingerprint to it for this host,"
+            " and run the rollout again",
+            node=work.host,
+        )
 
 
 def require_machine(work: Work, seen: Seen) -> None:

@@ -14,7 +14,7 @@ import datetime as dt
 from collections.abc import Callable
 from typing import Any
 
-from ..evidence.cluster import kube_client, unread
+from ..kube import kube_client, unread
 from ..problem import Problem
 from .errors import LockHeld
 from .owner import is_gone, shown

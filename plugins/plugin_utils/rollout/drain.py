@@ -37,6 +37,11 @@ _NAMED = 10
 
 Pod = Mapping[str, Any]
 Budget = Mapping[str, Any]
+Require = Callable[[Sequence[Mapping[str, Any]]], object]
+
+
+def _anybody(nodes: Sequence[Mapping[str, Any]]) -> None:
+    """Any node of the name will do."""
 
 
 class DrainProblem(Problem):
@@ -46,7 +51,14 @@ class DrainProblem(Problem):
 
 
 def cordon(
-    kubeconfig: str, context: str | None, node: str, *, timeout: float = 600.0, poll: float = 5.0, check: bool = False
+    kubeconfig: str,
+    context: str | None,
+    node: str,
+    *,
+    timeout: float = 600.0,
+    poll: float = 5.0,
+    check: bool = False,
+    require: Require = _anybody,
 ) -> bool:
     """Keep new pods off a node.
 
@@ -57,6 +69,7 @@ def cordon(
         timeout: seconds after which an API server that is overloaded or went away is given up.
         poll: seconds between two tries.
         check: only look.
+        require: raises unless the Node object, read just before it is changed, is the machine that is meant.
 
     Returns:
         Whether that changes anything.
@@ -67,15 +80,22 @@ def cordon(
         MissingLibrary: without the ``kubernetes`` library.
     """
     with _api(kubeconfig, context, timeout, poll) as api:
-        return api.set_unschedulable(node, True, check)
+        return api.set_unschedulable(node, True, check, require)
 
 
 def uncordon(
-    kubeconfig: str, context: str | None, node: str, *, timeout: float = 600.0, poll: float = 5.0, check: bool = False
+    kubeconfig: str,
+    context: str | None,
+    node: str,
+    *,
+    timeout: float = 600.0,
+    poll: float = 5.0,
+    check: bool = False,
+    require: Require = _anybody,
 ) -> bool:
     """Let pods onto a node again; arguments, result and errors as of :func:`cordon`."""
     with _api(kubeconfig, context, timeout, poll) as api:
-        return api.set_unschedulable(node, False, check)
+        return api.set_unschedulable(node, False, check, require)
 
 
 def drain(
@@ -86,6 +106,7 @@ def drain(
     timeout: float = 600.0,
     poll: float = 5.0,
     check: bool = False,
+    require: Require = _anybody,
     meanwhile: Callable[[], object] = lambda: None,
 ) -> dict[str, Any]:
     """Cordon a node, evict its pods, and wait until they are gone.
@@ -100,6 +121,7 @@ def drain(
         timeout: seconds after which the drain is given up.
         poll: seconds between two tries.
         check: only look.
+        require: as of :func:`cordon`.
         meanwhile: called between two tries, such as to renew a lock.
 
     Returns:
@@ -116,7 +138,7 @@ def drain(
         MissingLibrary: without the ``kubernetes`` library.
     """
     with _api(kubeconfig, context, timeout, poll) as api:
-        cordoned = api.set_unschedulable(node, True, check)
+        cordoned = api.set_unschedulable(node, True, check, require)
         evicted: dict[str, Pod] = {}
         try:
             pods = api.pods(node)
@@ -153,8 +175,9 @@ class _Api:
         self._end = time.monotonic() + timeout
         self._reached = False
 
-    def set_unschedulable(self, node: str, wanted: bool, check: bool) -> bool:
+    def set_unschedulable(self, node: str, wanted: bool, check: bool, require: Require) -> bool:
         found = self._call(self.core.read_node, node, missing=node)
+        require([found])
         if bool(found["spec"].get("unschedulable")) == wanted:
             return False
         if not check:
