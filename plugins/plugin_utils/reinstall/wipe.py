@@ -100,7 +100,7 @@ def _require_console(work: Work, seen: Seen) -> None:
             f"the machine in maintenance mode at the address of {work.host} has a certificate that is "
             + ("not the one that its console shows" if told else "to be compared with its console"),
             "its UUID is one that many boards share, so only its console shows which machine it is",
-            f"read the last fingerprint on the console of {work.host}, set talos_console_fingerprint to it for this host,"
+            f"set talos_console_fingerprint to the last fingerprint on the console of {work.host},"
             " and run the rollout again",
             node=work.host,
         )
