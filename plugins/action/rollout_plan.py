@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ansible.utils.display import Display  # type: ignore[import-untyped]  # ansible-core ships no types
+
 from ..plugin_utils.actions import TalosAction
 from ..plugin_utils.reinstall.work import Work
 from ..plugin_utils.rollout.plan import CONTROL_PLANE_TYPES, make_plan
@@ -47,17 +49,19 @@ class ActionModule(TalosAction):
             # What was done before this run says nothing about a node that fell back to permissive since.
             after_entry=state.entries,
         )
+        summary = [
+            *(f"wave {wave.number}, {wave.kind}: {', '.join(wave.nodes)}" for wave in plan.waves),
+            *(f"enforcing already: {host}" for host in plan.done),
+            *(f"stays: {row['name']} ({row['decision']})" for row in plan.not_eligible),
+            *plan.notes,
+        ]
+        Display().display("\n".join(["", *summary, ""]))
         return {
             "plan": plan.as_dict(),
             "order": [host for wave in plan.waves for host in wave.nodes],
             "sizes": [len(wave.nodes) for wave in plan.waves],
             "waves": {host: wave.kind for wave in plan.waves for host in wave.nodes},
-            "summary": [
-                *(f"wave {wave.number}, {wave.kind}: {', '.join(wave.nodes)}" for wave in plan.waves),
-                *(f"enforcing already: {host}" for host in plan.done),
-                *(f"stays: {row['name']} ({row['decision']})" for row in plan.not_eligible),
-                *plan.notes,
-            ],
+            "summary": summary,
             "changed": False,
         }
 

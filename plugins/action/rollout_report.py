@@ -19,7 +19,7 @@ from ..plugin_utils.reinstall.work import Work
 from ..plugin_utils.report import html, table
 from ..plugin_utils.report.model import build_model
 from ..plugin_utils.rollout import budget
-from ..plugin_utils.rollout.ledger import ROLLOUT_LOCK
+from ..plugin_utils.rollout.ledger import CLUSTER_LOCK, ROLLOUT_LOCK
 
 
 class ActionModule(TalosAction):
@@ -32,9 +32,10 @@ class ActionModule(TalosAction):
         after = self.params["after"]
         work = Work(self)
         state = work.ledger.read()
-        if (state.locks.get(ROLLOUT_LOCK) or {}).get("owner") == work.ledger.owner:
-            # This run's own, which is released as soon as it ends.
-            del state.locks[ROLLOUT_LOCK]
+        for kind in (ROLLOUT_LOCK, CLUSTER_LOCK):
+            if (state.locks.get(kind) or {}).get("owner") == work.ledger.owner:
+                # This run's own, which is released as soon as it ends.
+                del state.locks[kind]
         limit = self.params["max_failures"]
         reached = [] if self.check else _reached(plan, self.host, after)
         spent = budget.assess(

@@ -26,7 +26,10 @@ class ActionModule(TalosAction):
         work.hold(take_over=self.params["take_over"])
         resume: list[str] = []
         given_back: list[str] = []
-        for host in work.ledger.open_operations():
+        begun = work.ledger.open_operations()
+        if begun:
+            work.hold_cluster(take_over=self.params["take_over"])
+        for host in begun:
             if self.known(host):
                 (resume if settle(Work(self, host)) else given_back).append(host)
         return {"run": work.ledger.run, "resume": resume, "given_back": given_back, "changed": True}

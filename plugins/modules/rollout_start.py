@@ -12,9 +12,9 @@ version_added: 0.1.0
 author:
   - The talosops.selinux authors (@talosops)
 description:
-  - Takes the lock of a rollout, in its directory and as a Lease in the cluster. Every step renews it, and
-    M(talosops.selinux.rollout_report) releases it. A second controller is refused with who holds the lock, also one in
-    another directory, on another host or in another process namespace.
+  - Takes the lock of a rollout in its directory. The first step that is taken also takes it as a Lease in the cluster,
+    every step renews both, and M(talosops.selinux.rollout_report) releases them. A second controller is refused with
+    who holds the lock, also one in another directory, on another host or in another process namespace.
   - The lock of a controller that surely ended, or that was not renewed in time, is taken over.
   - Nodes that a stopped rollout had begun with and certainly not wiped are uncordoned and start over. Those that were
     wiped, or may have been, are returned as RV(resume); they go on where the ledger says.

@@ -104,7 +104,7 @@ def soak(work: Work) -> dict[str, Any]:
 def _watch(work: Work) -> None:
     end = time.monotonic() + work.params["soak_seconds"]
     while (left := end - time.monotonic()) > 0:
-        work.hold()
+        work.hold_cluster()
         time.sleep(min(left, 30.0))
 
 

@@ -184,7 +184,7 @@ def drain_node(work: Work) -> dict[str, Any]:
         timeout=work.params["drain_timeout"],
         poll=work.params["poll_seconds"],
         require=lambda nodes: require_joined(nodes, machine),
-        meanwhile=work.hold,
+        meanwhile=work.hold_cluster,
     )
     work.ledger.sent(work.host, "drain")
     return {"cordoned": done["cordoned"], "evicted": len(done["pods"])}

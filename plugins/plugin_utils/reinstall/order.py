@@ -27,6 +27,7 @@ from ..gate import waivers
 from ..gate.again import judge_again, require_eligible
 from ..gate.binding import recheck
 from ..gate.errors import RequestRefused, VerdictRefused
+from ..gate.functions import moment
 from ..gate.policy import load_policy
 from ..gate.request import judge_request
 from ..rollout.boot_paths import BY_NAME
@@ -178,6 +179,7 @@ async def _judge(
         now,
         required_key=key,
     )
+    _refuse_expired_waivers(verdict, now)
     granted = waivers.load(order.waivers, policy=policy, now=now) if order.waivers else None
     again = judge_again(evidence, live, policy, granted, now, own_cordon=order.own_cordon, node=action.host)
     require_eligible(again)
@@ -229,11 +231,13 @@ async def _last_look(host: str, client: NodeClient, evidence: dict[str, Any]) ->
     uuid = (await client.spec("system_information")).get("uuid")
     seen = await boots.look(client)
     expected = (evidence["node"]["identity"], evidence["node"]["uuid"])
-    before = boots.Look.of(evidence["boot"]) if "marks" in evidence["boot"] else None
-    same = seen.boot_id == evidence["boot"]["id"] if evidence["boot"]["id"] is not None else None
-    if before is not None and same is None:
-        same = boots.compare(before, seen) == boots.SAME
-    if (identity, uuid) != expected or same is False:
+    if evidence["boot"]["id"] is not None:
+        same = seen.boot_id == evidence["boot"]["id"]
+    else:
+        # Which boot it is was judged a moment ago by the logs of both looks; what a look without them says must not
+        # contradict it.
+        same = boots.compare(boots.Look.of(evidence["boot"].get("look")), seen) != boots.ANOTHER
+    if (identity, uuid) != expected or not same:
         raise VerdictRefused(
             f"another machine or boot answers for {host} than the one that was judged",
             "only the machine that was judged is wiped",
@@ -262,6 +266,18 @@ def _refuse_own_branch(host: str, where: Target) -> None:
             "a control plane's own API goes away during its reset, and whether it left etcd is then unknown",
             "set route to endpoint, and endpoints to other control planes (never to a virtual address)",
         )
+
+
+def _refuse_expired_waivers(verdict: dict[str, Any], now: dt.datetime) -> None:
+    """A verdict outlives its waivers by hours; nobody answers for their denials by then."""
+    for waived in verdict.get("waived") or ():
+        if moment(waived["expires"]) <= now:
+            raise VerdictRefused(
+                f"the waiver {waived['waiver_id']} of {waived['owner']} expired at {waived['expires']}",
+                "the verdict let its denials pass on that word, which no longer holds",
+                "fix what causes the denials, or have the waiver renewed, and ask the gate for a new verdict",
+                bound="waived",
+            )
 
 
 def _load_verdict(path: str) -> dict[str, Any]:

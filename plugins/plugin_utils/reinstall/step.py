@@ -42,7 +42,7 @@ def take(work: Work, name: str) -> dict[str, Any]:
     Raises:
         Problem: it failed. The ledger says so, or says that its effect is not known.
     """
-    work.hold()
+    work.hold_cluster()
     known = work.ledger.node(work.host)
     if name == STEP_NAMES[0] and known.unfinished and not known.may_be_wiped:
         # Evidence and verdict of an operation that was stopped before its wipe are made anew.

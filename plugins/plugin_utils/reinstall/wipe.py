@@ -314,7 +314,7 @@ def _run_hook(work: Work) -> None:
                 node=work.host,
             ) from error
         while (code := _ended(process)) is None:
-            work.hold()
+            work.hold_cluster()
             if time.monotonic() >= end:
                 process.kill()
                 process.wait()

@@ -17,7 +17,7 @@ from ..actions import TalosAction, Target, poll
 from ..problem import Problem
 from ..rollout.cluster_lock import ClusterLock
 from ..rollout.errors import LockHeld
-from ..rollout.ledger import CONTROL_PLANE_LOCK, FLEET, ROLLOUT_LOCK, Ledger
+from ..rollout.ledger import CLUSTER_LOCK, CONTROL_PLANE_LOCK, FLEET, ROLLOUT_LOCK, Ledger
 from ..rollout.owner import of_process
 from ..talos import fleet
 from ..talos.client import NodeClient, connect_maintenance
@@ -27,6 +27,8 @@ from ..talos.errors import TalosError
 LEASE = dt.timedelta(minutes=30)
 #: For how long a control plane may be away before its lock counts as stale.
 CONTROL_PLANE_TIME = dt.timedelta(hours=2)
+#: A lock is renewed when it has less than this left.
+_RENEW = LEASE * 2 / 3
 #: How soon a renewal that failed is tried again.
 _PATIENCE = dt.timedelta(minutes=1)
 ROLLOUT_LEASE = "talosops-selinux-rollout"
@@ -67,7 +69,7 @@ class Work:
         #: How the last attempt failed.
         self.failure: dict[str, Any] | None = None
         self.writes: dict[str, str] = {}
-        self._hold_again = dt.datetime.min.replace(tzinfo=dt.UTC)
+        self._again_at = dt.datetime.min.replace(tzinfo=dt.UTC)
 
     # -- where things are ---------------------------------------------------------------------------------------
 
@@ -125,7 +127,7 @@ class Work:
         """
 
         def held() -> V:
-            self.hold()
+            self.hold_cluster()
             return look()
 
         return poll(
@@ -145,46 +147,62 @@ class Work:
         return ClusterLock(self.params["kubeconfig"], self.params["kube_context"], name, holder)
 
     def hold(self, *, take_over: str | None = None) -> None:
-        """Take the rollout's locks, in the directory and in the cluster, or renew them before their time is over.
-
-        While a control plane is away its API may be too, so a lock that cannot be renewed fails only when it runs out.
+        """Take the rollout's lock in its directory, or renew it when a third of its time is over.
 
         Args:
-            take_over: a person's reason to take them from a controller that does not come back.
+            take_over: a person's reason to take it from a controller that does not come back.
+
+        Raises:
+            LockHeld: somebody else has it.
+        """
+        lock, left = self._ours(ROLLOUT_LOCK)
+        self.ledger.run = lock["run"] if lock else uuid.uuid4().hex[:12]
+        if left <= _RENEW:
+            self._acquire(ROLLOUT_LOCK, take_over)
+
+    def hold_cluster(self, *, take_over: str | None = None) -> None:
+        """Hold the rollout's lock, and take or renew the one in the cluster, without which nothing there is changed.
+
+        While a control plane is away its API may be too, so a lock that cannot be renewed fails only when it runs out.
 
         Raises:
             LockHeld: somebody else has one of them.
             ClusterProblem: the Kubernetes API gave no answer.
         """
+        self.hold(take_over=take_over)
+        lock, left = self._ours(CLUSTER_LOCK)
         now = dt.datetime.now(dt.UTC)
-        lock = self.ledger.lock(ROLLOUT_LOCK)
-        ours = lock is not None and lock["owner"] == self.ledger.owner
-        self.ledger.run = lock["run"] if lock and ours else uuid.uuid4().hex[:12]
-        left = dt.datetime.fromisoformat(lock["expires"]) - now if lock and ours else dt.timedelta()
-        if left > LEASE * 2 / 3 or (left > dt.timedelta() and now < self._hold_again):
+        if left > _RENEW or (left > dt.timedelta() and now < self._again_at):
             return
-        if not ours:
-            self.ledger.acquire(ROLLOUT_LOCK, FLEET, self.ledger.owner, now + LEASE, take_over=take_over)
+        about = str(self.directory.absolute())
         try:
-            self.cluster_lock(ROLLOUT_LEASE, self.ledger.owner).acquire(
-                LEASE, take_over=take_over, about=str(self.directory.absolute())
-            )
-        except Problem as problem:
-            if not ours:
-                self.ledger.release(ROLLOUT_LOCK, FLEET, self.ledger.owner)
-            elif left > dt.timedelta() and not isinstance(problem, LockHeld):
-                self._hold_again = now + _PATIENCE
-                return
+            self.cluster_lock(ROLLOUT_LEASE, self.ledger.owner).acquire(LEASE, take_over=take_over, about=about)
+        except LockHeld:
             raise
-        if ours:
-            self.ledger.acquire(ROLLOUT_LOCK, FLEET, self.ledger.owner, now + LEASE)
+        except Problem:
+            if left <= dt.timedelta():
+                raise
+            self._again_at = now + _PATIENCE
+            return
+        self._acquire(CLUSTER_LOCK, "the Lease in the cluster is ours" if lock is None else None)
 
     def let_go(self) -> None:
         """Release the rollout's locks, as far as they are ours."""
-        lock = self.ledger.lock(ROLLOUT_LOCK)
-        if lock and lock["owner"] == self.ledger.owner:
+        if self._ours(CLUSTER_LOCK)[0]:
+            self.cluster_lock(ROLLOUT_LEASE, self.ledger.owner).release()
+            self.ledger.release(CLUSTER_LOCK, FLEET, self.ledger.owner)
+        if self._ours(ROLLOUT_LOCK)[0]:
             self.ledger.release(ROLLOUT_LOCK, FLEET, self.ledger.owner)
-        self.cluster_lock(ROLLOUT_LEASE, self.ledger.owner).release()
+
+    def _ours(self, kind: str) -> tuple[dict[str, Any] | None, dt.timedelta]:
+        """A lock that this controller holds, and how long still; None when it does not."""
+        lock = self.ledger.lock(kind)
+        if lock is None or lock["owner"] != self.ledger.owner:
+            return None, dt.timedelta()
+        return lock, dt.datetime.fromisoformat(lock["expires"]) - dt.datetime.now(dt.UTC)
+
+    def _acquire(self, kind: str, take_over: str | None) -> None:
+        self.ledger.acquire(kind, FLEET, self.ledger.owner, dt.datetime.now(dt.UTC) + LEASE, take_over=take_over)
 
     def take_control_plane_lock(self) -> None:
         """Take the lock that keeps a second control plane from being away, for this node.

@@ -36,6 +36,8 @@ from .steps import BY_NAME, DISRUPTIVE, STEP_NAMES, up_to
 CONTROL_PLANE_LOCK = "control-plane"
 #: Held for the whole fleet by the controller that runs the rollout; its owner is the one the Ledger was made with.
 ROLLOUT_LOCK = "rollout"
+#: That controller also holds the Lease in the cluster.
+CLUSTER_LOCK = "cluster"
 FLEET = "*"
 LOCK_SECONDS = 30.0
 OUTCOMES = ("done", "failed")

@@ -104,7 +104,7 @@ def tried(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tried]:
         tasks = _control_plane_tasks(sim, given["cp-1"])
         three = playbook.play(sim, directory / "three", tasks, hosts="cp-1")
         sim.run(lose_a_member())
-        two = playbook.play(sim, directory / "two", [{**tasks[0], "name": "two members"}], hosts="cp-1")
+        two = playbook.play(sim, directory / "two", [{**tasks[1], "name": "two members"}], hosts="cp-1")
         bound = judged["nodes"]["worker-1"]["verdict"]["binds"]
         yield Tried(sim, bound, workers, live, dataclasses.replace(three, records=[*three.records, *two.records]))
 
@@ -186,7 +186,10 @@ def _keys(stem: Path) -> tuple[Path, Path]:
 
 def _control_plane_tasks(sim: Simulator, given: dict[str, Any]) -> list[dict[str, Any]]:
     own, other = sim.nodes["cp-1"].address, sim.nodes["cp-2"].address
+    given = {**given, "kubeconfig": str(sim.directory / "kubeconfig")}
+    without = {key: value for key, value in given.items() if key != "kubeconfig"}
     return [
+        _task("without a lock", {**without, "route": "endpoint", "endpoints": [other]}),
         _task("through another", {**given, "route": "endpoint", "endpoints": [other]}, check_mode=True),
         _task("directly", given),
         _task("through itself", {**given, "route": "endpoint", "endpoints": [own]}),
@@ -254,9 +257,14 @@ def test_a_control_plane_is_not_reset_through_its_own_api(tried: Tried, name: st
     assert failure["kind"] == "request_refused" and "route" in failure["do"]
 
 
+def test_a_control_plane_is_not_reset_without_a_lock_in_the_cluster(tried: Tried) -> None:
+    failure = tried.control_planes.of("without a lock")["failure"]
+    assert (failure["kind"], failure["checks"]) == ("request_refused", ["control-plane-lock"])
+
+
 def test_one_of_two_members_is_not_taken_away(tried: Tried) -> None:
     failure = tried.control_planes.of("two members")["failure"]
-    assert failure["kind"] == "etcd_unsafe" and "2 voting members" in failure["found"]
+    assert failure["kind"] == "verdict_refused" and "etcd-quorum-to-spare" in failure["checks"]
 
 
 def test_before_1_14_another_boot_time_is_another_boot(tmp_path: Path) -> None:

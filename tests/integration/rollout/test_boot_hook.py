@@ -72,7 +72,8 @@ def test_without_a_way_to_boot_it_is_not_begun(path: str, told: str, planned: bo
         )
         assert bool(run.code) == planned
         assert told in " ".join(run.output.split())
-        assert sim.writes() == []
+        assert playbook.talos_writes(sim) == []
+        assert not any(node.unschedulable for node in sim.nodes.values())
 
 
 @pytest.mark.parametrize("boot", ["uki", "grub"])
