@@ -37,6 +37,7 @@ _MOST_CHARACTERS = 4_000_000
 _OWN = ("node", "method", "endpoint")
 
 _SPACE = re.compile(r"\s+")
+_SPACE_OR_ESCAPE = re.compile(r"(?:\s|\\(?:[nrtabfv]|x[0-9a-f]{2}|u[0-9a-f]{4}|U[0-9a-f]{8}))+")
 _WORD_PART = re.compile(r"[A-Za-z0-9+/=_.~%\\-]")
 _WITHHELD = "the node's text is not shown, since it could not be told from the configuration's values"
 
@@ -72,13 +73,10 @@ class Quotes:
         """
         if self._withhold:
             return _WITHHELD
-        places = [index for index, character in enumerate(text) if not character.isspace()]
-        compact = "".join(text[index] for index in places)
         hidden = bytearray(len(text))
-        for start in range(len(compact) - _RUN + 1):
-            if compact[start : start + _RUN] in self._runs:
-                for index in range(places[start], places[start + _RUN - 1] + 1):
-                    hidden[index] = 1
+        # Line breaks may have become escapes on the way, and then they part a value like any white space.
+        for gap in (_SPACE, _SPACE_OR_ESCAPE):
+            self._hide(text, gap, hidden)
         for word in self._short:
             for match in re.finditer(rf"(?<![A-Za-z0-9]){re.escape(word)}(?![A-Za-z0-9])", text):
                 hidden[match.start() : match.end()] = b"\1" * len(match[0])
@@ -88,6 +86,16 @@ class Quotes:
         shown = " ".join("".join(_without(text, hidden)).split())
         shown = "".join(character if character.isprintable() else " " for character in shown)
         return shown if len(shown) <= limit else f"{shown[: limit - 3]}..."
+
+    def _hide(self, text: str, gap: re.Pattern[str], hidden: bytearray) -> None:
+        """Mark what the text shares with a value when the gaps are taken out of it."""
+        skipped = {index for match in gap.finditer(text) for index in range(*match.span())}
+        places = [index for index in range(len(text)) if index not in skipped]
+        compact = "".join(text[index] for index in places)
+        for start in range(len(compact) - _RUN + 1):
+            if compact[start : start + _RUN] in self._runs:
+                first, last = places[start], places[start + _RUN - 1]
+                hidden[first : last + 1] = b"\1" * (last + 1 - first)
 
     def problem(self, problem: Problem) -> Problem:
         """The same problem with its texts masked, and without the errors that caused it."""

@@ -15,6 +15,7 @@ from ansible_collections.talosops.selinux.plugins.plugin_utils.image.machine_con
 )
 from ansible_collections.talosops.selinux.plugins.plugin_utils.image.machine_config.quotes import Quotes
 from ansible_collections.talosops.selinux.plugins.plugin_utils.problem import Problem
+from ansible_collections.talosops.selinux.plugins.plugin_utils.texts import printable
 from hypothesis import given
 from hypothesis import strategies as st
 from operator_configs import Config
@@ -37,6 +38,7 @@ WAYS = {
     "the end of it": lambda word: f"...{word[-10:]}",
     "over several lines": split_in(7),
     "a character a line": split_in(1),
+    "over several lines that were escaped": lambda word: printable(split_in(5)(word), 5000),
     "in Go's quotes": lambda word: json.dumps(f"x: {word}\n"),
     "in YAML's single quotes": lambda word: f"'{word}'",
     "in an address": lambda word: f"https://x/?a={quote(word, safe='')}",
@@ -50,7 +52,7 @@ WAYS = {
 
 
 def parts(text, size=8):
-    compact = "".join(text.split())
+    compact = "".join(text.replace("\\n", " ").split())
     return {compact[at : at + size] for at in range(len(compact) - size + 1)}
 
 
