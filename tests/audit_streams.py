@@ -11,6 +11,7 @@ from typing import Any
 
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.coverage import CoverageInput
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.log.scanner import Summary
+from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.boots import Look
 
 BOOT = 1_795_000_000
 CMDLINE = "console=ttyS0 selinux=1 printk.devkmsg=on talos.platform=metal"
@@ -158,10 +159,7 @@ def healthy(**changes: Any) -> CoverageInput:
         ],
         "cmdline": CMDLINE,
         "talos_version": "v1.14.1",
-        "boot_id_before": "a",
-        "boot_id_after": "a",
-        "boot_time_before": float(BOOT),
-        "boot_time_after": float(BOOT),
+        "looks": (Look("a", BOOT), Look("a", BOOT)),
         "now": BOOT + 86_400.0,
         "uptime_seconds": 86_400.0,
         "stage": "running",

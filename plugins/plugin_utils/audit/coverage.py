@@ -15,14 +15,12 @@ from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from typing import Any
 
+from ..talos.boots import ANOTHER, SAME, UNKNOWN, Look, compare
 from .log.scanner import Source, Summary, summarize
 from .log.serials import gaps, union
 
 RING_BYTES = 15 * 64 * 1024
 """Below this many bytes the in-memory log never wrapped (Talos runtime/logging/circular.go)."""
-
-BOOT_TIME_DRIFT = 2.0
-"""Seconds two reads of the boot time of one boot may differ by."""
 
 EARLY_START = 60.0
 """Seconds after boot within which auditd starts on a healthy node (it starts before the configuration is loaded)."""
@@ -36,10 +34,10 @@ class CoverageInput:
     """What was read from one node around its logs. None always means that it is not known.
 
     ``service_log`` and ``kernel_log``: the bytes (or a path), or a Summary of them. ``services``: ServiceList as dicts
-    ``{id, state, events: [{msg, state, ts}]}``. Times are seconds since 1970. ``stream_clean``: the log stream ended by
-    itself (False when it was cut). ``baseline_missing``: how many serials per boot the operator documented as explained
-    (record types below 1100 that auditd drops, such as LOGIN). ``strict_messages``: any audit message of a workload is
-    a reason, since nothing tells a perfect forgery.
+    ``{id, state, events: [{msg, state, ts}]}``. ``looks``: which boot answered before and after. Times are in seconds
+    since 1970. ``stream_clean``: the log stream ended by itself (False when it was cut). ``baseline_missing``: how many
+    serials per boot the operator documented as explained (record types below 1100 that auditd drops, such as LOGIN).
+    ``strict_messages``: any audit message of a workload is a reason, since nothing tells a perfect forgery.
     """
 
     service_log: Source | Summary | None = None
@@ -47,10 +45,7 @@ class CoverageInput:
     services: list[dict[str, Any]] | None = None
     cmdline: str | None = None
     talos_version: str | None = None
-    boot_id_before: str | None = None
-    boot_id_after: str | None = None
-    boot_time_before: float | None = None
-    boot_time_after: float | None = None
+    looks: tuple[Look, Look] | None = None
     now: float | None = None
     uptime_seconds: float | None = None
     stage: str | None = None
@@ -68,9 +63,10 @@ class CoverageInput:
 def assess(given: CoverageInput) -> dict[str, Any]:
     """Judge one node's logs.
 
-    Returns ``{verdict: complete|partial|none, seconds, first_serial, last_serial, lost_at_least, reasons: [{id, text,
-    severity}], notes: [{id, text}]}``. ``reasons`` is empty exactly for ``complete``. ``severity`` is ``fatal`` where
-    nothing can be concluded at all (verdict ``none``), else ``gap``.
+    Returns ``{verdict: complete|partial|none, since, seconds, first_serial, last_serial, lost_at_least, reasons:
+    [{id, text, severity}], notes: [{id, text}]}``. ``reasons`` is empty exactly for ``complete``; then alone ``since``
+    is the time of the boot's first record. ``severity`` is ``fatal`` where nothing can be concluded at all (verdict
+    ``none``), else ``gap``.
     """
     return _Assessment(given).result()
 
@@ -91,6 +87,7 @@ class _Assessment:
         self.notes: list[dict[str, str]] = []
         self.lost = 0
         self.version = _version(given.talos_version)
+        self.boot = compare(*given.looks) if given.looks else UNKNOWN
 
     def result(self) -> dict[str, Any]:
         self._mode()
@@ -107,7 +104,8 @@ class _Assessment:
             verdict = "none" if any(reason["severity"] == "fatal" for reason in self.reasons) else "partial"
         return {
             "verdict": verdict,
-            "seconds": self._seconds(),
+            "since": self._since() if verdict == "complete" else None,
+            "seconds": self._seconds(verdict == "complete"),
             "first_serial": seen[0][0] if seen else None,
             "last_serial": seen[-1][1] if seen else None,
             "lost_at_least": self.lost,
@@ -191,16 +189,9 @@ class _Assessment:
 
     def _boot(self) -> None:
         given = self.given
-        checked = False
-        if given.boot_id_before and given.boot_id_after:
-            checked = True
-            if given.boot_id_before != given.boot_id_after:
-                self._gap("F12", "the node rebooted while it was read")
-        if given.boot_time_before is not None and given.boot_time_after is not None:
-            if not checked and abs(given.boot_time_before - given.boot_time_after) > BOOT_TIME_DRIFT:
-                self._gap("F12", "the boot time changed while the node was read")
-            checked = True
-        if not checked:
+        if self.boot == ANOTHER:
+            self._gap("F12", "the node rebooted while it was read")
+        elif self.boot != SAME:
             self._gap("F12", "nothing shows that the node did not reboot while it was read")
         if given.uptime_seconds is None:
             self._gap("F12", "the uptime is not known")
@@ -236,9 +227,9 @@ class _Assessment:
             elif any(str(event.get("state")) in ("Failed", "Finished", "Skipped") for event in events):
                 self._gap("F5", "auditd stopped at least once")
             started = _seconds_of(starts[0].get("ts")) if starts else None
-            boot = self._boot_time()
-            if started is not None and boot is not None and started - boot > EARLY_START:
-                self._gap("F5", f"auditd started {int(started - boot)} seconds after boot: an earlier start is likely")
+            late = self._seconds_after_boot(started) if started is not None else None
+            if late is not None and late > EARLY_START:
+                self._gap("F5", f"auditd started {int(late)} seconds after boot: an earlier start is likely")
         pids = self._pid_changes()
         if len(pids) > 1:
             self._gap("F30", f"the audit socket changed hands {len(pids) - 1} times (audit_pid {', '.join(pids)})")
@@ -382,6 +373,7 @@ class _Assessment:
                 and self.kernel.last_serial < self.service.first_serial
                 and ms - first > 60_000
                 and not self.service.clock_steps
+                and self.boot != SAME
             ):
                 self._gap(
                     "F31", "the kernel ring's last record is later than the log's first: they are not of one boot"
@@ -442,25 +434,39 @@ class _Assessment:
                 found |= summary.doubtful_serials
         return sorted(found)
 
-    def _boot_time(self) -> float | None:
-        given = self.given
-        for value in (given.boot_time_after, given.boot_time_before):
-            if value is not None:
-                return value
-        if given.now is not None and given.uptime_seconds is not None:
-            return given.now - given.uptime_seconds
-        return None
+    def _seconds_after_boot(self, moment: float) -> float | None:
+        """How long after boot a moment of the node's clock was, at the least that anything says.
 
-    def _seconds(self) -> float | None:
-        """From the first record known to the moment of reading (else to the last record)."""
+        A step of the clock moves the boot time and not the kernel's first record.
+        """
+        starts = [float(look.boot_time) for look in (self.given.looks or ()) if look.boot_time is not None]
+        if not starts and self.given.now is not None and self.given.uptime_seconds is not None:
+            starts.append(self.given.now - self.given.uptime_seconds)
+        if self.kernel is not None and self.kernel.ring.initialized and self.kernel.first_ms is not None:
+            starts.append(self.kernel.first_ms / 1000)
+        return min((moment - start for start in starts), default=None)
+
+    def _seconds(self, complete: bool) -> float | None:
+        """How long the logs cover: since boot where they are complete, else from the first record to the reading.
+
+        Never longer than the node is up, as a step of the clock may lie between two records' times.
+        """
+        uptime = self.given.uptime_seconds
         firsts = [log.first_ms for log in (self.kernel, self.service) if log is not None and log.first_ms is not None]
         lasts = [log.last_ms for log in (self.kernel, self.service) if log is not None and log.last_ms is not None]
         if not firsts or not lasts:
             return None
+        if complete and uptime is not None:
+            return round(uptime, 3)
         end = max(lasts) / 1000
         if self.given.now is not None and self.given.now >= end:
             end = self.given.now
-        return round(max(0.0, end - min(firsts) / 1000), 3)
+        span = round(max(0.0, end - min(firsts) / 1000), 3)
+        return span if uptime is None else min(span, round(max(0.0, uptime), 3))
+
+    def _since(self) -> str | None:
+        """The time of the kernel's first record."""
+        return self.kernel.first if self.kernel is not None else None
 
     def _gap(self, id_: str, text: str) -> None:
         self._reason(id_, text, "gap")

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from ..problem import Problem
 from .analysis import analyze, merge
 from .coverage import CoverageInput
+from .log.ring import joined
 from .log.scanner import Scanner, Summary
 from .log.scanner import _chunks as chunks
 
@@ -191,7 +192,7 @@ def _whole_lines(pieces: Iterator[bytes]) -> Iterator[list[bytes]]:
 
 
 def _pieces(source: _Source, scanner: Scanner) -> Iterator[bytes]:
-    pieces = chunks(Path(source.path), scanner)
+    pieces = joined(chunks(Path(source.path), scanner))
     try:
         if source.origin is None:
             yield from pieces
@@ -232,6 +233,7 @@ def _together(results: dict[str, dict[str, Any]], max_samples: int) -> dict[str,
         "coverage": {
             "verdict": min((coverage["verdict"] for coverage in judged.values()), key=_VERDICTS.index),
             "seconds": None if None in seconds else min(seconds),
+            "since": None,
             "first_serial": None,
             "last_serial": None,
             "lost_at_least": sum(coverage["lost_at_least"] for coverage in judged.values()),

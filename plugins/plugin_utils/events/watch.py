@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ..audit.knowledge.catalogue import Catalogue
+from ..audit.log import ring
 from ..audit.log.forgery import LATE
 from ..audit.log.scanner import Summary, summarize
 from ..audit.log.serials import gaps, union
@@ -25,7 +26,6 @@ from ..compliance.drift import drift_of_node
 from ..talos import boots
 from ..talos.client import NodeClient
 from ..talos.errors import InvalidAnswer, NotFound, Unsupported
-from ..talos.machine import as_lines
 from .cursor import Cursor
 
 _TAIL_LINES = 400
@@ -83,7 +83,7 @@ async def visit(
     start = old.serial if same == boots.SAME else 0
     summary = await _read(client, start)
     # What happened before auditd was there stands in the kernel's ring alone.
-    early = await _summarized(as_lines(await client.dmesg())) if not start else None
+    early = await _summarized(ring.lines(await client.dmesg())) if not start else None
     missing = _missing(summary, early, start)
     last, waiting = _settled(summary, missing, start, old.waiting)
     events += [_lost(summary, about, gap) for gap in missing if gap[0] <= last]

@@ -15,10 +15,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..audit.coverage import CoverageInput
+from ..audit.log import ring
 from ..audit.store.store import AuditStore
 from ..canonical import sealed
+from ..talos import boots
+from ..talos.boots import Look
 from ..talos.client import NodeClient
-from ..talos.machine import as_lines
 from . import sections
 from .cluster import unseen
 from .files import Log
@@ -28,7 +30,7 @@ from .logs import judge_logs
 from .members import read_etcd
 from .questions import ask_all, clock_offset, kernel_boot_id
 from .schema import SCHEMA
-from .visit import Boot, Visit, flag_at, read_boot, text_at
+from .visit import Visit, flag_at, look_at_boot, text_at
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,30 +89,30 @@ async def collect(
     """
     visit = Visit(client)
     version = await client.version()
-    before = await read_boot(visit)
+    before = await look_at_boot(visit)
     answers = {"version": version, **await ask_all(visit)}
     etcd = await read_etcd(visit, peer) if sections.role_of(answers["machine_type"]) == "controlplane" else None
     offset = await clock_offset(visit, clock)
-    after = await read_boot(visit)
-    now = clock()
-    uptime = int(now.timestamp()) - after.time if after.time is not None else None
     records = answers["kernel_records"]
+    after = dataclasses.replace(await look_at_boot(visit), marks=boots.marks_of(records or ()))
+    now = clock()
+    uptime = boots.uptime(after, now.timestamp())
     audit = judge_logs(
         visit,
-        {"service": answers["service_log"], "kernel": None if records is None else as_lines(records)},
+        {"service": answers["service_log"], "kernel": None if records is None else ring.lines(records)},
         _coverage_input(answers, (before, after), now, uptime, baseline_missing, strict_messages),
-        boots=(before, after),
+        looks=(before, after),
         now=now,
         max_samples=max_samples,
         store=store,
         keep=keep,
     )
     node = sections.node_section(answers, name=name, address=address, endpoint=endpoint)
-    boot_id = after.id or await kernel_boot_id(client)
+    boot_id = after.boot_id or await kernel_boot_id(client)
     seen = unseen("no Kubernetes API was asked")
     if kubernetes is not None and node["hostname"]:
         machine = Machine(node["hostname"], node["uuid"], machine_id_of(node["identity"]), boot_id)
-        seen = kubernetes(machine, sections.moment_of(after.time))
+        seen = kubernetes(machine, sections.moment_of(after.boot_time))
     planned = config(node) if config is not None else None
     document = {
         "schema": SCHEMA,
@@ -135,7 +137,7 @@ async def collect(
 
 def _coverage_input(
     answers: Mapping[str, Any],
-    boots: tuple[Boot, Boot],
+    looks: tuple[Look, Look],
     now: dt.datetime,
     uptime: int | None,
     baseline_missing: int,
@@ -144,15 +146,11 @@ def _coverage_input(
     """What the node's other answers say about the completeness of its logs."""
     services, args = answers["services"], sections.kernel_args(answers)
     installed = sections.extensions_of(answers["extension_statuses"])
-    before, after = boots
     return CoverageInput(
         services=[dataclasses.asdict(service) for service in services] if services is not None else None,
         cmdline=" ".join(args) if args is not None else None,
         talos_version=answers["version"].tag,
-        boot_id_before=before.id,
-        boot_id_after=after.id,
-        boot_time_before=before.time,
-        boot_time_after=after.time,
+        looks=looks,
         now=now.timestamp(),
         uptime_seconds=uptime,
         stage=text_at(answers["machine_status"], "stage"),

@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import time
 from pathlib import Path
 from typing import Any
 
+from ..audit.log import ring
 from ..audit.store.judgement import rehearsal
 from ..audit.store.store import AuditStore
 from ..problem import Problem
+from ..talos import boots
+from ..talos.boots import SAME, Look, compare
 from ..talos.client import NodeClient
 from ..talos.errors import NotFound, TalosError
-from ..talos.machine import as_lines
 from .files import safe_name
-from .visit import Boot, Visit, read_boot
 
 #: The log on the node's disk; one older generation has ``.1`` behind it
 #: (Talos: internal/app/machined/pkg/controllers/runtime/log_persistence.go).
@@ -70,10 +72,9 @@ async def keep(
     """
     # A node that answers nothing says so here, with its own kind of failure, and not that its boot is unknown.
     await client.version()
-    visit = Visit(client)
-    before = await read_boot(visit)
+    before = await _look(client)
     store = AuditStore(Path(directory) / safe_name(host))
-    key = store.boot_key(before.id, before.time)
+    key = store.boot_key(before)
     with contextlib.ExitStack() as stack:
         if check:
             store = stack.enter_context(rehearsal(store, key))
@@ -83,7 +84,8 @@ async def keep(
             followed = await Follower(client, store, key, before, host).follow(follow_seconds)
             appended["service"] += followed["appended"]
         service, tail = await _service(client, store, key)
-        logs = {"kernel": as_lines(await client.dmesg()), "service": service}
+        records = await client.dmesg()
+        logs = {"kernel": ring.lines(records), "service": service}
         persisted_unread = None
         if persisted:
             try:
@@ -91,11 +93,12 @@ async def keep(
             except TalosError as error:
                 # Without the right to read files, what the node's memory holds is kept all the same.
                 persisted_unread = error.found
-        _same_boot(host, before, await read_boot(visit))
+        after = dataclasses.replace(await boots.look(client), marks=boots.marks_of(records))
+        _same_boot(host, before, after)
         for source, data in logs.items():
             # A tail that was asked for does not begin where the stream began, however short it is.
             begins = False if source == "service" and tail else None
-            merged = store.merge(key, source, data, boot_time=before.time, begins=begins)
+            merged = store.merge(key, source, data, looks=(before, after), begins=begins)
             appended[source] = appended.get(source, 0) + merged.appended
         return {
             "boot": key,
@@ -105,6 +108,12 @@ async def keep(
             "followed": followed,
             "persisted_unread": persisted_unread,
         }
+
+
+async def _look(client: NodeClient) -> Look:
+    """Which boot answers, the first records of its kernel ring included: they tell it from another without an id."""
+    look = await boots.look(client)
+    return look if look.boot_id else dataclasses.replace(look, marks=boots.marks_of(await client.dmesg()))
 
 
 async def _service(client: NodeClient, store: AuditStore, key: str) -> tuple[bytes, bool]:
@@ -127,7 +136,7 @@ class Follower:
         host: the node's inventory name, for words.
     """
 
-    def __init__(self, client: NodeClient, store: AuditStore, key: str, boot: Boot, host: str) -> None:
+    def __init__(self, client: NodeClient, store: AuditStore, key: str, boot: Look, host: str) -> None:
         self.client = client
         self.store = store
         self.key = key
@@ -172,7 +181,7 @@ class Follower:
             return
         if self.first:
             # The stream was opened after the boot was asked for; it is of this boot only if that is still so.
-            _same_boot(self.host, self.boot, await read_boot(Visit(self.client)))
+            _same_boot(self.host, self.boot, await boots.look(self.client))
         # Only the first pieces, which are all that the node keeps, can reach back to the beginning.
         begins = None if self.first else False
         merged = self.store.merge(self.key, "service", self.stored + self.fresh, begins=begins)
@@ -182,8 +191,8 @@ class Follower:
         self.first = False
 
 
-def _same_boot(host: str, before: Boot, after: Boot) -> None:
-    if not before.same_as(after):
+def _same_boot(host: str, before: Look, after: Look) -> None:
+    if compare(before, after) != SAME:
         raise BootChanged(
             f"{host} rebooted while its logs were read, or does not tell when it booted",
             "records of two boots must not end up in one stream",

@@ -16,9 +16,11 @@ from typing import Any
 from ..audit import analysis
 from ..audit.coverage import CoverageInput
 from ..audit.store.judgement import analyze_stored, rehearsal
-from ..audit.store.store import AuditStore, StoreError
+from ..audit.store.store import AuditStore
+from ..audit.store.stream import StoreError
+from ..talos.boots import SAME, Look, compare
 from .files import Log
-from .visit import Boot, Visit
+from .visit import Visit
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +38,7 @@ def judge_logs(
     fresh: Mapping[str, bytes | None],
     context: CoverageInput,
     *,
-    boots: tuple[Boot, Boot],
+    looks: tuple[Look, Look],
     now: dt.datetime,
     max_samples: int,
     store: AuditStore | None,
@@ -47,13 +49,13 @@ def judge_logs(
     Args:
         visit: where a store that cannot be used is noted under ``errors``.
         fresh: the logs by stream (``service``, ``kernel``), None for one that was not read.
-        boots: the boot before and after they were read.
+        looks: the boot before and after they were read, the second one with the stamps of the kernel ring.
         keep: False in check mode: a copy of the store takes what is new.
     """
     audit = None
     if store is not None:
         try:
-            audit = _judge_stored(store, keep, *boots, fresh, context, now, max_samples)
+            audit = _judge_stored(store, keep, looks, fresh, context, now, max_samples)
         except (StoreError, OSError) as error:
             found = error.found if isinstance(error, StoreError) else f"the audit store: {error.strerror}"
             visit.errors.append({"source": "audit store", "kind": StoreError.kind, "found": found})
@@ -80,8 +82,7 @@ def _judge_read(service: bytes | None, kernel: bytes | None, context: CoverageIn
 def _judge_stored(
     store: AuditStore,
     keep: bool,
-    before: Boot,
-    after: Boot,
+    looks: tuple[Look, Look],
     fresh: Mapping[str, bytes | None],
     context: CoverageInput,
     now: dt.datetime,
@@ -91,14 +92,14 @@ def _judge_stored(
 
     Stored records say nothing about now, so both logs must have been read in this visit, and of one boot.
     """
-    if not (fresh["service"] and fresh["kernel"] and before.same_as(after)):
+    if not (fresh["service"] and fresh["kernel"] and compare(*looks) == SAME):
         return None
-    key = store.boot_key(after.id, after.time)
+    key = store.boot_key(looks[1])
     with contextlib.ExitStack() as stack:
         if not keep:
             store = stack.enter_context(rehearsal(store, key))
         for source, data in fresh.items():
-            store.merge(key, source, data or b"", collected_at=now, boot_time=after.time)
+            store.merge(key, source, data or b"", collected_at=now, looks=looks)
         stored = store.read(key)
         logs: dict[str, Log] = {file: stored.streams[name].chunks for name, file in _FILES.items()}
         lines = stored.streams["kernel"].lines()

@@ -64,7 +64,7 @@ EVIDENCE: dict[str, Any] = {
         "doubts": ["string"],
     },
     "collected_at": "string",
-    "boot": {"id": "string", "time": "string", "uptime_seconds": "number"},
+    "boot": {"id": "string", "time": "string", "uptime_seconds": "number", "look": "any"},
     "talos": {
         "version": "string",
         "platform": "string",
@@ -97,6 +97,7 @@ EVIDENCE: dict[str, Any] = {
         "sources": [{"name": "string", "bytes": "number", "sha256": "string"}],
         "coverage": {
             "verdict": "string",
+            "since": "string",
             "seconds": "number",
             "first_serial": "number",
             "last_serial": "number",

@@ -13,9 +13,10 @@ from typing import Any
 
 import yaml
 
+from ..talos.boots import Look
 from .identity import doubts_of
 from .machine import is_managed
-from .visit import Boot, flag_at, text_at
+from .visit import flag_at, text_at
 from .workloads import with_manifests
 
 Answers = Mapping[str, Any]
@@ -43,9 +44,14 @@ def node_section(answers: Answers, *, name: str, address: str, endpoint: str | N
     }
 
 
-def boot_section(boot: Boot, uptime: int | None) -> dict[str, Any]:
-    """Which boot the evidence is of, and for how many seconds it has run."""
-    return {"id": boot.id, "time": moment_of(boot.time), "uptime_seconds": uptime}
+def boot_section(look: Look, uptime: int | None) -> dict[str, Any]:
+    """Which boot the evidence is of, for how many seconds it has run, and what tells it from another one later."""
+    return {
+        "id": look.boot_id,
+        "time": moment_of(look.boot_time),
+        "uptime_seconds": uptime,
+        "look": {key: value for key, value in look.as_dict().items() if key != "boot_id"},
+    }
 
 
 def talos_section(answers: Answers) -> dict[str, Any]:

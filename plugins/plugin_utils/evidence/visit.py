@@ -6,10 +6,12 @@
 
 from __future__ import annotations
 
-import dataclasses
+import time
 from collections.abc import Awaitable, Mapping
 from typing import Any, TypeVar
 
+from ..talos import boots
+from ..talos.boots import Look
 from ..talos.client import NodeClient
 from ..talos.errors import NotFound, TalosError, Unsupported
 
@@ -42,25 +44,12 @@ class Visit:
             return False, None
 
 
-@dataclasses.dataclass(frozen=True)
-class Boot:
-    """Which boot answers: its id, where Talos has one, and its time in seconds since 1970; None means not known."""
-
-    id: str | None
-    time: int | None
-
-    def same_as(self, other: Boot) -> bool:
-        """Whether two readings are surely of one boot. The boot time drifts with clock steps, the id does not."""
-        if self.id is not None or other.id is not None:
-            return self.id == other.id
-        return self.time is not None and other.time is not None and abs(self.time - other.time) <= 2
-
-
-async def read_boot(visit: Visit) -> Boot:
-    """Which boot answers: BootID from Talos 1.14 on, and the boot time on all."""
-    _unused, boot_id = await visit.get_if_there("BootID", visit.client.get("boot_id"))
+async def look_at_boot(visit: Visit) -> Look:
+    """Which boot answers; nothing is known of it where a question about it was not answered."""
+    known, boot_id = await visit.get_if_there("BootID", visit.client.get("boot_id"))
     stat = await visit.get("SystemStat", visit.client.system_stat())
-    return Boot(text_at(boot_id, "bootID"), stat.boot_time if stat else None)
+    # Without its id a node that has one would be taken for one of a release that has none.
+    return boots.seen(text_at(boot_id, "bootID"), stat, time.time()) if known else Look()
 
 
 def text_at(resource: Any, key: str) -> str | None:

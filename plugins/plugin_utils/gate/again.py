@@ -15,7 +15,6 @@ from ..evidence.cluster import unseen
 from ..evidence.schema import EVIDENCE
 from ..talos import boots
 from .errors import VerdictRefused
-from .functions import moment
 from .policy import BLOCK, Policy, load_checks
 from .verdict import (
     ELIGIBLE,
@@ -120,12 +119,4 @@ def _worse(then: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _boot(saved: Mapping[str, Any], live: Mapping[str, Any]) -> str:
-    return boots.compare(_look(saved), _look(live))
-
-
-def _look(document: Mapping[str, Any]) -> boots.Look:
-    boot = document["boot"]
-    if isinstance(boot.get("look"), Mapping):
-        return boots.Look.of(boot["look"])
-    time = int(moment(boot["time"]).timestamp()) if boot["time"] is not None else None
-    return boots.Look(boot_id=boot["id"], boot_time=time)
+    return boots.compare(boots.of_evidence(saved["boot"]), boots.of_evidence(live["boot"]))

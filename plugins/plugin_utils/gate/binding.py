@@ -11,13 +11,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..canonical import is_sealed, sha256_of
+from ..talos.boots import ANOTHER, SAME, compare, of_evidence
 from . import signing
 from .errors import VerdictRefused
 from .functions import iso, moment
 from .verdict import ELIGIBLE, SCHEMA, TARGET_KEYS, decide
 
-#: The boot time drifts with clock steps; two readings of one boot differ by no more than this.
-_BOOT_SECONDS = 2.0
 _AGAIN = "collect new evidence and ask the gate for a new verdict"
 
 
@@ -28,13 +27,13 @@ def recheck(
 
     Args:
         verdict: what ``judge`` returned, perhaps signed.
-        live: what is true now: ``{node, identity, uuid, boot_id, boot_time, talos_version, target, config_sha256,
+        live: what is true now: ``{node, identity, uuid, boot_id, boot_time, look, talos_version, target, config_sha256,
         policy_sha256,
             evidence, coverage, denials}``. ``evidence`` is the saved evidence document, read again from disk (its hash
             is computed anew); ``denials`` are the denials of a log read just now (``[{signature, count}]``),
             ``coverage`` the coverage verdict of that read. A value that is missing or null is a refusal. ``boot_id``
-            may be null only where the verdict has none either (Talos before 1.14); then ``boot_time`` decides, within
-            two seconds.
+            may be null only where the verdict has none either (Talos before 1.14); then ``look`` (``boots.Look`` as
+            plain data) is compared with the evidence's.
         now: the current time (aware).
         required_key: an Ed25519 public key (PEM). When given, a verdict without its signature is refused.
 
@@ -46,7 +45,6 @@ def recheck(
     _same("node", verdict["node"], live.get("node"))
     for name in ("identity", "uuid", "talos_version", "policy_sha256", "config_sha256"):
         _same(name, bound.get(name), live.get(name))
-    _same_boot(bound, live)
     target = live.get("target")
     for name in TARGET_KEYS:
         _same(f"target.{name}", bound["target"].get(name), target.get(name) if isinstance(target, Mapping) else None)
@@ -58,7 +56,8 @@ def recheck(
     _same("evidence_sha256", bound.get("evidence_sha256"), sha256_of(evidence))
     if not is_sealed(evidence):
         raise _refused("evidence_sha256", "the evidence file does not match its own hash", _AGAIN)
-    # Where a boot has an id the time decides nothing, as it drifts; but the verdict may not say another than was seen.
+    _same_boot(bound, evidence["boot"], live)
+    # The time of boot decides nothing, as it moves with the clock; but the verdict may not say another than was seen.
     _same("boot_time", bound.get("boot_time"), evidence["boot"]["time"])
     _no_new_denials(verdict, evidence, live)
 
@@ -99,22 +98,20 @@ def _same(name: str, bound: Any, live: Any) -> None:
         raise _refused(name, f"the verdict was given for {name} {bound}, and now it is {live}", _AGAIN)
 
 
-def _same_boot(bound: Mapping[str, Any], live: Mapping[str, Any]) -> None:
+def _same_boot(bound: Mapping[str, Any], judged: Mapping[str, Any], live: Mapping[str, Any]) -> None:
     if bound.get("boot_id") is not None or live.get("boot_id") is not None:
         _same("boot_id", bound.get("boot_id"), live.get("boot_id"))
         return
-    try:
-        apart = abs((moment(bound["boot_time"]) - moment(live["boot_time"])).total_seconds())
-    except (KeyError, TypeError, ValueError):
-        raise _refused(
-            "boot_time", "it cannot be told whether this is still the boot that was judged", _AGAIN
-        ) from None
-    if apart > _BOOT_SECONDS:
+    answer = compare(of_evidence(judged), of_evidence({"look": live.get("look")}))
+    if answer == ANOTHER:
         raise _refused(
             "boot_time",
-            f"the node booted at {live['boot_time']}; the verdict is for the boot of {bound['boot_time']}",
+            f"the node rebooted: it says now that it booted at {live.get('boot_time')}; the verdict is for the boot of"
+            f" {bound.get('boot_time')}",
             _AGAIN,
         )
+    if answer != SAME:
+        raise _refused("boot_time", "it cannot be told whether this is still the boot that was judged", _AGAIN)
 
 
 def _no_new_denials(verdict: Mapping[str, Any], evidence: Mapping[str, Any], live: Mapping[str, Any]) -> None:

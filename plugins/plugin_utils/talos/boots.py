@@ -95,6 +95,12 @@ class Look:
         )
 
 
+def of_evidence(boot: Mapping[str, Any]) -> Look:
+    """The look behind the ``boot`` of an evidence document: ``{id, time, uptime_seconds, look}``."""
+    seen_then = boot.get("look")
+    return Look.of({**(seen_then if isinstance(seen_then, Mapping) else {}), "boot_id": boot.get("id")})
+
+
 async def look(client: NodeClient, *, clock: Callable[[], float] = time.time) -> Look:
     """Ask a node which boot it is in, without its logs.
 
@@ -159,6 +165,22 @@ def compare(earlier: Look, later: Look) -> Answer:
     if went_on is not None:
         return SAME if went_on else UNKNOWN
     return SAME if _counted(earlier, later) and _stayed(earlier, later) else UNKNOWN
+
+
+def uptime(look: Look, now: float) -> int | None:
+    """For how many seconds the node is up; None when it does not say.
+
+    Args:
+        now: the moment of the look, in seconds since 1970 by the control host's clock.
+
+    Where the clocks claim clearly more than the CPU time that was counted meanwhile, a clock is wrong and that counts.
+    """
+    if look.boot_time is None:
+        return None
+    by_clocks = now - look.boot_time
+    if look.cpu_seconds is not None and look.cpu_seconds < by_clocks * 0.9 - 60:
+        return int(look.cpu_seconds)
+    return int(by_clocks)
 
 
 def _fell(earlier: Look, later: Look) -> bool:

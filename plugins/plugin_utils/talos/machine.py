@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from datetime import datetime
 from typing import Any
 
@@ -181,11 +181,6 @@ class MachineReads(Calls):
             recursion_depth=depth,
             report_xattrs=xattrs,
         )
-
-
-def as_lines(records: Sequence[bytes]) -> bytes:
-    """Kernel records as text lines: each ends with a newline, and one with line breaks becomes several lines."""
-    return b"".join(record if record.endswith(b"\n") else record + b"\n" for record in records)
 
 
 def _cpu_seconds(stat: Any) -> float | None:

@@ -15,6 +15,7 @@ import audit_streams as streams
 import pytest
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.coverage import RING_BYTES, CoverageInput, assess
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.log.scanner import Scanner, summarize
+from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.boots import Look
 
 DOCS = Path(__file__).resolve().parents[3] / "docs" / "audit-evidence.md"
 
@@ -78,9 +79,10 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
     ("F10", "partial", {"service_log": streams.service_log(9)}),
     ("F11", "partial", {"kernel_log": streams.kernel_ring().split(b"\n", 1)[1]}),
     ("F11", "partial", {"kernel_log": None}),
-    ("F12", "partial", {"boot_id_after": "b"}),
-    ("F12", "partial", {"boot_id_before": None, "boot_time_after": streams.BOOT + 3.0}),
-    ("F12", "partial", {"boot_id_before": None, "boot_time_before": None}),
+    ("F12", "partial", {"looks": (Look("a"), Look("b"))}),
+    ("F12", "partial", {"looks": (Look(None, streams.BOOT, processes=9), Look(None, streams.BOOT + 3, processes=9))}),
+    ("F12", "partial", {"looks": (Look(None, streams.BOOT, processes=9), Look(None, streams.BOOT, processes=8))}),
+    ("F12", "partial", {"looks": (Look(), Look("a", streams.BOOT))}),
     ("F12", "partial", {"uptime_seconds": None}),
     ("F15", "none", {"selinux_state": "disabled"}),
     ("F15", "partial", {"selinux_state": "unknown"}),
@@ -117,7 +119,8 @@ def test_the_healthy_node_is_complete() -> None:
     assert found["reasons"] == []
     assert (found["first_serial"], found["last_serial"]) == (1, 34)
     assert found["lost_at_least"] == 0
-    assert 86_000 < found["seconds"] < 86_400
+    assert found["seconds"] == 86_400, "since boot"
+    assert found["since"] == "2026-11-18T11:06:45.004Z"
 
 
 @pytest.mark.parametrize(("id_", "verdict", "changes"), CASES, ids=[f"{n}-{case[0]}" for n, case in enumerate(CASES)])
@@ -133,8 +136,6 @@ def test_what_is_not_known_is_never_complete() -> None:
         "service_bytes",
         "now",
         "time_synced",
-        "boot_time_before",
-        "boot_time_after",
         "baseline_missing",
         "persisted",
         "strict_messages",
@@ -143,9 +144,6 @@ def test_what_is_not_known_is_never_complete() -> None:
         if one.name in optional:
             continue
         found = assess(streams.healthy(**{one.name: None}))
-        if one.name in ("boot_id_before", "boot_id_after"):
-            # The boot time stands in for the boot id on releases without one.
-            continue
         assert found["verdict"] != "complete", one.name
 
 

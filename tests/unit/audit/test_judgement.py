@@ -7,8 +7,8 @@
 from __future__ import annotations
 
 import gzip
-import itertools
 import random
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.analysis im
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.coverage import CoverageInput
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.store.judgement import analyze_stored
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.store.store import AuditStore
+from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.boots import Look
 
 REAL = Path(__file__).resolve().parents[2] / "data" / "real-kernel"
 BOOT = "b1"
@@ -25,10 +26,7 @@ CONTEXT = CoverageInput(
     services=[{"id": "auditd", "state": "Running", "events": [{"msg": "", "state": "Running", "ts": START + 1}]}],
     cmdline="selinux=1 console=ttyS0",
     talos_version="v1.14.1",
-    boot_id_before=BOOT,
-    boot_id_after=BOOT,
-    boot_time_before=START,
-    boot_time_after=START,
+    looks=(Look(BOOT, START), Look(BOOT, START)),
     now=START + 7200,
     uptime_seconds=7200,
     stage="running",
@@ -127,6 +125,16 @@ def test_an_empty_read_is_a_failure_and_not_a_pass(tmp_path: Path) -> None:
     assert analyze_stored(store.read(BOOT), CONTEXT)["coverage"]["verdict"] == "none"
 
 
+def as_talos_serves_it(ring: bytes) -> bytes:
+    """A ring that dmesg printed (``<5>[    0.123456] text``) with facility, priority and time in Talos' form."""
+
+    def line(found: re.Match[bytes]) -> bytes:
+        moment = at(int(found[2])).strftime("%Y-%m-%dT%H:%M:%S")
+        return f"{'kern' if int(found[1]) < 8 else 'user'}:    info: [{moment}.{found[3].decode()}Z]: ".encode()
+
+    return re.sub(rb"(?m)^<(\d+)>\[ *(\d+)\.(\d{6})\] ", line, ring)
+
+
 @pytest.mark.parametrize("seed", range(8))
 def test_real_logs_in_parts_say_what_the_whole_says(seed: int, tmp_path: Path) -> None:
     rng = random.Random(seed)
@@ -135,9 +143,16 @@ def test_real_logs_in_parts_say_what_the_whole_says(seed: int, tmp_path: Path) -
         source: gzip.decompress((REAL / f"permissive.{name}.log.gz").read_bytes())
         for source, name in (("service", "audit"), ("kernel", "dmesg"))
     }
+    whole["kernel"] = as_talos_serves_it(whole["kernel"])
     for source, data in whole.items():
         cuts = sorted({0, len(data), *(rng.randrange(len(data)) for _unused in range(6))})
-        parts = [data[max(0, start - rng.randrange(3000, 60000)) : end] for start, end in itertools.pairwise(cuts)]
+        if source == "kernel":
+            # A read of the ring is whole records.
+            cuts = sorted({data.rfind(b"\n", 0, cut) + 1 for cut in cuts})
+        begins = [max(0, start - rng.randrange(3000, 60000)) for start in cuts[:-1]]
+        if source == "kernel":
+            begins = [data.rfind(b"\n", 0, begin) + 1 for begin in begins]
+        parts = [data[begin:end] for begin, end in zip(begins, cuts[1:], strict=True)]
         if seed % 2:
             rng.shuffle(parts)
         for part in parts:

@@ -19,6 +19,7 @@ from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.analysis im
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.coverage import CoverageInput
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.log.records import decode, fields, parse_avc
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.log.scanner import Summary, summarize
+from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.boots import Look
 
 DATA = Path(__file__).resolve().parents[2] / "data" / "real-modes"
 RUNS = ("variant", "rules", "logins", "processors", "restart", "late")
@@ -46,8 +47,7 @@ def analysis(run: str, **changes: Any) -> dict[str, Any]:
         "services": [{"id": "auditd", "state": "Running", "events": [{"state": "Running", "msg": "Started"}]}],
         "cmdline": ring_of(run).ring.cmdline,
         "talos_version": "v1.14.1",
-        "boot_id_before": "a",
-        "boot_id_after": "a",
+        "looks": (Look("a"), Look("a")),
         "uptime_seconds": 60.0,
         "stage": "running",
         "mode": "metal",

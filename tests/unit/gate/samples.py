@@ -73,6 +73,14 @@ def healthy_evidence(machine_type: str = "controlplane") -> dict[str, Any]:
             "id": "0b5e7c1a-0000-4000-8000-000000000001",
             "time": "2026-11-18T12:00:00Z",
             "uptime_seconds": 345300,
+            "look": {
+                "boot_time": 1795003200,
+                "cpu_seconds": 344900.5,
+                "processes": 812345,
+                "context_switches": 312345678,
+                "marks": {"1": "1795003200.148", "2": "1795003218.123"},
+                "at": 1795348500.0,
+            },
         },
         "talos": {
             "version": "v1.14.1",

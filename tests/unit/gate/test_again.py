@@ -74,7 +74,7 @@ LATE: list[tuple[dict[str, Any], str, str]] = [
     ({"node__hostname": "node-2"}, "still-this-boot", "fail"),
     ({"node__machine_type": "controlplane"}, "still-this-boot", "fail"),
     ({"boot__id": "0b5e7c1a-0000-4000-8000-000000000002"}, "still-this-boot", "fail"),
-    ({"boot__id": None}, "still-this-boot", "unknown"),
+    ({"boot__id": None, "boot__look": None}, "still-this-boot", "unknown"),
 ]
 
 

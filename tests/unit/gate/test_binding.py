@@ -127,15 +127,48 @@ def test_time(verdict: dict[str, Any]) -> None:
             assert refused(sealed({**verdict, field: broken}), live).context["bound"] == "expires_at"
 
 
-def test_before_1_14_the_boot_time_decides(strict: Policy) -> None:
+@pytest.fixture
+def before_1_14(strict: Policy) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A verdict of a release without boot ids, and the live node a quarter of an hour later."""
     document = evidence(boot__id=None)
     verdict = judge(document, strict, now=NOW)
-    live = live_of(verdict, document)
-    recheck(verdict, live, NOW)
-    recheck(verdict, {**live, "boot_time": "2026-11-18T12:00:02Z"}, NOW)
-    recheck(verdict, {**live, "boot_time": "2026-11-18T11:59:58Z"}, NOW)
-    for other in ("2026-11-18T12:00:03Z", "2026-11-18T11:59:57Z", None, "", "yesterday"):
-        assert refused(verdict, {**live, "boot_time": other}).context["bound"] == "boot_time"
+    look = document["boot"]["look"]
+    later = {**look, "at": look["at"] + 900, "cpu_seconds": look["cpu_seconds"] + 899, "processes": 812400}
+    return verdict, {**live_of(verdict, document), "look": later}
+
+
+@pytest.mark.parametrize("step", [0, 2, 90, 4379, 36 * 3600, -90, -4379, -36 * 3600])
+@pytest.mark.parametrize("marks", [True, False], ids=["ring head read", "ring head gone"])
+def test_a_clock_step_between_verdict_and_reset_is_no_reboot(
+    step: int, marks: bool, before_1_14: tuple[dict[str, Any], dict[str, Any]]
+) -> None:
+    verdict, live = before_1_14
+    look = {**live["look"], "boot_time": live["look"]["boot_time"] + step, **({} if marks else {"marks": {}})}
+    recheck(verdict, {**live, "look": look}, NOW)
+
+
+@pytest.mark.parametrize("step", [0, 2, -4379])
+def test_a_reboot_between_verdict_and_reset_is_another_boot(
+    step: int, before_1_14: tuple[dict[str, Any], dict[str, Any]]
+) -> None:
+    verdict, live = before_1_14
+    new = {"cpu_seconds": 61.0, "processes": 400, "context_switches": 9000}
+    booted = live["look"]["boot_time"] + step
+    for marks in ({}, {"1": "1795348700.148"}):
+        found = refused(verdict, {**live, "look": {**live["look"], **new, "boot_time": booted, "marks": marks}})
+        assert found.context["bound"] == "boot_time"
+        assert "rebooted" in found.found
+
+
+def test_a_boot_that_nothing_shows_to_be_the_same_is_refused(
+    before_1_14: tuple[dict[str, Any], dict[str, Any]],
+) -> None:
+    verdict, live = before_1_14
+    two_stories = {**live["look"], "marks": {"1": "1795003200.148", "2": "5.000"}}
+    for look in (None, {}, {"boot_time": 1795003200}, {**live["look"], "processes": 5}, two_stories):
+        assert refused(verdict, {**live, "look": look}).found == (
+            "it cannot be told whether this is still the boot that was judged"
+        )
     assert refused(verdict, {**live, "boot_id": "appeared"}).context["bound"] == "boot_id"
 
 
@@ -351,15 +384,6 @@ def test_what_a_refusal_says(strict: Policy, verdict: dict[str, Any]) -> None:
     assert refused(sealed({**verdict, "binds": None}), live).found == "the verdict is bound to nothing"
     undated = sealed({**verdict, "issued_at": None})
     assert refused(undated, live).found == "the verdict does not say from when to when it holds"
-    document = evidence(boot__id=None)
-    old = judge(document, strict, now=NOW)
-    again = {**live_of(old, document), "boot_time": "2026-11-19T12:00:00Z"}
-    assert refused(old, again).found == (
-        "the node booted at 2026-11-19T12:00:00Z; the verdict is for the boot of 2026-11-18T12:00:00Z"
-    )
-    assert refused(old, {**again, "boot_time": None}).found == (
-        "it cannot be told whether this is still the boot that was judged"
-    )
 
 
 def test_a_verdict_without_checks_and_an_unsealed_evidence_file(verdict: dict[str, Any]) -> None:

@@ -194,9 +194,12 @@ def read_line(line: bytes) -> Line:
             if found.kind != UNPARSED or found.records:
                 return found
     mark = _MARK.search(text, 0, 1024)
-    if mark is not None and _PREFIX.fullmatch(text, 0, mark.start()):
+    kernel = _KERNEL_LINE.match(text) if mark is not None else None
+    # In the kernel ring a record stands at the start of its message; further on it is text, of a device for example.
+    if mark is not None and (
+        _PREFIX.fullmatch(text, 0, mark.start()) if kernel is None else kernel.end() == mark.start()
+    ):
         found = Line(PARSED, "")
-        kernel = _KERNEL_LINE.match(text)
         if kernel is not None:
             found.user_written = _by_process(kernel)
         return _at(text, mark.start(), _HEAD if text.startswith(b"type=", mark.start()) else _RING, found)

@@ -17,7 +17,8 @@ from typing import Any
 from ..analysis import analyze
 from ..coverage import CoverageInput
 from ..knowledge.catalogue import Catalogue
-from .store import STREAMS, AuditStore, BootLog, Hole, Stream
+from .store import STREAMS, AuditStore, BootLog
+from .stream import Hole, Stream
 
 
 def analyze_stored(
@@ -45,8 +46,8 @@ def analyze_stored(
     coverage = result["coverage"]
     coverage["reasons"] += [_reason(hole) for hole in log.holes]
     if log.holes and coverage["verdict"] == "complete":
-        coverage["verdict"] = "partial"
-    coverage["seconds"] = _seconds(service, kernel)
+        coverage["verdict"], coverage["since"] = "partial", None
+    coverage["seconds"] = _seconds(service, kernel, context or CoverageInput(), coverage["verdict"] == "complete")
     coverage["holes"] = [hole.as_dict() for hole in log.holes]
     coverage["windows"] = log.windows
     return result
@@ -60,7 +61,7 @@ def rehearsal(store: AuditStore, boot_id: str) -> Iterator[AuditStore]:
         source, place = store.directory / boot_id, copy.directory / boot_id
         place.mkdir(mode=0o700)
         # The list first: the bytes it names are on the disk for good, whatever another collector adds meanwhile.
-        for name in [f"{stream}.{kind}" for kind in ("json", "log") for stream in STREAMS]:
+        for name in ["boot.json", *(f"{stream}.{kind}" for kind in ("json", "log") for stream in STREAMS)]:
             with contextlib.suppress(FileNotFoundError):
                 shutil.copyfile(source / name, place / name)
         yield copy
@@ -84,7 +85,12 @@ def _reason(hole: Hole) -> dict[str, str]:
     return {"id": number, "text": text, "severity": "gap"}
 
 
-def _seconds(service: Stream, kernel: Stream) -> float | None:
+def _seconds(service: Stream, kernel: Stream, context: CoverageInput, complete: bool) -> float | None:
+    """How long the runs without a hole cover, up to the last read.
+
+    The clock may have been stepped between two records, so where they reach back to the boot its uptime counts, and
+    nowhere more than it.
+    """
     spans = [
         (segment.first.time, datetime.fromisoformat(segment.collected[1]).timestamp())
         for segment in service.segments
@@ -92,9 +98,13 @@ def _seconds(service: Stream, kernel: Stream) -> float | None:
     ]
     if not spans:
         return None
+    uptime = context.uptime_seconds
+    if complete and uptime is not None and context.now is not None:
+        return round(max(0.0, uptime - max(0.0, context.now - spans[-1][1])), 3)
     first = service.segments[0]
     boot = kernel.segments[0] if kernel.segments else None
     if first.begins and boot is not None and boot.begins and boot.first is not None:
         # The kernel ring holds what came before auditd, so the first run reaches back to it.
         spans[0] = (min(spans[0][0], boot.first.time), spans[0][1])
-    return round(sum(max(0.0, end - start) for start, end in spans), 3)
+    covered = round(sum(max(0.0, end - start) for start, end in spans), 3)
+    return covered if uptime is None else min(covered, max(0.0, uptime))
