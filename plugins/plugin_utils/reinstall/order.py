@@ -168,6 +168,7 @@ async def _judge(
             "uuid": live["node"]["uuid"],
             "boot_id": live["boot"]["id"],
             "boot_time": live["boot"]["time"],
+            "look": live["boot"]["look"],
             "talos_version": live["talos"]["version"],
             "target": bound,
             "config_sha256": order.config_sha256,
