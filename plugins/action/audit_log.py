@@ -35,6 +35,7 @@ class ActionModule(TalosAction):
             "nodes": nodes,
             "unread": unread,
             "summary": summary(nodes, unread),
+            "warnings": [f"{host}: {text}" for host, node in sorted(nodes.items()) for text in node["warnings"]],
             "changed": any(sum(node["appended"].values()) for node in nodes.values()),
         }
 

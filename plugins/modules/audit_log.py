@@ -97,6 +97,23 @@ nodes:
           before_serial: 5300
           after: '2026-11-22T12:00:00Z'
           before: '2026-11-22T13:00:00Z'
+          read_before: '2026-11-22T12:00:05Z'
+          read_after: '2026-11-22T14:00:05Z'
+    rates:
+      description:
+        - How fast the node fills each of its logs, V(service) (auditd's log) and V(kernel) (the kernel ring).
+        - C(capacity) is what the node keeps of it, in bytes. C(bytes_per_hour) is the highest rate between two reads,
+          or the one since boot after a single read. C(longest_pause_seconds) is the time in which the log fills at that
+          rate. C(new_percent) is how much of the capacity the last read found new. Each is null where it is not known.
+      type: dict
+      sample:
+        service: {capacity: 983040, bytes_per_hour: 40960, longest_pause_seconds: 86400, new_percent: 4}
+        kernel: {capacity: 262144, bytes_per_hour: 2048, longest_pause_seconds: 460800, new_percent: 1}
+    warnings:
+      description: What is about to be overwritten before it is read, and how often to collect.
+      type: list
+      elements: str
+      sample: []
     followed:
       description: How long the log was followed, what was added meanwhile, and why the stream ended early, or null.
       type: dict

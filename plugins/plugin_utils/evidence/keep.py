@@ -15,6 +15,7 @@ from typing import Any
 
 from ..audit.log import ring
 from ..audit.store.judgement import rehearsal
+from ..audit.store.rates import as_dicts, rates, warnings
 from ..audit.store.store import AuditStore
 from ..problem import Problem
 from ..talos import boots
@@ -63,7 +64,7 @@ async def keep(
         check: add to a throw-away copy, to tell what would be.
 
     Returns:
-        ``{boot, read, appended, holes, followed, persisted_unread}``, as the module audit_log documents them.
+        ``{boot, read, appended, holes, rates, warnings, followed, persisted_unread}``, as audit_log documents them.
 
     Raises:
         BootChanged: the node rebooted meanwhile; nothing of the doubtful read is stored.
@@ -100,11 +101,15 @@ async def keep(
             begins = False if source == "service" and tail else None
             merged = store.merge(key, source, data, looks=(before, after), begins=begins)
             appended[source] = appended.get(source, 0) + merged.appended
+        stored = store.read(key)
+        measured = rates(stored, boots.uptime(after, after.at) if after.at is not None else None)
         return {
             "boot": key,
             "read": {source: len(data) for source, data in logs.items()},
             "appended": appended,
-            "holes": [hole.as_dict() for hole in store.read(key).holes],
+            "holes": [hole.as_dict() for hole in stored.holes],
+            "rates": as_dicts(measured),
+            "warnings": warnings(measured),
             "followed": followed,
             "persisted_unread": persisted_unread,
         }

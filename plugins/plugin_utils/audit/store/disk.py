@@ -45,6 +45,7 @@ def write_state(stream: Stream) -> None:
         "schema": 1,
         "committed": stream.committed,
         "reads": stream.reads,
+        "history": stream.history,
         "segments": [
             {
                 "pieces": segment.pieces,
@@ -101,6 +102,7 @@ def load(directory: Path, name: str) -> Stream:
             raise ValueError(f"schema {state['schema']}")
         stream.committed = int(state["committed"])
         stream.reads = int(state["reads"])
+        stream.history = [(str(at), int(new)) for at, new in state["history"]]
         stream.segments = [
             Segment(
                 [[int(number) for number in piece] for piece in data["pieces"]],

@@ -23,6 +23,8 @@ Read = ServiceRead | KernelRead
 
 # Steps of the clock that are remembered of a run.
 _MOST_FRAMES = 64
+# Reads whose time and news are remembered.
+_MOST_READS = 200
 
 
 class Place(NamedTuple):
@@ -39,10 +41,13 @@ class Writer:
         self.stream = stream
         self.new: list[bytes] = []
         self.end = stream.committed
+        self.at = ""
+        self.read: Read | None = None
 
     def add(self, read: Read, at: str, begins: bool) -> None:
         """Store what is new in a read that ended at ``at``; ``begins``: it starts where the stream started."""
         self.stream.reads += 1
+        self.at, self.read = at, read
         if not read.size:
             return
         segments = self.stream.segments
@@ -104,6 +109,8 @@ class Writer:
             finally:
                 os.close(descriptor)
             stream.committed += len(new)
+        if self.read is not None:
+            stream.history = _remembered(stream.history, self.at, self.read.occupied(new))
         write_state(stream)
         return len(new)
 
@@ -196,6 +203,13 @@ class Writer:
                 "ask the node for its boot id again and collect into that boot",
                 stream=self.stream.name,
             )
+
+
+def _remembered(history: list[tuple[str, int]], at: str, new: int) -> list[tuple[str, int]]:
+    """The last reads with one more; reads of one minute are one."""
+    if history and history[-1][0][:16] == at[:16]:
+        return [*history[:-1], (history[-1][0], history[-1][1] + new)]
+    return [*history, (at, new)][-_MOST_READS:]
 
 
 def _frames(known: list[int], more: Iterable[int]) -> list[int]:

@@ -17,6 +17,7 @@ from typing import Any
 from ..analysis import analyze
 from ..coverage import CoverageInput
 from ..knowledge.catalogue import Catalogue
+from .rates import Rate, often, rates
 from .store import STREAMS, AuditStore, BootLog
 from .stream import Hole, Stream
 
@@ -44,7 +45,8 @@ def analyze_stored(
         catalogue=catalogue,
     )
     coverage = result["coverage"]
-    coverage["reasons"] += [_reason(hole) for hole in log.holes]
+    measured = rates(log, context.uptime_seconds if context else None)
+    coverage["reasons"] += [_reason(hole, measured[hole.stream]) for hole in log.holes]
     if log.holes and coverage["verdict"] == "complete":
         coverage["verdict"], coverage["since"] = "partial", None
     coverage["seconds"] = _seconds(service, kernel, context or CoverageInput(), coverage["verdict"] == "complete")
@@ -67,8 +69,11 @@ def rehearsal(store: AuditStore, boot_id: str) -> Iterator[AuditStore]:
         yield copy
 
 
-def _reason(hole: Hole) -> dict[str, str]:
+def _reason(hole: Hole, rate: Rate) -> dict[str, str]:
     facts = hole.as_dict()
+    lost = None if not (hole.after and hole.before) else hole.before.serial - hole.after.serial - 1
+    events = f" ({lost} events)" if lost is not None and lost > 0 else ""
+    between = f", between the reads of {hole.reads[0]} and {hole.reads[1]}" if hole.reads else ""
     before = "" if hole.before is None else f" before serial {facts['before_serial']} ({facts['before']})"
     after = "" if hole.after is None else f" after serial {facts['after_serial']} ({facts['after']})"
     if hole.kind == "head":
@@ -80,7 +85,10 @@ def _reason(hole: Hole) -> dict[str, str]:
             f"two reads of the {hole.stream} log differ{after}{before}: one of them is not of this boot, or was forged"
         )
     else:
-        text = f"two reads of the {hole.stream} log do not meet: what stood{after}{before} was never stored"
+        text = (
+            f"two reads of the {hole.stream} log do not meet: what stood{after}{before}{events}{between} was never"
+            f" stored; collect {often(rate)}"
+        )
     number = "F31" if hole.kind == "conflict" else "F11" if hole.stream == "kernel" else "F10"
     return {"id": number, "text": text, "severity": "gap"}
 

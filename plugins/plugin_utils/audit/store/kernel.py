@@ -63,6 +63,10 @@ class KernelRead:
                 best = (high - low, at)
         return None if best is None else best[1]
 
+    def occupied(self, data: bytes) -> int:
+        """Bytes of the node's ring that a part takes."""
+        return sum(ring.occupied(line) for line in data.split(b"\n")[:-1])
+
     def first_mark(self, data: bytes) -> Mark | None:
         """The first event of a part that the kernel itself wrote."""
         return _mark(data.split(b"\n"))

@@ -56,6 +56,10 @@ class ServiceRead:
                 cursor = data.find(first[0], cursor + 1)
         return _continues(text, data, mark)
 
+    def occupied(self, data: bytes) -> int:
+        """Bytes of the node's log that a part takes."""
+        return len(data)
+
     def first_mark(self, data: bytes) -> Mark | None:
         """The first event of a part."""
         return Mark.of(MARK.search(data))

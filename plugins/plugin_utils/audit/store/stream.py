@@ -52,13 +52,15 @@ class Hole:
 
     ``kind`` is ``head`` (the first read had already lost the beginning), ``gap`` (a read did not overlap the one
     before) or ``conflict`` (two reads tell different stories about the same serials). Serials and times are those of
-    the nearest records on both sides, None where there is none.
+    the nearest records on both sides, None where there is none. ``reads`` are the moments of the last read before it
+    and of the first one behind it, as ISO text.
     """
 
     kind: str
     stream: str
     after: Mark | None
     before: Mark | None
+    reads: tuple[str, str] | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for the coverage judgement and for reports."""
@@ -69,6 +71,8 @@ class Hole:
             "before_serial": self.before.serial if self.before else None,
             "after": iso(self.after.time) if self.after else None,
             "before": iso(self.before.time) if self.before else None,
+            "read_before": self.reads[0] if self.reads else None,
+            "read_after": self.reads[1] if self.reads else None,
         }
 
 
@@ -102,6 +106,8 @@ class Stream:
     segments: list[Segment] = field(default_factory=list)
     committed: int = 0
     reads: int = 0
+    history: list[tuple[str, int]] = field(default_factory=list)
+    """When it was read, as ISO text, and how much of the node's log was new then; the last reads, one a minute."""
 
     @property
     def size(self) -> int:
@@ -119,7 +125,9 @@ class Stream:
                     found.append(Hole("head", self.name, None, segment.first))
             else:
                 crossed = previous.last and segment.first and segment.first.serial <= previous.last.serial
-                found.append(Hole("conflict" if crossed else "gap", self.name, previous.last, segment.first))
+                kind = "conflict" if crossed else "gap"
+                reads = (previous.collected[1], segment.collected[0])
+                found.append(Hole(kind, self.name, previous.last, segment.first, reads))
             previous = segment
         return tuple(found)
 

@@ -1,0 +1,98 @@
+# Copyright (c) 2026, the talosops.selinux authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""How fast a node fills its two logs, and how often they have to be collected so that nothing is lost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from itertools import pairwise
+from typing import Any
+
+from ..log import ring
+from .store import RING_MAY_HAVE_WRAPPED, BootLog
+from .stream import Stream
+
+_SHORTEST = 60.0
+"""Seconds between two reads below which what came in between says nothing about a rate."""
+_MUCH = 0.5
+"""The part of a log that may be new in a read before it is said that the next one may come too late."""
+_NAMES = {"service": "auditd's log", "kernel": "the kernel ring"}
+
+
+@dataclass(frozen=True)
+class Rate:
+    """One log of a node.
+
+    ``capacity`` is what the node keeps of it, in bytes; ``bytes_per_hour`` the highest rate between two reads, or the
+    one since boot after a single read; ``longest_pause_seconds`` the time in which it fills at that rate;
+    ``new_percent`` how much of the capacity the last read found new. None where it is not known.
+    """
+
+    capacity: int | None
+    bytes_per_hour: int | None
+    longest_pause_seconds: int | None
+    new_percent: int | None
+
+
+def rates(log: BootLog, uptime: float | None = None) -> dict[str, Rate]:
+    """The rates of both logs of a boot, by stream (``service``, ``kernel``).
+
+    Args:
+        uptime: seconds since boot at the last read: the measure after a single read.
+    """
+    return {
+        "service": _rate(log.streams["service"], RING_MAY_HAVE_WRAPPED, uptime),
+        "kernel": _rate(log.streams["kernel"], _kernel_capacity(log.streams["kernel"]), uptime),
+    }
+
+
+def as_dicts(found: dict[str, Rate]) -> dict[str, dict[str, Any]]:
+    """Rates as plain data."""
+    return {name: asdict(rate) for name, rate in found.items()}
+
+
+def warnings(found: dict[str, Rate]) -> list[str]:
+    """What to say before a log overwrites what nobody read, in sentences."""
+    return [
+        f"{_NAMES[name]} had {rate.new_percent} % of what the node keeps of it new in the last read: collect it at"
+        f" least {often(rate)}, or it overwrites what nobody has read"
+        for name, rate in found.items()
+        if rate.new_percent is not None and rate.new_percent >= 100 * _MUCH
+    ]
+
+
+def often(rate: Rate) -> str:
+    """How often to collect a log, in words: twice in the time in which it fills."""
+    if rate.longest_pause_seconds is None:
+        return "twice as often as until now"
+    minutes = max(1, rate.longest_pause_seconds // 120)
+    return f"every {minutes} minutes" if minutes < 120 else f"every {minutes // 60} hours"
+
+
+def _rate(stream: Stream, capacity: int | None, uptime: float | None) -> Rate:
+    reads = [(datetime.fromisoformat(at).timestamp(), new) for at, new in stream.history]
+    found = [new / (end - start) for (start, _unused), (end, new) in pairwise(reads) if end - start >= _SHORTEST]
+    if not found and len(reads) == 1 and uptime is not None and uptime >= _SHORTEST:
+        found = [reads[0][1] / uptime]
+    per_second = max(found, default=None)
+    news = reads[-1][1] if len(reads) > 1 else None
+    return Rate(
+        capacity,
+        None if per_second is None else round(per_second * 3600),
+        None if capacity is None or not per_second else int(capacity / per_second),
+        None if capacity is None or news is None else round(100 * news / capacity),
+    )
+
+
+def _kernel_capacity(stream: Stream) -> int | None:
+    """What the kernel said, or where its first lines were never read, the default of Talos' kernel."""
+    head = b"".join(_first(stream.lines(), 400))
+    return (ring.capacity(head) or ring.DEFAULT_BYTES) if head else None
+
+
+def _first(lines: Iterable[bytes], count: int) -> list[bytes]:
+    return [line for line, _unused in zip(lines, range(count), strict=False)]
