@@ -1,0 +1,86 @@
+# Copyright (c) 2026, the talosops.selinux authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a look at a node says about its reset: three answers, and two of them only by a positive sign."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.talosops.selinux.plugins.plugin_utils.reinstall.looks import (
+    Seen,
+    effect_of_reset,
+    same_machine,
+)
+
+UUID, SERIAL = "4c4c4544-0042-4e10-8053-b4c04f4b4832", "PK1X7"
+FACTS = {"uuid": UUID, "serial_number": SERIAL, "identity": "old"}
+
+
+def seen(how: Any = "running", **more: Any) -> Seen:
+    known = {"uuid": UUID, "serial_number": SERIAL, "stage": "maintenance" if how == "maintenance" else "running"}
+    return Seen(how, "something", **{**known, **({"identity": "old"} if how == "running" else {}), **more})
+
+
+def test_maintenance_mode_on_the_same_machine_is_a_wipe() -> None:
+    assert effect_of_reset(FACTS, seen("maintenance"))[0] == "happened"
+
+
+def test_a_new_installation_on_the_same_machine_is_a_wipe() -> None:
+    assert effect_of_reset(FACTS, seen(identity="new"))[0] == "happened"
+
+
+@pytest.mark.parametrize("stage", ["running", "maintenance"])
+def test_the_old_installation_is_no_wipe(stage: str) -> None:
+    assert effect_of_reset(FACTS, seen(stage=stage))[0] == "did_not"
+
+
+@pytest.mark.parametrize("stage", ["resetting", "rebooting", "shutting down", "booting", None])
+def test_on_its_way_the_old_installation_says_nothing_yet(stage: str | None) -> None:
+    assert effect_of_reset(FACTS, seen(stage=stage))[0] == "unknown"
+
+
+@pytest.mark.parametrize("stage", ["installing", "booting", "running", "", None])
+def test_a_stranger_that_is_not_in_maintenance_mode_says_nothing(stage: str | None) -> None:
+    assert effect_of_reset(FACTS, seen("maintenance", stage=stage))[0] == "unknown"
+
+
+@pytest.mark.parametrize("how", ["running", "maintenance"])
+@pytest.mark.parametrize(
+    "other",
+    [{"uuid": None}, {"uuid": ""}, {"uuid": UUID.replace("4c", "5c")}, {"serial_number": "PK1X8"}],
+    ids=["no UUID", "empty UUID", "another UUID", "another serial number"],
+)
+def test_another_or_an_unknown_machine_says_nothing(how: Any, other: dict[str, Any]) -> None:
+    assert effect_of_reset(FACTS, seen(how, **other))[0] == "unknown"
+
+
+@pytest.mark.parametrize("how", ["running", "maintenance"])
+def test_without_a_recorded_uuid_nothing_is_said(how: Any) -> None:
+    assert effect_of_reset({**FACTS, "uuid": None}, seen(how))[0] == "unknown"
+
+
+def test_no_answer_says_nothing() -> None:
+    answer, found = effect_of_reset(FACTS, Seen("silent", "connection refused"))
+    assert (answer, found) == ("unknown", "nobody answers: connection refused")
+
+
+@pytest.mark.parametrize("facts", [{**FACTS, "identity": None}, {"uuid": UUID, "serial_number": SERIAL}])
+def test_without_a_recorded_identity_nothing_is_said(facts: dict[str, Any]) -> None:
+    assert effect_of_reset(facts, seen())[0] == "unknown"
+
+
+def test_a_node_that_does_not_say_its_identity_says_nothing() -> None:
+    assert effect_of_reset(FACTS, seen(identity=None))[0] == "unknown"
+
+
+def test_a_uuid_in_the_other_byte_order_or_case_is_the_same() -> None:
+    assert same_machine(FACTS, seen(uuid=UUID.upper())) is True
+    assert same_machine(FACTS, seen(uuid="44454c4c-4200-104e-8053-b4c04f4b4832")) is True
+
+
+def test_a_serial_number_that_one_side_does_not_say_decides_nothing() -> None:
+    assert same_machine(FACTS, seen(serial_number=None)) is True
+    assert same_machine({**FACTS, "serial_number": ""}, seen()) is True

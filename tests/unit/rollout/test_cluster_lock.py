@@ -1,0 +1,147 @@
+# Copyright (c) 2026, the talosops.selinux authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A lock in the cluster: of any number of controllers one has it, and the others are told who."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.talosops.selinux.plugins.plugin_utils.kube import ClusterProblem
+from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.cluster_lock import NAMESPACE, ClusterLock
+from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.errors import LockHeld
+from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.owner import of_process
+from kubernetes import client, config
+from simulator import Simulator
+
+HOUR = dt.timedelta(hours=1)
+
+
+@pytest.fixture(scope="module")
+def sim(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulator]:
+    with Simulator(
+        {"name": "lock", "nodes": {"cp-1": {"role": "controlplane"}}}, tmp_path_factory.mktemp("lock")
+    ) as it:
+        yield it
+
+
+@pytest.fixture
+def lock(sim: Simulator, request: pytest.FixtureRequest) -> Any:
+    """A lock of the test's own name, for any holder."""
+    name = f"lock-{abs(hash(request.node.name))}"
+    return lambda holder: ClusterLock(str(sim.directory / "kubeconfig"), None, name, holder)
+
+
+def leases(lock: ClusterLock, sim: Simulator) -> Any:
+    with config.new_client_from_config(str(sim.directory / "kubeconfig")) as api:
+        return client.CoordinationV1Api(api).read_namespaced_lease(lock.name, NAMESPACE)
+
+
+def age(lock: ClusterLock, sim: Simulator, ago: dt.timedelta) -> None:
+    """Let the lock's last renewal be that long ago."""
+    with config.new_client_from_config(str(sim.directory / "kubeconfig")) as api:
+        coordination = client.CoordinationV1Api(api)
+        lease = coordination.read_namespaced_lease(lock.name, NAMESPACE)
+        lease.spec.renew_time = dt.datetime.now(dt.UTC) - ago
+        coordination.replace_namespaced_lease(lock.name, NAMESPACE, lease)
+
+
+def test_one_has_it_and_the_other_is_told_who(lock: Any) -> None:
+    lock("host-a").acquire(HOUR, about="/srv/rollout")
+    for refused in (lambda: lock("host-b").acquire(HOUR), lambda: lock("host-b").check()):
+        with pytest.raises(LockHeld, match="host-a holds the lock .* for /srv/rollout, until"):
+            refused()
+
+
+def test_it_is_renewed_by_its_holder(lock: Any, sim: Simulator) -> None:
+    lock("host-a").acquire(HOUR)
+    first = leases(lock("host-a"), sim).spec
+    lock("host-a").acquire(HOUR)
+    again = leases(lock("host-a"), sim).spec
+    assert again.acquire_time == first.acquire_time and again.renew_time > first.renew_time
+    assert again.lease_transitions == first.lease_transitions
+
+
+def test_it_is_released_by_its_holder_only(lock: Any) -> None:
+    lock("host-a").acquire(HOUR)
+    lock("host-b").release()
+    with pytest.raises(LockHeld):
+        lock("host-b").check()
+    lock("host-a").release()
+    lock("host-b").acquire(HOUR)
+    lock("host-a").release()
+    with pytest.raises(LockHeld, match="host-b"):
+        lock("host-a").check()
+
+
+def test_one_that_was_not_renewed_in_time_is_taken_over(lock: Any, sim: Simulator) -> None:
+    lock("host-a").acquire(dt.timedelta(seconds=60))
+    age(lock("host-a"), sim, dt.timedelta(seconds=90))
+    # The clocks of two hosts may differ.
+    with pytest.raises(LockHeld):
+        lock("host-b").acquire(HOUR)
+    age(lock("host-a"), sim, dt.timedelta(seconds=121))
+    lock("host-b").acquire(HOUR)
+    with pytest.raises(LockHeld, match="host-b"):
+        lock("host-a").acquire(HOUR)
+
+
+def test_one_of_a_process_that_surely_ended_is_taken_over(lock: Any) -> None:
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    owner = str(of_process(process.pid))
+    lock(owner).acquire(HOUR)
+    with pytest.raises(LockHeld, match=f"process {process.pid} of"):
+        lock(str(of_process(os.getpid()))).acquire(HOUR)
+    process.communicate(b"\n")
+    lock(str(of_process(os.getpid()))).acquire(HOUR)
+
+
+def test_a_person_takes_it_over_with_a_reason(lock: Any, sim: Simulator) -> None:
+    lock("host-a").acquire(HOUR)
+    with pytest.raises(LockHeld):
+        lock("host-b").acquire(HOUR, take_over="  ")
+    lock("host-b").acquire(HOUR, take_over="host-a burned down")
+    lease = leases(lock("host-b"), sim)
+    assert lease.spec.holder_identity == "host-b"
+    assert lease.metadata.annotations["talosops.selinux/taken-over"] == "host-a burned down"
+
+
+def test_of_many_at_the_same_moment_one_gets_it(lock: Any) -> None:
+    start = threading.Barrier(6)
+    got: list[str] = []
+    held: list[str] = []
+
+    def take(holder: str) -> None:
+        start.wait()
+        try:
+            lock(holder).acquire(HOUR)
+            got.append(holder)
+        except LockHeld as refused:
+            held.append(refused.context["owner"])
+
+    threads = [threading.Thread(target=take, args=(f"host-{number}",)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(got) == 1 and held == got * 5
+
+
+def test_an_api_that_does_not_answer_is_no_lock(tmp_path: Path) -> None:
+    kubeconfig = tmp_path / "kubeconfig"
+    kubeconfig.write_text(
+        "apiVersion: v1\nkind: Config\ncurrent-context: a\ncontexts: [{name: a, context: {cluster: a, user: a}}]\n"
+        "clusters: [{name: a, cluster: {server: 'https://127.0.0.1:1'}}]\nusers: [{name: a, user: {}}]\n"
+    )
+    for act in (lambda one: one.acquire(HOUR), lambda one: one.check(), lambda one: one.release()):
+        with pytest.raises(ClusterProblem, match="cannot be read"):
+            act(ClusterLock(str(kubeconfig), None, "x", "host-a"))
