@@ -15,6 +15,8 @@ from ..evidence.collect import collect
 from ..evidence.members import read_etcd
 from ..evidence.visit import Visit
 from ..rollout.proof import prove
+from ..rollout.state import DID_NOT
+from ..talos import boots
 from ..talos.client import NodeClient
 from ..talos.errors import NotFound
 from .before import undo_drain
@@ -42,7 +44,7 @@ def prove_node(work: Work) -> dict[str, Any]:
         "witnesses": proof["witnesses"],
         "reinstall": proof["reinstall"],
         "evidence_after": str(path),
-        "boot_after": {"id": document["boot"]["id"], "time": document["boot"]["time"]},
+        "boot_after": document["boot"],
     }
 
 
@@ -77,11 +79,12 @@ def soak(work: Work) -> dict[str, Any]:
     """Watch the new boot; a whole log without an unreviewed enforced denial lets the node take workloads again."""
     _watch(work)
     document, _logs = _evidence(work)
-    audit, boot = document["audit"], document["boot"]
-    if boot["id"] != work.facts["boot_after"]["id"] or (
-        boot["id"] is None and boot["time"] != work.facts["boot_after"]["time"]
-    ):
-        raise _not_soaked(work, "it is in another boot than the one that was proven", "prove it again: close its entry")
+    audit = document["audit"]
+    if boots.compare(boots.of_evidence(work.facts["boot_after"]), boots.of_evidence(document["boot"])) != boots.SAME:
+        found = "it is not known to be in the boot that was proven"
+        # What was proven of another boot is proven anew.
+        work.ledger.look(work.host, "prove", DID_NOT, found=f"{work.host} did not pass its soak: {found}")
+        raise _not_soaked(work, found, "run the rollout again, which proves and watches its present boot")
     coverage = audit["coverage"]
     if coverage["verdict"] != "complete" or audit["denials"] is None:
         reasons = "; ".join(reason["text"] for reason in coverage["reasons"]) or "it was not read"
