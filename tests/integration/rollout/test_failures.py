@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Nothing ends in silence: whatever stops a node is said, a node that was not wiped is given back, and a rerun finishes."""
+"""Nothing ends in silence: what stops a node is said, a node that was not wiped is given back, and a rerun finishes."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError
 from integration import playbook
@@ -67,11 +68,13 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ended]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lifecycle, "apply", apply)
-        with Simulator(
-            {"name": "fail", "time_scale": 120, "uptime": "96h", "nodes": nodes}, directory / "fleet"
-        ) as sim:
+        scenario = {"name": "fail", "time_scale": 120, "uptime": "96h", "nodes": nodes}
+        with Simulator(scenario, directory / "fleet") as sim:
             config = sim.directory / "configs" / "bad-config.yaml"
-            config.write_text(f"# {QUOTED}\n" + config.read_text() + f"# {QUOTED}\n")
+            documents = list(yaml.safe_load_all(config.read_text()))
+            documents[0]["machine"]["env"] = {"REMARK": QUOTED}
+            config.write_text(yaml.safe_dump_all(documents, sort_keys=False))
+            sim.nodes["bad-config"].config = config.read_text()
             sim.set_fault("no-effect", "reset_ignored")
             sim.set_fault("bad-install", "install_fails")
             variables = playbook.settings(

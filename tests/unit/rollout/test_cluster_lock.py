@@ -58,7 +58,7 @@ def age(lock: ClusterLock, sim: Simulator, ago: dt.timedelta) -> None:
 def test_one_has_it_and_the_other_is_told_who(lock: Any) -> None:
     lock("host-a").acquire(HOUR, about="/srv/rollout")
     for refused in (lambda: lock("host-b").acquire(HOUR), lambda: lock("host-b").check()):
-        with pytest.raises(LockHeld, match="host-a holds the lock .* for /srv/rollout, until"):
+        with pytest.raises(LockHeld, match=r"host-a holds the lock .* for /srv/rollout, until"):
             refused()
 
 
