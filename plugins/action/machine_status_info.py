@@ -9,17 +9,10 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from ..plugin_utils.actions import TalosAction, poll
-from ..plugin_utils.problem import Problem
+from ..plugin_utils.reinstall.looks import WrongMachine, status
 from ..plugin_utils.talos import fleet
 from ..plugin_utils.talos.client import NodeClient, connect_maintenance
-from ..plugin_utils.talos.errors import NotFound, TalosError, Unsupported
-from ..plugin_utils.texts import printable, printable_all
-
-
-class WrongMachine(Problem):
-    """Another machine answers at the node's address."""
-
-    kind = "wrong_machine"
+from ..plugin_utils.talos.errors import TalosError, Unsupported
 
 
 class ActionModule(TalosAction):
@@ -109,32 +102,9 @@ class ActionModule(TalosAction):
 
 
 async def _status(client: NodeClient) -> dict[str, Any]:
-    status = await client.spec("machine_status")
-    conditions = status.get("status")
-    if not isinstance(conditions, dict):
-        conditions = {}
-    ready = conditions.get("ready")
-    try:
-        system = await client.spec("system_information")
-    except (NotFound, Unsupported):
-        system = {}
     try:
         boot_time = (await client.system_stat()).boot_time
     except Unsupported:
         # Before Talos 1.13 a node in maintenance mode does not serve it.
         boot_time = None
-    return {
-        "stage": _said(status.get("stage")),
-        "ready": ready if isinstance(ready, bool) else None,
-        "unmet_conditions": printable_all(conditions.get("unmetConditions") or []),
-        "uuid": _said(system.get("uuid")),
-        "serial_number": _said(system.get("serialnumber")),
-        "fingerprint": None,
-        "boot_time": boot_time,
-        "changed": False,
-    }
-
-
-def _said(value: Any) -> str | None:
-    """A text of a machine that nobody may have verified; what is none is not known."""
-    return printable(value) if isinstance(value, str) else None
+    return {**await status(client), "fingerprint": None, "boot_time": boot_time, "changed": False}

@@ -121,7 +121,7 @@ def _not_soaked(work: Work, found: str, do: str) -> StepProblem:
 
 
 def _evidence(work: Work) -> tuple[dict[str, Any], dict[str, files.Log]]:
-    where = work.action.target(work.host)
+    where = work.where()
 
     async def read(client: NodeClient) -> tuple[dict[str, Any], dict[str, files.Log]]:
         found = await collect(
@@ -129,7 +129,7 @@ def _evidence(work: Work) -> tuple[dict[str, Any], dict[str, files.Log]]:
             name=work.host,
             address=where.address,
             endpoint=client.endpoint,
-            peer=lambda address: work.action.target(work.host, address=address).connect(),
+            peer=lambda address: work.where(address).connect(),
             kubernetes=None,
             config=None,
             operation={"target": work.facts["target"]},
@@ -157,9 +157,7 @@ def _votes(work: Work) -> str:
 
     def ask(peer: Peer) -> dict[str, Any]:
         async def question(client: NodeClient) -> dict[str, Any]:
-            return await read_etcd(
-                Visit(client), lambda address: work.action.target(work.host, address=address).connect()
-            )
+            return await read_etcd(Visit(client), lambda address: work.where(address).connect())
 
         return work.ask(question, peer.target)
 

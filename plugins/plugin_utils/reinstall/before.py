@@ -80,7 +80,7 @@ def gate(work: Work) -> dict[str, Any]:
     """Fresh evidence, saved, and a verdict on it; anything but eligible fails the step."""
     target, boot = work.facts["target"], work.params["boot"]
     kubernetes = read_cluster(work.params["kubeconfig"], work.params["kube_context"]).of_node
-    where = work.action.target(work.host)
+    where = work.where()
     text = work.action.machine_config_text(work.host)
 
     async def read(client: NodeClient) -> tuple[dict[str, Any], dict[str, files.Log], list[dict[str, Any]]]:
@@ -89,7 +89,7 @@ def gate(work: Work) -> dict[str, Any]:
             name=work.host,
             address=where.address,
             endpoint=client.endpoint,
-            peer=lambda address: work.action.target(work.host, address=address).connect(),
+            peer=lambda address: work.where(address).connect(),
             kubernetes=kubernetes,
             config=lambda node: planned_config(text, target, boot, node),
             operation={

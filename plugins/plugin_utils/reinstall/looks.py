@@ -11,14 +11,22 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from ..evidence.identity import same_uuid
+from ..problem import Problem
 from ..rollout.state import DID_NOT, HAPPENED, UNKNOWN
 from ..talos import boots
 from ..talos.client import NodeClient
 from ..talos.errors import NotFound, TalosError, Unsupported
+from ..texts import printable, printable_all
 from .work import Work
 
 #: Stages in which a machine leaves its installation or comes up: it says nothing about the end of a reset.
 _UNDER_WAY = ("resetting", "rebooting", "shutting down", "booting", "installing", "upgrading")
+
+
+class WrongMachine(Problem):
+    """Another machine answers at the node's address."""
+
+    kind = "wrong_machine"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,19 +56,26 @@ async def status(client: NodeClient) -> dict[str, Any]:
         TalosError: the node did not answer.
     """
     spec = await client.spec("machine_status")
-    conditions = spec.get("status") or {}
+    conditions = spec.get("status")
+    if not isinstance(conditions, dict):
+        conditions = {}
     ready = conditions.get("ready")
     try:
         system = await client.spec("system_information")
     except (NotFound, Unsupported):
         system = {}
     return {
-        "stage": spec.get("stage"),
+        "stage": _said(spec.get("stage")),
         "ready": ready if isinstance(ready, bool) else None,
-        "unmet_conditions": conditions.get("unmetConditions") or [],
-        "uuid": system.get("uuid"),
-        "serial_number": system.get("serialnumber"),
+        "unmet_conditions": printable_all(conditions.get("unmetConditions") or []),
+        "uuid": _said(system.get("uuid")),
+        "serial_number": _said(system.get("serialnumber")),
     }
+
+
+def _said(value: Any) -> str | None:
+    """A text of a machine that nobody may have verified; what is none is not known."""
+    return printable(value) if isinstance(value, str) else None
 
 
 def see(work: Work) -> Seen:
@@ -135,7 +150,7 @@ async def _running(client: NodeClient) -> Seen:
         identity=str(identity) if identity else None,
         stage=told["stage"],
         ready=told["ready"],
-        unmet=tuple(str(one.get("name")) for one in told["unmet_conditions"]),
+        unmet=tuple(str(one.get("name")) for one in told["unmet_conditions"] if isinstance(one, dict)),
         boot=await boots.look(client),
     )
 

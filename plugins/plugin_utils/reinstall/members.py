@@ -59,10 +59,7 @@ def hexadecimal(member_id: int) -> str:
 
 def peers(work: Work) -> list[Peer]:
     """The peers that the evidence recorded; they are reached by their own addresses, with the node's settings."""
-    return [
-        Peer(peer["id"], str(peer["hostname"]), work.action.target(work.host, address=peer["address"]))
-        for peer in work.facts["peers"]
-    ]
+    return [Peer(peer["id"], str(peer["hostname"]), work.where(peer["address"])) for peer in work.facts["peers"]]
 
 
 def ask_a_peer(work: Work, question: Callable[[Peer], V], *, what: str) -> tuple[V, Peer]:

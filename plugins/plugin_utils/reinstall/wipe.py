@@ -14,7 +14,6 @@ import time
 from typing import Any, NoReturn
 
 from ..actions import NotYet, Target
-from ..problem import Problem
 from ..rollout.boot_paths import BY_NAME
 from ..rollout.state import DID_NOT, HAPPENED, SENT, UNKNOWN
 from ..talos import boots
@@ -22,7 +21,7 @@ from ..talos.errors import PermissionRefused, Refused, TalosError, WriteNeedsLoo
 from ..texts import printable
 from .before import verify_image
 from .configuration import prepared
-from .looks import Seen, effect_of_reset, same_machine, see
+from .looks import Seen, WrongMachine, effect_of_reset, same_machine, see
 from .members import ask_a_peer, peers, require_same_etcd
 from .order import Order, send
 from .work import NotKnown, StepProblem, Work
@@ -31,12 +30,6 @@ from .work import NotKnown, StepProblem, Work
 _SILENT_LOOKS = 3
 #: Errors of a write by which the node, or our own side, says that nothing was done.
 _SURELY_NOT_SENT = (WriteNeedsLook, PermissionRefused, Refused)
-
-
-class WrongMachine(Problem):
-    """Another machine answers at the node's address."""
-
-    kind = "wrong_machine"
 
 
 def reset(work: Work) -> dict[str, Any]:
@@ -114,8 +107,8 @@ def require_machine(work: Work, seen: Seen) -> None:
     """
     if seen.how != "silent" and same_machine(work.facts, seen) is False:
         raise WrongMachine(
-            f"the machine at the address of {work.host} has the UUID {printable(seen.uuid, 60)} and the serial number"
-            f" {printable(seen.serial_number, 60)}, not {work.facts['uuid']} and {work.facts['serial_number']}",
+            f"the machine at the address of {work.host} has the UUID {seen.uuid} and the serial number"
+            f" {seen.serial_number}, not {work.facts['uuid']} and {work.facts['serial_number']}",
             "the machine configuration holds secrets and must only reach the machine that was wiped",
             "find out which machine took that address before going on",
             node=work.host,
@@ -214,7 +207,7 @@ def _order(work: Work) -> tuple[str | None, boots.Look]:
 
 def _way(work: Work) -> Target:
     """A control plane is reset through the others: its own API goes away in the middle."""
-    where = work.action.target(work.host)
+    where = work.where()
     if not work.control_plane:
         return where
     others = [peer.target.address for peer in peers(work)]

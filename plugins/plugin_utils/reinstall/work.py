@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import os
 import uuid
@@ -86,7 +87,21 @@ class Work:
     @property
     def address(self) -> str:
         """Where the node is reached now."""
-        return self.action.target(self.host).address
+        return self.where().address
+
+    def where(self, address: str | None = None) -> Target:
+        """The way to the node, or with its settings to another ``address``.
+
+        Where endpoints are used, a control plane's other members are endpoints too, and the control plane itself is
+        none: once it is wiped it forwards nothing.
+        """
+        target = self.action.target(self.host, address=address)
+        peers = [peer["address"] for peer in self.facts.get("peers") or ()]
+        if target.route == "direct" or not peers:
+            return target
+        own = self.action.target(self.host).address
+        endpoints = [*peers, *(endpoint for endpoint in target.context.endpoints if endpoint not in (own, *peers))]
+        return dataclasses.replace(target, context=dataclasses.replace(target.context, endpoints=endpoints))
 
     @property
     def node_name(self) -> str:
@@ -101,7 +116,7 @@ class Work:
         Raises:
             TalosError: no answer.
         """
-        return self.action.ask(question, target or self.action.target(self.host))
+        return self.action.ask(question, target or self.where())
 
     def ask_maintenance(self, question: Callable[[NodeClient], Awaitable[V]], *, fingerprint: str | None = None) -> V:
         """Ask the machine at the node's address in maintenance mode; without a fingerprint nobody vouches for it.
