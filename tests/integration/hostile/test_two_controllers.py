@@ -1,0 +1,90 @@
+# Copyright (c) 2026, the talosops.selinux authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""One writer: of any number of controllers of one cluster one works, and the others end with who holds the lock."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from integration import playbook
+from simulator import Simulator
+
+NODES = {**{f"cp-{number}": {"role": "controlplane"} for number in (1, 2, 3)}, "worker-1": {}, "worker-2": {}}
+
+
+def _start(sim: Simulator, place: Path, directory: Path, hosts: str) -> Any:
+    variables = playbook.settings(sim, directory, rollout_hosts=hosts)
+    return playbook.start(sim, place, "talosops.selinux.rollout", variables=variables)
+
+
+def _in_a_process_namespace(sim: Simulator, place: Path, directory: Path) -> str:
+    """What a controller says that cannot see the other's processes, as in another container of the host."""
+    place.mkdir()
+    variables = place / "variables.json"
+    variables.write_text(__import__("json").dumps(playbook.settings(sim, directory, rollout_hosts="worker-1")))
+    command = [
+        *("unshare", "--pid", "--fork", "--mount-proc", str(playbook.BIN / "ansible-playbook")),
+        *("talosops.selinux.rollout", "--inventory", str(sim.directory / "inventory.yml")),
+        *("--extra-vars", f"@{variables}"),
+    ]
+    environment = {
+        **os.environ,
+        "ANSIBLE_CONFIG": str(playbook.ROOT / "tests" / "demo" / "ansible.cfg"),
+        "ANSIBLE_COLLECTIONS_PATH": str(playbook.ROOT / ".collections"),
+        "ANSIBLE_HOME": str(place / ".ansible"),
+        "ANSIBLE_NOCOLOR": "1",
+        "TALOSCONFIG": str(sim.directory / "talosconfig"),
+    }
+    ended = subprocess.run(command, env=environment, cwd=place, capture_output=True, text=True)
+    assert ended.returncode != 0, ended.stdout
+    return " ".join(ended.stdout.split())
+
+
+def test_others_end_with_who_holds_the_lock(tmp_path: Path) -> None:
+    own, other = tmp_path / "own", tmp_path / "other"
+    with Simulator({"name": "two", "time_scale": 60, "uptime": "96h", "nodes": NODES}, tmp_path / "fleet") as sim:
+        first = _start(sim, tmp_path / "A", own, "worker-1")
+        while not any(entry["kind"] == "sent" for entry in playbook.ledger(own)):
+            assert first.poll() is None, (tmp_path / "A" / "output.txt").read_text()
+            time.sleep(0.02)
+        pid = next(entry["by"] for entry in playbook.ledger(own)).split(":")[1]
+        same = playbook.finish(_start(sim, tmp_path / "B", own, "worker-1:worker-2"), tmp_path / "B")
+        elsewhere = playbook.finish(_start(sim, tmp_path / "C", other, "worker-2"), tmp_path / "C")
+        for run in (same, elsewhere):
+            assert run.code != 0
+            assert f"process {pid} of" in " ".join(run.output.split()), run.output
+        assert "holds the rollout lock" in " ".join(same.output.split())
+        assert f"for {own}" in " ".join(elsewhere.output.split())
+        if shutil.which("unshare") and os.geteuid() == 0:
+            assert f"process {pid} of" in _in_a_process_namespace(sim, tmp_path / "D", own)
+        ended = playbook.finish(first, tmp_path / "A")
+        assert ended.code == 0, ended.output
+        assert playbook.resets(sim) == ["worker-1"]
+        assert not any(node.unschedulable for node in sim.nodes.values())
+        assert len({entry["by"] for entry in playbook.ledger(own)}) == 1
+        # Released: the next one works at once.
+        again = playbook.finish(_start(sim, tmp_path / "E", other, "worker-2"), tmp_path / "E")
+        assert again.code == 0, again.output
+        assert playbook.resets(sim) == ["worker-1", "worker-2"]
+
+
+@pytest.mark.parametrize("directories", [("one", "one"), ("one", "two")])
+def test_of_two_at_the_same_moment_one_works(directories: tuple[str, str], tmp_path: Path) -> None:
+    with Simulator({"name": "race", "time_scale": 60, "uptime": "96h", "nodes": NODES}, tmp_path / "fleet") as sim:
+        places = [tmp_path / f"run-{number}" for number in range(2)]
+        started = [
+            _start(sim, place, tmp_path / name, "worker-1") for place, name in zip(places, directories, strict=True)
+        ]
+        runs = [playbook.finish(process, place) for process, place in zip(started, places, strict=True)]
+        assert sorted(bool(run.code) for run in runs) == [False, True], [run.output for run in runs]
+        assert "holds the" in " ".join(next(run.output for run in runs if run.code).split())
+        assert playbook.resets(sim) == ["worker-1"]
+        assert sim.nodes["worker-1"].selinux == "enforcing" and not sim.nodes["worker-1"].unschedulable
