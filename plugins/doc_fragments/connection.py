@@ -34,6 +34,8 @@ options:
       - How a node is reached. When unset, the connection variable C(talos_route), then V(direct).
       - V(direct) connects to the node itself, V(endpoint) goes through a control plane, V(auto) tries the node first
         and falls back to an endpoint when the node's port cannot be reached.
+      - An endpoint that cannot be connected, is in maintenance mode, does not forward or cannot reach the node is left
+        for the next one; the node itself is the last.
     type: str
     choices: [direct, endpoint, auto]
   server_name:
@@ -43,6 +45,11 @@ options:
     type: str
 notes:
   - The address of a node is the connection variable C(ansible_host), or else its inventory name.
+  - The node is the host of the task, or the host that the task is delegated to where that is a node too, which means
+    that it is in the play, or in a group with the task's host. Delegated to the implicit localhost, to a host with the
+    connection C(local) or to any other host, the task is for its own host all the same, since the work happens on the
+    controller anyway.
+  - Files that an option or a variable names may be encrypted by Ansible Vault, and may begin with a byte order mark.
   - The work happens in Ansible's own process. No SSH, no C(connection) setting and no Python on the node are needed.
 """
 

@@ -14,12 +14,12 @@ import dataclasses
 import importlib
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 import yaml
 from ansible.plugins.action import ActionBase  # type: ignore[import-untyped]  # ansible-core ships no types
 
+from .operator_files import decrypting, read_text
 from .problem import Problem
 from .talos import fleet
 from .talos.client import NodeClient, Route, connect
@@ -107,8 +107,11 @@ class TalosAction(ActionBase):  # type: ignore[misc]
         _validation, arguments = self.validate_argument_spec(spec, **self.RULES)
         self.params: dict[str, Any] = plain(arguments)
         self.variables: dict[str, Any] = task_vars or {}
+        self._hosts: dict[str, Mapping[str, Any]] = {}
+        self._contexts: dict[tuple[Any, ...], Context] = {}
         try:
-            result.update(self.act())
+            with decrypting(self._decrypt):
+                result.update(self.act())
         except Problem as problem:
             failure = {"of_node": isinstance(problem, TalosError), **problem.as_dict()}
             result.update(failed=True, msg=str(problem), failure=plain(failure))
@@ -125,12 +128,39 @@ class TalosAction(ActionBase):  # type: ignore[misc]
 
     @property
     def host(self) -> str:
-        """The inventory name of the host that the task runs for."""
-        return plain(self.variables["inventory_hostname"])  # type: ignore[no-any-return]
+        """The inventory name of the node that the task is for.
+
+        That is the host the task is delegated to where that is a node, and else the task's own: the implicit
+        localhost, a host with the connection ``local``, and a host that is neither in the play nor in a group of the
+        task's host stand for the controller, where the work happens anyway.
+        """
+        own: str = plain(self.variables["inventory_hostname"])
+        delegate = plain(self._task.delegate_to)
+        return delegate if delegate and self._is_node(delegate, own) else own
+
+    def _is_node(self, delegate: str, own: str) -> bool:
+        groups = plain(self.variables["groups"])
+        if delegate not in groups["all"] or self.variable(delegate, "ansible_connection") == "local":
+            return False
+        if delegate in plain(self.variables.get("ansible_play_hosts_all") or []):
+            return True
+        return any(
+            delegate in members and own in members
+            for name, members in groups.items()
+            if name not in ("all", "ungrouped")
+        )
 
     def variable(self, host: str, name: str) -> Any:
         """A host's variable as plain data, or None when it is not set."""
-        return plain(self.variables["hostvars"][host].get(name))
+        if host not in self._hosts:
+            # Ansible puts a host's variables together anew at each access.
+            self._hosts[host] = self.variables["hostvars"][host]
+        return plain(self._hosts[host].get(name))
+
+    def _decrypt(self, path: str) -> bytes:
+        # The public method decodes as UTF-8, and the one that names a file writes the plain text to disk.
+        content: tuple[bytes, bool] = self._loader._get_file_contents(path)
+        return bytes(content[0])
 
     def audit_terms(self, host: str) -> dict[str, Any]:
         """What the operator wrote down about a node's audit log, as ``evidence.collect`` takes it.
@@ -179,67 +209,61 @@ class TalosAction(ActionBase):  # type: ignore[misc]
         return list(hosts)
 
     def read_file(self, path: str, what: str) -> bytes:
-        """A file of the control host that the task names.
+        """A text file of the control host that the task names, as UTF-8 without a byte order mark.
 
         Raises:
-            InventoryProblem: when it cannot be read.
+            FileProblem: when it cannot be read, decrypted or decoded.
         """
-        try:
-            return Path(path).read_bytes()
-        except OSError as error:
-            raise InventoryProblem(
-                f"the {what} {path} cannot be read: {error.strerror}",
-                "the task was told to use it, and does not go on without",
-                f"correct the path of the {what}, or its permissions",
-            ) from error
+        return read_text(path, what).encode()
 
     def machine_config_text(self, host: str, src: str | None = None) -> str | None:
         """The operator's machine configuration of a host, full of secrets; None when the inventory names none.
 
         Raises:
-            InventoryProblem: when the file that is named cannot be read.
+            FileProblem: when the file that is named cannot be read, decrypted or decoded.
         """
         path = src or self.variable(host, "talos_machine_config")
         if path is None:
             return None
-        try:
-            return Path(path).expanduser().read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or "it is not UTF-8"
-            raise InventoryProblem(
-                f"the machine configuration {path} of {host} cannot be read: {reason}",
-                "a wiped node can only be installed with its configuration, and the node does not give it back",
-                "bring the file back, or correct talos_machine_config",
-                node=host,
-            ) from error
+        why = "a wiped node can only be installed with its configuration, and the node does not give it back"
+        return read_text(str(path), f"machine configuration of {host}", why=why)
 
     def target(self, host: str | None = None, *, address: str | None = None) -> Target:
         """Where and how a host's node is reached: task options first, then the host's connection variables.
 
         Args:
-            host: the inventory name; unset, the host that the task is delegated to, or else its own.
+            host: the inventory name; unset, the node that the task is for.
             address: another address to reach with that host's settings.
         """
-        host = host or plain(self._task.delegate_to) or self.host
+        host = host or self.host
 
         def setting(option: str, variable: str) -> Any:
             value = self.params.get(option)
             return value if value is not None else self.variable(host, variable)
 
-        config = Talosconfig.load(setting("talosconfig", "talos_config"))
-        context = config.context(setting("context", "talos_context"))
-        endpoints = setting("endpoints", "talos_endpoints")
-        if endpoints:
-            context = dataclasses.replace(
-                context, endpoints=[endpoints] if isinstance(endpoints, str) else list(endpoints)
-            )
+        endpoints = setting("endpoints", "talos_endpoints") or []
         return Target(
             host=host,
             address=address or self.variable(host, "ansible_host") or host,
-            context=context,
+            context=self._context(
+                setting("talosconfig", "talos_config"),
+                setting("context", "talos_context"),
+                (endpoints,) if isinstance(endpoints, str) else tuple(endpoints),
+            ),
             route=setting("route", "talos_route") or "direct",
             server_name=setting("server_name", "talos_server_name"),
         )
+
+    def _context(self, path: str | None, name: str | None, endpoints: tuple[str, ...]) -> Context:
+        """A context of a talosconfig, read once for a task however many nodes share it."""
+        key = (path, name, endpoints)
+        if key not in self._contexts:
+            if endpoints:
+                made = dataclasses.replace(self._context(path, name, ()), endpoints=list(endpoints))
+            else:
+                made = Talosconfig.load(path).context(name)
+            self._contexts[key] = made
+        return self._contexts[key]
 
     def ask(self, question: Callable[[NodeClient], Awaitable[V]], target: Target | None = None) -> V:
         """Ask one node (the task's own unless told otherwise) and return its answer.

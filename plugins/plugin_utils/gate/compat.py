@@ -88,8 +88,8 @@ def load(path: str | Path | None = None) -> Table:
 @functools.lru_cache(maxsize=8)
 def _load(path: Path) -> Table:
     try:
-        raw = read_yaml(path)
-    except (OSError, ValueError, yaml.YAMLError) as problem:
+        raw = read_yaml(path, "compatibility table")
+    except (ValueError, yaml.YAMLError) as problem:
         raise _invalid(path, f"it cannot be read: {' '.join(str(problem).split())}") from None
     if not isinstance(raw, dict) or raw.get("schema") != SCHEMA or set(raw) != {"schema", "find_out", "entries"}:
         raise _invalid(path, f"it does not hold exactly `schema: {SCHEMA}`, `find_out` and `entries`")

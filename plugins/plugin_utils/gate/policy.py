@@ -16,6 +16,7 @@ import yaml
 
 from ..canonical import canonical_json, sha256_of
 from ..evidence.schema import conforms
+from ..operator_files import read_text
 from ..talos.versions import parse_version
 from . import shape
 from .errors import PolicyProblem
@@ -379,20 +380,20 @@ def _mapping(loader: Any, node: yaml.MappingNode) -> dict[Any, Any]:
 _OnceOnly.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
 
 
-def read_yaml(path: Path) -> Any:
-    """The content of a YAML file in which no key is written twice.
+def read_yaml(path: str | Path, what: str) -> Any:
+    """The content of a YAML file in which no key is written twice; ``what`` says in messages what it should be.
 
     Raises:
-        OSError, ValueError, yaml.YAMLError: it cannot be read.
+        FileProblem: it cannot be read, decrypted or decoded.
+        ValueError, yaml.YAMLError: it is no YAML.
     """
-    with path.open(encoding="utf-8") as file:
-        return yaml.load(file, Loader=_OnceOnly)
+    return yaml.load(read_text(path, what), Loader=_OnceOnly)
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        raw = read_yaml(path)
-    except (OSError, ValueError, yaml.YAMLError) as problem:
+        raw = read_yaml(path, "policy")
+    except (ValueError, yaml.YAMLError) as problem:
         raise _invalid(str(path), f"it cannot be read: {' '.join(str(problem).split())}") from None
     if not isinstance(raw, dict):
         raise _invalid(str(path), "it is not a YAML mapping")

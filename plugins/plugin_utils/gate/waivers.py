@@ -264,8 +264,8 @@ def load_waivers(path: str | Path) -> list[Waiver]:
         WaiverProblem: it cannot be read, or a waiver is not complete.
     """
     try:
-        raw = read_yaml(Path(path).expanduser())
-    except (OSError, ValueError, yaml.YAMLError) as problem:
+        raw = read_yaml(path, "waiver file")
+    except (ValueError, yaml.YAMLError) as problem:
         raise _invalid(path, f"it cannot be read: {' '.join(str(problem).split())}") from None
     if not isinstance(raw, dict) or raw.get("schema") != SCHEMA or set(raw) != {"schema", "waivers"}:
         raise _invalid(path, f"it does not hold exactly `schema: {SCHEMA}` and `waivers`")

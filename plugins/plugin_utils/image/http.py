@@ -21,11 +21,13 @@ from email.utils import parsedate_to_datetime
 from typing import Any, NoReturn
 from urllib.parse import urljoin, urlsplit
 
+from ..operator_files import read_text
 from ..texts import printable
 from . import kernel_args
 from .errors import BadAnswer, NotFound, RateLimited, Rejected, Unauthorized, Unavailable, UnsafeUrl
 from .pacing import HttpHandler, HttpsHandler, Request, left
 
+_PEM = re.compile(r"-----BEGIN (?:X509 )?CERTIFICATE-----[!-~\s]*?-----END (?:X509 )?CERTIFICATE-----")
 _LIMIT = 8 * 1024 * 1024
 _LONGEST_WAIT = 60.0
 _REDIRECTS = 5
@@ -220,16 +222,27 @@ class Http:
 
     def _opener(self, ca_file: str | None) -> urllib.request.OpenerDirector:
         if ca_file not in self._openers:
-            try:
-                context = ssl.create_default_context(cafile=ca_file)
-            except (OSError, ssl.SSLError) as error:
-                raise UnsafeUrl(
-                    f"the CA file {ca_file} cannot be read ({error})",
-                    "the factory cannot be proven to be the right one",
-                    "give a PEM file with the factory's certificate authority",
-                ) from None
+            context = _tls(ca_file)
             self._openers[ca_file] = urllib.request.build_opener(HttpHandler(), HttpsHandler(context), _NoRedirect())
         return self._openers[ca_file]
+
+
+def _tls(ca_file: str | None) -> ssl.SSLContext:
+    if ca_file is None:
+        return ssl.create_default_context()
+    why = "the factory cannot be proven to be the right one"
+    # What stands between the certificates is for people, in any script; OpenSSL takes ASCII only.
+    certificates = "\n".join(_PEM.findall(read_text(ca_file, "CA file", why=why)))
+    try:
+        if not certificates:
+            raise ValueError("it holds no certificate")
+        return ssl.create_default_context(cadata=certificates)
+    except (ValueError, ssl.SSLError) as error:
+        raise UnsafeUrl(
+            f"the CA file {ca_file} cannot be used ({error})",
+            why,
+            "give a PEM file with the factory's certificate authority",
+        ) from None
 
 
 class _Broken(Exception):

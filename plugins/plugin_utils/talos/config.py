@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+from ..operator_files import read_text
 from ..problem import missing_library
 from .errors import ConfigError, Unauthenticated
 
@@ -211,21 +212,18 @@ class Talosconfig:
         ``/var/run/secrets/talos.dev/config``. Only the first YAML document counts.
 
         Raises:
-            ConfigError: no file was found, or it cannot be read as a talosconfig.
+            FileProblem: the file cannot be read, decrypted or decoded.
+            ConfigError: no file was found, or it is no talosconfig.
         """
         if _YAML_ERROR is not None:
             raise missing_library("PyYAML", _YAML_ERROR)
         file = cls._find(path, os.environ if environ is None else environ)
+        text = read_text(file, "talosconfig", why="it holds the identity that nodes accept")
         try:
-            document = next(iter(yaml.safe_load_all(file.read_bytes())), None)
-        except OSError as error:
-            raise ConfigError(
-                f"the talosconfig {file} cannot be read: {error.strerror}",
-                "it holds the identity that nodes accept",
-                "check the file and its permissions",
-                file=str(file),
-            ) from None
-        except (yaml.YAMLError, RecursionError, UnicodeDecodeError, ValueError) as error:
+            # The pure-Python loader takes longer than all nodes to answer.
+            loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+            document = next(iter(yaml.load_all(text, Loader=loader)), None)
+        except (yaml.YAMLError, RecursionError, ValueError) as error:
             # The parser quotes the text around the error; that text may be a private key, so only the line is told.
             mark = getattr(error, "problem_mark", None)
             where = f" (line {mark.line + 1})" if mark is not None else ""

@@ -11,6 +11,7 @@ import yaml
 from ansible_collections.talosops.selinux.plugins.plugin_utils.compliance import profile as profiles
 from ansible_collections.talosops.selinux.plugins.plugin_utils.compliance.profile import ProfileProblem, load_profile
 from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.errors import PolicyProblem
+from ansible_collections.talosops.selinux.plugins.plugin_utils.operator_files import FileProblem
 
 #: What auditors quote. A change here is a change of the profile's version.
 FROZEN = {
@@ -134,5 +135,5 @@ def test_an_expression_over_a_path_that_no_evidence_has_is_refused(tmp_path):
 
 
 def test_a_profile_that_is_not_there_is_refused(tmp_path):
-    with pytest.raises(ProfileProblem, match="cannot be read"):
+    with pytest.raises(FileProblem, match="cannot be read"):
         load_profile(str(tmp_path / "none.yml"))

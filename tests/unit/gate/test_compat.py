@@ -13,6 +13,7 @@ import pytest
 import yaml
 from ansible_collections.talosops.selinux.plugins.plugin_utils.gate import compat
 from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.errors import PolicyProblem
+from ansible_collections.talosops.selinux.plugins.plugin_utils.operator_files import FileProblem
 
 TABLE = compat.load()
 # (kind, name, Talos version) -> verdict, as the sources in the table have it.
@@ -157,5 +158,5 @@ def test_a_wrong_table_is_refused(tmp_path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
     with pytest.raises(PolicyProblem, match="compatibility table"):
         compat.load(path)
-    with pytest.raises(PolicyProblem, match="cannot be read"):
+    with pytest.raises(FileProblem, match="cannot be read"):
         compat.load(tmp_path / "none.yml")

@@ -478,7 +478,7 @@ def test_the_hash_of_a_policy_is_that_of_all_it_decides_by(tmp_path: Path) -> No
     path = tmp_path / "our-policy.yml"
     document = {"schema": 1, "name": "our-policy", "extends": "strict", "soak": "73h"}
     path.write_text(yaml.safe_dump(document), encoding="utf-8")
-    policy, strict = load_policy(path), read_yaml(Path(shape.__file__).parent / "data" / "strict.yml")
+    policy, strict = load_policy(path), read_yaml(Path(shape.__file__).parent / "data" / "strict.yml", "policy")
     assert policy.sha256 == sha256_of(
         {
             "schema": 1,
@@ -500,7 +500,7 @@ def test_the_hash_of_a_policy_is_that_of_all_it_decides_by(tmp_path: Path) -> No
 def test_a_damaged_built_in_policy_is_refused_by_its_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, setting: str, value: str, words: str
 ) -> None:
-    raw = read_yaml(policies._DATA / "strict.yml")
+    raw = read_yaml(policies._DATA / "strict.yml", "policy")
     (tmp_path / "strict.yml").write_text(yaml.safe_dump({**raw, setting: value}), encoding="utf-8")
     monkeypatch.setattr(policies, "_DATA", tmp_path)
     with pytest.raises(PolicyProblem) as caught:
@@ -536,7 +536,7 @@ def test_a_policy_is_read_as_utf_8_wherever_the_machine_is(tmp_path: Path) -> No
     locale.setlocale(locale.LC_CTYPE, "C")
     try:
         assert load_policy(path).name == "our-policy"
-        assert read_yaml(path)["description"] == "für das Labor"
+        assert read_yaml(path, "policy")["description"] == "für das Labor"
     finally:
         locale.setlocale(locale.LC_CTYPE, before)
 

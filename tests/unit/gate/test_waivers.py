@@ -16,6 +16,7 @@ from ansible_collections.talosops.selinux.plugins.plugin_utils.gate import waive
 from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.errors import WaiverProblem
 from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.policy import Policy
 from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.verdict import judge
+from ansible_collections.talosops.selinux.plugins.plugin_utils.operator_files import FileProblem
 
 from .samples import NOW, denial, evidence
 
@@ -328,7 +329,7 @@ def test_a_broken_file(tmp_path: Path, text: str) -> None:
 
 
 def test_a_missing_file_and_a_waiver_that_is_there_twice(tmp_path: Path) -> None:
-    with pytest.raises(WaiverProblem, match="cannot be read"):
+    with pytest.raises(FileProblem, match="cannot be read"):
         waivers.load_waivers(tmp_path / "none.yml")
     with pytest.raises(WaiverProblem, match="agent-socket is there twice"):
         waivers.load_waivers(write(tmp_path, ENTRY, ENTRY))

@@ -16,6 +16,7 @@ import pytest
 from ansible_collections.talosops.selinux.plugins.plugin_utils.image import errors, references, schematic
 from ansible_collections.talosops.selinux.plugins.plugin_utils.image.factory import Factory
 from ansible_collections.talosops.selinux.plugins.plugin_utils.image.http import Access, Http
+from ansible_collections.talosops.selinux.plugins.plugin_utils.operator_files import FileProblem
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -476,8 +477,15 @@ def test_an_own_certificate_authority(certificate):
         with pytest.raises(errors.UnsafeUrl):
             client(server.url).versions()
         assert client(Access(server.url, ca_file=str(certificate / "ca.pem"))).versions() == ["v1.14.1"]
-        with pytest.raises(errors.UnsafeUrl):
+        with pytest.raises(FileProblem, match=r"missing\.pem cannot be read"):
             client(Access(server.url, ca_file=str(certificate / "missing.pem"))).versions()
+        for text in ("no certificate", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"):
+            (certificate / "wrong.pem").write_text(text)
+            with pytest.raises(errors.UnsafeUrl, match="cannot be used"):
+                client(Access(server.url, ca_file=str(certificate / "wrong.pem"))).versions()
+        marked = "\ufeff# Zertifikat für die Fabrik\n" + (certificate / "ca.pem").read_text()
+        (certificate / "marked.pem").write_text(marked, encoding="utf-16")
+        assert client(Access(server.url, ca_file=str(certificate / "marked.pem"))).versions() == ["v1.14.1"]
         # A mirrored registry has an authority of its own, and that of the factory is not taken for it.
         server.routes[MANIFEST] = (200, {"Docker-Content-Digest": DIGEST}, b"")
         for ca_file, trusted in ((str(certificate / "ca.pem"), True), (None, False)):
