@@ -53,6 +53,13 @@ def validate(
         config = Configuration(text)
     except ConfigError as error:
         return [error.found]
+    return problems_of(config, version=version, machine_type=machine_type, hostname=hostname)
+
+
+def problems_of(
+    config: Configuration, *, version: str | None, machine_type: str | None, hostname: str | None
+) -> list[str]:
+    """`validate` for a configuration that is parsed already."""
     release = None if version is None else references.parse_version(version)[:2]
     problems = list(_document_problems(config, version, release))
     for document in config.documents:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from .. import kernel_args
-from .checks import host_name, role, validate
+from .checks import host_name, problems_of, role
 from .document import ConfigError, Configuration
 from .places import UNATTENDED, Value, values
 
@@ -44,20 +44,21 @@ def facts(
         kubernetes_ca}``, each a SHA-256 or None. ``install`` is None without any; else ``{kind, disk,
         disk_selector, image, wipe, extra_kernel_args, grub_use_uki_cmdline}``, where None means that the key is absent.
     """
-    problems = validate(text, version=version, machine_type=machine_type, hostname=hostname)
     result: dict[str, Any] = {
         "sha256": hashlib.sha256(text.encode()).hexdigest(),
         "machine_type": None,
         "hostname": None,
         "cluster": None,
         "install": None,
-        "valid": not problems,
-        "problems": problems,
+        "valid": False,
+        "problems": [],
     }
     try:
         config = Configuration(text)
-    except ConfigError:
-        return result
+    except ConfigError as error:
+        return {**result, "problems": [error.found]}
+    problems = problems_of(config, version=version, machine_type=machine_type, hostname=hostname)
+    result |= {"valid": not problems, "problems": problems}
     result["machine_type"] = role(config)
     result["hostname"] = host_name(config)
     result["cluster"] = {name: _digest(values(config, *parts)) for name, parts in CLUSTER.items()}

@@ -32,17 +32,20 @@ class Rewrite:
 
     Attributes:
         text: the new configuration, full of secrets; the old one when there are problems.
-        diff: unified diff with every value masked that is not known to be harmless.
         changed: whether ``text`` differs from the old one.
         problems: why this configuration must not be applied as it is; one sentence each.
         before: the configuration as the operator wrote it, full of secrets.
     """
 
     text: str
-    diff: tuple[str, ...]
     changed: bool
     problems: tuple[str, ...]
     before: str
+
+    @property
+    def diff(self) -> tuple[str, ...]:
+        """Unified diff with every value masked that is not known to be harmless."""
+        return tuple(masked_diff(self.before, self.text)) if self.changed else ()
 
     def __repr__(self) -> str:
         return f"Rewrite(changed={self.changed}, problems={self.problems})"
@@ -92,7 +95,7 @@ def rewrite(
     if install is not None and config.document(UNATTENDED) is not None:
         problems.append(f"machine.install stands beside {UNATTENDED}: Talos refuses the same in both places")
     if problems:
-        return Rewrite(text, (), False, tuple(problems), text)
+        return Rewrite(text, False, tuple(problems), text)
     edits, wanted = _edits(config, installer, boot)
     if not wanted:
         raise ConfigError(
@@ -102,7 +105,7 @@ def rewrite(
         )
     new = config.bom + _apply(config.text, edits)
     _prove(config, new, wanted)
-    return Rewrite(new, tuple(masked_diff(text, new)), new != text, (), text)
+    return Rewrite(new, new != text, (), text)
 
 
 def _edits(config: Configuration, installer: str, boot: Boot) -> tuple[list[_Edit], dict[Path, Any]]:

@@ -41,7 +41,7 @@ class Node:
 
 
 def sent(text, before=None):
-    return Rewrite(text, (), True, (), text if before is None else before)
+    return Rewrite(text, True, (), text if before is None else before)
 
 
 def ask(node, rewritten, target="v1.14.0"):
