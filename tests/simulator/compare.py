@@ -53,7 +53,7 @@ _SAME = frozenset(
     }
 )
 #: Keys by which the entries of a list are told apart.
-_KEYS = ("id", "name", "mounted_on", "command", "device_name")
+_KEYS = ("hostname", "id", "name", "mounted_on", "command", "device_name")
 _LOOSE = re.compile(r"\d+")
 
 
@@ -139,25 +139,20 @@ def _name(text: str) -> str:
 
 
 def _compare(left: Mapping[str, str], right: Mapping[str, str]) -> Iterator[str]:
-    lost, more = sorted(left.keys() - right.keys()), sorted(right.keys() - left.keys())
-    for sign, paths in (("missing", lost), ("too much", more)):
-        shown: list[str] = []
-        for path in paths:
-            # One line for a thing and what hangs on it.
-            if not any(path.startswith((f"{above}.", f"{above}:", f"{above}[")) for above in shown):
-                above = path.partition(":")[0] if ":" in path and _alone(path, left, right) else path
-                if above not in shown:
-                    shown.append(above)
-        yield from (f"{sign}: {path}" for path in shown)
+    for sign, here, there in (("missing", left, right), ("too much", right, left)):
+        yield from (f"{sign}: {path}" for path in dict.fromkeys(_highest(path, there) for path in sorted(here)) if path)
     for path in sorted(left.keys() & right.keys()):
         if left[path] != right[path]:
             yield f"{path}: recorded {left[path]}, simulated {right[path]}"
 
 
-def _alone(path: str, left: Mapping[str, str], right: Mapping[str, str]) -> bool:
-    owner = path.partition(":")[0] + ":"
-    sides = [any(known.startswith(owner) for known in side) for side in (left, right)]
-    return sides[0] != sides[1]
+def _highest(path: str, there: Mapping[str, str]) -> str:
+    """The highest thing on the way to ``path`` that is not there at all; '' when the path itself is there."""
+    for end in [match.start() for match in re.finditer(r"(?<!^)(?=[.\[]|: )", path)] + [len(path)]:
+        above = path[:end]
+        if not any(known == above or known.startswith((f"{above}.", f"{above}[", f"{above}: ")) for known in there):
+            return above
+    return ""
 
 
 def ask(
@@ -172,7 +167,7 @@ def ask(
         metadata = {key: str(question.request[key]) for key in ("node", "nodes") if key in question.request}
         method: Any = UnaryStreamMethod(channel, question.method, message_class(request), message_class(reply))
         try:
-            return None, await method(make(request, **fields), metadata=metadata, timeout=30)
+            return None, await method(make(request, **fields), metadata=metadata, timeout=120)
         except GRPCError as error:
             return (error.status.name, error.message or ""), []
 

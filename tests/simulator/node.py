@@ -148,6 +148,7 @@ class Node:
         self.uuid = str(spec.extra.get("uuid", own))
         self.serial = str(spec.extra.get("serial", "SIM" + hashlib.sha256(own.encode()).hexdigest()[:8].upper()))
         self.disk_path = "/dev/sda"
+        self.disk_uuid = str(uuid.uuid4())
         self.state = "running"
         self.ready = True
         self.unschedulable = False
@@ -214,7 +215,9 @@ class Node:
         self.ready = not spec.extra.get("not_ready", False)
         self.unschedulable = bool(spec.extra.get("cordoned", False))
         self.unmet = list(dict(spec.extra.get("unmet", {})).items())
-        self.meta = {int(str(key), 16): str(value) for key, value in dict(spec.extra.get("meta", {})).items()}
+        # A configured 1.14 node keeps how STATE is encrypted there, as JSON: not at all.
+        self.meta = {0x09: "null"} if versions.at_least(spec.talos, "1.14") else {}
+        self.meta |= {int(str(key), 16): str(value) for key, value in dict(spec.extra.get("meta", {})).items()}
         self.etcd_data = self.role == "controlplane"
 
     def default_config(self) -> str:
@@ -240,6 +243,7 @@ class Node:
 
     def make_partitions(self) -> None:
         """Lay the system disk out anew, with fresh identifiers."""
+        self.disk_uuid = str(uuid.uuid4())
         layout = _LAYOUT if self.bootloader == "uki" else _GRUB_LAYOUT
         self.partitions = {
             label: Partition(label, index, size, filesystem) for label, index, size, filesystem in layout

@@ -123,8 +123,8 @@ machine.EtcdSnapshotRequest:
 machine.CPUStat: user=1 double, nice=2 double, system=3 double, idle=4 double, iowait=5 double, irq=6 double,
     soft_irq=7 double, steal=8 double, guest=9 double, guest_nice=10 double
 machine.SystemStat: metadata=1 common.Metadata, boot_time=2 uint64, cpu_total=3 machine.CPUStat, cpu=4
-    *machine.CPUStat, irq_total=5 uint64, context_switches=7 uint64, process_created=8 uint64, process_running=9
-    uint64, process_blocked=10 uint64, soft_irq_total=11 uint64
+    *machine.CPUStat, irq_total=5 uint64, irq=6 *uint64, context_switches=7 uint64, process_created=8 uint64,
+    process_running=9 uint64, process_blocked=10 uint64, soft_irq_total=11 uint64
 machine.SystemStatResponse: messages=1 *machine.SystemStat
 machine.MemInfo: memtotal=1 uint64, memfree=2 uint64, memavailable=3 uint64, buffers=4 uint64, cached=5 uint64
 machine.Memory: metadata=1 common.Metadata, meminfo=2 machine.MemInfo

@@ -38,6 +38,7 @@ FAULTS = frozenset(
         "garbage_yaml",
         "torn_log",
         "clock_skew",
+        "no_ntp",
         "boot_during_read",
         "member_remove_fails",
         "drain_blocked",

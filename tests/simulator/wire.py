@@ -189,7 +189,7 @@ class Gateway:
         via = "" if target is self.node else self.node.name
         if isinstance(target, str):
             fleet.record(target, via, known, request, caller, Status.UNAVAILABLE)
-            raise _unreachable(target, "connect: no route to host")
+            raise _unreachable(target, "i/o timeout")
         await self._one(known, stream, request, caller, target, via)
 
     def _route(self, known: services.Method, node: list[str], nodes: list[str]) -> Node | str | None:
@@ -204,7 +204,7 @@ class Gateway:
         fleet = self.node.fleet
 
         def local(name: str) -> bool:
-            return name in (self.node.address, self.node.hostname)
+            return name in (self.node.address, self.node.hostname, "127.0.0.1")
 
         if nodes and not (not forwards and len(nodes) == 1 and local(nodes[0])):
             if not known.path.startswith(services.FAN_OUT):
@@ -261,11 +261,11 @@ class Gateway:
         fleet = self.node.fleet
         merged = None if known.stream else message_class(known.reply)()
         for name in names:
-            target = fleet.find(name)
+            target = self.node if name == "127.0.0.1" else fleet.find(name)
             code, text = Status.OK, ""
             try:
                 if target is None:
-                    raise _unreachable(name, "connect: no route to host")
+                    raise _unreachable(name, "i/o timeout")
                 async for message in answers(known, request, caller, target, self.node.name):
                     if merged is None:
                         message.metadata.hostname = name

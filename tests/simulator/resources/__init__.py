@@ -4,7 +4,7 @@
 
 """COSI resources of a simulated node: which types exist in which version, and their YAML specs."""
 
-from . import cluster, disks, machine, meta  # noqa: F401  (importing them fills the table)
-from .table import NAMESPACES, TYPES, ResourceType, collect, find, message, to_yaml
+from . import cluster, disks, machine, meta, volumes  # noqa: F401  (importing them fills the table)
+from .table import NAMESPACES, TYPES, ResourceType, collect, find, labels, message, to_yaml
 
-__all__ = ["NAMESPACES", "TYPES", "ResourceType", "collect", "find", "message", "to_yaml"]
+__all__ = ["NAMESPACES", "TYPES", "ResourceType", "collect", "find", "labels", "message", "to_yaml"]

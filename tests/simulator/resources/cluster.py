@@ -158,10 +158,10 @@ def _system_information(node: Node) -> Specs:
             "manufacturer": "Simulated",
             "productName": "Fleet Node",
             "version": "1",
+            "biosVersion": "2.14.0",
             "serialnumber": serial,
             "uuid": uuid,
             "wakeUpType": "Power Switch",
-            "skuNumber": "SIM-1",
         }
     }
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .. import versions
 from .table import Specs, resource
 
 if TYPE_CHECKING:
@@ -22,11 +21,16 @@ def _system_disk(node: Node) -> Specs:
     return {"system-disk": {"diskID": node.disk_path.rpartition("/")[2], "devPath": node.disk_path}}
 
 
-def _pretty(size: int) -> str:
-    for unit, step in (("GiB", 1 << 30), ("MiB", 1 << 20), ("kiB", 1 << 10)):
+def pretty(size: int) -> str:
+    """A size as people read it, in decimal units."""
+    for unit, step in (("TB", 10**12), ("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
         if size >= step:
-            return f"{size // step} {unit}"
+            return f"{size / step:.0f} {unit}" if size >= 10 * step else f"{size / step:.1f} {unit}"
     return f"{size} B"
+
+
+_PARTITION_TYPES = {"EFI": "c12a7328-f81f-11d2-ba4b-00a0c93ec93b", "BIOS": "21686148-6449-6e6f-744e-656564454649"}
+_LINUX = "0fc63daf-8483-4772-8e79-3d69d8477de4"
 
 
 @resource("DiscoveredVolumes.block.talos.dev")
@@ -35,69 +39,52 @@ def _discovered(node: Node) -> Specs:
 
     name = node.disk_path.rpartition("/")[2]
     size = 110 * GIB
-    result: Specs = {
-        name: {
-            "dev_path": node.disk_path,
-            "type": "disk",
-            "device_path": "/pci0000:00/0000:00:05.0/host2",
-            "offset": 0,
-            "size": size,
-            "pretty_size": _pretty(size),
-            "name": "gpt" if node.partitions else "",
-        }
+    path = f"/sys/devices/pci0000:00/0000:00:05.0/host2/block/{name}"
+    sectors = {"sector_size": 512, "io_size": 512}
+    disk: dict[str, Any] = {
+        "dev_path": node.disk_path,
+        "type": "disk",
+        "device_path": path,
+        "offset": 0,
+        "size": size,
+        "pretty_size": pretty(size),
+        **sectors,
+        "name": "gpt" if node.partitions else "",
     }
+    if node.partitions:
+        disk |= {"uuid": node.disk_uuid, "block_size": 512, "probed_size": size - (1 << 20)}
+    result: Specs = {name: disk}
+    offset = 1 << 20
     for part in node.partitions.values():
         device = f"{name}{part.index}"
         spec: dict[str, Any] = {
             "dev_path": f"/dev/{device}",
             "type": "partition",
-            "device_path": f"/pci0000:00/0000:00:05.0/host2/{device}",
+            "device_path": f"{path}/{device}",
             "parent": name,
             "parent_dev_path": node.disk_path,
-            "offset": part.index << 20,
+            "offset": offset,
             "size": part.size,
-            "pretty_size": _pretty(part.size),
+            "pretty_size": pretty(part.size),
+            **sectors,
             "name": "" if part.wiped else part.filesystem,
         }
-        if not part.wiped:
-            spec["uuid"] = part.uuid
+        if not part.wiped and part.filesystem == "xfs":
+            spec |= {"uuid": part.uuid, "label": part.label}
+        elif not part.wiped and part.filesystem == "vfat":
             spec["label"] = part.label
-        spec |= {"partition_uuid": part.partition_uuid, "partition_label": part.label, "partition_index": part.index}
-        result[device] = spec
-    return result
-
-
-@resource("VolumeStatuses.block.talos.dev", aliases=("volumes",))
-def _volumes(node: Node) -> Specs:
-    result: Specs = {}
-    for label in ("META", "STATE", "EPHEMERAL", *(f"u-{name}" for name in node.spec.user_volumes)):
-        part = node.partitions.get(label)
-        # A volume that only the machine config defines waits for it.
-        if part is None or (part.wiped and label != "META"):
-            phase = "missing" if label in ("META", "STATE") else "waiting"
-            result[label] = {"phase": phase, "type": "partition"}
-            continue
-        if label not in ("META", "STATE") and not node.config_applied:
-            result[label] = {"phase": "waiting", "type": "partition"}
-            continue
-        result[label] = {
-            "phase": "ready",
-            "type": "partition",
-            "location": f"{node.disk_path}{part.index}",
-            "partitionIndex": part.index,
-            "parentLocation": node.disk_path,
-            "uuid": part.uuid,
-            "partitionUUID": part.partition_uuid,
-            "size": part.size,
-            "prettySize": _pretty(part.size),
-            "filesystem": part.filesystem or "none",
+        if not part.wiped and part.filesystem in ("xfs", "vfat"):
+            spec |= {"block_size": 512, "filesystem_block_size": 4096}
+        if not part.wiped and part.filesystem:
+            spec["probed_size"] = part.size // 2
+        spec |= {
+            "partition_uuid": part.partition_uuid,
+            "partition_type": _PARTITION_TYPES.get(part.label, _LINUX),
+            "partition_label": part.label,
+            "partition_index": part.index,
         }
-        result[label]["phase"] = dict(node.spec.extra.get("volume_phases", {})).get(label, "ready")
-    if versions.at_least(node.version, "1.14") and "EPHEMERAL" in node.partitions and node.config_applied:
-        # Directory-backed volumes: no location of their own.
-        for label in ("CRI", "ETCD", "KUBELET", "LOG"):
-            if label != "ETCD" or node.role == "controlplane":
-                result[label] = {"phase": "ready", "type": "directory", "parentID": "EPHEMERAL"}
+        result[device] = spec
+        offset += part.size
     return result
 
 
@@ -123,17 +110,19 @@ def _disks(node: Node) -> Specs:
         result[name] = {
             "dev_path": path,
             "size": 110 * GIB,
-            "pretty_size": "118 GB",
+            "pretty_size": pretty(110 * GIB),
             "io_size": 512,
             "sector_size": 512,
             "readonly": False,
             "cdrom": False,
             "model": "SIMDISK",
             "serial": f"{node.serial}-{number}",
+            "modalias": "scsi:t-0x00",
             "wwid": f"naa.5000c500{node.uuid[:8]}{number}",
             "bus_path": "/pci0000:00/0000:00:05.0",
             "sub_system": "/sys/class/block",
             "transport": "sata",
+            "rotational": True,
             "symlinks": [f"/dev/disk/by-id/ata-SIMDISK_{node.serial}-{number}"],
         }
     return result

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .. import versions
-from .table import Specs, resource, up
+from .table import FINALIZERS, Specs, resource
 
 if TYPE_CHECKING:
     from ..node import Node
@@ -49,44 +49,38 @@ def _factory_schematic(node: Node) -> Specs:
 
 @resource("ExtensionStatuses.runtime.talos.dev", aliases=("extensions",))
 def _extensions(node: Node) -> Specs:
-    result: Specs = {}
-    for name in node.extensions:
-        short = name.rpartition("/")[2]
-        result[str(len(result))] = {
-            "image": f"{len(result)}.{short}.sqsh",
-            "metadata": {
-                "name": short,
-                "version": "v0.2.0",
-                "author": "Sidero Labs",
-                "description": f"System extension {short}.",
-                "compatibility": {"talos": {"version": ">= v1.5.0"}},
-            },
-        }
+    extensions = [_extension(name) for name in node.extensions]
     text = node.schematic
-    result[str(len(result))] = {
-        "image": f"{len(result)}.schematic.sqsh",
-        "metadata": {
-            "name": "schematic",
-            "version": versions.schematic_id(text),
-            "author": "Image Factory",
-            "description": "Virtual extension which specifies the schematic of the image built with Image Factory.",
-            "compatibility": {"talos": {"version": ">= 1.0.0"}},
-            "extraInfo": text,
-        },
+    schematic = {
+        "name": "schematic",
+        "version": versions.schematic_id(text),
+        "author": "Image Factory",
+        "description": "Virtual extension which specifies the schematic of the image built with Image Factory.",
+        "compatibility": {"talos": {"version": ""}},
+        "extraInfo": text,
     }
     if node.spec.extra.get("no_extra_info"):
-        del result[str(len(result) - 1)]["metadata"]["extraInfo"]
-    if node.extensions:
-        result["modules.dep"] = {
-            "image": f"{len(result)}.modules.dep.sqsh",
-            "metadata": {
-                "name": "modules.dep",
-                "version": "6.18.9-talos",
-                "author": "Talos Machinery",
-                "description": "",
-            },
-        }
+        del schematic["extraInfo"]
+    result: Specs = {}
+    for number, metadata in enumerate([*extensions, schematic]):
+        # Named after the image of the layer.
+        name = f"{number:03d}" if versions.at_least(node.version, "1.14") else str(number)
+        result[name] = {"image": f"{number:03d}.sqsh", "metadata": metadata}
+    if extensions:
+        modules = {"name": "modules.dep", "version": "6.18.9-talos", "author": "Talos Machinery", "description": ""}
+        result["modules.dep"] = {"image": "modules.dep.sqsh", "metadata": modules}
     return result
+
+
+def _extension(name: str) -> dict[str, Any]:
+    short = name.rpartition("/")[2]
+    return {
+        "name": short,
+        "version": "v0.2.0",
+        "author": "Sidero Labs",
+        "description": f"System extension {short}.",
+        "compatibility": {"talos": {"version": ">= v1.5.0"}},
+    }
 
 
 @resource("BootIDs.runtime.talos.dev", since="1.14")
@@ -123,14 +117,15 @@ def _unattended(node: Node) -> Specs:
     if node.install_phase is None:
         return {}
     image, phase, error = node.install_phase
-    return {"unattended-install": {"image": image, "phase": phase, "error": error}}
+    return {"unattended-install": {"image": image, "phase": phase, **({"error": error} if error else {})}}
 
 
 @resource("MaintenanceServiceConfigs.runtime.talos.dev")
 def _maintenance(node: Node) -> Specs:
-    if not node.maintenance:
+    # Stays when the machine has its configuration.
+    if not node.maintenance and not versions.at_least(node.version, "1.14"):
         return {}
-    return {"maintenance": {"listenAddress": f"{node.address}:50000", "reachableAddresses": [node.address]}}
+    return {"maintenance": {"listenAddress": ":50000", "reachableAddresses": [node.address]}}
 
 
 @resource("MaintenanceServiceRequests.runtime.talos.dev")
@@ -155,55 +150,21 @@ def _reboot_request(_node: Node) -> Specs:
 
 @resource("PlatformMetadatas.talos.dev")
 def _platform(node: Node) -> Specs:
-    spec: dict[str, Any] = {"platform": node.spec.platform}
+    spec: dict[str, Any] = {"platform": node.spec.platform, "instanceId": node.uuid}
     if node.spec.platform != "metal":
         spec |= {"hostname": node.hostname, "region": "sim-1", "zone": node.spec.zone, "instanceId": node.uuid}
     return {"platformmetadata": spec}
 
 
-_MOUNTS = (("STATE", "/system/state"), ("EPHEMERAL", "/var"))
-
-
-@resource("MountStatuses.runtime.talos.dev", aliases=("mounts",))
-def _mounts(node: Node) -> Specs:
-    result: Specs = {}
-    for label, target in _MOUNTS:
-        part = node.partitions.get(label)
-        if part is not None and up(node):
-            result[label] = {
-                "source": f"{node.disk_path}{part.index}",
-                "target": target,
-                "filesystemType": part.filesystem,
-                "options": [],
-                "encrypted": False,
-            }
-    return result
-
-
-@resource("MountStatuses.block.talos.dev", since="1.10")
-def _block_mounts(node: Node) -> Specs:
-    result: Specs = {}
-    for label, target in _MOUNTS:
-        part = node.partitions.get(label)
-        if part is not None and up(node):
-            result[label] = {
-                "spec": {"volumeID": label, "requesters": ["sequencer"], "requesterIDs": [label]},
-                "source": f"{node.disk_path}{part.index}",
-                "target": target,
-                "filesystem": part.filesystem,
-                "readOnly": False,
-                "projectQuotaSupport": label == "EPHEMERAL",
-                "detached": False,
-            }
-    return result
-
-
 @resource("Services.v1alpha1.talos.dev", aliases=("svc",))
 def _services(node: Node) -> Specs:
-    from ..services.logs import service_states
+    from ..service_list import service_states
 
     result: Specs = {}
     for service in service_states(node):
+        if service.state == "Waiting" and service.id == "cri":
+            # A service that has never run has no resource yet.
+            continue
         result[service.id] = {
             "running": service.state == "Running",
             "healthy": service.healthy is True,
@@ -214,4 +175,13 @@ def _services(node: Node) -> Specs:
 
 @resource("TimeStatuses.v1alpha1.talos.dev")
 def _time(node: Node) -> Specs:
-    return {"node": {"synced": "clock_skew" not in node.faults, "epoch": 0, "syncDisabled": False}}
+    synced = "clock_skew" not in node.faults and "no_ntp" not in node.faults
+    spec: dict[str, Any] = {"synced": synced, "epoch": 0, "syncDisabled": False}
+    if versions.at_least(node.version, "1.14"):
+        spec |= {"spikeDetected": False, "consecutiveSpikes": 0}
+    return {"node": spec}
+
+
+FINALIZERS["MaintenanceServiceRequests.runtime.talos.dev"] = lambda _node, _identifier: [
+    "runtime.APIServiceConfigController"
+]

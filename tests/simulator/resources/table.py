@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ import yaml
 
 from .. import versions
 from ..proto import make, timestamp
+from .owners import OWNERS
 
 if TYPE_CHECKING:
     from ..node import Node
@@ -47,6 +48,9 @@ class ResourceType:
 
 
 TYPES: dict[str, ResourceType] = {}
+# By type, for the types whose resources have any: from a node and an id.
+FINALIZERS: dict[str, Callable[[Node, str], Iterable[str]]] = {}
+LABELS: dict[str, Callable[[Node, str], dict[str, str]]] = {}
 NAMESPACES = (
     "cluster",
     "cluster-raw",
@@ -156,6 +160,11 @@ def to_yaml(node: Node, known: ResourceType, spec: Any) -> str:
     return str(yaml.safe_dump(spec, sort_keys=False, width=100000))
 
 
+def labels(node: Node, known: ResourceType, identifier: str) -> dict[str, str]:
+    """The labels of one resource."""
+    return LABELS[known.type](node, identifier) if known.type in LABELS else {}
+
+
 def message(node: Node, known: ResourceType, namespace: str, identifier: str, spec: Any, version: int = 1) -> Any:
     """The wire form of one resource."""
     started = node.clock.wall(node.boot.started) if node.boot else node.clock.wall()
@@ -166,10 +175,12 @@ def message(node: Node, known: ResourceType, namespace: str, identifier: str, sp
         type=known.type,
         id=identifier,
         version=str(version),
-        owner="" if known.namespace == "meta" else f"runtime.{known.display}Controller",
+        owner=OWNERS.get(known.type, f"runtime.{known.display}Controller"),
         phase="running",
         created=created,
         updated=created,
+        finalizers=list(FINALIZERS[known.type](node, identifier)) if known.type in FINALIZERS else [],
+        labels=labels(node, known, identifier),
     )
     body = make("cosi.resource.Spec", proto_spec=_proto_spec(known, spec), yaml_spec=to_yaml(node, known, spec))
     return make("cosi.resource.Resource", metadata=metadata, spec=body)

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from grpclib.const import Status
@@ -46,19 +46,28 @@ async def _get(node: Node, request: Any, caller: Caller) -> Any:
     return make("cosi.resource.GetResponse", resource=found)
 
 
-def _matches(identifier: str, options: Any) -> bool:
+def _matches(identifier: str, labels: Mapping[str, str], options: Any) -> bool:
     if options.HasField("id_query") and options.id_query.regexp and not re.search(options.id_query.regexp, identifier):
         return False
-    # No simulated resource has labels: only terms that want their absence can hold.
     queries = list(options.label_query)
-    return not queries or any(all(term.invert or term.op == 2 for term in query.terms) for query in queries)
+    return not queries or any(all(_holds(term, labels) for term in query.terms) for query in queries)
+
+
+_EXISTS, _EQUAL, _NOT_EXISTS, _IN = range(4)
+
+
+def _holds(term: Any, labels: Mapping[str, str]) -> bool:
+    if term.op == _NOT_EXISTS:
+        return term.key not in labels
+    found = term.key in labels and (term.op == _EXISTS or labels[term.key] in term.value)
+    return found != term.invert
 
 
 @method("/cosi.resource.State/List", "cosi.resource.ListRequest", "cosi.resource.ListResponse", stream=True)
 async def _list_resources(node: Node, request: Any, caller: Caller) -> AsyncIterator[Any]:
     known = _access(node, request.type, request.namespace, caller)
     for identifier, spec in sorted(resources.collect(node, known, request.namespace).items()):
-        if _matches(identifier, request.options):
+        if _matches(identifier, resources.labels(node, known, identifier), request.options):
             found = resources.message(node, known, request.namespace, identifier, spec)
             yield make("cosi.resource.ListResponse", resource=found)
 
@@ -80,7 +89,7 @@ async def _watch(node: Node, request: Any, caller: Caller) -> AsyncIterator[Any]
         return {
             identifier: (specs[identifier], resources.to_yaml(node, known, specs[identifier]))
             for identifier in wanted
-            if identifier in specs and _matches(identifier, options)
+            if identifier in specs and _matches(identifier, resources.labels(node, known, identifier), options)
         }
 
     def event(kind: int, identifier: str, spec: Any, version: int) -> Any:

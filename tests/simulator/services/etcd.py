@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 
 def _control_plane(node: Node, api: str) -> None:
-    if not node.config_applied:
+    if not node.config_applied and not versions.at_least(node.version, "1.14"):
         raise GRPCError(Status.UNIMPLEMENTED, f"machine type is not set, cannot use {api} API")
-    if node.role != "controlplane":
+    if not node.config_applied or node.role != "controlplane":
         raise GRPCError(Status.UNIMPLEMENTED, f"{api} is only available on control plane nodes")
 
 

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError
 
 from .. import lifecycle, versions
-from ..audit_writer import ServiceEvent, start_events
 from ..proto import make, timestamp
 from ..rings import AuditRing
+from ..service_list import service_states
 from .table import DATA, EMPTY, Abort, Caller, machine
 
 if TYPE_CHECKING:
@@ -25,34 +24,6 @@ if TYPE_CHECKING:
 
 
 CHUNK = 1024
-
-
-@dataclass
-class ServiceState:
-    """One service as ServiceList shows it; ``healthy`` None means unknown."""
-
-    id: str
-    state: str
-    healthy: bool | None
-    events: list[ServiceEvent]
-
-
-def service_states(node: Node) -> list[ServiceState]:
-    """All services of a node in its present stage."""
-    assert node.boot is not None
-    logs = node.kernel_logs()
-    result = []
-    if logs.events:
-        state = logs.events[-1].state
-        result.append(ServiceState("auditd", state, True if state == "Running" else None, logs.events))
-    names = ["apid", "containerd", "machined", "syslogd", "udevd"]
-    if node.config_applied and not node.maintenance:
-        names += ["cri", "kubelet"] + (["etcd", "trustd"] if node.role == "controlplane" else [])
-    if not versions.at_least(node.version, "1.13") and node.maintenance:
-        names.remove("apid")
-    for name in names:
-        result.append(ServiceState(name, "Running", True, start_events(node.clock.wall(node.boot.started + 4))))
-    return sorted(result, key=lambda service: service.id)
 
 
 @machine("ServiceList", EMPTY, "machine.ServiceListResponse")
@@ -64,7 +35,7 @@ async def _service_list(node: Node, _request: Any, _caller: Caller) -> Any:
             for event in service.events
         ]
         health = make("machine.ServiceHealth", unknown=service.healthy is None, healthy=service.healthy is True)
-        if service.healthy is not None:
+        if service.healthy is not None or service.state == "Waiting":
             health.last_change.CopyFrom(timestamp(service.events[-1].time))
         services.append(
             make(
@@ -80,7 +51,8 @@ async def _service_list(node: Node, _request: Any, _caller: Caller) -> Any:
 
 @machine("LogsContainers", EMPTY, "machine.LogsContainersResponse")
 async def _logs_containers(node: Node, _request: Any, _caller: Caller) -> Any:
-    ids = [service.id for service in service_states(node)]
+    ids = [service.id for service in service_states(node) if service.state != "Waiting"]
+    ids += ["controller-runtime", "dns-resolve-cache", "early-startup", "kernel"]
     if node.kernel_logs().auditd is None and "auditd" in ids:
         ids.remove("auditd")
     return make("machine.LogsContainersResponse", messages=[make("machine.LogsContainer", ids=ids)])
@@ -110,13 +82,16 @@ async def chunks(node: Node, data: bytes) -> AsyncIterator[Any]:
 @machine("Logs", "machine.LogsRequest", DATA, stream=True)
 async def _logs(node: Node, request: Any, _caller: Caller) -> AsyncIterator[Any]:
     if request.namespace != "system" and request.id != "kubelet":
+        if node.maintenance and versions.at_least(node.version, "1.14"):
+            text = "transport: Error while dialing: dial unix:///run/containerd/containerd.sock: timeout"
+            raise GRPCError(Status.UNKNOWN, f'connection error: desc = "{text}"')
         raise GRPCError(Status.UNKNOWN, f'container "{request.id}" not found')
     logs = node.kernel_logs()
     if request.id == "auditd":
         ring = logs.auditd
     elif any(service.id == request.id for service in service_states(node)):
         ring = AuditRing()
-        ring.write(f"{request.id}: started\n".encode())
+        ring.write(_service_log(node, request.id))
     else:
         ring = None
     if ring is None:
@@ -136,6 +111,13 @@ async def _logs(node: Node, request: Any, _caller: Caller) -> AsyncIterator[Any]
         await woken.wait()
     if "boot_during_read" in node.faults and request.id == "auditd":
         lifecycle.swap_boot(node)
+
+
+def _service_log(node: Node, name: str) -> bytes:
+    """What the other services log: nothing here reads it, but it has the size of a log."""
+    events = [event for service in service_states(node) if service.id in (name, "machined") for event in service.events]
+    lines = [f"[talos] service[{name}]({event.state}): {event.message}\n" for event in events]
+    return "".join(lines * 4).encode()
 
 
 @machine("Dmesg", "machine.DmesgRequest", DATA, stream=True)

@@ -14,7 +14,7 @@ from grpclib.exceptions import GRPCError
 
 from .. import lifecycle
 from ..proto import make
-from .table import ADMIN, ADMINS, META_WRITER, OPERATORS, READERS, Caller, machine, method
+from .table import ADMIN, ADMINS, EMPTY, META_WRITER, OPERATORS, READERS, Caller, machine, method
 
 if TYPE_CHECKING:
     from ..node import Node
@@ -71,7 +71,7 @@ async def _finished(text: str, code: int) -> AsyncIterator[Any]:
 )
 async def _lifecycle_install(node: Node, _request: Any, _caller: Caller) -> AsyncIterator[Any]:
     if node.meta_installed:
-        raise GRPCError(Status.ALREADY_EXISTS, "Talos is already installed")
+        raise GRPCError(Status.ALREADY_EXISTS, "machine is already installed")
     async for message in _finished("installation is not simulated by this method", 1):
         yield message
 
@@ -87,6 +87,13 @@ async def _lifecycle_install(node: Node, _request: Any, _caller: Caller) -> Asyn
 async def _lifecycle_upgrade(_node: Node, _request: Any, _caller: Caller) -> AsyncIterator[Any]:
     async for message in _finished("the new system would be written now", 0):
         yield message
+
+
+@method("/machine.ImageService/List", EMPTY, EMPTY, stream=True, since="1.13")
+async def _image_list(_node: Node, _request: Any, _caller: Caller) -> AsyncIterator[Any]:
+    # Answers only where a request names a containerd, which nothing here does.
+    raise GRPCError(Status.INVALID_ARGUMENT, "invalid containerd namespace NS_UNKNOWN")
+    yield
 
 
 @machine("Events", "machine.EventsRequest", "machine.Event", stream=True)
