@@ -82,15 +82,19 @@ def edited(text: str, edits: Iterable[Mapping[str, str]]) -> str:
     return text
 
 
-def made_up_secrets() -> dict[str, str]:
-    """Well-formed secrets of one cluster, by the names that stand in the files."""
+def made_up_secrets(service_account_key: str | None = None) -> dict[str, str]:
+    """Well-formed secrets of one cluster, by the names that stand in the files.
+
+    Args:
+        service_account_key: the key to take, since making one is slow; a new one when not given.
+    """
     secrets = {
         "CLUSTER_ID": _thirty_two_bytes(),
         "CLUSTER_SECRET": _thirty_two_bytes(),
         "SECRETBOX_SECRET": _thirty_two_bytes(),
         "MACHINE_TOKEN": _token(),
         "BOOTSTRAP_TOKEN": _token(),
-        "SERVICE_ACCOUNT_KEY": _base64(_private_pem(rsa.generate_private_key(65537, 2048))),
+        "SERVICE_ACCOUNT_KEY": service_account_key or _base64(_private_pem(rsa.generate_private_key(65537, 2048))),
     }
     for name in _AUTHORITIES:
         key = Ed25519PrivateKey.generate() if name == "OS" else ec.generate_private_key(ec.SECP256R1())

@@ -49,6 +49,7 @@ class Fleet:
         self.kubernetes: Any = None
         self.control: Any = None
         self.connection: dict[str, str] = {}
+        self.machine_configs: machine_configs.MachineConfigs
         self._lock: socket.socket | None = None
         self._prefix: str | None = None
         self._by_address: dict[str, Node] = {}
@@ -81,6 +82,9 @@ class Fleet:
     async def start(self) -> None:
         """Bring everything up and write the files."""
         self._take_network()
+        roles = [spec.role for spec in self.scenario.nodes.values()]
+        first = roles.index("controlplane") if "controlplane" in roles else 0
+        self.machine_configs = machine_configs.MachineConfigs(self.pki, self.scenario.cluster, self.address(10 + first))
         for index, spec in enumerate(self.scenario.nodes.values()):
             node = Node(spec, self, index)
             node.gateway = wire.Gateway(node)
@@ -155,11 +159,7 @@ class Fleet:
         write_private(directory / "inventory.yml", str(yaml.safe_dump(self._inventory(), sort_keys=False)).encode())
         self.kubernetes.write_kubeconfig(directory / "kubeconfig")
         if any(spec.role == "controlplane" for spec in self.scenario.nodes.values()):
-            facts = {
-                node.name: {"role": node.role, "address": node.address, "talos": node.spec.talos}
-                for node in self.nodes.values()
-            }
-            machine_configs.write(directory, facts)
+            machine_configs.write(directory, ((node.name, node.default_config()) for node in self.nodes.values()))
         # Last, so that whoever waits for this file finds everything else in place.
         write_private(directory / "connection.json", (json.dumps(self.connection, indent=2) + "\n").encode())
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -19,8 +20,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from . import resources
 from .simulator import Simulator
@@ -364,10 +363,10 @@ def install(judge: Judge, name: str) -> None:
     """Apply a configuration with an enforcing installer image and wait for the result."""
     simulator = judge.simulator
     schematic = simulator.fleet.factory.put("customization: {extraKernelArgs: [enforcing=1]}")
-    config = yaml.safe_load(simulator.nodes[name].default_config())
-    config["machine"]["install"]["image"] = f"{simulator.fleet.factory.host}/metal-installer/{schematic}:{VERSION}"
+    installer = f"{simulator.fleet.factory.host}/metal-installer/{schematic}:{VERSION}"
+    config = re.sub(r"\S+/metal-installer/\S+", installer, simulator.nodes[name].default_config())
     path = simulator.directory / f"interop-{name}.yaml"
-    path.write_text(yaml.safe_dump(config), encoding="utf-8")
+    path.write_text(config, encoding="utf-8")
     broken = simulator.directory / "interop-broken.yaml"
     broken.write_text("machine: [this is no configuration\n", encoding="utf-8")
     judge.expect(name, "apply-config", "--insecure", "-f", str(broken), then=fails())

@@ -12,6 +12,7 @@ import collections
 import hashlib
 import itertools
 import os
+import re
 import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ import yaml
 from . import audit, versions
 from .audit_writer import BootFacts, Logs
 from .clock import Clock
+from .machine_configs import Facts
 from .rings import KernelRecord, boot_time_of, read_text
 from .scenario import NodeSpec
 
@@ -208,10 +210,11 @@ class Node:
         self.disk = system
         self.make_partitions()
         self.new_identity()
-        self.config = self.default_config() if spec.config is None else spec.config
         uki = spec.bootloader == "uki" and versions.at_least(spec.talos, "1.10")
         self.boot = Boot(system, list(system.arguments), "disk", started, installed=True, booted_with_uki=uki)
         self.first_boot_id = self.boot.id
+        self.config = self.default_config() if spec.config is None else spec.config
+        self.install_phase = self._installed_by()
         self.ready = not spec.extra.get("not_ready", False)
         self.unschedulable = bool(spec.extra.get("cordoned", False))
         self.unmet = list(dict(spec.extra.get("unmet", {})).items())
@@ -221,17 +224,11 @@ class Node:
         self.etcd_data = self.role == "controlplane"
 
     def default_config(self) -> str:
-        """The machine config this node runs with: enough to be recognised, no real secrets."""
-        document = {
-            "version": "v1alpha1",
-            "machine": {
-                "type": self.role,
-                "install": {"disk": self.disk_path, "image": f"ghcr.io/siderolabs/installer:{self.spec.talos}"},
-                "network": {"hostname": self.hostname},
-            },
-            "cluster": {"clusterName": self.fleet.scenario.cluster},
-        }
-        return str(yaml.dump(document, Dumper=FAST_DUMPER, sort_keys=False))
+        """What `talosctl gen config` wrote for this node: what it runs with, and what the operator has as a file."""
+        installer = f"factory.talos.dev/metal-installer/{self.system.schematic_id}:{self.spec.talos}"
+        return self.fleet.machine_configs.text(
+            Facts(self.name, self.spec.role, self.spec.talos, self.address, installer)
+        )
 
     def medium_system(self, medium: dict[str, Any]) -> System:
         """The system on a boot medium: ``{version, schematic (mapping or YAML text), kernel_args}``."""
@@ -255,6 +252,11 @@ class Node:
         """A fresh STATE partition: new node identity, new machine id."""
         raw = os.urandom(32)
         self.node_id, self.machine_id = _base62(raw), raw[:16].hex()
+
+    def _installed_by(self) -> tuple[str, str, str] | None:
+        """What UnattendedInstallStatus says of a node that was installed so: image, phase, no error."""
+        match = re.search(r"kind: UnattendedInstallConfig\ninstaller:\n +image: (\S+)", self.config or "")
+        return (match[1], "installed", "") if match else None
 
     # -- facts --
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError, StreamTerminatedError
 from simulator import Simulator, rawclient
@@ -109,7 +110,10 @@ def test_sensitive_types_need_admin(sim: Simulator, reader: ssl.SSLContext, admi
     address, kind = sim.nodes["worker-1"].address, "MachineConfigs.config.talos.dev"
     found = refused(address, reader, "/cosi.resource.State/Get", namespace="config", type=kind, id="v1alpha1")
     assert found == (Status.PERMISSION_DENIED, "not authorized")
-    assert rawclient.get(address, admin, kind, "v1alpha1", "config")["machine"]["type"] == "worker"
+    arguments = {"namespace": "config", "type": kind, "id": "v1alpha1"}
+    answer = rawclient.call(address, admin, "/cosi.resource.State/Get", **arguments)
+    first, *others = yaml.safe_load_all(answer.resource.spec.yaml_spec)
+    assert first["machine"]["type"] == "worker" and "UnattendedInstallConfig" in [one["kind"] for one in others]
 
 
 def test_extensions_list_the_virtual_schematic_with_its_text(sim: Simulator, reader: ssl.SSLContext) -> None:
@@ -117,9 +121,9 @@ def test_extensions_list_the_virtual_schematic_with_its_text(sim: Simulator, rea
     path = "/cosi.resource.State/List"
     found = rawclient.call(sim.nodes["worker-1"].address, reader, path, namespace="runtime", type=kind)
     specs = {answer.resource.metadata.id: answer.resource.spec.yaml_spec for answer in found}
-    assert set(specs) == {"0", "1", "modules.dep"}
-    assert "name: iscsi-tools" in specs["0"]
-    assert "siderolabs/iscsi-tools" in specs["1"] and "name: schematic" in specs["1"]
+    assert set(specs) == {"000", "001", "modules.dep"}
+    assert "name: iscsi-tools" in specs["000"]
+    assert "siderolabs/iscsi-tools" in specs["001"] and "name: schematic" in specs["001"]
 
 
 def test_reader_may_read_but_not_change(sim: Simulator, reader: ssl.SSLContext) -> None:

@@ -203,7 +203,7 @@ def test_wrong_machine_and_clock_skew(sim: Simulator, reader: ssl.SSLContext) ->
 
 def test_the_extension_fault_is_an_extension(sim: Simulator, reader: ssl.SSLContext) -> None:
     with _Fault(sim, "worker-4", "extension") as address:
-        found = rawclient.get(address, reader, "ExtensionStatuses.runtime.talos.dev", "0")
+        found = rawclient.get(address, reader, "ExtensionStatuses.runtime.talos.dev", "000")
         assert found["metadata"]["name"] == "iscsi-tools"
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .. import versions
 from .table import Specs, elsewhere, resource, up
 
 if TYPE_CHECKING:
@@ -21,7 +22,11 @@ def _machine_type(node: Node) -> Specs:
 
 @resource("MachineConfigs.config.talos.dev", namespace="config", sensitive=True, aliases=("mc",))
 def _machine_config(node: Node) -> Specs:
-    return {"v1alpha1": node.config} if node.config else {}
+    if not node.config:
+        return {}
+    # The one in force, and (since 1.14) the one on STATE.
+    names = ["v1alpha1"] + (["persistent"] if versions.at_least(node.version, "1.14") else [])
+    return dict.fromkeys(names, node.config)
 
 
 def _operating_system(node: Node) -> str:

@@ -43,7 +43,7 @@ async def _version(node: Node, _request: Any, _caller: Caller) -> Any:
 async def _hostname(node: Node, _request: Any, _caller: Caller) -> Any:
     return make(
         "machine.HostnameResponse",
-        messages=[make("machine.Hostname", hostname=node.hostname if node.config_applied else "(none)")],
+        messages=[make("machine.Hostname", hostname=node.hostname)],
     )
 
 
