@@ -17,7 +17,7 @@ import yaml
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError
 
-from . import resources, versions
+from . import configuration, resources, versions
 from .etcd import EtcdError
 from .node import Boot, System
 from .proto import make
@@ -176,84 +176,21 @@ def leave_etcd(node: Node) -> None:
     node.etcd_data = False
 
 
-_TOP_LEVEL = {"version", "debug", "persist", "machine", "cluster"}
-
-
-def parse_config(data: bytes) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
-    """Split a machine config into its v1alpha1 document and the others. Raises ValueError with Talos-like texts."""
-    try:
-        documents = [document for document in yaml.safe_load_all(data) if document is not None]
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"error decoding document: {str(error).splitlines()[0]}") from error
-    main: dict[str, Any] | None = None
-    others: list[dict[str, Any]] = []
-    for document in documents:
-        if not isinstance(document, dict):
-            raise ValueError("error decoding document: yaml: not a mapping")
-        if "kind" in document:
-            if "apiVersion" not in document:
-                raise ValueError("error decoding document: missing apiVersion")
-            others.append(document)
-            continue
-        if document.get("version") != "v1alpha1":
-            raise ValueError("error decoding document: missing kind")
-        unknown = sorted(set(document) - _TOP_LEVEL)
-        if unknown:
-            raise ValueError(
-                "unknown keys found during decoding:\n" + "\n".join(f"{key}: {document[key]}" for key in unknown)
-            )
-        if main is not None:
-            raise ValueError("error decoding document: duplicate v1alpha1 document")
-        main = document
-    return main, others
-
-
-def _document(others: list[dict[str, Any]], kind: str) -> dict[str, Any] | None:
-    return next((document for document in others if document["kind"] == kind), None)
-
-
-def _validate(node: Node, main: dict[str, Any], others: list[dict[str, Any]]) -> None:
-    machine = main.get("machine") or {}
-    if machine.get("type") not in ("controlplane", "worker"):
-        raise ValueError('1 error occurred:\n\t* unknown machine type ""\n\n')
-    if _document(others, "UnattendedInstallConfig") is not None and not versions.at_least(node.version, "1.14"):
-        raise ValueError('error decoding document: "UnattendedInstallConfig" "v1alpha1": not registered')
-    install = machine.get("install") or {}
-    if install.get("grubUseUKICmdline") is not None and not versions.at_least(node.version, "1.12"):
-        raise ValueError("unknown keys found during decoding:\nmachine:\n    install:\n        grubUseUKICmdline: true")
-    if install.get("grubUseUKICmdline") and install.get("extraKernelArgs"):
-        raise ValueError(
-            "1 error occurred:\n\t* install.extraKernelArgs and install.grubUseUKICmdline can't be used together\n\n"
-        )
-    if install and not install.get("disk") and not install.get("diskSelector"):
-        raise ValueError("1 error occurred:\n\t* either install.disk or install.diskSelector should be defined\n\n")
-
-
 def apply(node: Node, request: Any) -> Any:
     """Handle ApplyConfiguration. Returns the answer message; raises GRPCError."""
     mode = request.mode
     try:
-        main, others = parse_config(request.data)
-        if main is not None:
-            _validate(node, main, others)
-    except ValueError as error:
+        config = configuration.decode(request.data, node.version)
+        _check_whole(node, config)
+        configuration.judge(config, node.version, installs=not node.meta_installed)
+    except configuration.Rejected as error:
         raise GRPCError(Status.INVALID_ARGUMENT, str(error)) from error
     if node.maintenance:
         if not versions.at_least(node.version, "1.13") and mode not in (TRY, REBOOT, AUTO):
             text = f"apply configuration mode {mode} is not supported in maintenance mode"
             raise GRPCError(Status.UNIMPLEMENTED, text)
-        if main is None and not versions.at_least(node.version, "1.12"):
-            raise GRPCError(
-                Status.INVALID_ARGUMENT, "the applied machine configuration doesn't contain v1alpha1 config"
-            )
         mode = NO_REBOOT
     else:
-        if main is None:
-            raise GRPCError(
-                Status.INVALID_ARGUMENT,
-                "the applied machine configuration doesn't contain v1alpha1 config, "
-                "did you mean to patch the machine config instead?",
-            )
         if mode == REBOOT and versions.at_least(node.version, "1.14"):
             text = "the REBOOT mode is not supported, please use AUTO or NO_REBOOT modes instead"
             raise GRPCError(Status.UNIMPLEMENTED, text)
@@ -264,24 +201,38 @@ def apply(node: Node, request: Any) -> Any:
         if mode == STAGED
         else "Applied configuration without a reboot"
     )
+    text = request.data.decode("utf-8-sig")
     if request.dry_run:
-        same = node.config is not None and request.data.decode(errors="replace") == node.config
-        diff = "No changes." if same else "(differs)"
+        diff = configuration.difference(node.config, text)
         details = f"Dry run summary:\n{details} (skipped in dry-run).\nConfig diff:\n\n{diff}"
         return make("machine.ApplyConfiguration", mode=mode, mode_details=details)
-    warnings: list[str] = []
-    if node.maintenance:
-        if main is not None:
-            node.config = request.data.decode()
-            node.role = main["machine"]["type"]
-            hostname = (main["machine"].get("network") or {}).get("hostname")
-            document = _document(others, "HostnameConfig")
-            node.hostname = str(hostname or (document or {}).get("hostname") or node.name)
-            start(node, _configured(node))
-    else:
-        node.config = request.data.decode()
+    if node.maintenance and config.main is not None:
+        node.config = text
+        node.role = _machine(config)["type"]
+        node.hostname = _hostname(config) or node.name
+        start(node, _configured(node))
+    elif not node.maintenance:
+        node.config = text
         node.notify()
-    return make("machine.ApplyConfiguration", mode=mode, warnings=warnings, mode_details=details)
+    return make("machine.ApplyConfiguration", mode=mode, mode_details=details)
+
+
+def _check_whole(node: Node, config: configuration.Decoded) -> None:
+    """A part of a configuration is taken in maintenance mode only, and there since 1.12."""
+    if config.main is not None or (node.maintenance and versions.at_least(node.version, "1.12")):
+        return
+    text = "the applied machine configuration doesn't contain v1alpha1 config"
+    hint = "" if node.maintenance else ", did you mean to patch the machine config instead?"
+    raise configuration.Rejected(text + hint)
+
+
+def _machine(config: configuration.Decoded) -> dict[str, Any]:
+    return dict((config.main or {}).get("machine") or {})
+
+
+def _hostname(config: configuration.Decoded) -> str:
+    own = (_machine(config).get("network") or {}).get("hostname")
+    return str(own or (config.document("HostnameConfig") or {}).get("hostname") or "")
 
 
 # -- sequences --
@@ -434,9 +385,8 @@ async def boot(node: Node, *, kexec: bool) -> None:
 async def _configured(node: Node) -> None:
     """Go on with a complete machine config: install when that is due, then boot."""
     assert node.boot is not None and node.config is not None
-    main, others = parse_config(node.config.encode())
-    machine = (main or {}).get("machine") or {}
-    unattended = _document(others, "UnattendedInstallConfig")
+    config = configuration.decode(node.config.encode(), node.version)
+    machine, unattended = _machine(config), config.document("UnattendedInstallConfig")
     newer = versions.at_least(node.version, "1.14")
     wants_install = unattended is not None or bool(machine.get("install")) or not newer
     if not node.meta_installed and wants_install:

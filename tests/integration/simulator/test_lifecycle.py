@@ -25,8 +25,14 @@ def installer(version: str = "v1.14.1") -> str:
     return f"factory.example/metal-installer/{ENFORCING_ID}:{version}"
 
 
+def authority(role: str) -> dict[str, str]:
+    """An issuing CA of a control plane, an accepted one of a worker; nothing here looks into it."""
+    return {"crt": "QUFB", "key": "QUFB" if role == "controlplane" else ""}
+
+
 def config(role: str = "worker", *, version: str = "v1.14.1", **install: Any) -> bytes:
     machine = {"type": role, "install": {"disk": "/dev/sda", "image": installer(version), **install}}
+    machine["ca"] = authority(role)
     return yaml.safe_dump({"version": "v1alpha1", "machine": machine, "cluster": {}}).encode()
 
 
@@ -206,9 +212,10 @@ def test_an_unattended_install_shows_its_phases(fleet: Operator, image: str) -> 
         "apiVersion": "v1alpha1",
         "kind": "UnattendedInstallConfig",
         "installer": {"image": image},
+        "provisioning": {"diskSelector": {"match": 'disk.dev_path == "/dev/sda"'}},
         "reboot": False,
     }
-    main = {"version": "v1alpha1", "machine": {"type": "worker"}, "cluster": {}}
+    main = {"version": "v1alpha1", "machine": {"type": "worker", "ca": authority("worker")}, "cluster": {}}
     fleet.apply("worker-1", yaml.safe_dump_all([main, document]).encode())
     fleet.sim.wait_for("worker-1", "installing")
 

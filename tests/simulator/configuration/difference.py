@@ -18,7 +18,12 @@ class _Dumper(yaml.SafeDumper):
     """The layout of Talos' encoder: four spaces, items of lists indented, texts of several lines as blocks."""
 
     def increase_indent(self, flow: bool = False, indentless: bool = False) -> Any:
-        return super().increase_indent(flow, False)
+        if self.indent is None:
+            return super().increase_indent(flow, False)
+        self.indents.append(self.indent)
+        # What stands in an item of a list is indented by the two columns of its dash, all else to a multiple of four.
+        self.indent = self.indent + 2 if self.sequence_context else (self.indent + 4) // 4 * 4
+        return None
 
     def ignore_aliases(self, data: Any) -> bool:
         return True

@@ -143,9 +143,8 @@ def _across(config: Decoded, main: dict[str, Any]) -> Iterator[str]:
         for name, shown in (("id", "ID"), ("secret", "secret")):
             if not (old[name] or new.get(name)):
                 place = f".cluster.{name} or DiscoveryIdentityConfig"
-                yield (
-                    f"cluster {shown} ({place}) should be set when cluster discovery (DiscoveryServiceConfig) is enabled"
-                )
+                when = "when cluster discovery (DiscoveryServiceConfig) is enabled"
+                yield f"cluster {shown} ({place}) should be set {when}"
 
 
 def _fine(_content: dict[str, Any]) -> Iterator[str]:
