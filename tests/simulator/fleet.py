@@ -218,7 +218,7 @@ class Fleet:
             await self._fault_changed(self.nodes[name], fault)
 
     async def _fault_changed(self, node: Node, fault: str) -> None:
-        if fault in _PORT_FAULTS and node.boot is not None:
+        if fault in _PORT_FAULTS and node.boot is not None and node.dead_console is None:
             await self.listen(node)
         if fault in _LOG_FAULTS:
             node.forget_logs()
@@ -309,6 +309,17 @@ class Fleet:
         self.clock.advance(seconds)
         for name, node in self.nodes.items():
             node.time_passed(before[name])
+
+    async def swap_addresses(self, name: str, other: str) -> None:
+        """Let two machines change their addresses: whoever asks one next reaches the other."""
+        one, two = self.nodes[name], self.nodes[other]
+        for node in (one, two):
+            await self.silence(node)
+        one.address, two.address = two.address, one.address
+        for node in (one, two):
+            self._by_address[node.address] = node
+            if node.boot is not None and node.dead_console is None:
+                await self.listen(node)
 
     # -- Kubernetes' view --
 

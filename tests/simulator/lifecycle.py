@@ -17,7 +17,7 @@ import yaml
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError
 
-from . import configuration, resources, versions
+from . import configuration, console, resources, versions
 from .etcd import EtcdError
 from .node import Boot, System
 from .proto import make
@@ -373,11 +373,16 @@ async def boot(node: Node, *, kexec: bool) -> None:
         system, list(system.arguments), origin, node.clock.running(), installed=node.meta_installed, booted_with_uki=uki
     )
     node.state = "booting"
+    node.dead_console = None
+    if "enforcing_boot_fails" in node.faults and node.selinux == "enforcing":
+        # The root is an overlay that the policy does not let udevd work on: no API, ever; the console tells why.
+        node.dead_console = console.text(str(node.faults["enforcing_boot_fails"]))
+        node.set_state("lost")
+        return
     await _sleep(node, INITIALIZE)
     if node.config is None:
         node.set_state("maintenance")
         await node.fleet.listen(node)
-        node.log_kernel(f"this machine is reachable at: {node.address}")
         return
     await _configured(node)
 

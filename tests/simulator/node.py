@@ -11,6 +11,7 @@ import base64
 import collections
 import hashlib
 import itertools
+import json
 import os
 import re
 import uuid
@@ -173,6 +174,8 @@ class Node:
         self.extra_denials: list[Any] = []
         self.events: collections.deque[Event] = collections.deque(maxlen=1000)
         self.changed = asyncio.Event()
+        # What the console shows of a boot that never reached its API.
+        self.dead_console: str | None = None
         self.unmet: list[tuple[str, str]] = []
         self.first_boot_id = ""
         self.task: asyncio.Task[None] | None = None
@@ -407,6 +410,20 @@ class Node:
             self.kernel_logs().kernel.write(record)
             self.boot.lines.append(record)
             self.notify()
+
+    def inform(self, text: str, **fields: str) -> None:
+        """What maintenance mode writes for whoever stands at the console."""
+        told = {"component": "controller-runtime", "controller": "runtime.MaintenanceServiceInformController"} | fields
+        self.log_kernel(f"{text} {json.dumps(told)}")
+
+    def console(self) -> str:
+        """What the machine's console shows of its present boot."""
+        if self.dead_console is not None:
+            return self.dead_console
+        if self.boot is None:
+            return ""
+        records = self.kernel_logs().kernel.read()
+        return "".join(f"[{record.offset:12.6f}] {record.text.decode(errors='replace')}\n" for record in records)
 
     def add_denial(self, denial: Any) -> None:
         """Log one more denial, in this boot and all later ones."""

@@ -43,6 +43,7 @@ FAULTS = frozenset(
         "member_remove_fails",
         "drain_blocked",
         "reset_ignored",
+        "enforcing_boot_fails",
     }
 )
 

@@ -125,6 +125,14 @@ class Simulator:
         """Set a node's wall clock forwards or back, as NTP does that finds it wrong."""
         self.run(self.fleet.step_clock(name, seconds))
 
+    def swap_addresses(self, name: str, other: str) -> None:
+        """Let two machines change their addresses."""
+        self.run(self.fleet.swap_addresses(name, other))
+
+    def console(self, name: str) -> str:
+        """What a node's console shows of its present boot."""
+        return self.nodes[name].console()
+
     def advance(self, seconds: float) -> None:
         """Let simulated time pass on every machine at once, with what they log meanwhile."""
         self.run(self.fleet.advance(seconds))

@@ -101,6 +101,10 @@ class _GrpcServer(Server):
                 connection._transport.abort()
 
 
+# How many certificates a machine in maintenance mode makes until its addresses are all there.
+_CERTIFICATES = 3
+
+
 class Gateway:
     """The API port of one node."""
 
@@ -124,6 +128,10 @@ class Gateway:
         if "not_tls" in node.faults:
             self._plain = await asyncio.start_server(_no_tls, node.address, 50000)
             return
+        if node.maintenance:
+            # Each address that arrives makes a new certificate; two of three come before the API listens.
+            for _unused in range(_CERTIFICATES - 1):
+                self._issue()
         server = _GrpcServer(_Mapping(self))
         await _bind(server, node.address, self._context())
         self._server = server
@@ -131,7 +139,7 @@ class Gateway:
     def _context(self) -> ssl.SSLContext:
         node, authorities = self.node, self.node.fleet.pki
         if node.maintenance:
-            self.certificate = pki.make_server(None, node.address, node.name)
+            self.certificate = self._issue()
             return pki.server_context(self.certificate, None)
         if "wrong_certificate" in node.faults:
             self.certificate = pki.make_server(authorities.foreign, node.address, node.name)
@@ -140,6 +148,14 @@ class Gateway:
         else:
             self.certificate = pki.make_server(authorities.talos, node.address, node.name)
         return pki.server_context(self.certificate, authorities.talos.crt)
+
+    def _issue(self) -> pki.Pair:
+        """A certificate of the machine's own, and its fingerprint on the console."""
+        pair = pki.make_server(None, self.node.address, self.node.name)
+        self.node.inform("this machine is reachable at:")
+        self.node.inform(f" {self.node.address}")
+        self.node.inform("server certificate issued", fingerprint=pair.fingerprint)
+        return pair
 
     async def close(self) -> None:
         """Close the port and drop all connections."""

@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import re
+import ssl
 from collections.abc import Iterator
 from typing import Any
 
@@ -261,3 +263,72 @@ def test_writes_are_counted_and_dry_runs_are_not(fleet: Operator) -> None:
     assert fleet.sim.writes() == []
     rawclient.machine(address, fleet.admin, "ApplyConfiguration", data=config(), mode=1)
     assert [call.method for call in fleet.sim.writes()] == ["/machine.MachineService/ApplyConfiguration"]
+
+
+def test_a_graceful_reset_of_the_only_etcd_member_aborts(tmp_path: Any) -> None:
+    nodes = {"cp-1": {"role": "controlplane"}}
+    with Simulator({"name": "alone", "time_scale": 4000, "nodes": nodes}, tmp_path) as sim:
+        operator, node = Operator(sim), sim.nodes["cp-1"]
+        before, boot, member = operator.identity("cp-1"), node.boot_id, sim.fleet.etcd.members["cp-1"].id
+        operator.reset("cp-1", "META", "STATE", "EPHEMERAL")
+
+        async def rebooted() -> None:
+            while node.boot_id in ("", boot) or node.state != "running":
+                await node.changed.wait()
+
+        sim.run(rebooted())
+        assert operator.identity("cp-1") == before and sim.fleet.etcd.members["cp-1"].id == member
+        said = [event.payload for event in node.events if b"re-configuration failed" in event.payload]
+        assert len(said) == 1
+        operator.reset("cp-1", "META", "STATE", "EPHEMERAL", graceful=False)
+        sim.wait_for("cp-1", "maintenance")
+
+
+def test_maintenance_mode_prints_three_certificates_and_serves_the_last(fleet: Operator) -> None:
+    fleet.reset("worker-1", "META", "STATE", "EPHEMERAL")
+    node = fleet.sim.wait_for("worker-1", "maintenance")
+    printed = re.findall(r'server certificate issued .*"fingerprint": "([^"]+)"', fleet.sim.console("worker-1"))
+    assert len(set(printed)) == 3
+    assert node.gateway.certificate is not None and node.gateway.certificate.fingerprint == printed[-1]
+    served = ssl.get_server_certificate((node.address, 50000))
+    assert served.strip() == node.gateway.certificate.crt.decode().strip()
+
+
+@pytest.mark.parametrize("kind", ["udevd", "modprobe"])
+def test_an_enforcing_boot_that_never_reaches_its_api(fleet: Operator, kind: str) -> None:
+    fleet.sim.set_fault("worker-1", "enforcing_boot_fails", kind)
+    fleet.reset("worker-1", "META", "STATE", "EPHEMERAL")
+    node = fleet.sim.wait_for("worker-1", "maintenance")
+    fleet.apply("worker-1", config())
+    fleet.sim.wait_for("worker-1", "lost")
+    with pytest.raises(OSError):
+        ssl.get_server_certificate((node.address, 50000), timeout=2)
+    told = fleet.sim.console("worker-1")
+    assert "avc:  denied  {" in told and "permissive=0" in told
+    # The way back: a permissive image on a medium.
+    fleet.sim.boot_medium("worker-1", version="v1.14.1", kernel_args=[])
+    fleet.sim.power_cycle("worker-1")
+    fleet.sim.wait_for("worker-1", "running", ready=True)
+    assert node.selinux == "permissive" and fleet.sim.console("worker-1") != told
+
+
+def test_machines_that_change_addresses(fleet: Operator) -> None:
+    one, two = fleet.sim.nodes["cp-1"], fleet.sim.nodes["worker-1"]
+    first, second = one.address, two.address
+
+    def uuid_at(address: str) -> str:
+        kind = "SystemInformations.hardware.talos.dev"
+        return str(rawclient.get(address, fleet.admin, kind, "systeminformation", "hardware")["uuid"])
+
+    assert (uuid_at(first), uuid_at(second)) == (one.uuid, two.uuid)
+    fleet.sim.swap_addresses("cp-1", "worker-1")
+    assert (uuid_at(first), uuid_at(second)) == (two.uuid, one.uuid)
+
+
+@pytest.mark.parametrize(
+    "fleet", [{"nodes": {"worker-1": {"uuid": "\x1b[31m00000000"}, "worker-2": {}}}], indirect=True
+)
+def test_a_machine_says_what_its_vendor_wrote(fleet: Operator) -> None:
+    kind = "SystemInformations.hardware.talos.dev"
+    address = fleet.sim.nodes["worker-1"].address
+    assert rawclient.get(address, fleet.admin, kind, "systeminformation", "hardware")["uuid"] == "\x1b[31m0"
