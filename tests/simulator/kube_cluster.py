@@ -10,73 +10,31 @@ every answer. That keeps a fleet of many nodes free of charge while nobody asks,
 
 from __future__ import annotations
 
-import datetime
 import hashlib
-import math
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-Object = dict[str, Any]
-Key = tuple[str, str]
+from .kube_objects import (
+    CONTROL_PLANE,
+    UNSCHEDULABLE,
+    Key,
+    Object,
+    changes_between,
+    controller_of,
+    is_ready,
+    key_of,
+    node_object,
+    now,
+    selects,
+    share,
+    stamp,
+)
+from .kube_workloads import make_fixed_objects, read_workloads
 
 BLOCKED_LABEL = "simulator.talosops/blocked-on"
 _MIRROR = "kubernetes.io/config.mirror"
-_CONTROL_PLANE = "node-role.kubernetes.io/control-plane"
-_UNSCHEDULABLE = "node.kubernetes.io/unschedulable"
 _LETTERS = "bcdfghjklmnpqrstvwxz2456789"
-
-#: Where a network plugin leaves its configuration for the kubelet.
-_CNI = "/etc/cni/net.d"
-
-_NETWORKS: dict[str, list[Object]] = {
-    "flannel": [
-        {
-            "kind": "DaemonSet",
-            "name": "kube-flannel",
-            "image": "ghcr.io/siderolabs/flannel:v0.27.4",
-            "host": True,
-            "host_path": _CNI,
-        },
-        {"kind": "DaemonSet", "name": "kube-proxy", "image": "registry.k8s.io/kube-proxy:{version}", "host": True},
-    ],
-    "cilium": [
-        {
-            "kind": "DaemonSet",
-            "name": "cilium",
-            "image": "quay.io/cilium/cilium:v1.18.4",
-            "host": True,
-            "host_path": _CNI,
-        },
-        {"kind": "Deployment", "name": "cilium-operator", "image": "quay.io/cilium/operator-generic:v1.18.4"},
-    ],
-    "calico": [
-        {
-            "kind": "DaemonSet",
-            "name": "calico-node",
-            "image": "docker.io/calico/node:v3.31.0",
-            "host": True,
-            "host_path": _CNI,
-        },
-        {"kind": "Deployment", "name": "calico-kube-controllers", "image": "docker.io/calico/kube-controllers:v3.31.0"},
-        {"kind": "DaemonSet", "name": "kube-proxy", "image": "registry.k8s.io/kube-proxy:{version}", "host": True},
-    ],
-    "none": [],
-}
-
-_DEFAULT_WORKLOADS: list[Object] = [
-    {"kind": "Deployment", "name": "web", "namespace": "demo", "replicas": 3, "image": "docker.io/library/nginx:1.29"},
-    {
-        "kind": "Deployment",
-        "name": "cache",
-        "namespace": "demo",
-        "image": "docker.io/valkey/valkey:9",
-        "empty_dir": True,
-    },
-]
-_DEFAULT_BUDGETS: list[Object] = [
-    {"name": "web", "namespace": "demo", "selector": {"app": "web"}, "max_unavailable": 1}
-]
 
 
 class Nodes(Protocol):
@@ -119,7 +77,7 @@ class Cluster:
         # Two clusters never share a uid: that of kube-system is what tells them apart.
         self._uids = uuid.uuid4()
         self._node_versions: dict[str, tuple[str, str]] = {}
-        self._started = _now()
+        self._started = now()
         self._objects: dict[str, dict[Key, Object]] = {}
         self._boots: dict[str, tuple[str, str]] = {}
         self._addresses: dict[str, str] = {}
@@ -127,8 +85,8 @@ class Cluster:
         # What was written through Kubernetes to a Node object: it outlives a reinstall of the machine.
         self._node_writes: dict[str, Object] = {}
         self._deleted_nodes: dict[str, str] = {}
-        self._workloads = self._read_workloads()
-        self._make_fixed_objects()
+        self._workloads = read_workloads(self.scenario, self.fleet.kubernetes_nodes(), self.version)
+        make_fixed_objects(self.scenario, self._workloads, self._fixed)
 
     # --- reading ---------------------------------------------------------------------------------
 
@@ -148,23 +106,25 @@ class Cluster:
         if resource == "nodes":
             self.sync()
             return next((self._node(node) for node in self._nodes() if node["name"] == name), None)
-        return next((item for item in self.all(resource) if _key(item) == (namespace, name)), None)
+        return next((item for item in self.all(resource) if key_of(item) == (namespace, name)), None)
 
     # --- writing ---------------------------------------------------------------------------------
 
     def replace(self, resource: str, item: Object) -> Object:
         """Store a changed object and return what is then there."""
-        namespace, name = _key(item)
+        namespace, name = key_of(item)
         if resource != "nodes":
             item["metadata"]["resourceVersion"] = self._next_revision()
             self._store(resource)[namespace, name] = item
             return item
         self.fleet.set_unschedulable(name, bool(item["spec"].get("unschedulable", False)))
         before = self._node(next(node for node in self._nodes() if node["name"] == name), own=True)
-        taints = [taint for taint in item["spec"].get("taints", []) if taint["key"] != _UNSCHEDULABLE]
+        taints = [taint for taint in item["spec"].get("taints", []) if taint["key"] != UNSCHEDULABLE]
         self._node_writes[name] = {
-            "labels": _difference(before["metadata"]["labels"], item["metadata"].get("labels") or {}),
-            "annotations": _difference(before["metadata"]["annotations"], item["metadata"].get("annotations") or {}),
+            "labels": changes_between(before["metadata"]["labels"], item["metadata"].get("labels") or {}),
+            "annotations": changes_between(
+                before["metadata"]["annotations"], item["metadata"].get("annotations") or {}
+            ),
             "taints": taints,
         }
         self._next_revision()
@@ -175,7 +135,7 @@ class Cluster:
     def create(self, resource: str, item: Object) -> Object:
         """Add an object."""
         item["metadata"].setdefault("uid", self._uid())
-        item["metadata"].setdefault("creationTimestamp", _text(_now()))
+        item["metadata"].setdefault("creationTimestamp", stamp(now()))
         return self.replace(resource, item)
 
     def delete(self, resource: str, namespace: str, name: str) -> None:
@@ -198,10 +158,10 @@ class Cluster:
         self.sync()
         pod = self._store("pods")[namespace, name]
         for budget in self._budgets():
-            if budget["metadata"]["namespace"] == namespace and _selects(budget["spec"]["selector"], pod):
+            if budget["metadata"]["namespace"] == namespace and selects(budget["spec"]["selector"], pod):
                 shown = self._budget(budget)["status"]
                 # As in Kubernetes: a pod that is not ready may go once the others suffice.
-                if shown["disruptionsAllowed"] <= 0 and _is_ready(pod):
+                if shown["disruptionsAllowed"] <= 0 and is_ready(pod):
                     raise Blocked(
                         f"The disruption budget {budget['metadata']['name']} needs {shown['desiredHealthy']} "
                         f"healthy pods and has {shown['currentHealthy']} currently"
@@ -242,15 +202,15 @@ class Cluster:
 
     def _notice_boot(self, name: str, node: Mapping[str, Any]) -> None:
         """Containers on a machine that booted again are new ones, whoever wiped what."""
-        seen, now = self._boots.get(name), (str(node["machine_id"]), str(node["boot_id"]))
-        self._boots[name] = now
-        if seen is None or seen == now:
+        seen, present = self._boots.get(name), (str(node["machine_id"]), str(node["boot_id"]))
+        self._boots[name] = present
+        if seen is None or seen == present:
             return
         for pod in self._store("pods").values():
             if pod["spec"].get("nodeName") == name:
                 status = pod["status"]["containerStatuses"][0]
                 status["restartCount"] += 1
-                status["state"] = {"running": {"startedAt": _text(_now())}}
+                status["state"] = {"running": {"startedAt": stamp(now())}}
 
     def _run_everywhere(self, workload: Object, ready: Mapping[str, Any]) -> None:
         running = {pod["spec"].get("nodeName") for pod in self._owned(workload)}
@@ -299,7 +259,7 @@ class Cluster:
         if wanted is not None:
             open_nodes = [node for node in open_nodes if node["name"] == wanted]
         workers = [node for node in open_nodes if node["role"] != "controlplane"]
-        tolerated = any(toleration.get("key") == _CONTROL_PLANE for toleration in pod["spec"].get("tolerations", []))
+        tolerated = any(toleration.get("key") == CONTROL_PLANE for toleration in pod["spec"].get("tolerations", []))
         # Talos leaves control planes schedulable only when told so; a cluster without workers is told so.
         if not tolerated and self._dedicated:
             open_nodes = workers
@@ -308,12 +268,12 @@ class Cluster:
         load: dict[str, int] = {node["name"]: 0 for node in open_nodes}
         for other in self._store("pods").values():
             if other["spec"].get("nodeName") in load:
-                same = _controller(other) == _controller(pod)
+                same = controller_of(other) == controller_of(pod)
                 load[other["spec"]["nodeName"]] += 100 if same else 1
         self._bind(pod, min(load, key=lambda name: (load[name], name)))
 
     def _bind(self, pod: Object, node: str) -> None:
-        started = _text(max(self._started, _now())) if node in self._boots else _text(self._started)
+        started = stamp(max(self._started, now())) if node in self._boots else stamp(self._started)
         pod["spec"]["nodeName"] = node
         container = pod["spec"]["containers"][0]
         pod["status"] = {
@@ -363,13 +323,13 @@ class Cluster:
         if workload.get("selinux"):
             spec["securityContext"] = {"seLinuxOptions": dict(workload["selinux"])}
         if workload["kind"] == "DaemonSet" or namespace == "kube-system":
-            spec["tolerations"] = [{"key": _CONTROL_PLANE, "operator": "Exists", "effect": "NoSchedule"}]
+            spec["tolerations"] = [{"key": CONTROL_PLANE, "operator": "Exists", "effect": "NoSchedule"}]
         metadata: Object = {
             "name": name,
             "namespace": namespace,
             "uid": self._uid(),
             "resourceVersion": self._next_revision(),
-            "creationTimestamp": _text(_now()),
+            "creationTimestamp": stamp(now()),
             "labels": dict(workload["labels"]),
             "annotations": annotations,
         }
@@ -413,82 +373,17 @@ class Cluster:
 
     def _node(self, node: Mapping[str, Any], *, own: bool = False) -> Object:
         """A Node object; ``own`` leaves out what was written to it through Kubernetes."""
-        name, ready = str(node["name"]), bool(node["ready"])
-        control_plane = node["role"] == "controlplane"
-        labels = {
-            "beta.kubernetes.io/arch": "amd64",
-            "beta.kubernetes.io/os": "linux",
-            "kubernetes.io/arch": "amd64",
-            "kubernetes.io/hostname": name,
-            "kubernetes.io/os": "linux",
-        }
-        labels |= {str(key): str(value) for key, value in (node.get("labels") or {}).items()}
-        if node.get("zone"):
-            labels["topology.kubernetes.io/zone"] = str(node["zone"])
-        if control_plane:
-            labels |= {_CONTROL_PLANE: "", "node.kubernetes.io/exclude-from-external-load-balancers": ""}
-        written = {} if own else self._node_writes.get(name, {})
-        annotations = {"node.alpha.kubernetes.io/ttl": "0", "networking.talos.dev/self-ips": str(node["address"])}
-        taints = [{"key": _CONTROL_PLANE, "effect": "NoSchedule"}] if control_plane and self._dedicated else []
-        if "taints" in written:
-            taints = list(written["taints"])
-        if node["unschedulable"]:
-            taints.append({"key": _UNSCHEDULABLE, "effect": "NoSchedule"})
-        spec: Object = {"podCIDR": "10.244.0.0/24"}
-        if taints:
-            spec["taints"] = taints
-        if node["unschedulable"]:
-            spec["unschedulable"] = True
-        known = ("True", "KubeletReady", "kubelet is posting ready status")
-        lost = ("Unknown", "NodeStatusUnknown", "Kubelet stopped posting node status.")
-        status, reason, message = known if ready else lost
-        beat = _text(_now() if ready else self._started)
-        conditions = [
-            {"type": kind, "status": "False" if ready else "Unknown", "reason": f"Kubelet{word}", "message": ""}
-            for kind, word in (
-                ("MemoryPressure", "HasSufficientMemory"),
-                ("DiskPressure", "HasNoDiskPressure"),
-                ("PIDPressure", "HasSufficientPID"),
-            )
-        ]
-        conditions.append({"type": "Ready", "status": status, "reason": reason, "message": message})
-        for condition in conditions:
-            condition |= {"lastHeartbeatTime": beat, "lastTransitionTime": _text(self._started)}
-        talos = str(node.get("talos", "v1.14.1"))
-        return {
-            "apiVersion": "v1",
-            "kind": "Node",
-            "metadata": {
-                "name": name,
-                "uid": self._node_uid(name),
-                "resourceVersion": "0" if own else self._node_version(node, written),
-                "creationTimestamp": _text(self._started),
-                "labels": _overlaid(labels, written.get("labels")),
-                "annotations": _overlaid(annotations, written.get("annotations")),
-            },
-            "spec": spec,
-            "status": {
-                "addresses": [
-                    {"type": "InternalIP", "address": str(node["address"])},
-                    {"type": "Hostname", "address": name},
-                ],
-                "capacity": {"cpu": "4", "memory": "8146776Ki", "pods": "110"},
-                "allocatable": {"cpu": "3950m", "memory": "7645016Ki", "pods": "110"},
-                "conditions": conditions,
-                "nodeInfo": {
-                    "machineID": str(node["machine_id"]),
-                    "systemUUID": str(node.get("system_uuid", node["machine_id"])),
-                    "bootID": str(node["boot_id"]),
-                    "kernelVersion": str(node.get("kernel", "6.18.33-talos")),
-                    "osImage": f"Talos ({talos})",
-                    "containerRuntimeVersion": "containerd://2.2.1",
-                    "kubeletVersion": self.version,
-                    "kubeProxyVersion": self.version,
-                    "operatingSystem": "linux",
-                    "architecture": "amd64",
-                },
-            },
-        }
+        name = str(node["name"])
+        written: Object = {} if own else self._node_writes.get(name, {})
+        return node_object(
+            node,
+            uid=self._node_uid(name),
+            version="0" if own else self._node_version(node, written),
+            kubelet=self.version,
+            started=self._started,
+            dedicated=self._dedicated,
+            written=written,
+        )
 
     def _node_version(self, node: Mapping[str, Any], written: Object) -> str:
         """A new version whenever a Node object says something new; heartbeats go to leases and do not count."""
@@ -500,102 +395,7 @@ class Cluster:
     def _taints(self, name: str) -> list[Object]:
         """Taints written through Kubernetes that keep pods away."""
         taints = self._node_writes.get(name, {}).get("taints", [])
-        return [taint for taint in taints if taint["key"] != _CONTROL_PLANE and taint["effect"] != "PreferNoSchedule"]
-
-    def _read_workloads(self) -> list[Object]:
-        network = self.scenario.get("cni", "flannel")
-        name = network["name"] if isinstance(network, Mapping) else str(network or "none")
-        if name not in _NETWORKS:
-            raise ValueError(f"kubernetes.cni: {name!r} is none of {', '.join(_NETWORKS)}")
-        base = [{"namespace": "kube-system", **one} for one in _NETWORKS[name]]
-        dns = {
-            "kind": "Deployment",
-            "name": "coredns",
-            "replicas": 2,
-            "image": "registry.k8s.io/coredns/coredns:v1.13.1",
-        }
-        base.append({"namespace": "kube-system", **dns})
-        if self.scenario.get("defaults", True):
-            base += _DEFAULT_WORKLOADS
-        base += self.scenario.get("workloads", [])
-        for node in self.fleet.kubernetes_nodes():
-            base += [{"kind": "Pod", "node": node["name"], **one} for one in node.get("pods") or []]
-        result = []
-        for given in base:
-            workload: Object = {"kind": "Deployment", "namespace": "default", "replicas": 1, **given}
-            workload["image"] = str(workload.get("image", "docker.io/library/busybox:1")).replace(
-                "{version}", self.version
-            )
-            if isinstance(network, Mapping) and network.get("version") and workload["name"] in (name, f"kube-{name}"):
-                workload["image"] = f"{workload['image'].rpartition(':')[0]}:{network['version']}"
-            workload["labels"] = {"app": workload["name"], **given.get("labels", {})}
-            workload["hash"] = hashlib.sha256(f"{workload['namespace']}/{workload['name']}".encode()).hexdigest()[:10]
-            result.append(workload)
-        return result
-
-    def _make_fixed_objects(self) -> None:
-        spaces = {"default", "kube-system", "kube-public", "kube-node-lease"}
-        for namespace in sorted(spaces | {str(workload["namespace"]) for workload in self._workloads}):
-            self._fixed("namespaces", "v1", "Namespace", "", namespace, {}, {"phase": "Active"})
-        for workload in self._workloads:
-            self._make_controller(workload)
-        for driver in self.scenario.get("csi", []):
-            given = driver if isinstance(driver, Mapping) else {"name": driver}
-            spec: Object = {
-                "attachRequired": True,
-                "podInfoOnMount": False,
-                "seLinuxMount": bool(given.get("selinux_mount")),
-            }
-            self._fixed("csidrivers", "storage.k8s.io/v1", "CSIDriver", "", str(given["name"]), spec)
-        for volume in self._local_volumes():
-            term = {"key": "kubernetes.io/hostname", "operator": "In", "values": [volume["node"]]}
-            spec = {
-                "capacity": {"storage": str(volume.get("capacity", "10Gi"))},
-                "accessModes": ["ReadWriteOnce"],
-                "persistentVolumeReclaimPolicy": "Retain",
-                "storageClassName": "local",
-                "local": {"path": str(volume.get("path", f"/var/mnt/{volume['name']}"))},
-                "claimRef": {"namespace": str(volume.get("namespace", "default")), "name": volume["name"]},
-                "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [term]}]}},
-            }
-            self._fixed("persistentvolumes", "v1", "PersistentVolume", "", volume["name"], spec, {"phase": "Bound"})
-            claim = {"volumeName": volume["name"], "storageClassName": "local", "accessModes": ["ReadWriteOnce"]}
-            space = str(volume.get("namespace", "default"))
-            self._fixed(
-                "persistentvolumeclaims",
-                "v1",
-                "PersistentVolumeClaim",
-                space,
-                volume["name"],
-                claim,
-                {"phase": "Bound"},
-            )
-        defaults = _DEFAULT_BUDGETS if self.scenario.get("defaults", True) else []
-        for budget in [*defaults, *self.scenario.get("pdbs", [])]:
-            selector = {"matchLabels": dict(budget["selector"])}
-            spec = {"selector": selector}
-            for key, name in (("min_available", "minAvailable"), ("max_unavailable", "maxUnavailable")):
-                if key in budget:
-                    spec[name] = budget[key]
-            space = str(budget.get("namespace", "default"))
-            self._fixed("poddisruptionbudgets", "policy/v1", "PodDisruptionBudget", space, str(budget["name"]), spec)
-
-    def _make_controller(self, workload: Object) -> None:
-        kind, namespace, name = workload["kind"], workload["namespace"], workload["name"]
-        if kind == "Pod":
-            return
-        selector = {"matchLabels": dict(workload["labels"])}
-        template: Object = {"metadata": {"labels": dict(workload["labels"])}}
-        template["spec"] = {"containers": [{"name": name, "image": workload["image"]}]}
-        spec: Object = {"selector": selector, "template": template}
-        if kind != "DaemonSet":
-            spec["replicas"] = int(workload["replicas"])
-        top = self._fixed(f"{kind.lower()}s", "apps/v1", kind, namespace, name, spec)
-        owner = top
-        if kind == "Deployment":
-            owner = self._fixed("replicasets", "apps/v1", "ReplicaSet", namespace, f"{name}-{workload['hash']}", spec)
-            owner["metadata"]["ownerReferences"] = [_reference(top)]
-        workload["owner"] = _reference(owner)
+        return [taint for taint in taints if taint["key"] != CONTROL_PLANE and taint["effect"] != "PreferNoSchedule"]
 
     def _fixed(
         self,
@@ -611,7 +411,7 @@ class Cluster:
             "name": name,
             "uid": self._uid(),
             "resourceVersion": self._next_revision(),
-            "creationTimestamp": _text(self._started),
+            "creationTimestamp": stamp(self._started),
             "labels": {},
             "annotations": {},
         }
@@ -631,7 +431,7 @@ class Cluster:
             ),
             None,
         )
-        ready = len([pod for pod in self._owned(workload) if _is_ready(pod)]) if workload else 0
+        ready = len([pod for pod in self._owned(workload) if is_ready(pod)]) if workload else 0
         if resource == "daemonsets":
             wanted = len(self._nodes())
             counts = {
@@ -669,13 +469,13 @@ class Cluster:
             pod
             for pod in self._store("pods").values()
             if pod["metadata"]["namespace"] == budget["metadata"]["namespace"]
-            and _selects(budget["spec"]["selector"], pod)
+            and selects(budget["spec"]["selector"], pod)
         ]
-        expected, healthy = len(selected), len([pod for pod in selected if _is_ready(pod)])
+        expected, healthy = len(selected), len([pod for pod in selected if is_ready(pod)])
         if "minAvailable" in budget["spec"]:
-            desired = _share(budget["spec"]["minAvailable"], expected)
+            desired = share(budget["spec"]["minAvailable"], expected)
         else:
-            desired = max(0, expected - _share(budget["spec"].get("maxUnavailable", 1), expected))
+            desired = max(0, expected - share(budget["spec"].get("maxUnavailable", 1), expected))
         status = {
             "observedGeneration": 1,
             "expectedPods": expected,
@@ -693,7 +493,7 @@ class Cluster:
     def _owned(self, workload: Object | None) -> list[Object]:
         if workload is None or "owner" not in workload:
             return []
-        return [pod for pod in self._store("pods").values() if _controller(pod) == workload["owner"]["uid"]]
+        return [pod for pod in self._store("pods").values() if controller_of(pod) == workload["owner"]["uid"]]
 
     def _local_volumes(self) -> list[Object]:
         return list(self.scenario.get("local_volumes", []))
@@ -722,52 +522,3 @@ class Cluster:
     def revision(self) -> str:
         """The resourceVersion of the whole cluster."""
         return str(self._revision)
-
-
-def _now() -> datetime.datetime:
-    return datetime.datetime.now(datetime.UTC).replace(microsecond=0)
-
-
-def _text(moment: datetime.datetime) -> str:
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _key(item: Object) -> Key:
-    return str(item["metadata"].get("namespace", "")), str(item["metadata"]["name"])
-
-
-def _reference(owner: Object) -> Object:
-    names = {key: owner[key] for key in ("apiVersion", "kind")}
-    metadata = owner["metadata"]
-    return {**names, "name": metadata["name"], "uid": metadata["uid"], "controller": True, "blockOwnerDeletion": True}
-
-
-def _controller(pod: Object) -> str | None:
-    owners: Iterable[Object] = pod["metadata"].get("ownerReferences", [])
-    return next((str(owner["uid"]) for owner in owners if owner.get("controller")), None)
-
-
-def _is_ready(pod: Object) -> bool:
-    return any(one["type"] == "Ready" and one["status"] == "True" for one in pod["status"].get("conditions", []))
-
-
-def _selects(selector: Object, item: Object) -> bool:
-    wanted = selector.get("matchLabels", {})
-    labels = item["metadata"].get("labels", {})
-    return bool(wanted) and all(labels.get(key) == value for key, value in wanted.items())
-
-
-def _share(value: Any, total: int) -> int:
-    if isinstance(value, str) and value.endswith("%"):
-        return math.ceil(total * int(value[:-1]) / 100)
-    return int(value)
-
-
-def _difference(before: Mapping[str, str], after: Mapping[str, str]) -> dict[str, str | None]:
-    changed: dict[str, str | None] = {key: value for key, value in after.items() if before.get(key) != value}
-    return changed | dict.fromkeys(set(before) - set(after))
-
-
-def _overlaid(base: Mapping[str, str], changes: Mapping[str, str | None] | None) -> dict[str, str]:
-    merged = {**base, **(changes or {})}
-    return {key: value for key, value in merged.items() if value is not None}

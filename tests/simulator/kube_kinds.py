@@ -7,11 +7,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from .httpd import Response, json_response
-
-Object = dict[str, Any]
+from .kube_objects import Object
 
 
 @dataclass(frozen=True)
