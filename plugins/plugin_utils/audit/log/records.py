@@ -324,13 +324,17 @@ def _other(text: bytes, stripped: bytes) -> Line:
 # -- fields
 
 _AVC = re.compile(rb"avc: {1,2}(denied|granted) {1,2}\{ ?([^{}]{0,4096}?) ?\} for ")
+# What follows the contexts may be unreadable; it is taken as far as its end, so that it hides nothing behind it.
 _TAIL = re.compile(
     rb" scontext=(?P<source>[^\s'\x1d]{1,4096}) tcontext=(?P<target>[^\s'\x1d]{1,4096})"
-    rb"(?: tclass=(?P<tclass>[A-Za-z0-9_?]{1,64}))?(?: permissive=(?P<permissive>[01]))?"
-    rb"(?: srawcon=(?P<srawcon>[^\s\x1d]{1,16384}))?(?: trawcon=(?P<trawcon>[^\s\x1d]{1,16384}))?"
+    rb"(?: tclass=(?P<tclass>[^\s'\x1d]{0,256}))?(?: permissive=(?P<permissive>[^\s'\x1d]{0,64}))?"
+    rb"(?: srawcon=(?P<srawcon>[^\s\x1d]{0,16384}))?(?: trawcon=(?P<trawcon>[^\s\x1d]{0,16384}))?"
     rb"(?P<rest>(?:[\s'\x1d].*)?)\Z",
     re.DOTALL,
 )
+_CLASS = re.compile(rb"[A-Za-z0-9_?]{1,64}\Z")
+# A program may write fields of its own between those of the kernel.
+_LATER = re.compile(rb"\s(tclass|permissive|srawcon|trawcon)=([^\s'\x1d]{0,16384})")
 
 
 @dataclass(slots=True)
@@ -362,24 +366,29 @@ def parse_tail(tail: bytes, user: bool = False) -> Tail | None:
     match = _TAIL.match(tail)
     if match is None:
         return None
-    target = match["target"]
-    tclass = match["tclass"] or b"unknown"
-    permissive = None if match["permissive"] is None else match["permissive"] == b"1"
+    found: dict[bytes, bytes] = {
+        name.encode(): match[name] for name in ("tclass", "permissive", "srawcon", "trawcon") if match[name] is not None
+    }
     rest = match["rest"].rstrip(b"\r ")
     stray = False
-    if not user:
+    if user:
+        for name, value in _LATER.findall(match["rest"]):
+            found.setdefault(name, value)
+    else:
         plain = rest.split(b"\x1d", 1)[0]
         stray = plain.endswith(b"'")
         if plain not in (b"", b"'"):
             return None
+    tclass = found.get(b"tclass", b"")
+    known = _CLASS.match(tclass) is not None
     return Tail(
         match["source"],
-        target,
-        tclass,
-        permissive,
-        _maybe(match["srawcon"]),
-        _maybe(match["trawcon"]),
-        match["tclass"] is None,
+        match["target"],
+        tclass if known else b"unknown",
+        {b"0": False, b"1": True}.get(found.get(b"permissive", b"")),
+        decode(found.get(b"srawcon")),
+        decode(found.get(b"trawcon")),
+        not known,
         stray,
     )
 
@@ -428,10 +437,6 @@ def decode(value: bytes | None) -> bytes | None:
     if not len(value) % 2 and _HEX.match(value):
         return bytes.fromhex(value.decode("ascii"))
     return value
-
-
-def _maybe(value: bytes | None) -> bytes | None:
-    return None if value is None else decode(value)
 
 
 def context_type(context: bytes) -> bytes:
