@@ -10,7 +10,7 @@ import random
 from typing import Any
 
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.coverage import CoverageInput
-from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.log.scanner import Summary
+from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.log.summary import Summary
 from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.boots import Look
 
 BOOT = 1_795_000_000

@@ -28,7 +28,7 @@ from pathlib import Path
 
 import audit_mix
 
-READ = "import sys\nfrom ansible_collections.talosops.selinux.plugins.plugin_utils.audit.log import scanner\n"
+READ = "import sys\nfrom ansible_collections.talosops.selinux.plugins.plugin_utils.audit.log import scanner, sources\n"
 # What audit2allow and aureport give, too: every kind of denial and how often.
 SUMMARIZE = READ + (
     "s = scanner.summarize(sys.argv[1])\n"
@@ -54,8 +54,8 @@ def chunks(want):
             second = 1700000000 + turn * 3600 + int(stamp[:10]) % 3600
             parts[2 * n + 1] = b"msg=audit(%d%s:%d)" % (second, stamp[10:], int(serial) + turn * span)
         block = b"".join(parts)
-        for start in range(0, len(block), scanner.BLOCK):
-            yield block[start : start + scanner.BLOCK]
+        for start in range(0, len(block), sources.BLOCK):
+            yield block[start : start + sources.BLOCK]
         done += len(block)
         turn += 1
 

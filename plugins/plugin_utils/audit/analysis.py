@@ -12,7 +12,8 @@ from typing import Any
 from .coverage import CoverageInput, as_summary, assess
 from .knowledge import catalogue as known
 from .log.denials import MORE
-from .log.scanner import Source, Summary
+from .log.sources import Source
+from .log.summary import Summary
 
 COUNTS = ("lines", "parsed", "ignored", "unparsed", "denied", "granted", "doubtful", "mac_errors", "events")
 

@@ -16,8 +16,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..talos.boots import ANOTHER, SAME, UNKNOWN, Look, compare
-from .log.scanner import Source, Summary, summarize
+from .log.scanner import summarize
 from .log.serials import gaps, union
+from .log.sources import Source
+from .log.summary import Summary
 
 RING_BYTES = 15 * 64 * 1024
 """Below this many bytes the in-memory log never wrapped (Talos runtime/logging/circular.go)."""

@@ -15,8 +15,9 @@ from ..problem import Problem
 from .analysis import analyze, merge
 from .coverage import CoverageInput
 from .log.ring import joined
-from .log.scanner import Scanner, Summary
-from .log.scanner import _chunks as chunks
+from .log.scanner import Scanner
+from .log.sources import chunks
+from .log.summary import Summary
 
 # What talosctl puts before each line. A line of the kernel's has its facility, or a part of the kernel, in that place.
 _NODE = re.compile(rb"([A-Za-z0-9\[][-A-Za-z0-9_.:%\[\]]{0,199}):(?: |\s*\Z)")

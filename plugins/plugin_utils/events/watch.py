@@ -20,8 +20,9 @@ from typing import Any
 from ..audit.knowledge.catalogue import Catalogue
 from ..audit.log import ring
 from ..audit.log.forgery import LATE
-from ..audit.log.scanner import Summary, summarize
+from ..audit.log.scanner import summarize
 from ..audit.log.serials import gaps, union
+from ..audit.log.summary import Summary
 from ..compliance.drift import drift_of_node
 from ..talos import boots
 from ..talos.client import NodeClient

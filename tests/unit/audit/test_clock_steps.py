@@ -10,7 +10,8 @@ import re
 
 import audit_streams as streams
 import pytest
-from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.log.scanner import Scanner, Summary, summarize
+from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.log.scanner import Scanner, summarize
+from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.log.summary import Summary
 
 
 def log_with_message(at: int) -> list[bytes]:

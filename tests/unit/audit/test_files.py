@@ -14,8 +14,10 @@ from typing import Any
 
 import audit_streams as streams
 import pytest
+import real_talos
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.analysis import COUNTS, analyze
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.files import LogFileProblem, analyze_files
+from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.log.ring import joined
 
 REAL = Path(__file__).resolve().parents[2] / "data" / "real-kernel"
 LOG = gzip.decompress((REAL / "permissive.audit.log.gz").read_bytes())
@@ -191,3 +193,49 @@ def test_a_message_cannot_pass_for_the_kernels_line_in_a_forwarded_stream(tmp_pa
     found = analyze_files([tmp_path / "node.jsonl"])
     assert found["kernel"] is None
     assert found["coverage"]["lost_at_least"] == 0
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-be", "utf-16-le"])
+@pytest.mark.parametrize("packed", [False, True])
+def test_files_that_were_written_on_windows(encoding: str, end: str, packed: bool, tmp_path: Path) -> None:
+    logs = {"auditd.log": streams.service_log(), "dmesg.log": streams.kernel_ring()}
+    given = []
+    for name, data in logs.items():
+        text = data.decode().replace("\n", end)
+        mark = "\ufeff" if encoding in ("utf-16-be", "utf-16-le") else ""
+        raw = (mark + text).encode(encoding)
+        given.append(tmp_path / name)
+        given[-1].write_bytes(gzip.compress(raw) if packed else raw)
+    found, plain = analyze_files(given), analyze(logs["auditd.log"], logs["dmesg.log"])
+    assert found["counts"] == plain["counts"]
+    assert found["counts"]["unparsed"] == 0 and found["unparsed_examples"] == []
+    assert [one["signature"] for one in found["denials"]] == [one["signature"] for one in plain["denials"]]
+    assert found["kernel"]["policy_loaded"] is True
+
+
+def test_a_mark_alone_is_an_empty_log(tmp_path: Path) -> None:
+    for number, mark in enumerate((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff", b"")):
+        file = tmp_path / f"{number}.log"
+        file.write_bytes(mark)
+        assert analyze_files([file])["counts"]["lines"] == 0
+
+
+@pytest.mark.parametrize("prefix", [b"", b"10.5.0.11: "])
+def test_a_real_ring_that_was_kept_as_text_is_read_record_for_record(prefix: bytes, tmp_path: Path) -> None:
+    file = tmp_path / "dmesg.log"
+    text = real_talos.text("dmesg-read-1.txt").replace(b"10.5.0.11: ", prefix)
+    file.write_bytes(text)
+    found = analyze_files([file])
+    assert found["counts"]["unparsed"] == 0, found["unparsed_examples"]
+    assert found["counts"]["lines"] == text.count(b"Z]: ")
+    assert found["kernel"]["head"].startswith("Linux version ")
+    assert len(found["kernel"]["undefined_permissions"]) == 15
+
+
+def test_a_long_ring_is_joined_whatever_pieces_it_comes_in() -> None:
+    text = real_talos.text("dmesg-read-1.txt")
+    whole = b"".join(joined([text]))
+    for size in (997, 4096, 70_000):
+        pieces = [text[start : start + size] for start in range(0, len(text), size)]
+        assert b"".join(joined(pieces)) == whole

@@ -21,7 +21,8 @@ from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.analysis im
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.coverage import assess
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.files import analyze_files
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.log.records import NUMBERS, refused_by_categories
-from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.log.scanner import Summary, summarize
+from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.log.scanner import summarize
+from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.log.summary import Summary
 
 REAL = Path(__file__).resolve().parents[2] / "data" / "real-kernel"
 FORGED = (b"audit(1700000000.", b"audit(1700000001.")

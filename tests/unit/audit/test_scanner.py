@@ -23,7 +23,8 @@ from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.log.records
     refused_by_categories,
     show,
 )
-from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.log.scanner import Scanner, Summary, summarize
+from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.log.scanner import Scanner, summarize
+from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.log.summary import Summary
 
 LOG = streams.service_log(5, 60)
 LINES = LOG.splitlines()

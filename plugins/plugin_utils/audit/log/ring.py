@@ -47,14 +47,17 @@ def joined(pieces: Iterable[bytes]) -> Iterator[bytes]:
 
     Text does not tell a line break within a record from the end of one, save by what follows it.
     """
-    rest: bytes | None = None
+    pieces = iter(pieces)
+    rest = b""
     for piece in pieces:
-        if rest is None:
-            if not _STARTS.match(piece):
-                yield piece
-                yield from pieces
-                return
-            rest = b""
+        rest += piece
+        if len(rest) >= 512:
+            break
+    if not _STARTS.match(rest):
+        yield rest
+        yield from pieces
+        return
+    for piece in pieces:
         block = rest + piece
         # What follows the last line break may go on in the next piece.
         cut = max(block.rfind(b"\n", 0, max(0, len(block) - 512)), 0)
@@ -63,8 +66,7 @@ def joined(pieces: Iterable[bytes]) -> Iterator[bytes]:
         if len(rest) > 1 << 22:
             yield rest
             rest = b""
-    if rest:
-        yield _CONTINUED.sub(_escaped, rest)
+    yield _CONTINUED.sub(_escaped, rest)
 
 
 def _escaped(_match: re.Match[bytes]) -> bytes:

@@ -13,15 +13,11 @@ from __future__ import annotations
 
 import gc
 import re
-import zlib
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from functools import cached_property, partial
-from os import PathLike
-from pathlib import Path
-from typing import IO, Any
+from functools import partial
+from typing import Any
 
 from .denials import Group, Sample, group_of, join, joined
 from .forgery import NONE, SHADOW, Order, Seen, closes_quote, reach_of
@@ -43,9 +39,9 @@ from .records import (
     read_line,
     show,
 )
+from .sources import Source, chunks
+from .summary import Ring, Summary
 
-# Small enough for a block, and what is found in it, to stay in a processor's cache.
-BLOCK = 1 << 17
 # How long one event is waited for: the records of the longest command line (kernel: audit_log_execve_info) fit.
 LONGEST_EVENT = 1 << 20
 # A line longer than this is cut: no record of auditd is longer than 9 KiB, and memory has to stay flat.
@@ -115,81 +111,6 @@ _KINDS: dict[bytes, int] = {
 }
 _NOTED = MAC_ERRORS | {b"MAC_STATUS", b"MAC_POLICY_LOAD", b"CONFIG_CHANGE", b"KERNEL"}
 
-Source = bytes | str | PathLike[str] | IO[bytes] | Iterable[bytes]
-
-
-@dataclass
-class Ring:
-    """What the kernel ring says besides records."""
-
-    has_head: bool = False
-    first_line_seen: bool = False
-    head: str | None = None
-    cmdline: str | None = None
-    initialized: bool = False
-    """The type=2000 record with serial 1 was seen."""
-    losses: list[str] = field(default_factory=list)
-    loss_lines: int = 0
-    audit_lost: int = 0
-    suppressed: int = 0
-    auditd_disabled: bool = False
-    policy_loaded: bool = False
-    selinux_disabled: bool = False
-    undefined: list[str] = field(default_factory=list)
-
-
-@dataclass
-class Summary:
-    """Everything one stream tells. See :func:`summarize`."""
-
-    counts: dict[str, int]
-    groups: list[Group]
-    """The denials as they were counted, not yet decoded."""
-    doubt_lines: set[bytes]
-    mac_errors: list[dict[str, Any]]
-    changes: list[dict[str, Any]]
-    ignored_types: dict[str, int]
-    seen: list[tuple[int, int]]
-    """Serials of the last boot in the stream, as ascending closed intervals."""
-    first_serial: int | None
-    last_serial: int | None
-    first: str | None
-    last: str | None
-    first_ms: int | None
-    last_ms: int | None
-    missing: int
-    boots: int
-    orphans: int
-    orphan_serials: list[int]
-    logins: int
-    """Events with no more than the system call that sets a login's user: their record is of a type auditd drops."""
-    notices: int
-    torn_first: bool
-    torn_last: bool
-    torn: int
-    doubtful: list[dict[str, Any]]
-    doubtful_serials: set[int]
-    """Numbers that doubtful records give: it is not certain that their events are lost."""
-    doubt_reasons: dict[str, int]
-    unconfirmed: int
-    user_domains: dict[str, int]
-    clock_steps: int
-    late: int
-    rules: bool
-    unparsed_examples: list[str]
-    bytes: int
-    broken: str | None
-    """Why the input could not be read to its end (a torn gzip), or None."""
-    ring: Ring
-    ring_records: int
-    service_records: int
-
-    @cached_property
-    def denials(self) -> list[dict[str, Any]]:
-        """The denials as plain data (contract version 1), the most frequent first; decoded when first asked for."""
-        found = [group.as_dict(self.doubt_lines) for group in self.groups]
-        return sorted(found, key=lambda denial: (-int(denial["count"]), str(denial["signature"])))
-
 
 def summarize(source: Source, *, max_samples: int = 5) -> Summary:
     """Read a log in any of the accepted forms and tell all that is in it.
@@ -202,7 +123,7 @@ def summarize(source: Source, *, max_samples: int = 5) -> Summary:
     """
     scanner = Scanner(max_samples=max_samples)
     with _no_collection():
-        for chunk in _chunks(source, scanner):
+        for chunk in chunks(source, scanner):
             scanner.feed(chunk)
         return scanner.close()
 
@@ -1037,44 +958,3 @@ def _lines_of(text: bytes, mark: bytes) -> Iterator[bytes]:
         end = len(text) if end < 0 else end
         yield text[start:end]
         position = text.find(mark, end)
-
-
-def _chunks(source: Source, scanner: Scanner) -> Iterator[bytes]:
-    """The bytes of any source in blocks, unpacked when they are gzip."""
-    if isinstance(source, bytes):
-        raw: Iterable[bytes] = (source[start : start + BLOCK] for start in range(0, len(source), BLOCK))
-        yield from _unpacked(raw, scanner)
-    elif isinstance(source, str | PathLike):
-        with Path(source).open("rb", buffering=0) as handle:
-            yield from _unpacked(iter(lambda: handle.read(BLOCK), b""), scanner)
-    elif hasattr(source, "read"):
-        yield from _unpacked(iter(lambda: source.read(BLOCK), b""), scanner)
-    else:
-        yield from _unpacked(source, scanner)
-
-
-def _unpacked(chunks: Iterable[bytes], scanner: Scanner) -> Iterator[bytes]:
-    unpack: Any = None
-    started = False
-    for chunk in chunks:
-        if not started and chunk:
-            started = True
-            if chunk.startswith(b"\x1f\x8b"):
-                unpack = zlib.decompressobj(wbits=31)
-        if unpack is None:
-            yield chunk
-            continue
-        try:
-            while chunk:
-                made = unpack.decompress(chunk, BLOCK)
-                yield made
-                chunk = unpack.unconsumed_tail
-                if unpack.eof:
-                    chunk = unpack.unused_data.lstrip(b"\x00")
-                    if chunk:
-                        unpack = zlib.decompressobj(wbits=31)
-        except zlib.error as error:
-            scanner.broken = f"the gzip data is damaged ({error})"
-            return
-    if unpack is not None and not unpack.eof:
-        scanner.broken = "the gzip data ends early"
