@@ -41,6 +41,8 @@ FAULTS = frozenset(
         "no_ntp",
         "boot_during_read",
         "member_remove_fails",
+        "needs_reboot",
+        "trial",
         "drain_blocked",
         "reset_ignored",
         "enforcing_boot_fails",

@@ -11,6 +11,10 @@ from ..texts import printable
 from . import wire
 from .answers import ApplyResult
 from .calls import Calls
+from .errors import Refused
+
+#: What 1.10 to 1.13 answer in the mode ``try`` to a change that they only apply with a reboot.
+_NEEDS_REBOOT = "can't be applied in immediate mode"
 
 
 class Orders(Calls):
@@ -48,11 +52,23 @@ class Orders(Calls):
         )
         return printable(answer.actor_id)
 
-    async def apply_configuration(self, data: bytes, *, mode: str = "auto", dry_run: bool = False) -> ApplyResult:
+    async def apply_configuration(self, data: bytes, *, dry_run: bool = False) -> ApplyResult:
         """Give the node a machine configuration (YAML), or with ``dry_run`` ask what it would do with it.
 
-        ``mode``: ``auto`` works in every version and state; also ``no_reboot``, ``staged``, ``try``.
+        A dry run asks in the mode ``try``: in every other mode, dry run or not, the node keeps for good what an
+        operator applied with ``--mode=try`` and counted on to be taken back (seen on 1.14). Before 1.14 that mode
+        refuses what needs a reboot; then ``auto`` is asked, which works in every version and state.
         """
+        if not dry_run:
+            return await self._apply(data, "auto")
+        try:
+            return await self._apply(data, "try", dry_run=True)
+        except Refused as refused:
+            if _NEEDS_REBOOT not in refused.found:
+                raise
+        return await self._apply(data, "auto", dry_run=True)
+
+    async def _apply(self, data: bytes, mode: str, *, dry_run: bool = False) -> ApplyResult:
         enum = "machine.ApplyConfigurationRequest.Mode"
         answer = await self._machine(
             "ApplyConfiguration", data=data, mode=wire.enum_number(enum, mode), dry_run=dry_run

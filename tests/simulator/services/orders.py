@@ -30,6 +30,12 @@ async def _reset(node: Node, request: Any, _caller: Caller) -> Any:
 async def _apply(node: Node, request: Any, caller: Caller) -> Any:
     if not node.maintenance and ADMIN not in caller.roles:
         raise GRPCError(Status.PERMISSION_DENIED, "not authorized")
+    if request.mode != lifecycle.TRY:
+        # Talos forgets to take a trial back before it looks at anything else, also at whether this is a dry run.
+        node.faults.pop("trial", None)
+    elif "needs_reboot" in node.faults:
+        text = "this config change can't be applied in immediate mode\ndiff:\n--- a\n+++ b\n"
+        raise GRPCError(Status.INVALID_ARGUMENT, text)
     return make("machine.ApplyConfigurationResponse", messages=[lifecycle.apply(node, request)])
 
 

@@ -22,6 +22,7 @@ from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.client impo
 from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.errors import (
     NotFound,
     PermissionRefused,
+    Refused,
     TalosError,
     TlsFailure,
     Unauthenticated,
@@ -95,16 +96,36 @@ def test_etcd(lab: Lab) -> None:
         lab.ask("worker-1", lambda client: client.etcd_members())
 
 
-def test_a_dry_run_changes_nothing(lab: Lab) -> None:
+async def dry_run(client: NodeClient, config: bytes) -> ApplyResult:
+    await client.version()
+    return await client.apply_configuration(config, dry_run=True)
+
+
+@pytest.mark.parametrize("name", ["worker-2", "v1-12", "v1-13"])
+def test_a_dry_run_changes_nothing_and_leaves_a_trial_to_be_taken_back(lab: Lab, name: str) -> None:
     before = len(lab.sim.writes())
-    config = (lab.directory / "configs" / "worker-2.yaml").read_bytes()
+    config = (lab.directory / "configs" / f"{name}.yaml").read_bytes()
+    lab.sim.set_fault(name, "trial")
+    result = lab.ask(name, lambda client: dry_run(client, config))
+    assert result.details.startswith("Dry run summary:") and len(lab.sim.writes()) == before
+    assert "trial" in lab.sim.nodes[name].faults
 
-    async def question(client: NodeClient) -> ApplyResult:
-        await client.version()
-        return await client.apply_configuration(config, dry_run=True)
 
-    result = lab.ask("worker-2", question)
-    assert result.mode in ("auto", "no_reboot", "reboot") and len(lab.sim.writes()) == before
+def test_a_dry_run_of_what_needs_a_reboot_is_answered_as_well(lab: Lab) -> None:
+    config = (lab.directory / "configs" / "v1-13.yaml").read_bytes()
+    lab.sim.set_fault("v1-13", "needs_reboot")
+    try:
+        result = lab.ask("v1-13", lambda client: dry_run(client, config))
+    finally:
+        lab.sim.clear_fault("v1-13", "needs_reboot")
+    assert result.details.startswith("Dry run summary:")
+
+
+def test_a_dry_run_that_is_refused_is_asked_once(lab: Lab) -> None:
+    before = len(lab.sim.calls)
+    with pytest.raises(Refused):
+        lab.ask("worker-2", lambda client: dry_run(client, b"version: v1alpha1\nmachine: []\n"))
+    assert sum(call.method.endswith("/ApplyConfiguration") for call in lab.sim.calls[before:]) == 1
 
 
 #: What control planes have and workers do not.

@@ -48,7 +48,7 @@ class Judge(Protocol):
     async def version(self) -> Version:
         """The version the node runs."""
 
-    async def apply_configuration(self, data: bytes, *, mode: str = "auto", dry_run: bool = False) -> ApplyResult:
+    async def apply_configuration(self, data: bytes, *, dry_run: bool = False) -> ApplyResult:
         """ApplyConfiguration."""
 
 

@@ -33,8 +33,8 @@ class Node:
     async def version(self):
         return Version(tag=self.running, sha="", platform="metal", mode="metal", rbac=True, arch="amd64")
 
-    async def apply_configuration(self, data, *, mode="auto", dry_run=False):
-        self.asked.append((data, mode, dry_run))
+    async def apply_configuration(self, data, *, dry_run=False):
+        self.asked.append((data, dry_run))
         if isinstance(self.answer, Exception):
             raise self.answer
         return ApplyResult(warnings=[], mode="no_reboot", details=self.answer)
@@ -69,7 +69,7 @@ def test_only_the_installer_image_differs(name):
     assert (judgement.differences, judgement.approval, judgement.image_differs) == ((), None, True)
     judgement.require(None)
     # Nothing but a dry run was asked for.
-    assert [(mode, dry) for _data, mode, dry in node.asked] == [("auto", True)]
+    assert [dry for _data, dry in node.asked] == [True]
     assert node.asked[0][0] == RUNS[name].sent
 
 
