@@ -23,10 +23,11 @@ from ..plugin_utils.compliance.formats.summary import summary_lines
 from ..plugin_utils.compliance.model import build_report
 from ..plugin_utils.compliance.profile import load_profile
 from ..plugin_utils.compliance.results import Ground
-from ..plugin_utils.evidence.files import EvidenceProblem, write_private
+from ..plugin_utils.evidence.files import EvidenceProblem
 from ..plugin_utils.gate import waivers
 from ..plugin_utils.gate.functions import iso
 from ..plugin_utils.gate.policy import load_policy
+from ..plugin_utils.private_files import write_private
 
 
 class ActionModule(TalosAction):

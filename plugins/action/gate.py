@@ -13,13 +13,14 @@ from typing import Any
 from ..plugin_utils.actions import TalosAction
 from ..plugin_utils.canonical import canonical_json
 from ..plugin_utils.evidence import files
-from ..plugin_utils.evidence.files import EvidenceProblem, safe_name, write_private
+from ..plugin_utils.evidence.files import EvidenceProblem, safe_name
 from ..plugin_utils.gate import signing, waivers
 from ..plugin_utils.gate.cohort import judge_cohort
 from ..plugin_utils.gate.fleet import judge_fleet
 from ..plugin_utils.gate.policy import load_policy
 from ..plugin_utils.gate.request import judge_past
 from ..plugin_utils.gate.verdict import INCONCLUSIVE, TARGET_KEYS, judge, policy_note
+from ..plugin_utils.private_files import write_private
 
 
 class ActionModule(TalosAction):

@@ -14,7 +14,8 @@ from ansible.utils.display import Display  # type: ignore[import-untyped]  # ans
 
 from ..plugin_utils.actions import TalosAction
 from ..plugin_utils.canonical import canonical_json
-from ..plugin_utils.evidence.files import EvidenceProblem, write_private
+from ..plugin_utils.evidence.files import EvidenceProblem
+from ..plugin_utils.private_files import write_private
 from ..plugin_utils.reinstall.work import Work
 from ..plugin_utils.report import html, table
 from ..plugin_utils.report.model import build_model

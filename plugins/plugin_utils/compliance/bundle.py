@@ -19,6 +19,7 @@ from ..canonical import canonical_json, is_sealed, sealed
 from ..evidence.files import EvidenceProblem
 from ..gate import signing
 from ..gate.errors import VerdictRefused
+from ..private_files import private_directory
 from ..problem import Problem
 
 MANIFEST = "manifest.json"
@@ -47,7 +48,7 @@ def write_bundle(
         SignatureProblem: the key cannot be used.
     """
     try:
-        directory.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        private_directory(directory.parent)
         scratch = Path(tempfile.mkdtemp(prefix=".writing-", dir=directory.parent))
         try:
             for name, data in files.items():

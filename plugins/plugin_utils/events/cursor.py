@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from ..private_files import private_directory
 from ..problem import Problem
 from ..talos.boots import Look
 
@@ -65,7 +66,7 @@ class Cursors:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         try:
-            directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+            private_directory(directory)
             self._known = {cursor.uuid: cursor for path in directory.glob("*.json") for cursor in [_read(path)]}
         except OSError as error:
             raise _unusable(directory, str(error.strerror)) from error

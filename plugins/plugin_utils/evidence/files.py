@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from ..canonical import SEAL, canonical_json, is_sealed
+from ..private_files import check_private, private_directory, sync_directory
 from ..problem import Problem
 from .identity import same_uuid
 
@@ -49,12 +50,13 @@ def save(directory: str, document: Mapping[str, Any], logs: Mapping[str, Log]) -
         The path of the document.
 
     Raises:
+        NotPrivate: when others own the directory, or can write it.
         EvidenceProblem: when the files cannot be written.
     """
     moment = re.sub(r"[^0-9TZ]", "", str(document["collected_at"]))
     place = Path(directory) / safe_name(str(document["node"]["name"])) / f"{moment}-{str(document[SEAL])[:12]}"
     try:
-        place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        private_directory(place.parent)
         scratch = Path(tempfile.mkdtemp(prefix=".writing-", dir=place.parent))
         try:
             for name, log in logs.items():
@@ -64,7 +66,7 @@ def save(directory: str, document: Mapping[str, Any], logs: Mapping[str, Log]) -
                 shutil.rmtree(scratch)
             else:
                 scratch.rename(place)
-                _sync_directory(place.parent)
+                sync_directory(place.parent)
         except BaseException:
             shutil.rmtree(scratch, ignore_errors=True)
             raise
@@ -83,12 +85,15 @@ def load(path: str | Path) -> dict[str, Any]:
     """Read a saved document and check its seal and the hashes of the logs beside it.
 
     Raises:
+        NotPrivate: when others could have written it.
         EvidenceProblem: when it is missing, not JSON, altered, or one of its logs is missing or altered.
     """
     path = Path(path)
     why = "a verdict rests on the evidence it was given for"
     do = "collect the evidence again and let the gate judge it again"
     try:
+        for private in (path, path.parent):
+            check_private(private)
         document = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not JSON"
@@ -148,37 +153,9 @@ def safe_name(name: str) -> str:
     return f"{quoted[: _LONGEST_NAME - 65]}={hashlib.sha256(name.encode()).hexdigest()}"
 
 
-def write_private(path: Path, data: bytes) -> None:
-    """Replace a file at once, readable by its owner only; a reader sees the old or the new content, never a part.
-
-    Raises:
-        OSError: when it cannot be written.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    descriptor, scratch = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(scratch).replace(path)
-    except BaseException:
-        Path(scratch).unlink(missing_ok=True)
-        raise
-    _sync_directory(path.parent)
-
-
 def _write(path: Path, pieces: Iterable[bytes]) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         file.writelines(pieces)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _sync_directory(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+from ..private_files import private_directory
 from ..talos.client import NodeClient
 from .files import EvidenceProblem
 
@@ -36,7 +37,7 @@ def take_snapshot(path: Path, ask: Ask, *, of: str) -> dict[str, Any]:
         TalosError: the control plane did not give a whole one.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        private_directory(path.parent)
         descriptor, scratch = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     except OSError as error:
         raise EvidenceProblem(

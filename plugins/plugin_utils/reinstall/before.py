@@ -25,6 +25,7 @@ from ..gate.policy import load_policy
 from ..gate.request import judge_past
 from ..gate.verdict import ELIGIBLE, judge
 from ..image.resolve import present_image, resolve
+from ..private_files import write_private
 from ..rollout import drain
 from ..rollout.boot_paths import boot_path
 from ..talos.client import NodeClient, ways_without
@@ -111,7 +112,7 @@ def gate(work: Work) -> dict[str, Any]:
     path = files.save(str(work.directory), document, logs)
     verdict = _judged(work, document)
     place = path.parent / "verdict.json"
-    files.write_private(place, canonical_json(verdict) + b"\n")
+    write_private(place, canonical_json(verdict) + b"\n")
     if verdict["decision"] != ELIGIBLE:
         raise VerdictRefused(
             f"{work.host} is {verdict['decision']}: {_reasons(verdict)}",

@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ..canonical import canonical_json
+from ..private_files import check_private, private_directory
 from . import owner as owners
 from .errors import LedgerBroken, LedgerProblem, LockHeld, held, refused, unusable
 from .index import Index, Stale
@@ -386,6 +387,7 @@ class Ledger:
 
     def _read(self, read: Callable[[LedgerState], T], *, whole: bool = False) -> T:
         try:
+            check_private(self.path)
             descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
             if self._known.size:
@@ -433,7 +435,7 @@ class Ledger:
     ) -> dict[str, Any]:
         refuse_secrets(facts)
         try:
-            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            private_directory(self.path.parent)
             descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise unusable(self.path, error) from error

@@ -23,6 +23,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from ...private_files import check_private, private_directory
 from ...talos.boots import SAME, Look, compare
 from ..log import ring
 from .boots import split_boots
@@ -157,7 +158,7 @@ class AuditStore:
         name = "kernel" if source == "kernel" else "service"
         frames = tuple(look.boot_time for look in looks if look.boot_time is not None)
         directory = self._directory(boot_id)
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private_directory(directory)
         with locked(directory / "lock"):
             stream = load(directory, name)
             writer = Writer(stream)
@@ -186,6 +187,8 @@ class AuditStore:
     def read(self, boot_id: str) -> BootLog:
         """What is stored of a boot: both streams, empty where nothing was collected."""
         directory = self._directory(boot_id)
+        if directory.exists():
+            check_private(directory)
         return BootLog(boot_id, {name: load(directory, name) for name in STREAMS})
 
     def _directory(self, boot_id: str) -> Path:

@@ -1,0 +1,113 @@
+# Copyright (c) 2026, the talosops.selinux authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What decides about nodes is made for its owner alone whatever the umask, and not believed where others write."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.store.store import AuditStore
+from ansible_collections.talosops.selinux.plugins.plugin_utils.canonical import sealed
+from ansible_collections.talosops.selinux.plugins.plugin_utils.evidence import files
+from ansible_collections.talosops.selinux.plugins.plugin_utils.private_files import (
+    NotPrivate,
+    check_private,
+    private_directory,
+    write_private,
+)
+from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.ledger import Ledger
+
+DOCUMENT = sealed({"collected_at": "2026-01-02T03:04:05Z", "node": {"name": "node-1"}, "audit": {"sources": []}})
+LATER = datetime.now(UTC) + timedelta(hours=1)
+
+
+@pytest.fixture(params=[0o000, 0o022, 0o077], ids=oct)
+def umask(request: pytest.FixtureRequest) -> Iterator[int]:
+    before = os.umask(request.param)
+    yield request.param
+    os.umask(before)
+
+
+def modes(top: Path) -> dict[str, int]:
+    return {str(path.relative_to(top)): stat.S_IMODE(path.lstat().st_mode) for path in top.rglob("*")}
+
+
+WRITERS: dict[str, Callable[[Path], object]] = {
+    "a directory": lambda top: private_directory(top / "a" / "b" / "c"),
+    "a file": lambda top: write_private(top / "a" / "b" / "file", [b"x", b"y"]),
+    "evidence": lambda top: files.save(str(top / "a" / "evidence"), DOCUMENT, {"auditd.log": lambda: [b"x"]}),
+    "a store": lambda top: AuditStore(top / "a" / "audit" / "node").merge("boot", "service", b"type=BPF a\n"),
+    "a ledger": lambda top: Ledger(top / "a" / "b" / "ledger.jsonl").acquire("run", "node-1", "me", LATER),
+}
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_everything_made_is_for_its_owner_alone(tmp_path: Path, umask: int, name: str) -> None:
+    WRITERS[name](tmp_path)
+    found = modes(tmp_path)
+    assert "a" in found and len(found) > 1
+    for path, mode in found.items():
+        assert mode == (0o700 if (tmp_path / path).is_dir() else 0o600), (path, oct(mode))
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o770, 0o720, 0o702, 0o1777])
+@pytest.mark.parametrize("name", WRITERS)
+def test_nothing_is_put_where_others_write(tmp_path: Path, name: str, mode: int) -> None:
+    WRITERS[name](tmp_path)
+    target = {"a directory": "a/b/c", "a file": "a/b", "evidence": "a/evidence/node-1", "a store": "a/audit/node/boot"}
+    shared = tmp_path / target.get(name, "a/b")
+    shared.chmod(mode)
+    with pytest.raises(NotPrivate, match="can be written by others") as caught:
+        WRITERS[name](tmp_path)
+    assert str(shared) in caught.value.found and "chmod go-w" in caught.value.do
+
+
+def test_nothing_is_believed_that_others_could_write(tmp_path: Path) -> None:
+    path = files.save(str(tmp_path / "evidence"), DOCUMENT, {"auditd.log": lambda: [b"x"]})
+    for shared in (path, path.parent):
+        before = stat.S_IMODE(shared.stat().st_mode)
+        shared.chmod(before | 0o020)
+        with pytest.raises(NotPrivate):
+            files.load(path)
+        shared.chmod(before)
+    ledger = Ledger(tmp_path / "b" / "ledger.jsonl")
+    ledger.acquire("run", "node-1", "me", LATER)
+    (tmp_path / "b" / "ledger.jsonl").chmod(0o622)
+    with pytest.raises(NotPrivate):
+        Ledger(tmp_path / "b" / "ledger.jsonl").read()
+
+
+def test_a_directory_that_anyone_can_replace_is_refused(tmp_path: Path) -> None:
+    place = private_directory(tmp_path / "open" / "mine")
+    (tmp_path / "open").chmod(0o777)
+    with pytest.raises(NotPrivate, match="in which anyone can replace it"):
+        check_private(place)
+    # As in /tmp, where others may add but not replace.
+    (tmp_path / "open").chmod(0o1777)
+    check_private(place)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to another user")
+def test_what_another_user_owns_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "mine" / "file"
+    write_private(path, b"x")
+    for other in (path, path.parent):
+        os.chown(other, 65534, 65534)
+        with pytest.raises(NotPrivate, match="belongs to the user with the id 65534"):
+            check_private(other)
+        os.chown(other, 0, 0)
+    check_private(path)
+
+
+def test_the_home_directory_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert private_directory("~/x/y") == tmp_path / "x" / "y"
+    write_private("~/x/z", b"1")
+    assert (tmp_path / "x" / "z").read_bytes() == b"1"
