@@ -122,7 +122,7 @@ def start(
         "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".collections"),
         "ANSIBLE_HOME": str(directory / ".ansible"),
         "ANSIBLE_CALLBACK_PLUGINS": str(_CALLBACKS),
-        "ANSIBLE_CALLBACKS_ENABLED": "records",
+        "ANSIBLE_CALLBACKS_ENABLED": "records,crash",
         "ANSIBLE_NOCOLOR": "1",
         "TEST_RECORDS": str(directory / "records.jsonl"),
         "TALOSCONFIG": str(sim.directory / "talosconfig"),
