@@ -232,3 +232,40 @@ def test_a_batch_beyond_the_budget_is_noted():
     assert "5 workers at a time can fail together" in make_plan(fleet, batch=5).notes[0]
     assert make_plan(fleet, batch=5, max_failures=4).notes == ()
     assert make_plan(fleet, batch=1).notes == ()
+
+
+# -- one machine, one host -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("key", "values", "named"),
+    [
+        ("address", ("10.0.0.5", "10.0.0.5"), "address"),
+        ("uuid", ("4C4C4544-0042", "4c4c4544-0042"), "machine UUID"),
+        ("identity", ("abc", "abc"), "node identity"),
+        ("boot_id", ("b-1", "b-1"), "boot id"),
+    ],
+)
+def test_two_hosts_that_are_one_machine_refuse_the_plan(key, values, named):
+    rows = [{**node(f"w-{number}"), key: value} for number, value in enumerate(values, 1)]
+    with pytest.raises(UnsafePlan, match=f"w-1, w-2 with one {named}") as refused:
+        make_plan(rows)
+    assert refused.value.context["hosts"] == ["w-1", "w-2"]
+
+
+@pytest.mark.parametrize("key", ["address", "uuid", "identity", "boot_id"])
+def test_what_is_not_known_of_two_hosts_is_not_shared(key):
+    plan = make_plan([{**node("w-1"), key: None}, {**node("w-2"), key: None}])
+    assert [name for wave in plan.waves for name in wave.nodes] == ["w-1", "w-2"]
+
+
+def test_a_refused_host_is_a_twin_too():
+    rows = [{**node("w-1"), "uuid": "u"}, {**node("w-2"), "uuid": "u", "decision": "refused"}]
+    with pytest.raises(UnsafePlan, match="w-1, w-2 with one machine UUID"):
+        make_plan(rows)
+
+
+def test_a_node_that_is_resumed_is_a_twin_too():
+    rows = [{**node("w-1"), "address": "a"}, {"name": "w-2", "machine_type": "worker", "address": "a"}]
+    with pytest.raises(UnsafePlan, match="w-1, w-2 with one address"):
+        make_plan(rows, resume=["w-2"])
