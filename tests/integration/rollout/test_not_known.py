@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -69,13 +70,11 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ended]:
             rollout_max_failures=9,
             rollout_boot_hook=[sys.executable, str(hook), sim.control_url, str(log)],
         )
-        playbook.run(
-            sim,
-            directory / "killed",
-            "talosops.selinux.rollout",
-            variables=variables,
-            environment={"TEST_CRASH": "step:reset:0"},
-        )
+        process = playbook.start(sim, directory / "killed", "talosops.selinux.rollout", variables=variables)
+        while not any(entry.get("step") == "reset" for entry in playbook.ledger(evidence)):
+            assert process.poll() is None, (directory / "killed" / "output.txt").read_text()
+            time.sleep(0.02)
+        playbook.kill(process)
         assert playbook.resets(sim) == []
         _advance(evidence / "ledger.jsonl")
         for name in NODES:
