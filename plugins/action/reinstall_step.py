@@ -32,8 +32,7 @@ class ActionModule(TalosAction):
         if self.params["state"] == "given_back":
             told = fail_and_give_back(work, self.params["reason"])
             return {"step": None, "taken": False, "facts": {}, "node": told, "changed": True}
-        done = take(work, self.params["step"])
-        return {**done, "node": None, "changed": done["taken"]}
+        return {**take(work, self.params["step"]), "node": None}
 
     def _announced(self, work: Work) -> dict[str, Any]:
         """What would be done, said once for a node."""

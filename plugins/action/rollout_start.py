@@ -32,4 +32,4 @@ class ActionModule(TalosAction):
         for host in begun:
             if self.known(host):
                 (resume if settle(Work(self, host)) else given_back).append(host)
-        return {"run": work.ledger.run, "resume": resume, "given_back": given_back, "changed": True}
+        return {"run": work.ledger.run, "resume": resume, "given_back": given_back, "changed": bool(given_back)}

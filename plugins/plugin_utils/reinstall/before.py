@@ -188,6 +188,7 @@ def drain_node(work: Work) -> dict[str, Any]:
         meanwhile=work.hold_cluster,
     )
     work.ledger.sent(work.host, "drain")
+    work.changed = work.changed or done["cordoned"] or bool(done["pods"])
     return {"cordoned": done["cordoned"], "evicted": len(done["pods"])}
 
 
@@ -207,7 +208,7 @@ def undo_drain(work: Work) -> bool:
                 node=work.node_name,
             )
 
-    return drain.uncordon(
+    uncordoned = drain.uncordon(
         work.params["kubeconfig"],
         work.params["kube_context"],
         work.node_name,
@@ -215,3 +216,5 @@ def undo_drain(work: Work) -> bool:
         poll=work.params["poll_seconds"],
         require=require,
     )
+    work.changed = work.changed or uncordoned
+    return uncordoned

@@ -80,6 +80,7 @@ def send(work: Work, step: str, config: Prepared, fingerprint: str | None) -> No
                 node=work.host,
             )
         work.ledger.intent(work.host, step)
+        work.changed = True
         await client.apply_configuration(config.rewritten.text.encode())
         work.ledger.sent(work.host, step, config_sha256=config.facts["sha256"])
 

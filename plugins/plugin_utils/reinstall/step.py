@@ -37,7 +37,8 @@ def take(work: Work, name: str) -> dict[str, Any]:
     """Take the step ``name``, unless it is done.
 
     Returns:
-        ``{step, taken, facts}``; ``facts`` are what it left in the ledger.
+        ``{step, taken, facts, changed}``; ``facts`` are what it left in the ledger, ``changed`` whether it changed the
+        node or the cluster.
 
     Raises:
         Problem: it failed. The ledger says so, or says that its effect is not known.
@@ -49,8 +50,9 @@ def take(work: Work, name: str) -> dict[str, Any]:
         start_over(work, "it was stopped before anything was wiped")
         known = work.ledger.node(work.host)
     if name in known.done and not known.complete:
-        return {"step": name, "taken": False, "facts": known.results.get(name, {})}
-    return {"step": name, "taken": True, "facts": _take(work, name, known)}
+        return {"step": name, "taken": False, "facts": known.results.get(name, {}), "changed": False}
+    facts = _take(work, name, known)
+    return {"step": name, "taken": True, "facts": facts, "changed": work.changed}
 
 
 def _take(work: Work, name: str, known: NodeState) -> dict[str, Any]:

@@ -53,6 +53,7 @@ def boot(work: Work) -> dict[str, Any]:
     if answer == DID_NOT:
         had_no_effect(work, found)
     if answer == UNKNOWN:
+        work.changed = True
         _run_hook(work)
     return {}
 
@@ -191,6 +192,7 @@ def _order(work: Work) -> tuple[str | None, boots.Look]:
         record_intent=lambda: work.ledger.intent(work.host, "reset"),
         record_sent=lambda actor: work.ledger.sent(work.host, "reset", actor_id=actor),
     )
+    work.changed = True
     try:
         sent = send(work.action, order, _way(work))
     except _SURELY_NOT_SENT as problem:

@@ -67,6 +67,8 @@ class Work:
         self.look_first = False
         self.again = False
         self.failed_before = False
+        #: Whether the step changed the node or the cluster.
+        self.changed = False
         #: How the last attempt failed.
         self.failure: dict[str, Any] | None = None
         self.writes: dict[str, str] = {}
