@@ -26,7 +26,6 @@ FORGED = {
     "denials": ({"denials": ["csi_unlabeled"]}, "no-denials"),
     "extension": ({"extensions": ["siderolabs/iscsi-tools"]}, "extensions-reviewed"),
     "short-soak": ({"uptime": "2h"}, "soak-reached"),
-    "volumes": ({"user_volumes": ["data"]}, "local-data-reviewed"),
 }
 #: What changes on an eligible node between the verdict and the wipe, and the check that must notice.
 LATE: dict[str, tuple[Callable[[Simulator, str], Any], str]] = {

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -17,11 +18,14 @@ import pytest
 from integration import playbook
 from simulator import Simulator
 
+# Several rollouts of several nodes, on a machine that may be busy.
+pytestmark = pytest.mark.timeout(900)
+
 NODES = {**{f"cp-{number}": {"role": "controlplane"} for number in (1, 2, 3)}, "worker-1": {}, "worker-2": {}}
 
 
 def _start(sim: Simulator, place: Path, directory: Path, hosts: str) -> Any:
-    variables = playbook.settings(sim, directory, rollout_hosts=hosts)
+    variables = playbook.settings(sim, directory, rollout_hosts=hosts, rollout_drain_timeout=600)
     return playbook.start(sim, place, "talosops.selinux.rollout", variables=variables)
 
 
@@ -29,7 +33,7 @@ def _in_a_process_namespace(sim: Simulator, place: Path, directory: Path) -> str
     """What a controller says that cannot see the other's processes, as in another container of the host."""
     place.mkdir()
     variables = place / "variables.json"
-    variables.write_text(__import__("json").dumps(playbook.settings(sim, directory, rollout_hosts="worker-1")))
+    variables.write_text(json.dumps(playbook.settings(sim, directory, rollout_hosts="worker-1")))
     command = [
         *("unshare", "--pid", "--fork", "--mount-proc", str(playbook.BIN / "ansible-playbook")),
         *("talosops.selinux.rollout", "--inventory", str(sim.directory / "inventory.yml")),
@@ -51,8 +55,10 @@ def _in_a_process_namespace(sim: Simulator, place: Path, directory: Path) -> str
 def test_others_end_with_who_holds_the_lock(tmp_path: Path) -> None:
     own, other = tmp_path / "own", tmp_path / "other"
     with Simulator({"name": "two", "time_scale": 60, "uptime": "96h", "nodes": NODES}, tmp_path / "fleet") as sim:
+        # It waits in its drain for as long as the others try.
+        sim.set_fault("worker-1", "drain_blocked")
         first = _start(sim, tmp_path / "A", own, "worker-1")
-        while not any(entry["kind"] == "sent" for entry in playbook.ledger(own)):
+        while not any(entry["kind"] == "intent" for entry in playbook.ledger(own)):
             assert first.poll() is None, (tmp_path / "A" / "output.txt").read_text()
             time.sleep(0.02)
         pid = next(entry["by"] for entry in playbook.ledger(own)).split(":")[1]
@@ -65,6 +71,7 @@ def test_others_end_with_who_holds_the_lock(tmp_path: Path) -> None:
         assert f"for {own}" in " ".join(elsewhere.output.split())
         if shutil.which("unshare") and os.geteuid() == 0:
             assert f"process {pid} of" in _in_a_process_namespace(sim, tmp_path / "D", own)
+        sim.clear_fault("worker-1", "drain_blocked")
         ended = playbook.finish(first, tmp_path / "A")
         assert ended.code == 0, ended.output
         assert playbook.resets(sim) == ["worker-1"]
