@@ -36,8 +36,8 @@ _CAPABILITIES = (
 
 
 def _undefined(facts: BootFacts) -> list[tuple[str, str]]:
-    """What the kernel of 1.14 knows and the policy of 1.14 does not: (permission, class)."""
-    if not facts.real or not versions.at_least(facts.version, "1.14"):
+    """What the kernel of 1.14.0 knows and its policy does not: (permission, class). Later policies have them."""
+    if not versions.at_least(facts.version, "1.14") or versions.at_least(facts.version, "1.14.1"):
         return []
     files = ("file", "dir", "lnk_file", "chr_file", "blk_file", "sock_file", "fifo_file")
     sockets = ("netlink_route_socket", "netlink_tcpdiag_socket", "netlink_xfrm_socket", "netlink_audit_socket")
@@ -68,8 +68,7 @@ def _early(out: Writer) -> None:
         out.printk(0.41, f"audit: type=2000 {stamp}: state=initialized audit_enabled=0 res=1", level=5)
     else:
         out.printk(0.4, "audit: disabled (until reboot)")
-    if facts.real:
-        out.printk(0.7, "tsc: Marking TSC unstable due to check_tsc_sync_source failed.\nThis may slow things down.", 4)
+    out.printk(0.7, "tsc: Marking TSC unstable due to check_tsc_sync_source failed.\nThis may slow things down.", 4)
     out.printk(0.9, "ACPI: PCI Root Bridge [PCI0] (domain 0000 [bus 00-ff])\n SUBSYSTEM=acpi\n DEVICE=+acpi:PNP0A08:00")
     out.printk(1.5, "Run /init as init process")
     if not versions.at_least(facts.version, "1.9") or facts.mode == "container":
@@ -250,7 +249,7 @@ def _start_containers(out: Writer) -> None:
 def _register(out: Writer, offset: float, *, rate: int, backlog: int) -> None:
     """auditd takes over: how many of its settings still reach the kernel log only, is a race in a real node."""
     subject = "subj=system_u:system_r:init_t:s0" if out.selinux != "disabled" else "subj=kernel"
-    early = out.random.randrange(3) if out.facts.real else 1
+    early = out.random.randrange(3)
     settings = (f"audit_rate_limit=4096 old={rate}", f"audit_backlog_limit=8192 old={backlog}", "audit_pid=1 old=0")
     for index, text in enumerate(settings):
         out.listening = index >= early

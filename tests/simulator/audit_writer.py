@@ -32,7 +32,6 @@ class BootFacts:
     wall: Callable[[float], float]
     control_plane: bool = False
     pods_per_hour: float = 0.0
-    real: bool = False
     mode: str = "metal"
     denials: list[Any] = field(default_factory=list)
     enforcing_denials: list[Any] = field(default_factory=list)

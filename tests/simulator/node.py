@@ -354,7 +354,6 @@ class Node:
             wall=self.clock.wall,
             control_plane=self.role == "controlplane",
             pods_per_hour=self.spec.pods_per_hour if self.state != "maintenance" else 0.0,
-            real=self.fleet.scenario.kernel == "real",
             mode=self.spec.mode,
             denials=[*self.spec.denials, *self.extra_denials] if self.state != "maintenance" else self.extra_denials,
             enforcing_denials=[*self.spec.enforcing_denials, *self.extra_denials],
@@ -455,8 +454,6 @@ class Node:
         """Records as one read of the kernel log shows them."""
         assert self.boot is not None
         started = self.boot.started
-        if self.fleet.scenario.kernel != "real":
-            return [record.shown(self.clock.wall(started)) for record in records]
         # Every line computes the time of boot for itself; a line takes a fraction of a millisecond.
         times = (self.clock.boot_time_of_a_read(started, index * 0.0002) for index in range(len(records)))
         return [record.shown(moment) for record, moment in zip(records, times, strict=True)]

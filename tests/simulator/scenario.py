@@ -106,7 +106,6 @@ class Scenario:
     nodes: dict[str, NodeSpec]
     raw: dict[str, Any]
     directory: Path
-    kernel: str = "lab"
 
 
 _NODE_KEYS = {
@@ -141,7 +140,7 @@ _NODE_KEYS = {
     "pods_per_hour",
 }
 
-_TOP_KEYS = {"name", "cluster", "time_scale", "network", "factory", "kubernetes", "etcd", "nodes", "kernel"}
+_TOP_KEYS = {"name", "cluster", "time_scale", "network", "factory", "kubernetes", "etcd", "nodes"}
 
 
 def _node(name: str, given: Mapping[str, Any], default: Mapping[str, Any], directory: Path) -> NodeSpec:
@@ -235,5 +234,4 @@ def load(source: Mapping[str, Any] | str | Path) -> Scenario:
         nodes=nodes,
         raw=document,
         directory=directory,
-        kernel=str(document.get("kernel", "lab")),
     )

@@ -22,12 +22,12 @@ _SERIAL = re.compile(rb"audit\(\d+\.\d+:(\d+)\)")
 @pytest.fixture(scope="module")
 def sim(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulator]:
     nodes: dict[str, Any] = {
-        "new": {"uptime": "2h"},
+        "new": {"talos": "v1.14.0", "uptime": "2h"},
         "old": {"talos": "v1.13.2", "uptime": "2h"},
         "late": {"uptime": "30m", "clock_offset": -4379},
         "busy": {"uptime": "1h", "pods_per_hour": 10},
     }
-    with Simulator({"name": "clock", "kernel": "real", "nodes": nodes}, tmp_path_factory.mktemp("clock")) as running:
+    with Simulator({"name": "clock", "nodes": nodes}, tmp_path_factory.mktemp("clock")) as running:
         yield running
 
 
@@ -131,7 +131,7 @@ def test_time_that_passes_in_pieces_brings_what_it_brings_in_one_go(tmp_path: Pa
     counts = []
     for pieces in (1, 24):
         nodes = {"busy": {"uptime": "1h", "pods_per_hour": 7}}
-        with Simulator({"name": "pieces", "kernel": "real", "nodes": nodes}, tmp_path / str(pieces)) as running:
+        with Simulator({"name": "pieces", "nodes": nodes}, tmp_path / str(pieces)) as running:
             logs = running.nodes["busy"].kernel_logs()
             before = logs.serial, logs.kernel.written
             for _unused in range(pieces):

@@ -41,7 +41,7 @@ ALLOWED: list[dict[str, str]] = yaml.safe_load((real_talos.DIRECTORY / "differen
 @contextmanager
 def _simulated(state: str, directory: Path) -> Iterator[tuple[Simulator, str]]:
     name, node, _who = STATES[state]
-    scenario = {"name": "real", "kernel": "real", "time_scale": 400, "nodes": {name: {**_NODE, **node}}}
+    scenario = {"name": "real", "time_scale": 400, "nodes": {name: {**_NODE, **node}}}
     with Simulator(scenario, directory) as sim:
         if state == "maintenance-after-label-reset":
             admin = rawclient.client_context(sim.directory)
