@@ -11,6 +11,7 @@ from typing import Any
 from ..plugin_utils.actions import TalosAction, Target, summary
 from ..plugin_utils.talos.client import NodeClient
 from ..plugin_utils.talos.errors import Unsupported
+from ..plugin_utils.talos.versions import parse_version
 
 
 class ActionModule(TalosAction):
@@ -25,7 +26,7 @@ class ActionModule(TalosAction):
 
 async def _state(client: NodeClient, _target: Target) -> dict[str, Any]:
     version = await client.version()
-    state = await client.security_state()
+    state = await client.security_state(parse_version(version.tag))
     try:
         cmdline = await client.get("kernel_cmdline")
         kernel_args = str(cmdline.spec["cmdline"]).split()

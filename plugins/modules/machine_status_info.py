@@ -26,7 +26,7 @@ options:
   fingerprint:
     description:
       - With O(mode=maintenance), the base64 SHA-256 of the public key that the node's certificate must have. The node
-        prints it on its console.
+        prints it on its console; in one boot it makes up to three, as its addresses arrive, and the last one counts.
     type: str
   expect:
     description:

@@ -57,7 +57,7 @@ nodes:
       elements: str
       sample: [talos.platform=metal, selinux=1]
     booted_with_uki:
-      description: Whether the node booted a unified kernel image.
+      description: Whether the node booted a unified kernel image. Null before Talos 1.10, which does not know the fact.
       type: bool
       sample: true
     secure_boot:
@@ -77,7 +77,7 @@ nodes:
       type: str
       sample: null
     module_signature_enforced:
-      description: Whether only signed kernel modules load. Null when the node does not tell.
+      description: Whether only signed kernel modules load. Null where Talos does not know the fact (before 1.12).
       type: bool
       sample: true
   sample:

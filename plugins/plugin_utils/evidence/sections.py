@@ -13,9 +13,7 @@ from typing import Any
 
 import yaml
 
-from ..talos.answers import SecurityState, Version
 from ..talos.boots import Look
-from ..talos.versions import parse_version
 from .identity import doubts_of
 from .machine import is_managed
 from .visit import flag_at, text_at
@@ -25,8 +23,6 @@ Answers = Mapping[str, Any]
 """A node's answers by the names of ``questions.QUESTIONS``; None for what it did not answer."""
 
 #: Entries of ExtensionStatuses that are no system extensions: the factory's record of the schematic, module indexes.
-# pkg/machinery/resources/runtime/security_state.go: since Talos 1.10.
-_KNOWS_UKI = (1, 10)
 _VIRTUAL_EXTENSIONS = ("schematic", "modules.dep")
 _VOLUMES = ("META", "STATE", "EPHEMERAL", "ETCD", "CRI", "KUBELET", "LOG")
 #: META tags of an upgrade under way: fallback entry, staged image and options (pkg/machinery/meta/constants.go).
@@ -70,18 +66,11 @@ def talos_section(answers: Answers) -> dict[str, Any]:
         "ready": flag_at(answers["machine_status"], "status", "ready"),
         "schematic": schematic_of(answers["image_factory_schematic"], answers["extension_statuses"]),
         "extensions": extensions_of(answers["extension_statuses"]),
-        "booted_with_uki": _booted_with_uki(security, version) if security else None,
+        "booted_with_uki": security.booted_with_uki if security else None,
         "secure_boot": security.secure_boot if security else None,
         "booted_entry": text_at(answers["booted_entry"], "bootedEntry"),
         "staged_upgrade": any(key.id.lower() in _STAGED_UPGRADE_KEYS for key in meta) if meta is not None else None,
     }
-
-
-def _booted_with_uki(security: SecurityState, version: Version) -> bool | None:
-    """Whether a UKI booted the node. Talos leaves a false out of its YAML, from the release on that knows the fact."""
-    if security.booted_with_uki is None and parse_version(version.tag).release >= _KNOWS_UKI:
-        return False
-    return security.booted_with_uki
 
 
 def selinux_section(answers: Answers, kernel_log: bytes | None) -> dict[str, Any]:

@@ -34,6 +34,9 @@ T = TypeVar("T")
 
 # pkg/machinery/kernel/kernel.go of Talos 1.10: selinux=1 became a default argument.
 _FIRST_WITH_SELINUX = (1, 10)
+# pkg/machinery/resources/runtime/security_status.go, by release.
+_FIRST_WITH_UKI = (1, 10)
+_FIRST_WITH_SIGNED_MODULES = (1, 12)
 
 
 class NodeClient(ResourceReads, MachineReads, EtcdCalls, Orders):
@@ -56,13 +59,19 @@ class NodeClient(ResourceReads, MachineReads, EtcdCalls, Orders):
         except ValueError as error:
             raise self._invalid("Version", printable(error, 80)) from None
 
-    async def security_state(self) -> SecurityState:
+    async def security_state(self, version: TalosVersion | None = None) -> SecurityState:
         """The node's SELinux mode and related facts.
 
         The key ``selinuxState`` is left out by the node when SELinux is disabled, and by releases before 1.10 always;
-        the version tells the two apart. A text that is neither known is an error, never a guess.
+        the version tells the two apart. A text that is neither known is an error, never a guess. A false is left out
+        too, by the releases that know the fact.
+
+        Args:
+            version: what the node runs, where it is known; it is asked for when something was left out.
         """
         raw = await self.spec("security_state")
+        if version is None and not {"selinuxState", "bootedWithUKI", "moduleSignatureEnforced"} <= raw.keys():
+            version = await self.talos_version()
         text = raw.get("selinuxState")
         selinux: Literal["enforcing", "permissive", "disabled", "unsupported"]
         if text == "enabled, enforcing":
@@ -70,7 +79,7 @@ class NodeClient(ResourceReads, MachineReads, EtcdCalls, Orders):
         elif text == "enabled, permissive":
             selinux = "permissive"
         elif text == "disabled" or "selinuxState" not in raw:
-            selinux = "disabled" if (await self.talos_version()).release >= _FIRST_WITH_SELINUX else "unsupported"
+            selinux = "unsupported" if version and version.release < _FIRST_WITH_SELINUX else "disabled"
         else:
             raise self._invalid("Get", f"a SecurityState with selinuxState {printable(text, 60)!r}")
         secure_boot = raw.get("secureBoot")
@@ -81,11 +90,15 @@ class NodeClient(ResourceReads, MachineReads, EtcdCalls, Orders):
             secure_boot=secure_boot,
             uki_signing_key_fingerprint=self._typed(raw, "ukiSigningKeyFingerprint", str),
             pcr_signing_key_fingerprint=self._typed(raw, "pcrSigningKeyFingerprint", str),
-            booted_with_uki=self._typed(raw, "bootedWithUKI", bool),
+            booted_with_uki=self._flag(raw, "bootedWithUKI", version, _FIRST_WITH_UKI),
             fips_state=self._typed(raw, "fipsState", str),
-            module_signature_enforced=self._typed(raw, "moduleSignatureEnforced", bool),
+            module_signature_enforced=self._flag(raw, "moduleSignatureEnforced", version, _FIRST_WITH_SIGNED_MODULES),
             raw=raw,
         )
+
+    def _flag(self, raw: dict[str, Any], key: str, version: TalosVersion | None, first: tuple[int, int]) -> bool | None:
+        value = self._typed(raw, key, bool)
+        return False if value is None and version and version.release >= first else value
 
     def _typed(self, raw: dict[str, Any], key: str, kind: type[T]) -> T | None:
         value = raw.get(key)
@@ -218,14 +231,14 @@ def connect_maintenance(
             raise ConfigError(
                 f"{printable(fingerprint, 80)!r} is not a certificate fingerprint",
                 "a fingerprint is the base64 of a SHA-256 digest, 44 characters long",
-                "copy it from the node's console or dmesg",
+                "copy the last one that the node's console shows (a machine makes up to three in one boot)",
                 node=node,
             )
     if not fingerprints and not trust_unverified:
         raise ConfigError(
             f"no fingerprint is pinned for node {node} in maintenance mode",
             "such a node cannot be verified by a certificate, and a machine configuration holds the cluster's secrets",
-            "pin the fingerprint that the node prints on its console, or ask for trust_unverified by name",
+            "pin the last fingerprint that the node prints on its console, or ask for trust_unverified by name",
             node=node,
         )
     limits = deadlines or Deadlines()

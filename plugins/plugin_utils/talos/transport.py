@@ -385,8 +385,9 @@ class Connection:
             raise self.diagnosis.error(
                 TlsFailure,
                 f"the key at {self.address} has the fingerprint {found}, which is not pinned",
-                "another machine may have answered; nothing was sent to it (a node makes a new key at each boot)",
-                "read the fingerprint from the node's console or dmesg and pin that one",
+                "another machine may have answered, and nothing was sent to it; or an earlier key was pinned: in one "
+                "boot a machine makes up to three, as its addresses arrive, and serves the last",
+                "pin the last fingerprint that the machine's console shows, once its addresses have settled",
                 method="connect",
                 fingerprint=found,
             )
@@ -394,8 +395,9 @@ class Connection:
             raise self.diagnosis.error(
                 PeerChanged,
                 f"the key at {self.address} has the fingerprint {found}, and had {self.peer_fingerprint} before",
-                "the address may have become another machine's, or the machine restarted (which makes a new key); "
-                "what was read before may not be about the machine that answers now, and nothing was sent to it",
+                "the address may have become another machine's, or the machine made a new key (at a restart, or for a "
+                "new address); what was read before may not be about the machine that answers now, and nothing was "
+                "sent to it",
                 "run again, which looks at the machine that answers now from the beginning",
                 method="connect",
                 fingerprint=found,

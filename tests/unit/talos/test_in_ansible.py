@@ -97,7 +97,8 @@ def test_a_forked_worker_asks_after_its_parent_did(lab: Lab) -> None:
         return results
 
     assert fleet.run(go()) == [("v1.14.1", 1)] * 4
-    assert threading.active_count() == threads
+    # Threads of servers that earlier tests started may end meanwhile.
+    assert threading.active_count() <= threads
 
 
 def _isolated(lab: Lab, queue: Any) -> None:
@@ -119,4 +120,5 @@ def test_names_are_resolved_without_threads(lab: Lab) -> None:
     threads = threading.active_count()
     with pytest.raises(Exception, match="localhost:1 cannot be connected"):
         fleet.run(go())
-    assert threading.active_count() == threads
+    # Threads of servers that earlier tests started may end meanwhile.
+    assert threading.active_count() <= threads

@@ -11,7 +11,7 @@ import contextlib
 from typing import Any
 
 import pytest
-from ansible_collections.talosops.selinux.plugins.plugin_utils.talos import fleet
+from ansible_collections.talosops.selinux.plugins.plugin_utils.talos import cosi, fleet
 from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.answers import ApplyResult
 from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.client import (
     Deadlines,
@@ -30,6 +30,7 @@ from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.errors impo
     Unsupported,
 )
 from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.resources import RESOURCES
+from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.versions import parse_version
 
 from .conftest import VERSIONS, Lab
 from .peers import Authority
@@ -49,6 +50,29 @@ def test_security_state_has_every_field(lab: Lab) -> None:
     state = lab.ask("worker-1", lambda client: client.security_state(), role="reader")
     assert (state.selinux, state.secure_boot, state.booted_with_uki) == ("permissive", False, True)
     assert state.raw["selinuxState"] == "enabled, permissive"
+
+
+@pytest.mark.parametrize(
+    ("tag", "uki", "signed"),
+    [("v1.9.6", None, None), ("v1.10.0", False, None), ("v1.11.6", False, None), ("v1.12.0-alpha.0", False, False)],
+)
+def test_a_false_that_yaml_leaves_out_is_false_where_the_release_knows_it(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, tag: str, uki: bool | None, signed: bool | None
+) -> None:
+    # As recorded from a real node without a UKI.
+    monkeypatch.setattr(cosi, "parse_spec", lambda text, limit: {"secureBoot": False, "selinuxState": "disabled"})
+    state = lab.ask("worker-1", lambda client: client.security_state(parse_version(tag)))
+    assert (state.booted_with_uki, state.module_signature_enforced) == (uki, signed)
+
+
+def test_the_version_is_asked_for_what_was_left_out(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec: dict[str, Any] = {"secureBoot": False, "selinuxState": "enabled, permissive"}
+    monkeypatch.setattr(cosi, "parse_spec", lambda text, limit: spec)
+    state = lab.ask("worker-1", lambda client: client.security_state())
+    assert (state.booted_with_uki, state.module_signature_enforced) == (False, False)
+    spec["bootedWithUKI"] = "no"
+    with pytest.raises(TalosError, match="not of type bool"):
+        lab.ask("worker-1", lambda client: client.security_state())
 
 
 def test_logs_are_whole(lab: Lab) -> None:
