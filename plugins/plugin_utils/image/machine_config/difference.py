@@ -15,6 +15,7 @@ Sources: ``pkg/machinery/textdiff`` (1.12+: ``neticdk/go-stdlib`` diff), ``pkg/m
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -181,6 +182,11 @@ def _place(line: _Line) -> _Place:
     return _Place(line.document, line.kind, line.path[:-1] if line.path[-1:] == (TEXT,) else line.path)
 
 
+def _written_plainly(character: str) -> bool:
+    # Talos writes tabs and blanks of any kind into its YAML as they are; files that a node writes often hold tabs.
+    return character.isprintable() or character == "\t" or unicodedata.category(character) == "Zs"
+
+
 def _hunks(diff: str) -> list[_Hunk]:
     lines = diff.split("\n")
     while lines and not lines[-1]:
@@ -210,7 +216,7 @@ def _hunks(diff: str) -> list[_Hunk]:
             body.append((mark, text))
         if at < len(lines) and lines[at] == _NO_NEWLINE:
             at += 1
-        if any(not character.isprintable() for _mark, text in body for character in text):
+        if any(not _written_plainly(character) for _mark, text in body for character in text):
             raise NotUnderstood("it holds control characters")
         found.append(_Hunk(int(header[3]), tuple(body)))
     if not any(mark != " " for hunk in found for mark, _text in hunk.lines):

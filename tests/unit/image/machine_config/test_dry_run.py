@@ -205,3 +205,24 @@ def test_a_node_that_cannot_be_asked_keeps_its_error_without_the_values():
     with pytest.raises(Unreachable, match=r"10\.0\.0\.9 went away after <masked>") as caught:
         ask(Node(error), sent(config.text))
     assert_hidden(config, str(caught.value), repr(caught.value), caught.value.as_dict())
+
+
+@pytest.mark.parametrize(
+    ("name", "document", "path"),
+    [
+        ("v1.12 file-with-tabs", "v1alpha1", "machine.files"),
+        ("v1.10 file-with-tabs", "v1alpha1", "machine.files"),
+        ("v1.14 no-break-space", "KubeNodeConfig", "annotations"),
+    ],
+)
+def test_tabs_and_blanks_of_another_kind_are_no_reason_not_to_understand(name, document, path):
+    judgement = judged(name)
+    assert judgement.image_differs == ("v1.10" not in name)
+    assert judgement.differences and all(found.startswith(f"{document} {path}") for found in judgement.differences)
+
+
+def test_a_diff_with_escape_sequences_is_not_understood():
+    run = RUNS["v1.12 file-with-tabs"]
+    for character in "\x1b\x07\r\u202e":
+        with pytest.raises(DifferenceNotUnderstood, match="control characters"):
+            ask(Node(run.answer.replace("\t", character)), sent(run.sent.decode()))
