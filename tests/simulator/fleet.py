@@ -19,7 +19,7 @@ from typing import Any
 import yaml
 from grpclib.const import Status
 
-from . import lifecycle, machine_configs, services, wire
+from . import booting, machine_configs, services, wire, work
 from . import scenario as scenarios
 from .clock import Clock
 from .etcd import Etcd
@@ -243,7 +243,7 @@ class Fleet:
         node.medium = node.medium_system(given)
         node.medium_next = once
         if node.state in ("dead", "off"):
-            lifecycle.start(node, lifecycle.boot(node, kexec=False))
+            work.start(node, booting.boot(node, kexec=False))
 
     async def eject_medium(self, name: str) -> None:
         """Remove the boot medium."""
@@ -254,17 +254,17 @@ class Fleet:
         """Press the power button of a machine that is down."""
         node = self.nodes[name]
         if node.state in ("dead", "off"):
-            lifecycle.start(node, lifecycle.boot(node, kexec=False))
+            work.start(node, booting.boot(node, kexec=False))
 
     async def power_off(self, name: str) -> None:
         """Cut the power."""
         node = self.nodes[name]
-        lifecycle.start(node, lifecycle.power_off(node))
+        work.start(node, booting.power_off(node))
 
     async def power_cycle(self, name: str) -> None:
         """Cut the power and start again through the firmware."""
         node = self.nodes[name]
-        lifecycle.start(node, lifecycle.boot(node, kexec=False))
+        work.start(node, booting.boot(node, kexec=False))
 
     async def new_system(
         self,

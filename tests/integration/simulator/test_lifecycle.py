@@ -325,9 +325,7 @@ def test_machines_that_change_addresses(fleet: Operator) -> None:
     assert (uuid_at(first), uuid_at(second)) == (two.uuid, one.uuid)
 
 
-@pytest.mark.parametrize(
-    "fleet", [{"nodes": {"worker-1": {"uuid": "\x1b[31m00000000"}, "worker-2": {}}}], indirect=True
-)
+@pytest.mark.parametrize("fleet", [{"nodes": {"worker-1": {"extra": {"uuid": "\x1b[31m0"}}}}], indirect=True)
 def test_a_machine_says_what_its_vendor_wrote(fleet: Operator) -> None:
     kind = "SystemInformations.hardware.talos.dev"
     address = fleet.sim.nodes["worker-1"].address

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError
 
-from .. import lifecycle, versions
+from .. import booting, versions
 from ..proto import make, timestamp
 from ..rings import AuditRing
 from ..service_list import service_states
@@ -110,7 +110,7 @@ async def _logs(node: Node, request: Any, _caller: Caller) -> AsyncIterator[Any]
             yield make(DATA, bytes=fresh[offset : offset + CHUNK])
         await woken.wait()
     if "boot_during_read" in node.faults and request.id == "auditd":
-        lifecycle.swap_boot(node)
+        booting.swap_boot(node)
 
 
 def _service_log(node: Node, name: str) -> bytes:

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError
 
-from .. import lifecycle
+from .. import applying, lifecycle
 from ..proto import make
+from ..work import new_actor
 from .table import ADMIN, ADMINS, EMPTY, META_WRITER, OPERATORS, READERS, Caller, machine, method
 
 if TYPE_CHECKING:
@@ -30,13 +31,13 @@ async def _reset(node: Node, request: Any, _caller: Caller) -> Any:
 async def _apply(node: Node, request: Any, caller: Caller) -> Any:
     if not node.maintenance and ADMIN not in caller.roles:
         raise GRPCError(Status.PERMISSION_DENIED, "not authorized")
-    if request.mode != lifecycle.TRY:
+    if request.mode != applying.TRY:
         # Talos forgets to take a trial back before it looks at anything else, also at whether this is a dry run.
         node.faults.pop("trial", None)
     elif "needs_reboot" in node.faults:
         text = "this config change can't be applied in immediate mode\ndiff:\n--- a\n+++ b\n"
         raise GRPCError(Status.INVALID_ARGUMENT, text)
-    return make("machine.ApplyConfigurationResponse", messages=[lifecycle.apply(node, request)])
+    return make("machine.ApplyConfigurationResponse", messages=[applying.apply(node, request)])
 
 
 @machine("Reboot", "machine.RebootRequest", "machine.RebootResponse", roles=OPERATORS)
@@ -55,7 +56,7 @@ async def _shutdown(node: Node, _request: Any, _caller: Caller) -> Any:
 async def _upgrade(node: Node, _request: Any, _caller: Caller) -> Any:
     if not node.meta_installed:
         raise GRPCError(Status.FAILED_PRECONDITION, "Talos is not installed")
-    answer = make("machine.Upgrade", ack="Upgrade request received", actor_id=lifecycle.new_actor())
+    answer = make("machine.Upgrade", ack="Upgrade request received", actor_id=new_actor())
     return make("machine.UpgradeResponse", messages=[answer])
 
 
