@@ -26,7 +26,7 @@ options:
   max_samples:
     description: Decoded records kept for each denial. V(0) keeps all.
     type: int
-    default: 5
+    default: 1
   watch_seconds:
     description: Wait for so long before reading, to see what happens in the meantime.
     type: float
@@ -80,7 +80,9 @@ EXAMPLES = r"""
 RETURN = r"""
 nodes:
   description:
-    - The denials of each node that answered, by inventory name. With O(files), the RV(counts), RV(coverage) and
+    - The denials of each node that answered, by inventory name. C(denials) is null where a log was not read; look at
+      C(coverage) beside it in any case. C(boot) is the boot's id. With O(watch_seconds), C(watched) says whether the
+      node stayed in one boot (V(same), V(another) or V(unknown)). With O(files), the RV(counts), RV(coverage) and
       RV(denials) of the task itself.
   returned: when O(files) is not set
   type: dict
@@ -104,8 +106,9 @@ coverage:
     reasons: [{id: F12, text: which boot the log is from is not known}]
 denials:
   description: >-
-    The denials, the most frequent first. Each has its C(suggestion), remedies in the order in which to try them, then a
-    CIL rule or why there can be none. With O(policy), C(policy_verdict) is V(still denied), V(allowed),
+    The denials, the most frequent first; null, and never an empty list, where none was found and a log was not read,
+    so that it is not known whether there are any. Each has its C(suggestion), remedies in the order in which to try
+    them, then a CIL rule or why there can be none. With O(policy), C(policy_verdict) is V(still denied), V(allowed),
     V(unknown class or permission) or V(unknown), and C(policy_detail) says why.
   returned: always
   type: list
@@ -183,13 +186,14 @@ known_benign:
     - {signature: 'pod_t:sys_containerd_t:bpf:prog_run', catalogue_id: bpf-prog-run-residual, count: 2}
 enforced:
   description: >-
-    Those that were enforced and are not known to be harmless. Something does not work because of each of them.
+    Those that were enforced and are not known to be harmless. Something does not work because of each of them. Null
+    where none was found and a log was not read, a node did not answer, or the boot that was watched ended.
   returned: always
   type: list
   elements: dict
   sample: []
 difference:
-  description: Signatures that are new, gone or still there since O(compare_with).
+  description: Signatures that are new, gone or still there since O(compare_with); null where either was not read.
   returned: when O(compare_with) is set
   type: dict
   sample: {new: [], gone: [], still: []}

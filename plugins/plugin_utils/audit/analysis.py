@@ -36,8 +36,10 @@ def analyze(
         catalogue: the known denials; the collection's own by default.
 
     Returns plain data: ``{counts, coverage, denials, mac_errors, known_benign, changes, doubtful}`` and more.
-    ``denials`` holds every denial; those the catalogue calls harmless for this version carry ``known_benign`` and are
-    listed once more, without samples, under ``known_benign``, so that nobody has to search for what was waved through.
+    ``denials`` holds every denial that was found, and is None where none was and one of the logs was not read or held
+    nothing: that is no sign that there are none. Those the catalogue calls harmless for this version carry
+    ``known_benign`` and are listed once more, without samples, under ``known_benign``, so that nobody has to search for
+    what was waved through.
     """
     context = context or CoverageInput()
     service = as_summary(service_log, max_samples)
@@ -52,10 +54,11 @@ def analyze(
         if entry is not None:
             denial["catalogue_id"] = entry.id
             denial["known_benign"] = book.is_benign(denial, context.talos_version)
+    read = kernel is not None and kernel.bytes > 0 and service is not None and service.counts["events"] > 0
     return {
         "counts": counts,
         "coverage": coverage,
-        "denials": denials,
+        "denials": denials if denials or read else None,
         "known_benign": [
             {key: value for key, value in denial.items() if key != "samples"}
             for denial in denials

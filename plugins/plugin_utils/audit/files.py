@@ -210,13 +210,14 @@ def _pieces(source: _Source, scanner: Scanner) -> Iterator[bytes]:
 
 def _together(results: dict[str, dict[str, Any]], max_samples: int) -> dict[str, Any]:
     """Results of several nodes as one: sums, lists behind one another, and the worst coverage."""
-    denials = merge([denial for result in results.values() for denial in result["denials"]], max_samples)
+    lists = [result["denials"] for result in results.values()]
+    denials = merge([denial for found in lists for denial in found or ()], max_samples)
     for denial in denials:
         own = (denial["signature"], denial["userspace"])
         denial["nodes"] = [
             node
             for node, result in results.items()
-            if any((other["signature"], other["userspace"]) == own for other in result["denials"])
+            if any((other["signature"], other["userspace"]) == own for other in result["denials"] or ())
         ]
     first = next(iter(results.values()))
     whole: dict[str, Any] = {
@@ -229,7 +230,7 @@ def _together(results: dict[str, dict[str, Any]], max_samples: int) -> dict[str,
     judged = {node: result["coverage"] for node, result in results.items()}
     seconds = [coverage["seconds"] for coverage in judged.values()]
     return whole | {
-        "denials": denials,
+        "denials": denials if denials or None not in lists else None,
         "kernel": None,
         "coverage": {
             "verdict": min((coverage["verdict"] for coverage in judged.values()), key=_VERDICTS.index),

@@ -124,7 +124,7 @@ def _no_new_denials(verdict: Mapping[str, Any], evidence: Mapping[str, Any], liv
     seen = live.get("denials")
     if not isinstance(seen, list):
         raise _refused("denials", "the present denials are not known", "read the audit log again")
-    before = {denial["signature"]: denial["count"] for denial in evidence["audit"]["denials"]}
+    before = {denial["signature"]: denial["count"] for denial in evidence["audit"]["denials"] or ()}
     fates = verdict.get("denials") or {}
     settled = {*fates.get("waived", ()), *fates.get("benign", ())}
     new = sorted(

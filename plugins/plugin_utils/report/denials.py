@@ -20,16 +20,17 @@ def knowledge(coverage: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def render(denials: Sequence[Mapping[str, Any]], *, unread: str | None = None) -> str:
+def render(denials: Sequence[Mapping[str, Any]] | None, *, unread: str | None = None) -> str:
     """One line for each denial, the most frequent first, with the first thing to do about it.
 
     Args:
-        denials: denial dictionaries as the audit package makes them, with what ``advise`` added.
+        denials: denial dictionaries as the audit package makes them, with what ``advise`` added; None where it is not
+            known whether there are any.
         unread: why the target policy could not be read, or None.
     """
     lines = [f"the target policy was not read: {printable(unread, 2000)}"] if unread else []
     if not denials:
-        lines.append("no denials")
+        lines.append("no denials" if denials is not None else "not known whether there are denials: a log was not read")
         return "\n".join(lines)
     # Where several nodes were asked: a denial of all nodes is a different matter than one of a single node.
     spread = any("nodes" in denial for denial in denials)
