@@ -16,7 +16,7 @@ from ..plugin_utils.evidence import files
 from ..plugin_utils.evidence.cluster import read_cluster
 from ..plugin_utils.evidence.collect import Collection, collect
 from ..plugin_utils.evidence.joined import Machine
-from ..plugin_utils.evidence.machine import read_machine, read_omni
+from ..plugin_utils.evidence.machine import FINGERPRINT, read_machine, read_omni
 from ..plugin_utils.evidence.planned import planned_config
 from ..plugin_utils.problem import Problem
 from ..plugin_utils.rollout.ledger import Ledger
@@ -24,8 +24,6 @@ from ..plugin_utils.rollout.owner import is_gone
 from ..plugin_utils.talos import fleet
 from ..plugin_utils.talos.client import NodeClient, connect_maintenance
 
-#: The host variable that says: this machine waits in maintenance mode, and this is its key.
-_FINGERPRINT = "talos_maintenance_fingerprint"
 _TARGET = ("version", "schematic", "installer", "installer_digest")
 
 
@@ -42,7 +40,7 @@ class ActionModule(TalosAction):
 
         async def read(client: NodeClient, target: Target) -> Collection:
             host = target.host
-            image = self.variable(host, "talos_target") or self.params["target"]
+            image = self._image(host)
             text = self.machine_config_text(host)
             return await collect(
                 client,
@@ -66,15 +64,15 @@ class ActionModule(TalosAction):
                 keep=not self.check,
             )
 
-        waiting = [host for host in self.hosts() if self.variable(host, _FINGERPRINT) is not None]
+        waiting = [host for host in self.hosts() if self.variable(host, FINGERPRINT) is not None]
         machines, silent = self._machines(waiting, operations)
         collected, unread = self.ask_fleet(read, without=waiting)
         unread |= silent
         nodes: dict[str, Any] = {}
         for host, collection in collected.items():
             document = collection.document
-            path = None if self.check else str(files.save(self.params["directory"], document, collection.logs))
-            nodes[host] = {"path": path, "sha256": document["sha256"], "evidence": document}
+            path = None if self.check else files.save(self.params["directory"], document, collection.logs)
+            nodes[host] = files.entry_of(document, path)
         return {
             "nodes": nodes,
             "machines": machines,
@@ -90,7 +88,7 @@ class ActionModule(TalosAction):
 
         async def look(host: str) -> tuple[dict[str, Any], bool | None]:
             address = self.variable(host, "ansible_host") or host
-            async with connect_maintenance(address, fingerprints=[str(self.variable(host, _FINGERPRINT))]) as client:
+            async with connect_maintenance(address, fingerprints=[str(self.variable(host, FINGERPRINT))]) as client:
                 machine = await read_machine(
                     client,
                     name=host,
@@ -108,8 +106,7 @@ class ActionModule(TalosAction):
             machine, omni = seen
             # It runs no schematic of its own to derive an image from: it is to become what its cohort becomes.
             cohort = self.variable(host, "talos_cohort") or []
-            images = [self.variable(name, "talos_target") for name in [host, *cohort[:1]] if self.known(name)]
-            image = next((image for image in images if image), self.params["target"])
+            image = self._image(host, *cohort[:1])
             found[host] = {
                 "machine": machine,
                 "target": {key: image[key] for key in _TARGET} if image else None,
@@ -122,6 +119,12 @@ class ActionModule(TalosAction):
                 "cluster": {"name": self.target(host).context.name, "omni": omni},
             }
         return found, failures
+
+    def _image(self, *hosts: str) -> dict[str, Any] | None:
+        """The image that the first of these hosts that has one is to be judged for."""
+        prepared = (self.params["images"] or {}).get("nodes") or {}
+        targets: list[dict[str, Any] | None] = [prepared[host]["target"] for host in hosts if host in prepared]
+        return next((target for target in targets if target), self.params["target"])
 
     def _kubernetes(self) -> Callable[[Machine, str | None], dict[str, Any]] | None:
         if self.params["kubeconfig"] is None:

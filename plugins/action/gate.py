@@ -19,6 +19,7 @@ from ..plugin_utils.gate.cohort import judge_cohort
 from ..plugin_utils.gate.fleet import judge_fleet
 from ..plugin_utils.gate.policy import load_policy
 from ..plugin_utils.gate.request import judge_past
+from ..plugin_utils.gate.saved import entry_of
 from ..plugin_utils.gate.verdict import INCONCLUSIVE, TARGET_KEYS, judge, policy_note
 from ..plugin_utils.private_files import write_private
 
@@ -33,22 +34,22 @@ class ActionModule(TalosAction):
         now = dt.datetime.now(dt.UTC)
         granted = waivers.load(self.params["waivers"], policy=policy, now=now) if self.params["waivers"] else None
         collected = self.params["evidence"]
+        documents, unread = _documents(collected)
         if granted is not None:
             # A waiver that nobody answers for any more, or that covers more than was meant, stops the run by its name.
-            granted.require_sound([entry["evidence"] for entry in collected["nodes"].values()])
+            granted.require_sound(list(documents.values()))
+        together = judge_fleet(documents, now)
         nodes: dict[str, dict[str, Any]] = {}
-        together = judge_fleet({host: entry["evidence"] for host, entry in collected["nodes"].items()}, now)
-        for host, entry in collected["nodes"].items():
-            earlier = files.earlier(self.params["directory"], entry["evidence"])
-            past = judge_past(entry["evidence"], earlier, now)
-            verdict = judge(
-                entry["evidence"], policy, waivers=granted, now=now, node=host, history=[*together[host], *past]
-            )
-            nodes[host] = self._judged(host, entry["path"], verdict)
+        verdicts: dict[str, dict[str, Any]] = {}
+        for host, document in documents.items():
+            past = judge_past(document, files.earlier(self.params["directory"], document), now)
+            history = [*together[host], *past]
+            verdicts[host] = judge(document, policy, waivers=granted, now=now, node=host, history=history)
+            nodes[host] = self._judged(host, collected["nodes"][host]["path"], verdicts[host])
         for host, entry in collected.get("machines", {}).items():
             verdict = judge_cohort(
                 entry["machine"],
-                self._cohort(host, nodes),
+                self._cohort(host, verdicts),
                 policy,
                 target=entry["target"] or dict.fromkeys(TARGET_KEYS),
                 now=now,
@@ -57,15 +58,10 @@ class ActionModule(TalosAction):
                 cluster=entry["cluster"],
             )
             nodes[host] = self._judged(host, None, verdict)
-        for host, failure in collected["unread"].items():
-            nodes[host] = {
-                "decision": INCONCLUSIVE,
-                "path": None,
-                "verdict": None,
-                "reasons": [
-                    {"id": failure["kind"], "found": failure["found"], "remedy": failure["do"], "doc": None},
-                ],
-            }
+        for host, failure in unread.items():
+            why = {"id": failure["kind"], "result": "unknown", "found": failure["found"], "reason": failure["why"]}
+            reason = {**why, "remedy": failure["do"], "doc": None}
+            nodes[host] = {"decision": INCONCLUSIVE, "path": None, "sha256": None, "reasons": [reason]}
         for host, entry in nodes.items():
             entry["summary"] = _summary(host, entry)
         note = policy_note(policy)
@@ -78,27 +74,23 @@ class ActionModule(TalosAction):
             },
             "policy": note,
             **({"warnings": warnings} if warnings else {}),
-            "changed": bool(collected["nodes"]),
+            "changed": bool(documents),
         }
 
     def _judged(self, host: str, evidence: str | None, verdict: dict[str, Any]) -> dict[str, Any]:
         if self.params["signing_key"]:
             verdict = signing.sign(verdict, self.read_file(self.params["signing_key"], "signing key"))
-        return {
-            "decision": verdict["decision"],
-            "path": None if self.check else str(self._save(host, evidence, verdict)),
-            "verdict": verdict,
-            "reasons": reasons(verdict),
-        }
+        path = None if self.check else self._save(host, evidence, verdict)
+        return {"decision": verdict["decision"], **entry_of(verdict, path), "reasons": reasons(verdict)}
 
-    def _cohort(self, host: str, nodes: dict[str, dict[str, Any]]) -> list[dict[str, Any]] | None:
+    def _cohort(self, host: str, verdicts: dict[str, dict[str, Any]]) -> list[dict[str, Any]] | None:
         """The nodes that stand for a machine, with the verdicts of this very run; None when nobody named any."""
         names = self.variable(host, "talos_cohort")
         if names is None:
             return None
         return [
             {
-                "verdict": nodes[name]["verdict"] if name in nodes else None,
+                "verdict": verdicts.get(name),
                 "pool": self.variable(name, "talos_pool") if self.known(name) else None,
                 "workload": self.variable(name, "talos_workload") if self.known(name) else None,
             }
@@ -118,6 +110,18 @@ class ActionModule(TalosAction):
                 "make the directory writable and give it room",
             ) from error
         return path
+
+
+def _documents(collected: dict[str, Any]) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
+    """The documents that were collected, and the problems of those nodes of which none can be read, by host."""
+    documents: dict[str, dict[str, Any]] = {}
+    unread = dict(collected["unread"])
+    for host, entry in collected["nodes"].items():
+        try:
+            documents[host] = files.document_of(entry)
+        except EvidenceProblem as problem:
+            unread[host] = problem.as_dict()
+    return documents, unread
 
 
 def reasons(verdict: dict[str, Any]) -> list[dict[str, Any]]:

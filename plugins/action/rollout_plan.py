@@ -32,10 +32,8 @@ class ActionModule(TalosAction):
             for host in self.hosts()
             if host in state.nodes and state.nodes[host].unfinished and state.nodes[host].may_be_wiped
         ]
-        documents = {host: entry["evidence"] for host, entry in collected.items() if host not in resume}
-        rows = [
-            self._judged(host, verdict, documents.get(host)) for host, verdict in judged.items() if host not in resume
-        ]
+        seen = {host: entry["summary"] for host, entry in collected.items() if host not in resume}
+        rows = [self._judged(host, verdict, seen.get(host)) for host, verdict in judged.items() if host not in resume]
         # A node between wipe and install cannot say who it is; the ledger kept it.
         rows += [{"name": host, "zone": self._zone(host), **_recorded(state.nodes[host].facts)} for host in resume]
         plan = make_plan(
@@ -44,7 +42,7 @@ class ActionModule(TalosAction):
             batch=_number(params["batch"]),
             max_failures=_number(params["max_failures"]),
             control_planes=params["control_planes"],
-            etcd_voters=_voters(documents.values(), [state.nodes[host].facts for host in resume]),
+            etcd_voters=_voters(seen.values(), [state.nodes[host].facts for host in resume]),
             resume=resume,
             # What was done before this run says nothing about a node that fell back to permissive since.
             after_entry=state.entries,
@@ -65,7 +63,7 @@ class ActionModule(TalosAction):
             "changed": False,
         }
 
-    def _judged(self, host: str, verdict: Mapping[str, Any], document: Mapping[str, Any] | None) -> dict[str, Any]:
+    def _judged(self, host: str, verdict: Mapping[str, Any], seen: Mapping[str, Any] | None) -> dict[str, Any]:
         row = {
             "name": host,
             "zone": self._zone(host),
@@ -74,16 +72,16 @@ class ActionModule(TalosAction):
             "machine_type": None,
             "selinux_state": None,
         }
-        if document is None:
+        if seen is None:
             return row
-        node = document["node"]
+        node = seen["node"]
         return row | {
             "machine_type": node["machine_type"],
-            "selinux_state": document["selinux"]["state"],
+            "selinux_state": seen["selinux_state"],
             "address": node["address"],
             "uuid": node["uuid"],
             "identity": node["identity"],
-            "boot_id": document["boot"]["id"],
+            "boot_id": seen["boot_id"],
         }
 
     def _zone(self, host: str) -> Any:
@@ -94,12 +92,12 @@ def _recorded(facts: Mapping[str, Any]) -> dict[str, Any]:
     return {key: facts.get(key) for key in ("machine_type", "address", "uuid", "identity", "boot_id")}
 
 
-def _voters(documents: Any, resumed: list[Mapping[str, Any]]) -> int | None:
+def _voters(summaries: Any, resumed: list[Mapping[str, Any]]) -> int | None:
     """How many members vote, by the word of etcd in the evidence; None when no control plane gave it."""
     told = [
-        document["etcd"]["voters"]
-        for document in documents
-        if document["etcd"] and document["etcd"]["agreed"] is True and document["etcd"]["voters"] is not None
+        seen["etcd"]["voters"]
+        for seen in summaries
+        if seen["etcd"] and seen["etcd"]["agreed"] is True and seen["etcd"]["voters"] is not None
     ]
     told += [len(facts.get("peers") or ()) + 1 for facts in resumed if facts.get("machine_type") in CONTROL_PLANE_TYPES]
     return min(told) if told else None

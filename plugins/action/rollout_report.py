@@ -15,6 +15,7 @@ from ansible.utils.display import Display  # type: ignore[import-untyped]  # ans
 from ..plugin_utils.actions import TalosAction
 from ..plugin_utils.canonical import canonical_json
 from ..plugin_utils.evidence.files import EvidenceProblem
+from ..plugin_utils.gate.saved import verdict_of
 from ..plugin_utils.private_files import write_private
 from ..plugin_utils.reinstall.work import Work
 from ..plugin_utils.report import html, table
@@ -47,7 +48,7 @@ class ActionModule(TalosAction):
         )
         model = build_model(
             plan,
-            {host: entry["verdict"] for host, entry in judged["nodes"].items() if entry["verdict"]},
+            {host: verdict_of(entry) for host, entry in judged["nodes"].items() if entry["sha256"]},
             state.as_dict() if state.entries else None,
             generated_at=dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             halted=spent["reason"],

@@ -8,8 +8,15 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from ..plugin_utils.actions import TalosAction
+from ..plugin_utils.actions import TalosAction, summary
+from ..plugin_utils.canonical import canonical_json
+from ..plugin_utils.evidence.machine import FINGERPRINT
 from ..plugin_utils.image.resolve import ASKED, present_image, resolve
+from ..plugin_utils.problem import Problem
+from ..plugin_utils.talos.errors import TalosError
+
+#: What of an image is told for each host of a fleet.
+_OF_EACH = ("present", "id", "added", "removed", "verified", "target", "cmdline")
 
 
 class ActionModule(TalosAction):
@@ -20,5 +27,34 @@ class ActionModule(TalosAction):
     RULES: ClassVar[dict[str, Any]] = {"mutually_exclusive": [["bundle", "save_bundle"]]}
 
     def act(self) -> dict[str, Any]:
-        found = self.ask(present_image) if any(self.params[key] is None for key in ASKED) else None
-        return resolve(self.params, found, check=self.check)
+        asks = any(self.params[key] is None for key in ASKED)
+        if self.run_once:
+            return self._fleet(asks)
+        return resolve(self.params, self.ask(present_image) if asks else None, check=self.check)
+
+    def _fleet(self, asks: bool) -> dict[str, Any]:
+        """The images of all hosts; nodes that run the same get theirs by one derivation and one verification."""
+        # A machine that waits for its first installation runs no image of its own.
+        hosts = [host for host in self.hosts() if self.variable(host, FINGERPRINT) is None]
+        found: dict[str, Any] = dict.fromkeys(hosts)
+        unread: dict[str, dict[str, Any]] = {}
+        if asks:
+            without = [host for host in self.hosts() if host not in found]
+            found, unread = self.ask_fleet(lambda client, _target: present_image(client), without=without)
+        alike: dict[bytes, list[str]] = {}
+        for host, present in found.items():
+            alike.setdefault(canonical_json(present), []).append(host)
+        nodes: dict[str, dict[str, Any]] = {}
+        changed = False
+        for members in alike.values():
+            try:
+                image = resolve(self.params, found[members[0]], check=self.check)
+            except Problem as problem:
+                # A factory that cannot be trusted is everybody's business.
+                if not (isinstance(problem, TalosError) or problem.context.get("of_node")):
+                    raise
+                unread |= dict.fromkeys(members, problem.as_dict())
+                continue
+            changed = changed or image["changed"]
+            nodes |= {host: {key: image[key] for key in _OF_EACH} for host in members}
+        return {"nodes": nodes, "unread": unread, "summary": summary(nodes, unread), "changed": changed}

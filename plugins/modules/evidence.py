@@ -16,10 +16,9 @@ description:
     it with the raw logs below O(directory).
   - A question that got no answer leaves V(null) in its place and an entry under C(errors). Nothing is filled in.
   - Variables of each host that are read besides the connection variables, each only when set. C(talos_machine_config),
-    path of the machine configuration that the node will be installed with. C(talos_target), the image it is to be
-    judged for, as M(talosops.selinux.schematic) returns it. C(talos_boot_path), how the machine boots after the wipe.
-    C(talos_approved_local_data), whether the loss of the data on the node's disk was approved. C(talos_identify_by),
-    V(uuid), or V(console) for a machine whose UUID does not tell it from others.
+    path of the machine configuration that the node will be installed with. C(talos_boot_path), how the machine boots
+    after the wipe. C(talos_approved_local_data), whether the loss of the data on the node's disk was approved.
+    C(talos_identify_by), V(uuid), or V(console) for a machine whose UUID does not tell it from others.
   - C(talos_serial_baseline), how many missing audit serials of the node you know the reason of, such as logins that
     auditd does not write; they are told in a note of the coverage instead of making it partial.
     C(talos_strict_messages), whether any audit message of a workload makes the coverage partial, since one that is
@@ -29,10 +28,6 @@ description:
     maintenance mode for its first installation. It has no evidence, so it says only which machine it is, and
     M(talosops.selinux.gate) judges it by its cohort. Take the variable away once the machine is installed.
 options:
-  directory:
-    description: Where evidence is kept. In check mode nothing is written.
-    type: path
-    required: true
   store:
     description:
       - The directory in which M(talosops.selinux.audit_log) keeps its streams. What is read now is added to it, and the
@@ -51,7 +46,7 @@ options:
     description: The context of the kubeconfig. When unset, its current one.
     type: str
   target:
-    description: The image the nodes are to be judged for, where the host variable C(talos_target) is not set.
+    description: The image that the nodes are to be judged for which O(images) has none of.
     type: dict
     suboptions:
       version:
@@ -75,6 +70,9 @@ options:
         type: list
         elements: str
         default: []
+  images:
+    description: What M(talosops.selinux.schematic) returned for the hosts of the play.
+    type: dict
   boot:
     description: How the installed systems boot.
     type: str
@@ -101,6 +99,7 @@ attributes:
     description: Each run takes a new reading.
     support: none
 extends_documentation_fragment:
+  - talosops.selinux.rollout
   - talosops.selinux.connection
   - talosops.selinux.connection.fleet
   - talosops.selinux.connection.attributes
@@ -131,9 +130,14 @@ nodes:
       description: The document's hash.
       type: str
       sample: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
-    evidence:
-      description: The document itself.
+    summary:
+      description: Which node it is of, its Talos version, SELinux state, coverage and number of denials.
       type: dict
+      sample: {}
+    evidence:
+      description: The document itself, in check mode only, since it was not saved.
+      type: dict
+      returned: in check mode
       sample: {}
 machines:
   description: What is known of machines in maintenance mode, by inventory name.

@@ -19,12 +19,8 @@ description:
   - A verdict is bound to one node, one boot, one piece of evidence and one target image, and expires.
 options:
   evidence:
-    description: What M(talosops.selinux.evidence) returned.
+    description: What M(talosops.selinux.evidence) returned. Documents are read from their files.
     type: dict
-    required: true
-  directory:
-    description: Where verdicts are saved. In check mode nothing is written.
-    type: path
     required: true
   policy:
     description: V(strict), V(canary), V(observe), or the path of a policy file that extends one of them.
@@ -47,6 +43,7 @@ attributes:
     description: Each run issues new verdicts.
     support: none
 extends_documentation_fragment:
+  - talosops.selinux.rollout
   - talosops.selinux.connection.attributes
 """
 
@@ -78,9 +75,14 @@ nodes:
       description: The saved verdict. Null in check mode, and for a node that could not be read.
       type: str
       sample: /srv/evidence/worker-1/verdict.json
+    sha256:
+      description: The verdict's hash. Null for a node that could not be read.
+      type: str
+      sample: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
     verdict:
-      description: The verdict itself. Null for a node that could not be read.
+      description: The verdict itself, in check mode only, since it was not saved.
       type: dict
+      returned: in check mode
       sample: {}
     summary:
       description: The verdict in one sentence.

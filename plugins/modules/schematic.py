@@ -16,6 +16,8 @@ description:
     what contradicts it, and keeps everything else.
   - Registers it with the Image Factory, compares the id with the one computed here, reads it back, and checks that the
     built image really carries C(enforcing=1), that it exists and what its digest is.
+  - With C(run_once), the images of all hosts of the play are prepared, and returned under RV(nodes). Nodes that run the
+    same image are asked for one by one, and it is derived and verified once.
 options:
   schematic:
     description: The present schematic as YAML text. When unset, the node is asked for it.
@@ -58,6 +60,7 @@ attributes:
     support: full
 extends_documentation_fragment:
   - talosops.selinux.connection
+  - talosops.selinux.connection.fleet
   - talosops.selinux.connection.attributes
   - talosops.selinux.connection.group
   - talosops.selinux.factory
@@ -102,6 +105,21 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+nodes:
+  description: With C(run_once), the image of each host by inventory name, with the keys C(present) to C(cmdline) below.
+  returned: with run_once
+  type: dict
+  sample: {}
+unread:
+  description: With C(run_once), the hosts without an image, with what was found, why it matters and what to do.
+  returned: with run_once
+  type: dict
+  sample: {}
+summary:
+  description: With C(run_once), how many hosts were asked, have an image, and have none.
+  returned: with run_once
+  type: dict
+  sample: {asked: 1, answered: 1, unread: 0}
 present:
   description: The id of the present schematic. Null when O(schematic) is set.
   returned: always

@@ -127,6 +127,11 @@ class TalosAction(ActionBase):  # type: ignore[misc]
         return bool(self._task.check_mode)
 
     @property
+    def run_once(self) -> bool:
+        """Whether the task does the work of all hosts of the play at once."""
+        return bool(self._task.run_once)
+
+    @property
     def host(self) -> str:
         """The inventory name of the node that the task is for.
 
@@ -197,7 +202,7 @@ class TalosAction(ActionBase):  # type: ignore[misc]
         known = self.variables["hostvars"]
         hosts = self.params.get("hosts")
         if hosts is None:
-            hosts = plain(self.variables["ansible_play_batch"]) if self._task.run_once else [self.host]
+            hosts = plain(self.variables["ansible_play_batch"]) if self.run_once else [self.host]
         missing = [host for host in hosts if host not in known]
         if missing:
             raise InventoryProblem(

@@ -45,6 +45,7 @@ def simulated(size: int, directory: Path) -> Iterator[Path]:
             yield directory / "fleet"
         finally:
             process.terminate()
+            process.communicate()
 
 
 def measure(playbook: str, fleet: Path, directory: Path) -> tuple[float, float]:
@@ -53,7 +54,7 @@ def measure(playbook: str, fleet: Path, directory: Path) -> tuple[float, float]:
     variables = {
         "rollout_directory": str(directory / "rollout"),
         "rollout_kubeconfig": str(fleet / "kubeconfig"),
-        "rollout_factory_url": connection["factory"],
+        "rollout_factory_url": connection["factory_url"],
         "rollout_allow_plain_http": True,
         "rollout_version": "v1.14.1",
     }
@@ -71,7 +72,11 @@ def measure(playbook: str, fleet: Path, directory: Path) -> tuple[float, float]:
         done = subprocess.run(command, stdout=output, stderr=subprocess.STDOUT, env=environment, check=False)
     wall, after = time.monotonic() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.returncode:
-        sys.exit((directory / f"{playbook}.txt").read_text()[-4000:])
+        sys.exit(
+            "\n".join(
+                line for line in (directory / f"{playbook}.txt").read_text().splitlines() if " : ok=" not in line
+            )[-4000:]
+        )
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, wall
 
 

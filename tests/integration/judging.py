@@ -23,6 +23,7 @@ from ansible_collections.talosops.selinux.plugins.plugin_utils.evidence.planned 
 from ansible_collections.talosops.selinux.plugins.plugin_utils.gate import waivers
 from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.policy import Policy, load_policy
 from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.verdict import judge
+from ansible_collections.talosops.selinux.plugins.plugin_utils.image.machine_config.facts import facts
 from ansible_collections.talosops.selinux.plugins.plugin_utils.talos import fleet
 from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.client import NodeClient, connect
 from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.config import Talosconfig
@@ -67,13 +68,14 @@ def config_of(
     """The facts of a node's machine configuration, changed as the case says, for the node that is described."""
     if operator["config"] is None:
         return None
-    document = yaml.safe_load((sim.directory / "configs" / f"{name}.yaml").read_text())
-    text = yaml.safe_dump(_merged(document, operator["config"]))
+    # The changes are of the v1alpha1 document, which is the first.
+    first, *others = yaml.safe_load_all((sim.directory / "configs" / f"{name}.yaml").read_text())
+    text = yaml.safe_dump_all([_merged(first, operator["config"]), *others])
     target = target_of(operator)
     planned = planned_config(text, target, "uki", node)
     if planned is not None and not operator["rewrite"]:
         # The operator skipped the rewriting and gives the configuration as it was.
-        planned["install"] = {**planned["install"], "image": document["machine"]["install"]["image"]}
+        planned["install"] = facts(text, version=target["version"])["install"]
     return planned
 
 

@@ -22,6 +22,8 @@ from typing import Any, TypeAlias
 
 import psutil
 import yaml
+from ansible_collections.talosops.selinux.plugins.plugin_utils.evidence.files import document_of
+from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.saved import verdict_of
 from simulator import Simulator
 
 from . import preloaded
@@ -201,6 +203,16 @@ def settings(sim: Simulator, evidence: Path, **more: Any) -> dict[str, Any]:
         "rollout_directory": str(evidence),
         **more,
     }
+
+
+def document(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """The evidence document of one node in the result of the evidence task."""
+    return document_of(entry)
+
+
+def verdict(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """The verdict on one node in the result of the gate task."""
+    return verdict_of(entry)
 
 
 def report(evidence: Path) -> dict[str, dict[str, Any]]:

@@ -35,8 +35,8 @@ def test_a_reader_reads_all_and_changes_nothing(tmp_path: Path) -> None:
         result = collected.of("Collect the evidence")
         assert set(result["nodes"]) == set(nodes) and result["unread"] == {}
         for name, entry in result["nodes"].items():
-            assert entry["evidence"]["audit"]["coverage"]["verdict"] == "complete", name
-            assert entry["evidence"]["selinux"]["state"] == "permissive"
+            assert playbook.document(entry)["audit"]["coverage"]["verdict"] == "complete", name
+            assert playbook.document(entry)["selinux"]["state"] == "permissive"
         assert {call.role for call in sim.calls if call.node != "kubernetes"} == {"os:reader"}
 
         judged = playbook.run(
@@ -46,7 +46,7 @@ def test_a_reader_reads_all_and_changes_nothing(tmp_path: Path) -> None:
             variables=playbook.settings(sim, tmp_path / "evidence", **as_reader),
         ).of("Judge the evidence")["nodes"]["worker-1"]
         assert judged["decision"] == "eligible", judged["summary"]
-        bound = judged["verdict"]["binds"]
+        bound = playbook.verdict(judged)["binds"]
         reset = playbook.play(
             sim,
             tmp_path / "reset",

@@ -112,6 +112,47 @@ def load(path: str | Path) -> dict[str, Any]:
     return document
 
 
+def entry_of(document: Mapping[str, Any], path: Path | None) -> dict[str, Any]:
+    """How a document is handed from task to task: ``{path, sha256, summary}``, since a fleet's documents are large.
+
+    A document that was not saved (check mode) has no path, and is in the entry itself, under ``evidence``.
+    """
+    entry = {"path": str(path) if path else None, "sha256": document[SEAL], "summary": summary_of(document)}
+    return entry if path else {**entry, "evidence": dict(document)}
+
+
+def document_of(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """The document of an entry that :func:`entry_of` made.
+
+    Raises:
+        EvidenceProblem: it cannot be read, or is not the one that was handed over.
+    """
+    document = load(entry["path"]) if entry["path"] is not None else dict(entry["evidence"])
+    if document.get(SEAL) != entry["sha256"]:
+        raise EvidenceProblem(
+            f"the evidence file {entry['path']} is not the one that was collected in this run",
+            "another document has other facts, and would be judged in its place",
+            "collect the evidence again and let the gate judge it again",
+            path=str(entry["path"]),
+        )
+    return document
+
+
+def summary_of(document: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a document may be shown or planned by without reading it: nothing is judged by this."""
+    coverage, etcd = document["audit"]["coverage"], document["etcd"]
+    return {
+        "node": dict(document["node"]),
+        "boot_id": document["boot"]["id"],
+        "talos_version": document["talos"]["version"],
+        "selinux_state": document["selinux"]["state"],
+        "disagreements": list(document["selinux"]["disagreements"]),
+        "coverage": {key: coverage[key] for key in ("verdict", "seconds")},
+        "denials": len(document["audit"]["denials"]) if document["audit"]["denials"] is not None else None,
+        "etcd": {key: etcd[key] for key in ("agreed", "voters")} if etcd else None,
+    }
+
+
 def earlier(directory: str | Path, document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """The documents saved below ``directory`` of the same node before ``document``, newest first.
 

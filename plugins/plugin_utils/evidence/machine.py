@@ -12,6 +12,9 @@ from typing import Any
 from ..talos.client import NodeClient
 from ..talos.errors import TalosError
 
+FINGERPRINT = "talos_maintenance_fingerprint"
+"""The host variable that says: this machine waits in maintenance mode, and this is its key."""
+
 #: Whether META is there, by the phase of its volume; the phases between tell nothing yet.
 _INSTALLED = {"missing": False, "located": True, "provisioned": True, "prepared": True, "ready": True}
 

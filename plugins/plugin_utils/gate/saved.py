@@ -2,16 +2,47 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Saved verdicts, found by the identity of the node they were made for."""
+"""Saved verdicts: handed from task to task by path and hash, and found by the identity of the node they are on."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..canonical import sha256_of
+from ..canonical import SEAL, sha256_of
+from .errors import VerdictRefused
 from .signing import OUTSIDE
+
+
+def entry_of(verdict: Mapping[str, Any], path: Path | None) -> dict[str, Any]:
+    """How a verdict is handed from task to task: ``{path, sha256}``; one that was not saved is in it (``verdict``)."""
+    entry = {"path": str(path) if path else None, "sha256": verdict[SEAL]}
+    return entry if path else {**entry, "verdict": dict(verdict)}
+
+
+def verdict_of(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """The verdict of an entry that :func:`entry_of` made; its signature is not looked at.
+
+    Raises:
+        VerdictRefused: it cannot be read, was changed, or is not the one that was handed over.
+    """
+    if entry["path"] is None:
+        return dict(entry["verdict"])
+    try:
+        verdict = json.loads(Path(entry["path"]).read_bytes())
+        sound = verdict[SEAL] == entry["sha256"] == sha256_of(verdict, without=OUTSIDE)
+    except (OSError, ValueError, KeyError, TypeError):
+        sound = False
+    if not sound:
+        raise VerdictRefused(
+            f"the verdict {entry['path']} is not the one that was given in this run, or cannot be read",
+            "a verdict that was changed says what somebody wanted it to say",
+            "let the gate judge the node again",
+            bound="verdict",
+        )
+    return dict(verdict)
 
 
 def newest_verdicts(directory: Path) -> dict[str, dict[str, Any]]:

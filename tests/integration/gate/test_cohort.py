@@ -73,10 +73,10 @@ def test_the_verdict_is_bound_to_the_machine_and_names_its_cohort(
     sim, run, evidence = judged
     nodes = run.of("Judge the evidence")["nodes"]
     verdict = json.loads((evidence / "new-good" / "verdict.json").read_text())
-    assert verdict == nodes["new-good"]["verdict"]
+    assert verdict == playbook.verdict(nodes["new-good"])
     assert verdict["binds"]["uuid"] == sim.nodes["new-good"].uuid
     assert verdict["binds"]["fingerprint"] == sim.nodes["new-good"].gateway.certificate.fingerprint
-    member = nodes["worker-1"]["verdict"]
+    member = playbook.verdict(nodes["worker-1"])
     assert verdict["cohort"] == [
         {
             "node": "worker-1",

@@ -137,7 +137,7 @@ def test_the_difference_to_the_built_in_policy_is_in_every_verdict(judged: Judge
     note = {"name": "ours", "changes": changes, "weakened": True}
     assert result["policy"] == note
     for name in (*NODES, "worker-3"):
-        assert result["nodes"][name]["verdict"]["policy"] == note
+        assert playbook.verdict(result["nodes"][name])["policy"] == note
         assert json.loads(Path(result["nodes"][name]["path"]).read_text())["policy"] == note
 
 
@@ -163,14 +163,14 @@ def test_what_weakens_is_told_loudly_with_who_and_why(judged: Judged) -> None:
 
 def test_a_waived_denial_stays_everywhere_and_is_counted_apart(judged: Judged) -> None:
     result = judged.run.of("Judge the evidence")["nodes"]
-    verdict = result["worker-1"]["verdict"]
+    verdict = playbook.verdict(result["worker-1"])
     assert verdict["decision"] == "eligible"
     assert verdict["denials"] == {"open": [], "waived": [SIGNATURE], "benign": []}
     (waived,) = verdict["waived"]
     assert (waived["waiver_id"], waived["owner"], waived["ticket"]) == ("agent-socket", "ada@example.org", "OPS-123")
     # What the waiver does not cover refuses the node that has both.
     assert result["worker-3"]["decision"] == "refused"
-    assert result["worker-3"]["verdict"]["denials"]["open"] == ["pod_t:etcd_t:sock_file:write"]
+    assert playbook.verdict(result["worker-3"])["denials"]["open"] == ["pod_t:etcd_t:sock_file:write"]
     rows = playbook.report(judged.evidence)
     assert rows["worker-1"]["waived"] == [waived]
     assert {name for name, row in rows.items() if row["waived"]} == {"worker-1", "worker-3"}

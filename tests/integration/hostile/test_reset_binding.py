@@ -105,12 +105,12 @@ def tried(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tried]:
         three = playbook.play(sim, directory / "three", tasks, hosts="cp-1")
         sim.run(lose_a_member())
         two = playbook.play(sim, directory / "two", [{**tasks[1], "name": "two members"}], hosts="cp-1")
-        bound = judged["nodes"]["worker-1"]["verdict"]["binds"]
+        bound = playbook.verdict(judged["nodes"]["worker-1"])["binds"]
         yield Tried(sim, bound, workers, live, dataclasses.replace(three, records=[*three.records, *two.records]))
 
 
 def _arguments(judged: dict[str, Any]) -> dict[str, Any]:
-    bound = judged["verdict"]["binds"]
+    bound = playbook.verdict(judged)["binds"]
     return {
         "evidence": str(Path(judged["path"]).parent / "evidence.json"),
         "verdict": judged["path"],
@@ -279,7 +279,7 @@ def test_before_1_14_another_boot_time_is_another_boot(tmp_path: Path) -> None:
         gate = playbook.run(sim, tmp_path / "gate", "talosops.selinux.gate", variables=settings)
         judged = gate.of("Judge the evidence")["nodes"]["worker-1"]
         assert judged["decision"] == "eligible", gate.output
-        bound = judged["verdict"]["binds"]
+        bound = playbook.verdict(judged)["binds"]
         assert bound["boot_id"] is None and bound["boot_time"] is not None
         task = _task("wipe", {**_arguments(judged), "policy": str(policy)})
         same = playbook.play(sim, tmp_path / "same", [{**task, "check_mode": True}], hosts="worker-1")

@@ -32,7 +32,7 @@ def test_no_machine_is_wiped(tmp_path: Path, call: int) -> None:
         gate = playbook.run(sim, tmp_path / "gate", "talosops.selinux.gate", variables=playbook.settings(sim, evidence))
         judged = gate.of("Judge the evidence")["nodes"]
         assert judged["worker-1"]["decision"] == "eligible" and judged["worker-2"]["decision"] == "refused"
-        binds = judged["worker-1"]["verdict"]["binds"]
+        binds = playbook.verdict(judged["worker-1"])["binds"]
         path = Path(judged["worker-1"]["path"])
         arguments = {
             "evidence": str(path.parent / "evidence.json"),

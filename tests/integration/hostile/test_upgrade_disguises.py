@@ -102,7 +102,7 @@ def tried(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tried]:
             key=7,
             value=b"factory.talos.dev/metal-installer:v1.14.1",
         )
-        bound = before["nodes"]["staged"]["verdict"]["binds"]
+        bound = playbook.verdict(before["nodes"]["staged"])["binds"]
         arguments = {
             "evidence": str(Path(before["nodes"]["staged"]["path"]).parent / "evidence.json"),
             "verdict": before["nodes"]["staged"]["path"],
@@ -174,7 +174,7 @@ def _reasons(judged: dict[str, Any], node: str) -> set[str]:
 
 
 def _result(judged: dict[str, Any], node: str, identifier: str) -> str:
-    (found,) = [check for check in judged["nodes"][node]["verdict"]["checks"] if check["id"] == identifier]
+    (found,) = [check for check in playbook.verdict(judged["nodes"][node])["checks"] if check["id"] == identifier]
     return str(found["result"])
 
 

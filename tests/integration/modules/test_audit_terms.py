@@ -38,7 +38,7 @@ def coverage(sim: Simulator, directory: Path, **variables: Any) -> dict[str, Any
     ]
     run = playbook.play(sim, directory, tasks, hosts="worker-1", variables=variables)
     assert run.code == 0, run.output
-    found = run.of("evidence")["nodes"]["worker-1"]["evidence"]["audit"]["coverage"]
+    found = playbook.document(run.of("evidence")["nodes"]["worker-1"])["audit"]["coverage"]
     assert run.of("denials")["nodes"]["worker-1"]["coverage"]["verdict"] == found["verdict"]
     return found
 

@@ -54,7 +54,9 @@ def test_the_node_and_the_files_give_the_same_groups(asked: tuple[playbook.Run, 
     assert len(of_files) > 1
     assert groups(modules.of("node")["denials"]) == of_files
     assert groups(modules.of("node")["nodes"]["worker-1"]["denials"]) == of_files
-    assert groups(gate.of("Collect the evidence")["nodes"]["worker-1"]["evidence"]["audit"]["denials"]) == of_files
+    assert (
+        groups(playbook.document(gate.of("Collect the evidence")["nodes"]["worker-1"])["audit"]["denials"]) == of_files
+    )
 
 
 def test_every_signature_is_made_of_its_types_class_and_permissions(asked: tuple[playbook.Run, playbook.Run]) -> None:

@@ -51,7 +51,7 @@ def test_a_second_run_adds_nothing_and_evidence_is_the_union(sim: Simulator, tmp
     assert first.code == 0, first.output
     assert first.of("Keep the logs")["changed"] and not first.of("Again")["changed"]
     assert first.of("Again")["nodes"]["worker-1"]["appended"] == {"kernel": 0, "service": 0}
-    before = first.of("Collect")["nodes"]["worker-1"]["evidence"]["audit"]
+    before = playbook.document(first.of("Collect")["nodes"]["worker-1"])["audit"]
     assert before["coverage"]["verdict"] == "complete"
 
     # About half of the memory each time, so that reads meet although the whole is more than the node keeps.
@@ -62,9 +62,9 @@ def test_a_second_run_adds_nothing_and_evidence_is_the_union(sim: Simulator, tmp
     run = playbook.play(sim, tmp_path / "2", tasks)
     assert run.code == 0, run.output
     union = run.of("Collect")["nodes"]["worker-1"]
-    alone = run.of("Alone")["nodes"]["worker-1"]["evidence"]["audit"]
+    alone = playbook.document(run.of("Alone")["nodes"]["worker-1"])["audit"]
     assert alone["coverage"]["verdict"] == "partial", "the node still holds everything: flood more"
-    audit = union["evidence"]["audit"]
+    audit = playbook.document(union)["audit"]
     assert audit["coverage"]["verdict"] == "complete", audit["coverage"]["reasons"]
     assert audit["counts"]["denied"] == 2000 > alone["counts"]["denied"]
 
@@ -86,16 +86,16 @@ def test_a_wrapped_ring_leaves_a_hole_that_is_told(sim: Simulator, tmp_path: Pat
     run = playbook.play(sim, tmp_path / "2", [check, collect(store, "Check logs") | {"check_mode": True}])
     assert run.code == 0, run.output
     # Check mode tells what would be, and leaves the store as it was.
-    assert run.of("Check")["nodes"]["worker-1"]["evidence"]["audit"]["coverage"]["verdict"] == "partial"
+    assert playbook.document(run.of("Check")["nodes"]["worker-1"])["audit"]["coverage"]["verdict"] == "partial"
     looked = run.of("Check logs")
     assert looked["changed"] and looked["nodes"]["worker-1"]["holes"][0]["kind"] == "gap"
     run = playbook.play(sim, tmp_path / "3", [collect(store), evidence(tmp_path, store)])
     kept = run.of("Keep the logs")["nodes"]["worker-1"]
     assert kept["appended"] == looked["nodes"]["worker-1"]["appended"]
     assert [hole["kind"] for hole in kept["holes"]] == ["gap"]
-    coverage = run.of("Collect")["nodes"]["worker-1"]["evidence"]["audit"]["coverage"]
+    coverage = playbook.document(run.of("Collect")["nodes"]["worker-1"])["audit"]["coverage"]
     assert coverage["verdict"] == "partial" and "F10" in {reason["id"] for reason in coverage["reasons"]}
-    assert run.of("Collect")["nodes"]["worker-2"]["evidence"]["audit"]["coverage"]["verdict"] == "complete"
+    assert playbook.document(run.of("Collect")["nodes"]["worker-2"])["audit"]["coverage"]["verdict"] == "complete"
 
 
 def test_only_the_end_is_fetched_where_it_joins(sim: Simulator, tmp_path: Path) -> None:
@@ -138,7 +138,7 @@ def test_two_collectors_at_once(sim: Simulator, tmp_path: Path) -> None:
     for process, directory in running:
         assert playbook.finish(process, directory).code == 0
     run = playbook.play(sim, tmp_path / "c", [collect(store), evidence(tmp_path, store)])
-    audit = run.of("Collect")["nodes"]["worker-1"]["evidence"]["audit"]
+    audit = playbook.document(run.of("Collect")["nodes"]["worker-1"])["audit"]
     assert audit["coverage"]["verdict"] == "complete" and audit["counts"]["denied"] == 50
 
 
@@ -197,7 +197,7 @@ def test_a_killed_run_leaves_a_readable_store(sim: Simulator, tmp_path: Path) ->
     assert kept
     run = playbook.play(sim, tmp_path / "2", [collect(store), evidence(tmp_path, store)], hosts="worker-1")
     assert run.of("Keep the logs")["nodes"]["worker-1"]["holes"] == []
-    audit = run.of("Collect")["nodes"]["worker-1"]["evidence"]["audit"]
+    audit = playbook.document(run.of("Collect")["nodes"]["worker-1"])["audit"]
     assert audit["coverage"]["verdict"] == "complete" and audit["counts"]["denied"] == 200
     assert b"".join(AuditStore(store / "worker-1").read(boot).streams["service"].chunks()).startswith(kept)
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import functools
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -210,7 +211,16 @@ def load(path: str | Path | None = None) -> Catalogue:
 
     Raises CatalogueError for an unreadable file or for the first entry that breaks the schema.
     """
-    file = Path(path) if path is not None else DATA
+    return _load(Path(path)) if path is not None else _shipped()
+
+
+@functools.cache
+def _shipped() -> Catalogue:
+    # Reading it costs more than all other work on a node's logs.
+    return _load(DATA)
+
+
+def _load(file: Path) -> Catalogue:
     try:
         document = yaml.load(file.read_bytes(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except (OSError, UnicodeError, yaml.YAMLError) as error:
