@@ -14,6 +14,7 @@ from ..evidence import files
 from ..evidence.collect import collect
 from ..evidence.members import read_etcd
 from ..evidence.visit import Visit
+from ..rollout.labels import PARENTS, labels_of
 from ..rollout.proof import prove
 from ..rollout.state import DID_NOT
 from ..talos import boots
@@ -30,7 +31,8 @@ def prove_node(work: Work) -> dict[str, Any]:
     """Evidence of the new installation, and the proof by it and by what was saved before the wipe."""
     document, logs = _evidence(work)
     path = files.save(str(work.directory), document, logs)
-    proof = prove(files.load(work.facts["evidence"]), document, target=work.facts["target"])
+    before = files.load(work.facts["evidence"])
+    proof = prove(before, document, target=work.facts["target"], labels=work.ask(_labels))
     if proof["proven"] is not True:
         doubts = [item["found"] for item in [*proof["witnesses"], *proof["reinstall"]] if item["ok"] is not True]
         raise StepProblem(
@@ -46,6 +48,13 @@ def prove_node(work: Work) -> dict[str, Any]:
         "evidence_after": str(path),
         "boot_after": document["boot"],
     }
+
+
+async def _labels(client: NodeClient) -> dict[str, str | None]:
+    found: dict[str, str | None] = {}
+    for parent in PARENTS:
+        found |= labels_of(await client.list_files(parent, xattrs=True))
+    return found
 
 
 def rejoin(work: Work) -> dict[str, Any]:

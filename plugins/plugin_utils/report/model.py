@@ -350,6 +350,7 @@ _NAMES = {
     "version": "version",
     "schematic": "schematic",
     "etcd_member": "new etcd member",
+    "labels": "labels",
 }
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from ..canonical import is_sealed
 from ..problem import Problem
+from .labels import judge_labels
 
 # The domain of Talos' machined. PID 1 stays in kernel_t or initramfs_t when the policy was not applied to it.
 INIT_DOMAINS = ("init_t",)
@@ -30,7 +31,13 @@ class EvidenceTampered(Problem):
     kind = "evidence_tampered"
 
 
-def prove(before: Evidence, after: Evidence, *, target: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def prove(
+    before: Evidence,
+    after: Evidence,
+    *,
+    target: Mapping[str, Any] | None = None,
+    labels: Mapping[str, str | None] | None = None,
+) -> dict[str, Any]:
     """Compare the evidence saved before the wipe with evidence taken after the first boot.
 
     Args:
@@ -38,13 +45,15 @@ def prove(before: Evidence, after: Evidence, *, target: Mapping[str, Any] | None
         target: ``{version, schematic}`` that was to be installed; by default ``before.operation.target``, else
             ``after.operation.target``.
 
+        labels: the labels of the new system's directories by path (``labels.labels_of``); None leaves them out.
+
     Returns:
         ``{node, witnesses: [{id, ok: bool|None, found}], reinstall: [{id, ok: bool|None, found}], enforcing: bool,
         reinstalled: bool, proven: bool, before_sha256, after_sha256}``. ``ok`` is None when it is not known, and only
         True everywhere proves. Witnesses: ``selinux_state``, ``kernel_args``, ``pid1_label``, ``policy_loaded``,
         ``denials`` (no record of this boot says permissive=1). Reinstall: ``same_machine``, ``later``, ``identity``,
-        ``meta``, ``state``, ``ephemeral``, ``boot``, ``version``, ``schematic`` (when the target names one), and
-        ``etcd_member`` on control planes.
+        ``meta``, ``state``, ``ephemeral``, ``boot``, ``version``, ``schematic`` (when the target names one), ``labels``
+        (when they were read), and ``etcd_member`` on control planes.
 
     Raises:
         EvidenceTampered: when a document does not carry the hash of its own content.
@@ -77,6 +86,9 @@ def prove(before: Evidence, after: Evidence, *, target: Mapping[str, Any] | None
         reinstall.append(_item("schematic", _equals("schematic", target["schematic"], found)))
     if {_get(before, "node", "machine_type"), _get(after, "node", "machine_type")} != {"worker"}:
         reinstall.append(_item("etcd_member", _new_member(before, after)))
+    if labels is not None:
+        control_plane = _get(after, "node", "machine_type") in CONTROL_PLANE_TYPES
+        reinstall.append(_item("labels", judge_labels(labels, control_plane=control_plane)))
     enforcing = all(item["ok"] is True for item in witnesses)
     reinstalled = all(item["ok"] is True for item in reinstall)
     return {
