@@ -61,6 +61,8 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ended]:
     evidence = directory / "evidence"
     nodes: dict[str, Any] = {**{f"cp-{number}": {"role": "controlplane"} for number in (1, 2, 3)}}
     nodes |= {name: {} for name in WORKERS}
+    # It stays, and takes the pods of the others.
+    nodes["refused"] = {"denials": ["csi_unlabeled"]}
     real = lifecycle.apply
     refusing = {"bad-config"}
 

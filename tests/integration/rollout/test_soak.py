@@ -48,6 +48,8 @@ def soaked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Simulator
     evidence = directory / "evidence"
     nodes: dict[str, Any] = {f"cp-{number}": {"role": "controlplane"} for number in (1, 2, 3)}
     nodes |= {name: {} for name in (*CASES, "fine")}
+    # It stays, and takes the pods of the others.
+    nodes["refused"] = {"denials": ["csi_unlabeled"]}
     scenario = {"name": "soak", "time_scale": 120, "uptime": "96h", "nodes": nodes}
     with Simulator(scenario, directory / "fleet") as sim:
         variables = playbook.settings(
