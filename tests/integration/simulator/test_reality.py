@@ -32,10 +32,16 @@ STATES: dict[str, tuple[str, dict[str, Any], str | None]] = {
         {"bootloader": "grub", "kernel_args": ["enforcing=1"], "extra": {"not_ready": True, "labels": _PLAIN_ROOT}},
         "admin",
     ),
+    "permissive": ("n1", {"bootloader": "grub", "extra": {"not_ready": True, "labels": _PLAIN_ROOT}}, "admin"),
+    "enforcing-overlay": (
+        "w2",
+        {"bootloader": "grub", "kernel_args": ["enforcing=1"], "extra": {"not_ready": True}},
+        "admin",
+    ),
     "maintenance": ("n1", {"state": "maintenance", "extra": {"labels": _PLAIN_ROOT}}, None),
     "maintenance-after-label-reset": ("n2", {}, None),
 }
-ALLOWED: list[dict[str, str]] = yaml.safe_load((real_talos.DIRECTORY / "differences.yml").read_text(encoding="utf-8"))
+ALLOWED: list[dict[str, Any]] = yaml.safe_load((real_talos.DIRECTORY / "differences.yml").read_text(encoding="utf-8"))
 
 
 @contextmanager
@@ -72,7 +78,7 @@ def _allowed(state: str, difference: str) -> list[int]:
     return [
         index
         for index, entry in enumerate(ALLOWED)
-        if fnmatch.fnmatchcase(state, entry.get("state", "*"))
+        if state in entry.get("states", STATES)
         and fnmatch.fnmatchcase(difference.replace("[", "(").replace("]", ")"), entry["difference"])
     ]
 

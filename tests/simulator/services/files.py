@@ -141,6 +141,9 @@ def _tree(node: Node) -> dict[str, _File]:
             del files[path]
     elif node.role != "controlplane":
         del files["/var/lib/etcd"]
+    if node.selinux == "enforcing" and "/system/secrets" in files:
+        # Seen so on every node that enforces, and on no other.
+        files["/system/secrets"] = _directory("system_t")
     for path, label in node.spec.extra.get("labels", {}).items():
         known = files.get(path)
         files[path] = _File(known.mode if known else 0o644, label, known.link if known else "")
