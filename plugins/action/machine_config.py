@@ -10,18 +10,12 @@ from typing import Any, ClassVar
 
 from ..plugin_utils.actions import InventoryProblem, TalosAction
 from ..plugin_utils.image.machine_config.document import ConfigError
-from ..plugin_utils.image.machine_config.dry_run import Judgement, judge
+from ..plugin_utils.image.machine_config.dry_run import APPROVED, Judgement, judge
 from ..plugin_utils.image.machine_config.prepare import Prepared, prepare
 from ..plugin_utils.image.machine_config.quotes import Quotes
 from ..plugin_utils.problem import Problem
 from ..plugin_utils.talos import fleet
 from ..plugin_utils.talos.client import NodeClient, connect_maintenance
-
-
-def approved_differences(action: TalosAction) -> str | None:
-    """The hash by which the operator approved that a host's configuration differs from what its node runs."""
-    given = action.params.get("approve") or action.variable(action.host, "talos_approved_config_differences")
-    return None if given is None else str(given)
 
 
 class ActionModule(TalosAction):
@@ -78,7 +72,8 @@ class ActionModule(TalosAction):
             return await judge(client, prepared.rewritten, target=self.params["version"], node=self.host)
 
         judgement = self.ask(ask)
-        judgement.require(approved_differences(self), node=self.host)
+        approve = self.params["approve"]
+        judgement.require(self.variable(self.host, APPROVED) if approve is None else approve, node=self.host)
         return judgement
 
     def _apply(self, prepared: Prepared) -> list[str]:

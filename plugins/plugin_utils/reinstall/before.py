@@ -29,7 +29,7 @@ from ..private_files import write_private
 from ..rollout import drain
 from ..rollout.boot_paths import boot_path
 from ..talos.client import NodeClient, ways_without
-from .configuration import prepared
+from .configuration import judged_by_node, prepared
 from .members import Peer, ask_a_peer, peers_of
 from .work import StepProblem, Work
 
@@ -57,7 +57,15 @@ def verify(work: Work) -> dict[str, Any]:
         work.action.variable(work.host, "talos_boot_path"), work.host, has_hook=bool(work.params["boot_hook"])
     )
     verify_image(work, target)
-    return {"target": target, "config_sha256": prepared(work, target).facts["sha256"], "boot_path": path.name}
+    config = prepared(work, target)
+    judgement = judged_by_node(work, config, target)
+    return {
+        "target": target,
+        "config_sha256": config.facts["sha256"],
+        "boot_path": path.name,
+        "judged_by": judgement.running,
+        "differences": list(judgement.differences),
+    }
 
 
 def verify_image(work: Work, target: dict[str, Any]) -> str:

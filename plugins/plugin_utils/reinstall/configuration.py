@@ -10,8 +10,10 @@ from typing import Any
 
 from ..actions import InventoryProblem
 from ..image.machine_config.document import ConfigError
+from ..image.machine_config.dry_run import APPROVED, Judgement, judge
 from ..image.machine_config.prepare import Prepared, prepare
 from ..image.machine_config.repair import acceptable_repair
+from ..talos.client import NodeClient
 from .work import Work
 
 
@@ -40,6 +42,22 @@ def prepared(work: Work, target: dict[str, Any]) -> Prepared:
         machine_type=work.facts.get("machine_type"),
         hostname=work.facts.get("hostname"),
     )
+
+
+def judged_by_node(work: Work, config: Prepared, target: dict[str, Any]) -> Judgement:
+    """What the node that still runs says about the configuration that it would get, by a dry run.
+
+    Raises:
+        ConfigError: it rejects it, or it would become something else by it and nobody approved exactly that.
+        TalosError: the node could not be asked.
+    """
+
+    async def ask(client: NodeClient) -> Judgement:
+        return await judge(client, config.rewritten, target=target["version"], node=work.host)
+
+    judgement = work.ask(ask)
+    judgement.require(work.action.variable(work.host, APPROVED), node=work.host)
+    return judgement
 
 
 def require_repair(work: Work, judged: dict[str, Any], fixed: Prepared) -> dict[str, Any]:

@@ -29,10 +29,11 @@ class Step:
 STEPS = (
     Step(
         "verify",
-        "the image exists, still has its digest and carries `enforcing=1`; the machine configuration is valid; "
+        "the image exists, still has its digest and carries `enforcing=1`; the running node accepts its machine "
+        "configuration, which differs from what it runs by the image alone, or by what was approved; "
         "there is a way to the node and a way to boot it; somebody agreed",
         "everything; nothing is changed",
-        leaves=("target", "config_sha256", "boot_path"),
+        leaves=("target", "config_sha256", "boot_path", "judged_by", "differences"),
     ),
     Step(
         "gate",
