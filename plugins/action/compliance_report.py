@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import datetime as dt
 import getpass
+import os
 import socket
+import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -27,7 +29,6 @@ from ..plugin_utils.evidence.files import EvidenceProblem
 from ..plugin_utils.gate import waivers
 from ..plugin_utils.gate.functions import iso
 from ..plugin_utils.gate.policy import load_policy
-from ..plugin_utils.private_files import write_private
 
 
 class ActionModule(TalosAction):
@@ -125,12 +126,16 @@ class ActionModule(TalosAction):
         return files
 
     def _textfile(self, report: dict[str, Any]) -> None:
-        """The collector reads the file at any moment, so it is replaced in one step."""
+        """The collector reads the file at any moment, as another user: it is replaced in one step, readable by all."""
         path = self.params["textfile"]
         if path is None:
             return
         try:
-            write_private(Path(path), prometheus.render(report))
+            descriptor, scratch = tempfile.mkstemp(prefix=".", suffix=".writing", dir=Path(path).parent)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(prometheus.render(report))
+                os.fchmod(file.fileno(), 0o644)
+            Path(scratch).replace(path)
         except OSError as error:
             raise EvidenceProblem(
                 f"the metrics cannot be written to {path}: {error.strerror}",

@@ -68,6 +68,18 @@ def test_the_run_fails_where_it_was_told_to_and_writes_its_report_all_the_same(
     assert "of 4 nodes pass" in run.output
 
 
+def test_the_collectors_file_is_replaced_and_readable_by_its_user(fleet: Simulator, tmp_path: Path) -> None:
+    textfile = tmp_path / "collector" / "selinux.prom"
+    textfile.parent.mkdir(mode=0o775)
+    textfile.write_text("old")
+    report_of(
+        fleet, tmp_path, 1, compliance_fail_on="never", compliance_hosts="worker-1", compliance_textfile=str(textfile)
+    )
+    assert "talos_selinux_compliance_results" in textfile.read_text()
+    assert textfile.stat().st_mode & 0o777 == 0o644
+    assert [path.name for path in textfile.parent.iterdir()] == ["selinux.prom"]
+
+
 def test_a_second_run_compares_itself_with_the_first(fleet: Simulator, tmp_path: Path) -> None:
     _run, first = report_of(fleet, tmp_path, 1, compliance_fail_on="never")
     _run, second = report_of(fleet, tmp_path, 2, compliance_fail_on="never")
