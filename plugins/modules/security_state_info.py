@@ -14,6 +14,11 @@ author:
 description:
   - Reads the SecurityState resource of every node of the play, with the kernel command line as a second witness.
   - A node that cannot be read is listed under RV(unread) with the reason. There is no default state.
+options:
+  show:
+    description: Whether to show RV(table) as text, whatever the result callback does with results.
+    type: bool
+    default: false
 extends_documentation_fragment:
   - talosops.selinux.connection
   - talosops.selinux.connection.fleet
@@ -56,6 +61,11 @@ nodes:
       type: list
       elements: str
       sample: [talos.platform=metal, selinux=1]
+    disagreements:
+      description: Where the kernel command line says another mode than SecurityState, each with both sides named.
+      type: list
+      elements: str
+      sample: []
     booted_with_uki:
       description: Whether the node booted a unified kernel image. Null before Talos 1.10, which does not know the fact.
       type: bool
@@ -101,4 +111,9 @@ summary:
   returned: always
   type: dict
   sample: {asked: 1, answered: 1, unread: 0}
+table:
+  description: A summary line, the nodes that could not be read, and a row for each that could, as text.
+  returned: always
+  type: str
+  sample: "1 node: 1 permissive"
 """

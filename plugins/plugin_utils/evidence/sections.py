@@ -82,7 +82,7 @@ def selinux_section(answers: Answers, kernel_log: bytes | None) -> dict[str, Any
         "pid1_label": pid1,
         "policy_loaded": b"selinux: policy loaded" in kernel_log if kernel_log is not None else None,
         "unknown_classes": _unknown_classes(kernel_log),
-        "disagreements": _disagreements(state, args, pid1, kernel_log),
+        "disagreements": mode_disagreements(state, args, pid1, kernel_log),
     }
 
 
@@ -251,7 +251,7 @@ def _unknown_classes(kernel_log: bytes | None) -> list[str] | None:
     return sorted({line.decode("ascii", "replace") for line in lines})
 
 
-def _disagreements(state: str, args: list[str] | None, pid1: str | None, kernel_log: bytes | None) -> list[str]:
+def mode_disagreements(state: str, args: list[str] | None, pid1: str | None, kernel_log: bytes | None) -> list[str]:
     """Where the witnesses of the SELinux mode contradict each other, each with both sides named."""
     found = []
     active = state in ("enforcing", "permissive")

@@ -173,13 +173,17 @@ class Waivers:
                 )
         return findings
 
-    def require_sound(self, evidence: Iterable[Mapping[str, Any]]) -> None:
+    def require_sound(self, evidence: Iterable[Mapping[str, Any]], *, whole_fleet: bool = True) -> None:
         """Fail by name on every finding of :meth:`lint`.
+
+        Args:
+            evidence: that of the nodes the run is about.
+            whole_fleet: whether these are all nodes. Part of a fleet does not show that a waiver is unused.
 
         Raises:
             WaiverProblem: with all findings in ``context["findings"]``.
         """
-        findings = self.lint(evidence)
+        findings = [finding for finding in self.lint(evidence) if whole_fleet or finding.lint != "unused"]
         if findings:
             listed = "; ".join(f"{finding.waiver} ({finding.lint}): {finding.text}" for finding in findings)
             raise WaiverProblem(
