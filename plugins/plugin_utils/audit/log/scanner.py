@@ -28,6 +28,7 @@ from .records import (
     SECONDARY,
     UNDERSTOOD,
     UNPARSED,
+    Avc,
     Line,
     Record,
     Tail,
@@ -639,24 +640,29 @@ class Scanner:
         avc = parse_avc(record.payload)
         if avc is None:
             return
-        group = group_of(self.groups, avc, False)
-        group.add(1, record.stamp, record.stamp, avc.tail)
-        if avc.verdict == b"denied":
-            self.denied += 1
-        else:
-            self.granted += 1
+        samples = self._count(avc, record.stamp, userspace=False)
         if avc.tail.torn or (avc.verdict == b"denied" and avc.tail.permissive is None):
             self.torn += 1
         if avc.tail.stray_quote and not self.doubt_lines.intersection((raw, record.line)):
             # Its message began before this log did.
             self._doubt(record.line, "it ends with the quote that closes a message of a process")
-        self._names(group, avc.middle)
-        if not self._most or len(group.samples) < self._most:
+        if samples is not None:
             suspect = bool(record.suspect)
             other = self._parts(record.key) if event is None else joined(event)
             line = record.line if event is None else raw
             whole = self._node + raw
-            group.samples.append(Sample(whole, line, record.stamp, record.serial, other, suspect, avc.tail, avc.middle))
+            samples.append(Sample(whole, line, record.stamp, record.serial, other, suspect, avc.tail, avc.middle))
+
+    def _count(self, avc: Avc, stamp: bytes, *, userspace: bool) -> list[Sample] | None:
+        """Count one decision; where its sample belongs, or None when there are enough."""
+        group = group_of(self.groups, avc, userspace)
+        group.add(1, stamp, stamp, avc.tail)
+        if avc.verdict == b"denied":
+            self.denied += 1
+        else:
+            self.granted += 1
+        self._names(group, avc.middle)
+        return group.samples if not self._most or len(group.samples) < self._most else None
 
     def _names(self, group: Group, middle: bytes) -> None:
         found = fields(middle)
@@ -690,15 +696,9 @@ class Scanner:
             if raw.startswith(b"type=USER_AVC"):
                 self._bad_line(raw, "USER_AVC")
             return
-        group = group_of(self.groups, avc, True)
-        group.add(1, stamp, stamp, avc.tail)
-        if avc.verdict == b"denied":
-            self.denied += 1
-        else:
-            self.granted += 1
-        self._names(group, avc.middle)
-        if not self._most or len(group.samples) < self._most:
-            group.samples.append(Sample(self._node + raw, line, stamp, serial, {}, False, avc.tail, avc.middle))
+        samples = self._count(avc, stamp, userspace=True)
+        if samples is not None:
+            samples.append(Sample(self._node + raw, line, stamp, serial, {}, False, avc.tail, avc.middle))
 
     def _special(
         self, type_: bytes, key: bytes, stamp: bytes, serial: int, kind: int, block: bytes, start: int
