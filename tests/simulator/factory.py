@@ -11,47 +11,17 @@ would install, so what a test sees over HTTP and what a node boots have one sour
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
 import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from . import factory_schematic as schematics
+from .factory_auth import REALM, FactoryAuth, FactoryRequest, ImageError, Refused
+from .factory_data import DEFAULT_EXTENSIONS, DEFAULT_OVERLAYS, DEFAULT_VERSIONS
 from .factory_schematic import SchematicError, release, version_key
 from .httpd import HttpServer, Request, Response, json_response, text_response
-
-DEFAULT_VERSIONS: tuple[str, ...] = (
-    *(f"v1.9.{patch}" for patch in range(7)),
-    *(f"v1.10.{patch}" for patch in range(10)),
-    *(f"v1.11.{patch}" for patch in range(7)),
-    *(f"v1.12.{patch}" for patch in range(12)),
-    *(f"v1.13.{patch}" for patch in range(11)),
-    *(f"v1.14.{patch}" for patch in range(4)),
-)
-
-# Extension -> (its version, the first Talos release that has it).
-DEFAULT_EXTENSIONS: dict[str, tuple[str, str]] = {
-    "siderolabs/amd-ucode": ("20260810", "v1.9.0"),
-    "siderolabs/drbd": ("9.2.16", "v1.9.0"),
-    "siderolabs/gvisor": ("20260713.0", "v1.9.0"),
-    "siderolabs/i915": ("20260810", "v1.9.0"),
-    "siderolabs/intel-ucode": ("20260812", "v1.9.0"),
-    "siderolabs/iscsi-tools": ("v0.2.0", "v1.9.0"),
-    "siderolabs/nfsd": ("v1.0.0", "v1.10.0"),
-    "siderolabs/qemu-guest-agent": ("10.1.0", "v1.9.0"),
-    "siderolabs/tailscale": ("1.88.1", "v1.9.0"),
-    "siderolabs/util-linux-tools": ("2.41.1", "v1.9.0"),
-    "siderolabs/zfs": ("2.4.0", "v1.9.0"),
-}
-
-DEFAULT_OVERLAYS: dict[str, str] = {
-    "rpi_generic": "siderolabs/sbc-raspberrypi",
-    "turingrk1": "siderolabs/sbc-rockchip",
-}
 
 FAULTS: tuple[str, ...] = (
     "wrong_id",
@@ -66,74 +36,12 @@ FAULTS: tuple[str, ...] = (
     "hang",
 )
 
-_REALM = 'realm="Image Factory Enterprise", charset="UTF-8"'
 _IMAGE_SUFFIXES = (".iso", "-uki.efi", ".tar", ".raw", ".raw.xz", ".raw.zst", ".raw.gz", ".qcow2", ".vhd.gz", ".ova")
 _PLAIN_INSTALLER = re.compile(r"ghcr\.io/siderolabs/installer:(?P<version>v[^@]+)\Z")
 _REFERENCE = re.compile(
     r"(?P<host>[^/]+)/(?P<image>[a-z0-9-]+)/(?P<schematic>[0-9a-f]{64})"
     r"(?::(?P<tag>[^@]+))?(?:@(?P<digest>sha256:[0-9a-f]{64}))?\Z"
 )
-
-
-class ImageError(Exception):
-    """A container runtime could not pull or run this installer image; ``status`` is the registry's answer."""
-
-    def __init__(self, message: str, status: int) -> None:
-        super().__init__(message)
-        self.status = status
-
-
-class _Refused(Exception):
-    """An HTTP error answer, in the words of the real factory."""
-
-    def __init__(self, status: int, message: str, headers: Mapping[str, str] | None = None) -> None:
-        super().__init__(message)
-        self.status, self.message, self.headers = status, message, dict(headers or {})
-
-
-@dataclass(frozen=True)
-class FactoryRequest:
-    """One request the factory received, for tests to look at; status 0 is one it left hanging."""
-
-    method: str
-    path: str
-    status: int
-    identity: str | None
-    body: str
-
-
-@dataclass
-class FactoryAuth:
-    """Who may ask. ``users`` maps a user to a password, ``tokens`` a bearer token to the identity it stands for.
-
-    ``machine_tokens`` reach only images and the registry (facts, section 6.4).
-    """
-
-    users: Mapping[str, str] = field(default_factory=dict)
-    tokens: Mapping[str, str] = field(default_factory=dict)
-    machine_tokens: Mapping[str, str] = field(default_factory=dict)
-
-    def identify(self, request: Request) -> str | None:
-        """The identity behind a request's credential, or None for no or a wrong one."""
-        kind, _unused, credential = request.headers.get("authorization", "").partition(" ")
-        if kind.lower() == "bearer":
-            return self._of_token(credential, request.path)
-        if kind.lower() != "basic":
-            return None
-        try:
-            user, _unused, password = base64.b64decode(credential, validate=True).decode().partition(":")
-        except (binascii.Error, UnicodeDecodeError):
-            return None
-        if user in self.users and self.users[user] == password:
-            return user
-        return self._of_token(password, request.path)
-
-    def _of_token(self, token: str, path: str) -> str | None:
-        if token in self.machine_tokens:
-            if not path.startswith(("/image/", "/v2")):
-                raise _Refused(403, "access denied")
-            return self.machine_tokens[token]
-        return self.tokens.get(token)
 
 
 class Factory:
@@ -253,7 +161,7 @@ class Factory:
             parsed = None if schematic is None else self._find(schematic)
             extensions = self._build(parsed, version)
             arguments = self._command_line(parsed, version, platform, arch, secureboot, iso=iso)
-        except _Refused as refused:
+        except Refused as refused:
             raise ImageError(refused.message, refused.status) from refused
         return {
             "schematic": schematic,
@@ -288,10 +196,10 @@ class Factory:
             if digest:
                 version = self._version_of_digest(image, schematic, digest)
                 if tag and self._resolve_tag(tag) != version:
-                    raise _Refused(404, f"{image_ref}: the digest does not belong to the tag")
+                    raise Refused(404, f"{image_ref}: the digest does not belong to the tag")
             else:
                 version = self._resolve_tag(tag or "latest")
-        except _Refused as refused:
+        except Refused as refused:
             raise ImageError(refused.message, refused.status) from refused
         result = self.describe(schematic, version, platform=platform, secureboot=secureboot)
         fault = self.faults.get("wrong_installer")
@@ -305,13 +213,13 @@ class Factory:
         lost = self.faults.get("lost_schematic")
         empty = schematics.schematic_id("customization: {}\n")
         if identity not in self._schematics or (lost and identity == lost) or (lost is True and identity != empty):
-            raise _Refused(404, f"schematic {identity} not found")
+            raise Refused(404, f"schematic {identity} not found")
         return self._schematics[identity]
 
     def _build(self, schematic: Mapping[str, Any] | None, version: str) -> list[dict[str, str]]:
         """The extensions in an image; raises what a failed build answers."""
         if version not in self.versions:
-            raise _Refused(404, f"Talos version {version} is not available")
+            raise Refused(404, f"Talos version {version} is not available")
         if schematic is None:
             return []
         names = schematic["customization"].get("systemExtensions", {}).get("officialExtensions", [])
@@ -321,7 +229,7 @@ class Factory:
         for name in names:
             if name not in available:
                 message = f'official extension "{name}" is not available for Talos version {version}'
-                raise _Refused(status, "internal server error" if status >= 500 else message)
+                raise Refused(status, "internal server error" if status >= 500 else message)
         return [{"name": name.removeprefix("siderolabs/"), "version": available[name]} for name in names]
 
     def _available_extensions(self, version: str) -> dict[str, str]:
@@ -344,7 +252,7 @@ class Factory:
         iso: bool = False,
     ) -> list[str]:
         if platform not in schematics.PLATFORMS or arch not in schematics.ARCHITECTURES:
-            raise _Refused(400, f'invalid profile path: "{platform}-{arch}"')
+            raise Refused(400, f'invalid profile path: "{platform}-{arch}"')
         arguments = schematics.kernel_command_line(
             schematic, version, platform=platform, arch=arch, secureboot=secureboot, iso=iso
         )
@@ -355,7 +263,7 @@ class Factory:
         if tag == "latest":
             return next(version for version in reversed(self.versions) if "-" not in version)
         if tag not in self.versions:
-            raise _Refused(404, f"Talos version {tag} is not available")
+            raise Refused(404, f"Talos version {tag} is not available")
         return tag
 
     def _manifest(self, image: str, schematic: str, version: str) -> tuple[bytes, str]:
@@ -386,7 +294,7 @@ class Factory:
                 self._manifest(image, schematic, version)
         known = self._digests.get(digest)
         if known is None or known[:2] != (image, schematic):
-            raise _Refused(404, f"manifest {digest} unknown")
+            raise Refused(404, f"manifest {digest} unknown")
         return known[2]
 
     # --- HTTP ------------------------------------------------------------------------------------
@@ -403,7 +311,7 @@ class Factory:
             response = self._route(request, identity)
             if response.content_type == "application/json" and self._hit("bad_json"):
                 response = Response(response.status, response.body[: len(response.body) // 2], "application/json")
-        except _Refused as refused:
+        except Refused as refused:
             response = text_response(refused.message + "\n", refused.status, refused.headers)
         except SchematicError as error:
             response = text_response(f"{error}\n", 400)
@@ -423,9 +331,9 @@ class Factory:
 
     def _fail_by_fault(self) -> None:
         if self._hit("rate_limited"):
-            raise _Refused(429, "too many requests", {"Retry-After": str(self._retry_after)})
+            raise Refused(429, "too many requests", {"Retry-After": str(self._retry_after)})
         if self._hit("server_error"):
-            raise _Refused(500, "internal server error")
+            raise Refused(500, "internal server error")
 
     def _route(self, request: Request, identity: str | None) -> Response:
         parts = [part for part in request.path.split("/") if part]
@@ -453,29 +361,29 @@ class Factory:
                 return Response()
             case ["v2", image, schematic, "manifests", reference] if read:
                 return self._serve_manifest(image, schematic, reference, identity)
-        raise _Refused(404 if read else 405, "404 page not found" if read else "Method Not Allowed")
+        raise Refused(404 if read else 405, "404 page not found" if read else "Method Not Allowed")
 
     def _authenticate(self, identity: str | None) -> None:
         if self.auth is not None and identity is None:
-            raise _Refused(401, "authentication required", {"WWW-Authenticate": f"Basic {_REALM}"})
+            raise Refused(401, "authentication required", {"WWW-Authenticate": f"Basic {REALM}"})
 
     def _owned(self, schematic: str, identity: str | None) -> dict[str, Any]:
         self._authenticate(identity)
         found = self._find(schematic)
         if self.auth is not None and found.get("owner") != identity:
-            raise _Refused(403, "access denied")
+            raise Refused(403, "access denied")
         return found
 
     def _create(self, request: Request, identity: str | None) -> Response:
         try:
             schematic = schematics.parse(request.body.decode())
         except UnicodeDecodeError as error:
-            raise _Refused(400, "yaml: invalid UTF-8") from error
+            raise Refused(400, "yaml: invalid UTF-8") from error
         if self.auth is None and "owner" in schematic:
-            raise _Refused(400, "owner field is only supported in Enterprise edition")
+            raise Refused(400, "owner field is only supported in Enterprise edition")
         if self.auth is not None:
             if schematic.get("owner", identity) != identity:
-                raise _Refused(403, "access denied")
+                raise Refused(403, "access denied")
             schematic = {"owner": identity, **schematic}
         text = schematics.canonical(schematic)
         found = schematics.schematic_id(text)
@@ -486,7 +394,7 @@ class Factory:
 
     def _official(self, version: str, kind: str) -> Response:
         if version not in self.versions:
-            raise _Refused(404, f"Talos version {version} is not available")
+            raise Refused(404, f"Talos version {version} is not available")
         if kind == "overlays":
             return json_response(
                 [
@@ -509,20 +417,20 @@ class Factory:
 
     def _image(self, schematic: Mapping[str, Any], version: str, file: str) -> Response:
         if version not in self.versions:
-            raise _Refused(404, f"Talos version {version} is not available")
+            raise Refused(404, f"Talos version {version} is not available")
         if file.startswith("cmdline-"):
             platform, arch, secureboot = _target(file.removeprefix("cmdline-"))
             arguments = self._command_line(schematic, version, platform, arch, secureboot)
             return _attachment(file, " ".join(arguments).encode())
         if not file.startswith(("kernel-", "initramfs-")) and not file.endswith(_IMAGE_SUFFIXES):
-            raise _Refused(400, f'invalid profile path: "{file}"')
+            raise Refused(400, f'invalid profile path: "{file}"')
         if not file.startswith("kernel-"):
             self._build(schematic, version)
         return _attachment(file, f"simulated {file} of Talos {version}\n".encode())
 
     def _pxe(self, identity: str, schematic: Mapping[str, Any], version: str, target: str) -> Response:
         if version not in self.versions:
-            raise _Refused(404, f"Talos version {version} is not available")
+            raise Refused(404, f"Talos version {version} is not available")
         platform, arch, secureboot = _target(target)
         line = " ".join(self._command_line(schematic, version, platform, arch, secureboot))
         base = f"{self.url}/image/{identity}/{version}"
@@ -551,7 +459,7 @@ def _with_v(version: str) -> str:
         release(tag)
     except ValueError as error:
         # The real factory does not tell a caller's mistake from its own here.
-        raise _Refused(500, "internal server error") from error
+        raise Refused(500, "internal server error") from error
     return tag
 
 
@@ -569,7 +477,7 @@ def _installer(image: str) -> tuple[str, bool]:
         return "metal", plain != image
     platform = plain.removesuffix("-installer")
     if platform == plain or platform not in schematics.PLATFORMS:
-        raise _Refused(400, f"invalid image: {image}")
+        raise Refused(400, f"invalid image: {image}")
     return platform, plain != image
 
 
