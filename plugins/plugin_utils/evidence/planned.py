@@ -11,6 +11,7 @@ from typing import Any
 
 from ..image.machine_config.arguments import Boot
 from ..image.machine_config.facts import facts
+from ..image.machine_config.hostname import name_of_identity
 from ..image.machine_config.rewrite import rewrite
 from ..problem import Problem
 
@@ -24,8 +25,8 @@ def planned_config(
         text: the operator's machine configuration, full of secrets.
         image: ``{version, installer, kernel_args}`` of the target.
         boot: ``uki`` or ``grub``: how the installed system boots.
-        node: ``{machine_type, hostname}`` of the node as it runs now, which the configuration must be for; a value
-            that the node did not give is a problem. None for a machine that has never been a node.
+        node: ``{machine_type, hostname, identity}`` of the node as it runs now, which the configuration must be for; a
+            value that the node did not give is a problem. None for a machine that has never been a node.
     """
     if text is None or image is None:
         return None
@@ -48,4 +49,15 @@ def planned_config(
             for key, what in (("machine_type", "role"), ("hostname", "host name"))
             if present[key] is None and found.get(key) is not None
         ]
+        problems += _name_that_ends(found.get("hostname"), present["hostname"], node.get("identity"))
     return {**found, "valid": not problems, "problems": problems}
+
+
+def _name_that_ends(configured: str | None, present: str | None, identity: str | None) -> list[str]:
+    """A node that is called after its identity comes back under another name, beside a Kubernetes node that stays."""
+    if configured is not None or not present or not identity or present.partition(".")[0] != name_of_identity(identity):
+        return []
+    return [
+        f"the node is called {present} after its identity, which the wipe replaces, and the configuration gives it no"
+        f" other name; set hostname in a HostnameConfig to {present}, or to the name it is to have"
+    ]

@@ -1,0 +1,24 @@
+# Copyright (c) 2026, the talosops.selinux authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The host name that Talos makes from a node's identity, which a wipe replaces."""
+
+from __future__ import annotations
+
+import hashlib
+
+_DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
+
+
+def name_of_identity(identity: str) -> str:
+    """The name that ``auto: stable`` gives a node of this identity (Talos 1.10 to 1.14, hostname controller).
+
+    It is stable across reboots and upgrades. A wiped machine gets another identity, and so another name.
+    """
+    number = int.from_bytes(hashlib.sha256(identity.encode()).digest()[:8], "big")
+    digits = ""
+    while number:
+        number, digit = divmod(number, 36)
+        digits = _DIGITS[digit] + digits
+    return f"talos-{digits[1:4]}-{digits[4:7]}"
