@@ -41,7 +41,7 @@ FLEET: dict[str, Any] = {
         "cp-2": {"role": "controlplane"},
         "cp-3": {"role": "controlplane"},
         "member": {},
-        "member-old": {"talos": "v1.14.0"},
+        "member-old": {"talos": "v1.14.2"},
         "member-denies": {"denials": ["csi_unlabeled"]},
         "member-mute": {"faults": {"lost_records": True}},
     },
