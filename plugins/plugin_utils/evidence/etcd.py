@@ -191,6 +191,9 @@ def _agreed(views: Mapping[str, Sequence[Member] | None], problems: list[str]) -
     if len(set(lists.values())) > 1:
         problems.append(f"the member lists of {', '.join(lists)} differ")
         return False
+    if len(views) == len(lists) == 1 and len(next(iter(lists.values()))) == 1:
+        # The only member there is has spoken: nobody else could agree or disagree.
+        return True
     if len(lists) < 2 or len(lists) < len(views):
         problems.append("the same member list from two different nodes, and from every node asked, is needed")
         return None

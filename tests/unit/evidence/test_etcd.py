@@ -187,3 +187,22 @@ def test_an_unknown_learner_flag_is_no_vote():
 
 def test_quorum_is_more_than_half():
     assert [etcd.quorum(n) for n in range(1, 8)] == [1, 2, 2, 3, 3, 4, 4]
+
+
+def test_the_only_member_agrees_with_itself_and_may_not_leave():
+    assessment = judged("h", views=1)
+    assert (assessment["agreed"], assessment["healthy"], assessment["voters"]) == (True, True, 1)
+    assert [member["hostname"] for member in assessment["members"]] == ["cp-0"]
+    assert assessment["problems"] == [] and assessment["tolerance_after_removal"] == -1
+    with pytest.raises(EtcdUnsafe):
+        may_remove(100, assessment)
+
+
+@pytest.mark.parametrize(("kinds", "views"), [("hh", 1), ("hhh", 1), ("h", 0)])
+def test_one_view_of_a_larger_cluster_is_no_agreement(kinds, views):
+    assert judged(kinds, views=views)["agreed"] is None
+
+
+def test_a_member_that_gave_no_list_is_no_agreement():
+    members, statuses = cluster("h")
+    assert assess({"cp-0": members, "cp-1": None}, statuses, [])["agreed"] is None
