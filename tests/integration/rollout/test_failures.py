@@ -19,7 +19,7 @@ import yaml
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError
 from integration import playbook
-from simulator import Simulator, lifecycle
+from simulator import Simulator, applying
 
 # Several rollouts of several nodes, on a machine that may be busy.
 pytestmark = pytest.mark.timeout(900)
@@ -63,7 +63,7 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ended]:
     nodes |= {name: {} for name in WORKERS}
     # It stays, and takes the pods of the others.
     nodes["refused"] = {"denials": ["csi_unlabeled"]}
-    real = lifecycle.apply
+    real = applying.apply
     refusing = {"bad-config"}
 
     def apply(node: Any, request: Any) -> Any:
@@ -72,7 +72,7 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ended]:
         return real(node, request)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(lifecycle, "apply", apply)
+        patch.setattr(applying, "apply", apply)
         scenario = {"name": "fail", "time_scale": 120, "uptime": "96h", "nodes": nodes}
         with Simulator(scenario, directory / "fleet") as sim:
             config = sim.directory / "configs" / "bad-config.yaml"
