@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Before anything is touched the running node is asked whether it would take its configuration, and by what it differs."""
+"""Before anything is touched the running node is asked whether it would take its configuration, and what differs."""
 
 from __future__ import annotations
 
