@@ -40,8 +40,13 @@ class ActionModule(TalosAction):
                 del state.locks[kind]
         limit = self.params["max_failures"]
         reached = [] if self.check else _reached(plan, self.host, after)
+        # The failure of an earlier run does not stop the node's own next try.
+        ahead = {name for wave in plan["waves"] for name in wave["nodes"]} - set(reached) if after == "wave" else set()
         spent = budget.assess(
-            [*state.failed, *(name for name in reached if not state.node(name).complete)],
+            [
+                *(name for name in state.failed if name not in ahead),
+                *(name for name in reached if not state.node(name).complete),
+            ],
             [*state.canaries, *plan["canaries"]],
             max_failures=int(limit) if limit.isdecimal() else limit,
             fleet=len(plan["nodes"]),

@@ -11,6 +11,7 @@ from typing import Any
 from ..plugin_utils.actions import TalosAction
 from ..plugin_utils.reinstall.settle import settle
 from ..plugin_utils.reinstall.work import Work
+from ..plugin_utils.rollout.ledger import CLUSTER_LOCK
 
 
 class ActionModule(TalosAction):
@@ -27,7 +28,8 @@ class ActionModule(TalosAction):
         resume: list[str] = []
         given_back: list[str] = []
         begun = work.ledger.open_operations()
-        if begun:
+        if begun or work.ledger.lock(CLUSTER_LOCK):
+            # Also one that a controller left which ended: it is released with this run's.
             work.hold_cluster(take_over=self.params["take_over"])
         for host in begun:
             if self.known(host):

@@ -19,18 +19,23 @@ from pathlib import Path
 from typing import Any
 
 from ..canonical import canonical_json, is_sealed, sealed
+from .owner import of_process
 from .state import LedgerState, NodeState
 
 FORMAT = 1
 
 
 class Index:
-    """The index of one ledger, in the directory ``<ledger>.index``."""
+    """The index of one ledger, in the directory ``<ledger>.index``: one file for each node, and one for the whole."""
 
     def __init__(self, ledger: Path) -> None:
         self.directory = ledger.with_name(f"{ledger.name}.index")
-        #: How long the ledger was when the index was written.
+        #: How long the ledger was when the index was written, and of how many nodes it knew.
         self.size = 0
+        self._count = 0
+        #: Whether it does not fit the ledger, and is to be made anew.
+        self.stale = True
+        #: The number of each node's last entry, of those that were read from the index or written to it.
         self._saved: dict[str, int] = {}
 
     def load(self, descriptor: int, state: LedgerState) -> None:
@@ -44,53 +49,63 @@ class Index:
             return
         found = os.fstat(descriptor)
         self.size = head["size"]
-        if [found.st_ino, found.st_size, found.st_mtime_ns] != head["file"] or not _is_line(descriptor, *head["last"]):
+        # Its files are not synced: after a start of this machine some may be older than others.
+        fits = head["boot"] == _boot() and [found.st_ino, found.st_size, found.st_mtime_ns] == head["file"]
+        if not fits or not _is_line(descriptor, *head["last"]):
             return
+        self.stale, self._count = False, head["nodes"]
         state.entries, state.size = head["entries"], head["size"]
         state.last = tuple(head["last"])
         state.head = state.last[2]
         state.locks, state.recovered = head["locks"], head["recovered"]
-        state.places = {name: (seq, tuple(place)) for name, (seq, place) in head["nodes"].items()}
-        self._saved = {name: seq for name, (seq, _place) in state.places.items()}
 
-    def node(self, descriptor: int, state: LedgerState, name: str) -> NodeState | None:
+    def node(self, descriptor: int, name: str) -> NodeState | None:
         """The state of a node that was not replayed; None for one that the ledger does not know.
 
         Raises:
             Stale: the index does not fit the ledger.
         """
-        if name not in self._saved:
-            return None
         document = self._read(_file(name))
-        seq, place = state.places[name]
-        if (
-            document is None
-            or document.get("name") != name
-            or document["state"]["seq"] < seq
-            or not _is_line(descriptor, *place)
-        ):
-            raise Stale(name)
-        return NodeState.restored(document["state"])
+        try:
+            if document is None:
+                # A node's file that is missing does not make it unknown.
+                files = sum(1 for entry in os.scandir(self.directory) if entry.name.endswith(".json"))
+                if files == self._count + 1 and not (self.directory / _file(name)).exists():
+                    return None
+            elif document["name"] == name and _is_line(descriptor, *document["place"]):
+                state = NodeState.restored(document["state"])
+                self._saved[name] = state.seq
+                return state
+        except (OSError, KeyError, TypeError):
+            pass
+        raise Stale(name)
 
     def save(self, descriptor: int, state: LedgerState) -> None:
         """Write what changed; a failure only costs the next reader a replay."""
-        found = os.fstat(descriptor)
-        head = {
-            "format": FORMAT,
-            "entries": state.entries,
-            "size": state.size,
-            "file": [found.st_ino, found.st_size, found.st_mtime_ns],
-            "last": state.last,
-            "nodes": state.places,
-            "locks": state.locks,
-            "recovered": state.recovered,
-        }
         with contextlib.suppress(OSError):
             self.directory.mkdir(mode=0o700, exist_ok=True)
-            for name, (seq, _place) in state.places.items():
+            if self.stale:
+                for old in self.directory.glob("*.json"):
+                    old.unlink()
+                self.stale, self._count, self._saved = False, 0, {}
+            for name, (seq, place) in state.places.items():
                 if self._saved.get(name) != seq:
-                    self._write(_file(name), {"name": name, "state": state.nodes[name].stored()})
+                    self._count += not (self.directory / _file(name)).exists()
+                    stored = state.nodes[name].stored()
+                    self._write(_file(name), {"name": name, "place": place, "state": stored})
                     self._saved[name] = seq
+            found = os.fstat(descriptor)
+            head = {
+                "format": FORMAT,
+                "boot": _boot(),
+                "entries": state.entries,
+                "size": state.size,
+                "file": [found.st_ino, found.st_size, found.st_mtime_ns],
+                "last": state.last,
+                "nodes": self._count,
+                "locks": state.locks,
+                "recovered": state.recovered,
+            }
             self._write("head.json", head)
             self.size = state.size
 
@@ -120,3 +135,7 @@ def _is_line(descriptor: int, offset: int, length: int, digest: str) -> bool:
     """Whether the ledger has a line of that hash at that place."""
     data = os.pread(descriptor, length + 1, offset)
     return data[-1:] == b"\n" and hashlib.sha256(data[:-1]).hexdigest() == digest
+
+
+def _boot() -> str:
+    return of_process(os.getpid()).boot

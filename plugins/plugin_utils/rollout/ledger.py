@@ -410,13 +410,14 @@ class Ledger:
         """Replay what was added since this object last looked, from the index or, as a ``whole``, from the start."""
         size = os.fstat(descriptor).st_size
         if whole and not self._whole:
-            self._known, self._whole = LedgerState(path=str(self.path)), True
+            self._known, self._whole, self._index.stale = LedgerState(path=str(self.path)), True, True
         elif not self._known.size:
             self._index.load(descriptor, self._known)
+            self._whole = self._index.stale
         if size < max(self._known.size, self._index.size):
             raise self._shorter()
         known = self._known
-        known.lookup = None if self._whole else lambda name: self._index.node(descriptor, known, name)
+        known.lookup = None if self._whole else lambda name: self._index.node(descriptor, name)
         replay(known, _read_all(descriptor, known.size))
         known.require_chain()
         return known
