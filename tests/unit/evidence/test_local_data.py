@@ -1,0 +1,114 @@
+# Copyright (c) 2026, the talosops.selinux authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Data on a node's disks is listed however a volume says where it is; what cannot be told is listed too."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.talosops.selinux.plugins.plugin_utils.evidence.local_data import local_data
+from ansible_collections.talosops.selinux.plugins.plugin_utils.evidence.workloads import network_plugins
+
+NODES = [
+    {"metadata": {"name": name, "labels": {"kubernetes.io/hostname": name, "zone": "a", "disk": name}}}
+    for name in ("n1", "n2", "n3")
+]
+LOCAL: dict[str, Any] = {"local": {"path": "/var/mnt/a"}}
+CSI: dict[str, Any] = {"csi": {"driver": "topolvm.io", "volumeHandle": "x"}}
+
+
+def affinity(key: str, operator: str, values: list[str], kind: str = "matchExpressions") -> dict[str, Any]:
+    """A required node affinity of one term."""
+    rule = {"key": key, "operator": operator, "values": values}
+    return {"nodeAffinity": {"required": {"nodeSelectorTerms": [{kind: [rule]}]}}}
+
+
+def listed(spec: dict[str, Any], *pods: dict[str, Any]) -> list[str]:
+    """What is listed for n1 in a cluster with one volume."""
+    return local_data("n1", NODES, pods, [{"metadata": {"name": "v"}, "spec": spec}])
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {**LOCAL, **affinity("kubernetes.io/hostname", "In", ["n1"])},
+        {**LOCAL, **affinity("metadata.name", "In", ["n1"], "matchFields")},
+        {**LOCAL, **affinity("disk", "In", ["n1"])},
+        {**LOCAL, **affinity("kubernetes.io/hostname", "NotIn", ["n2", "n3"])},
+        {**CSI, **affinity("disk", "In", ["n1"])},
+        {"hostPath": {"path": "/var/data"}, **affinity("kubernetes.io/hostname", "In", ["n1"])},
+    ],
+)
+def test_a_volume_on_this_node_is_listed(spec: dict[str, Any]) -> None:
+    assert listed(spec) == ["PersistentVolume v"]
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"hostPath": {"path": "/var/data"}},
+        {"hostPath": {"path": "/var/data"}, "claimRef": {"name": "c", "namespace": "d"}},
+        LOCAL,
+        {**LOCAL, **affinity("disk", "Near", ["n1"])},
+        {**LOCAL, **affinity("a-label-nobody-has", "In", ["n1"])},
+        {**CSI, **affinity("a-label-nobody-has", "In", ["n1"])},
+    ],
+)
+def test_a_volume_whose_node_cannot_be_told_is_listed_as_that(spec: dict[str, Any]) -> None:
+    assert listed(spec) == ["PersistentVolume v (which node holds it is not known)"]
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {**LOCAL, **affinity("kubernetes.io/hostname", "In", ["n2"])},
+        {**CSI, **affinity("disk", "In", ["n2"])},
+        # Storage of a zone, or of the whole cluster.
+        {**CSI, **affinity("zone", "In", ["a"])},
+        CSI,
+        {"nfs": {"server": "192.0.2.1", "path": "/"}},
+    ],
+)
+def test_a_volume_elsewhere_is_not_listed(spec: dict[str, Any]) -> None:
+    assert listed(spec) == []
+
+
+def pod(path: str, *, read_only: bool = False, image: str = "pg", host: bool = False) -> dict[str, Any]:
+    """A pod on n1 with one directory of the host."""
+    mounts = [{"name": "d", "mountPath": "/data", "readOnly": read_only}]
+    return {
+        "metadata": {"namespace": "db", "name": "pg-0"},
+        "spec": {
+            "hostNetwork": host,
+            "volumes": [{"name": "d", "hostPath": {"path": path}}],
+            "containers": [{"image": image, "volumeMounts": mounts}],
+        },
+    }
+
+
+@pytest.mark.parametrize(
+    "path", ["/var/lib/longhorn", "/var/lib/postgres", "/var/mnt/x", "/opt/data", "/var", "/", "/run/../var/x"]
+)
+def test_a_directory_that_a_pod_writes_to_is_listed(path: str) -> None:
+    assert local_data("n1", NODES, [pod(path)], []) == [f"{path} of the host, written by pod db/pg-0"]
+
+
+@pytest.mark.parametrize(
+    "path", ["/run/flannel", "/var/log/pods", "/var/lib/kubelet/plugins/x", "/etc/cni/net.d", "/opt/cni/bin"]
+)
+def test_what_is_made_anew_or_does_not_last_is_not_listed(path: str) -> None:
+    assert local_data("n1", NODES, [pod(path)], []) == []
+    assert local_data("n1", NODES, [pod("/var/lib/postgres", read_only=True)], []) == []
+
+
+def test_only_a_plugin_that_runs_here_counts_and_an_unknown_one_is_named() -> None:
+    flannel = pod("/etc/cni/net.d", image="ghcr.io/siderolabs/flannel:v0.27.4", host=True)
+    assert [found["name"] for found in network_plugins([flannel])] == ["flannel"]
+    # An image of that name that installs no network is none.
+    assert network_plugins([pod("/var/data", image="evil.example/flannel:v1", host=True)]) == []
+    assert network_plugins([pod("/etc/cni/net.d", image="evil.example/flannel:v1")]) == []
+    (unknown,) = network_plugins([pod("/opt/cni/bin", image="registry.corp/net/mycni:1", host=True)])
+    assert unknown["name"] == "unknown: db/pg-0" and unknown["version"] is None
