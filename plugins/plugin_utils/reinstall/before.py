@@ -50,7 +50,7 @@ def verify(work: Work) -> dict[str, Any]:
         raise StepProblem(
             f"no image was prepared for {work.host}",
             "it is not known what to install",
-            "prepare the image first (the role image, which sets talos_target)",
+            "prepare the image first, with the module schematic",
             node=work.host,
         )
     path = boot_path(
