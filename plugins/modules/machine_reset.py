@@ -13,11 +13,12 @@ author:
   - The talosops.selinux authors (@talosops)
 description:
   - Wipes the node of this host, so that it can be installed anew.
-  - Before anything is sent, the saved evidence and the verdict are read from their files, their hashes are recomputed,
-    and the live node is compared with what the verdict was given for. Another boot, identity, version or target, an
-    expired verdict, a waiver that expired since or a new denial is a refusal.
-  - A control plane is only reset through another control plane, after every etcd member agreed that it can be spared.
-    It gives up the leadership first.
+  - Before anything is sent, the saved evidence and the live node are both judged again by the whole policy, and that
+    decides. The verdict in the file only has to be the same decision, for the same node, boot, image and configuration.
+    The node's identity and boot are read once more on the connection that the reset then goes out on.
+  - A control plane is only reset through another control plane, after every etcd member agreed that it can be spared,
+    while every other control plane runs and is ready, and with a Lease in the cluster that keeps others from being
+    reset. It gives up the leadership first.
   - The reply of a reset only says that it began. Use M(talosops.selinux.machine_status_info) to see the effect.
 options:
   evidence:
