@@ -62,8 +62,9 @@ options:
   kubeconfig:
     description:
       - Path of the kubeconfig file. Needed for a control plane, whose reset takes a Lease in C(kube-system), so that no
-        two controllers take two control planes away at once. A rollout releases it when the machine votes in etcd again.
-        Used alone, this module leaves it for two hours; delete C(talosops-selinux-control-plane) when the machine is back.
+        two controllers take two control planes away at once. A rollout releases it when the machine votes in etcd
+        again. Used alone, this module leaves it for two hours; delete C(talosops-selinux-control-plane) when the
+        machine is back.
     type: path
   public_key:
     description: Ed25519 public key (PEM file). When set, a verdict without a valid signature by it is refused.
