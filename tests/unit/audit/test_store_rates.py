@@ -112,3 +112,26 @@ def test_a_real_ring_that_had_wrapped_is_as_large_as_its_kernel_s_buffer() -> No
     records = [wire.message("common.Data").FromString(message).bytes for message in answer.messages]
     taken = sum(ring.occupied(line) for line in ring.lines(records).split(b"\n")[:-1])
     assert 0.9 * (1 << 17) < taken <= 1 << 17
+
+
+@pytest.mark.parametrize("times", [3, 10, 100])
+def test_what_a_hole_lost_counts_in_the_rate(times: int, tmp_path: Path) -> None:
+    """Else who collects much too seldom would be told to collect a little less seldom."""
+    store = AuditStore(tmp_path)
+    store.merge(BOOT, "service", service(1, 101), collected_at=at(100))
+    fills = NODE_KEEPS // 200
+    end = 100 + times * fills
+    store.merge(BOOT, "service", service(end - fills, end + 1), collected_at=at(end), begins=False)
+    rate = rates(store.read(BOOT))["service"]
+    assert rate.bytes_per_hour is not None and rate.longest_pause_seconds is not None
+    assert abs(rate.bytes_per_hour - 720_000) < 7200
+    assert 0.98 * fills < rate.longest_pause_seconds <= fills
+    [reason] = [one for one in analyze_stored(store.read(BOOT))["coverage"]["reasons"] if "do not meet" in one["text"]]
+    assert "collect every 40 minutes" in reason["text"]
+
+
+def test_a_pause_that_lost_nobody_knows_how_much_is_halved(tmp_path: Path) -> None:
+    store = AuditStore(tmp_path)
+    store.merge(BOOT, "service", service(1, 101), collected_at=at(100))
+    store.merge(BOOT, "service", b"no record\n", collected_at=at(8100), begins=False)
+    assert rates(store.read(BOOT))["service"].longest_pause_seconds == 4000

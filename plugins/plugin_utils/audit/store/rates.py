@@ -14,7 +14,7 @@ from typing import Any
 
 from ..log import ring
 from .store import RING_MAY_HAVE_WRAPPED, BootLog
-from .stream import Stream
+from .stream import Hole, Stream
 
 _SHORTEST = 60.0
 """Seconds between two reads below which what came in between says nothing about a rate."""
@@ -27,9 +27,10 @@ _NAMES = {"service": "auditd's log", "kernel": "the kernel ring"}
 class Rate:
     """One log of a node.
 
-    ``capacity`` is what the node keeps of it, in bytes; ``bytes_per_hour`` the highest rate between two reads, or the
-    one since boot after a single read; ``longest_pause_seconds`` the time in which it fills at that rate;
-    ``new_percent`` how much of the capacity the last read found new. None where it is not known.
+    ``capacity`` is what the node keeps of it, in bytes; ``bytes_per_hour`` the highest rate between two reads, what was
+    lost between them included, or the one since boot after a single read; ``longest_pause_seconds`` the time in which
+    it fills at that rate, and no longer than half of a pause that lost nobody knows how much; ``new_percent`` how much
+    of the capacity the last read found new. None where it is not known.
     """
 
     capacity: int | None
@@ -74,18 +75,48 @@ def often(rate: Rate) -> str:
 
 
 def _rate(stream: Stream, capacity: int | None, uptime: float | None) -> Rate:
-    reads = [(datetime.fromisoformat(at).timestamp(), new) for at, new in stream.history]
+    lost = _lost(stream)
+    reads = [(_seconds(at), new + lost.get(at, 0)) for at, new in stream.history]
     found = [new / (end - start) for (start, _unused), (end, new) in pairwise(reads) if end - start >= _SHORTEST]
     if not found and len(reads) == 1 and uptime is not None and uptime >= _SHORTEST:
         found = [reads[0][1] / uptime]
     per_second = max(found, default=None)
-    news = reads[-1][1] if len(reads) > 1 else None
+    news = stream.history[-1][1] if len(reads) > 1 else None
+    moments = {at for at, _unused in stream.history}
+    pauses = [
+        (_seconds(end) - _seconds(start)) / 2
+        for start, end in (hole.reads for hole in _gaps(stream) if hole.reads)
+        if end not in lost or end not in moments
+    ]
+    if capacity is not None and per_second:
+        pauses.append(capacity / per_second)
     return Rate(
         capacity,
         None if per_second is None else round(per_second * 3600),
-        None if capacity is None or not per_second else int(capacity / per_second),
+        int(min(pauses)) if pauses else None,
         None if capacity is None or news is None else round(100 * news / capacity),
     )
+
+
+def _lost(stream: Stream) -> dict[str, int]:
+    """About how many bytes each hole cost, by the moment of the read that found it: by serials of lost events."""
+    serials = sum(one.last.serial - one.first.serial + 1 for one in stream.segments if one.first and one.last)
+    if stream.name != "service" or serials <= 0:
+        # Few records of the kernel ring have a serial.
+        return {}
+    return {
+        hole.reads[1]: (hole.before.serial - hole.after.serial - 1) * stream.size // serials
+        for hole in _gaps(stream)
+        if hole.reads and hole.after and hole.before
+    }
+
+
+def _gaps(stream: Stream) -> list[Hole]:
+    return [hole for hole in stream.holes if hole.kind == "gap"]
+
+
+def _seconds(moment: str) -> float:
+    return datetime.fromisoformat(moment).timestamp()
 
 
 def _kernel_capacity(stream: Stream) -> int | None:
