@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from ansible.utils.display import Display  # type: ignore[import-untyped]  # ansible-core ships no types
+
 from ..plugin_utils.actions import FleetUnread, TalosAction, Target, summary
+from ..plugin_utils.audit.store.rates import table
 from ..plugin_utils.evidence.keep import keep
 from ..plugin_utils.problem import Problem
 from ..plugin_utils.talos.client import NodeClient
@@ -31,10 +34,13 @@ class ActionModule(TalosAction):
                 nodes[host] = answer
         if not nodes:
             raise FleetUnread.of(unread)
+        shown = table(nodes, unread)
+        Display().display("\n" + "\n".join(shown) + "\n")
         return {
             "nodes": nodes,
             "unread": unread,
             "summary": summary(nodes, unread),
+            "table": "\n".join(shown),
             "warnings": [f"{host}: {text}" for host, node in sorted(nodes.items()) for text in node["warnings"]],
             "changed": any(sum(node["appended"].values()) for node in nodes.values()),
         }

@@ -67,6 +67,11 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+table:
+  description: Which logs fill soonest, how long they last, and how often to collect so that none loses anything.
+  returned: always
+  type: str
+  sample: "worker-1: auditd's log fills by 95 KiB an hour, and lasts 10 hours"
 nodes:
   description: What was added for each node that answered, by inventory name.
   returned: always

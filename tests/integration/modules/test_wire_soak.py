@@ -93,6 +93,9 @@ def test_a_wrapped_ring_leaves_a_hole_that_is_told(sim: Simulator, tmp_path: Pat
     kept = run.of("Keep the logs")["nodes"]["worker-1"]
     assert kept["appended"] == looked["nodes"]["worker-1"]["appended"]
     assert [hole["kind"] for hole in kept["holes"]] == ["gap"]
+    table = run.of("Keep the logs")["table"]
+    assert "worker-1: auditd's log fills by" in table and "; 1 hole" in table
+    assert table in run.output
     coverage = playbook.document(run.of("Collect")["nodes"]["worker-1"])["audit"]["coverage"]
     assert coverage["verdict"] == "partial" and "F10" in {reason["id"] for reason in coverage["reasons"]}
     assert playbook.document(run.of("Collect")["nodes"]["worker-2"])["audit"]["coverage"]["verdict"] == "complete"

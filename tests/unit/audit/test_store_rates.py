@@ -13,7 +13,7 @@ import pytest
 import real_talos
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.log import ring
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.store.judgement import analyze_stored
-from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.store.rates import rates, warnings
+from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.store.rates import as_dicts, rates, table, warnings
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.store.store import AuditStore
 from ansible_collections.talosops.selinux.plugins.plugin_utils.talos import wire
 
@@ -135,3 +135,29 @@ def test_a_pause_that_lost_nobody_knows_how_much_is_halved(tmp_path: Path) -> No
     store.merge(BOOT, "service", service(1, 101), collected_at=at(100))
     store.merge(BOOT, "service", b"no record\n", collected_at=at(8100), begins=False)
     assert rates(store.read(BOOT))["service"].longest_pause_seconds == 4000
+
+
+def test_the_table_names_who_forgets_soonest_and_how_often_to_collect(tmp_path: Path) -> None:
+    nodes = {}
+    for host, each in (("slow", 10), ("fast", 1)):
+        store = AuditStore(tmp_path / host)
+        for end in (100, 3700):
+            store.merge(BOOT, "service", service(1, end + 1), collected_at=at(end * each))
+        log = store.read(BOOT)
+        nodes[host] = {"rates": as_dicts(rates(log)), "holes": [hole.as_dict() for hole in log.holes]}
+    assert table(nodes, ["gone"]) == [
+        "gone: not read",
+        "fast: auditd's log fills by 704 KiB an hour, and lasts 81 minutes",
+        "slow: auditd's log fills by 71 KiB an hour, and lasts 13 hours",
+        "collect all of them every 40 minutes or more often",
+    ]
+    assert table({}) == ["how fast the logs fill is known after a second collection"]
+
+
+def test_the_table_is_short_for_many_nodes() -> None:
+    rate = {"service": {"longest_pause_seconds": 7200, "bytes_per_hour": 1, "capacity": 1, "new_percent": 1}}
+    lines = table({f"n{number:04}": {"rates": rate, "holes": []} for number in range(1000)})
+    assert len(lines) == 12 and lines[-2:] == [
+        "990 more logs last longer",
+        "collect all of them every 60 minutes or more often",
+    ]

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from itertools import pairwise
@@ -20,6 +20,8 @@ _SHORTEST = 60.0
 """Seconds between two reads below which what came in between says nothing about a rate."""
 _MUCH = 0.5
 """The part of a log that may be new in a read before it is said that the next one may come too late."""
+_MOST_ROWS = 10
+"""Logs that the table names, those that are full first."""
 _NAMES = {"service": "auditd's log", "kernel": "the kernel ring"}
 
 
@@ -72,6 +74,37 @@ def often(rate: Rate) -> str:
         return "twice as often as until now"
     minutes = max(1, rate.longest_pause_seconds // 120)
     return f"every {minutes} minutes" if minutes < 120 else f"every {minutes // 60} hours"
+
+
+def table(nodes: Mapping[str, Mapping[str, Any]], unread: Iterable[str] = ()) -> list[str]:
+    """Which nodes forget soonest, and how often to collect so that none does, as lines for people.
+
+    Args:
+        nodes: by name ``{rates: {stream: a rate as plain data}, holes: [...]}``, as audit_log returns them.
+        unread: names of nodes whose logs could not be kept.
+    """
+    rows = [
+        (rate["longest_pause_seconds"], host, _NAMES[name], rate["bytes_per_hour"], len(node["holes"]))
+        for host, node in nodes.items()
+        for name, rate in node["rates"].items()
+        if rate["longest_pause_seconds"] is not None
+    ]
+    rows.sort(key=lambda row: row[:3])
+    lines = [f"{host}: not read" for host in sorted(unread)]
+    lines += [
+        f"{host}: {name} fills by {-(-(per_hour or 0) // 1024)} KiB an hour, and lasts {_duration(pause)}"
+        + (f"; {holes} hole{'s' if holes != 1 else ''}" if holes else "")
+        for pause, host, name, per_hour, holes in rows[:_MOST_ROWS]
+    ]
+    if len(rows) > _MOST_ROWS:
+        lines.append(f"{len(rows) - _MOST_ROWS} more logs last longer")
+    if not rows:
+        return [*lines, "how fast the logs fill is known after a second collection"]
+    return [*lines, f"collect all of them {often(Rate(None, None, rows[0][0], None))} or more often"]
+
+
+def _duration(seconds: int) -> str:
+    return f"{seconds // 3600} hours" if seconds >= 7200 else f"{seconds // 60} minutes"
 
 
 def _rate(stream: Stream, capacity: int | None, uptime: float | None) -> Rate:
