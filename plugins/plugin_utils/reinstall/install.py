@@ -19,7 +19,7 @@ from ..talos.client import NodeClient
 from ..talos.errors import Refused, TlsFailure
 from .configuration import prepared, require_repair
 from .looks import Seen, effect_of_reset, see, status
-from .wipe import require_machine
+from .wipe import require_console, require_machine
 from .work import NotKnown, StepProblem, Work
 
 
@@ -92,6 +92,7 @@ def send(work: Work, step: str, config: Prepared, fingerprint: str | None) -> No
         require_machine(work, seen)
         if seen.how != "maintenance" or seen.fingerprint in (None, fingerprint):
             raise
+        require_console(work, seen)
         _masked(work, act, config, seen.fingerprint)
 
 
@@ -153,7 +154,10 @@ def _waits_again(work: Work) -> str | None:
     if seen.how != "maintenance" or effect_of_reset(work.facts, seen)[0] == UNKNOWN:
         return None
     # The same certificate is the same start of the machine: interrupted, it may be about to install.
-    return seen.fingerprint if work.failed_before or seen.fingerprint != work.facts["fingerprint"] else None
+    if seen.fingerprint == work.facts["fingerprint"] and not work.failed_before:
+        return None
+    require_console(work, seen)
+    return seen.fingerprint
 
 
 def _not_back(work: Work, seen: Seen | None) -> StepProblem:

@@ -76,11 +76,11 @@ def identify(work: Work) -> dict[str, Any]:
         waiting_for=f"{work.host} to wait in maintenance mode",
         do=f"look at the console of {work.host}: it must boot without an installation; then run the rollout again",
     )
-    _require_console(work, seen)
+    require_console(work, seen)
     return {"fingerprint": seen.fingerprint}
 
 
-def _require_console(work: Work, seen: Seen) -> None:
+def require_console(work: Work, seen: Seen) -> None:
     """Return unless a machine that its UUID does not tell from others has another certificate than its console shows.
 
     Raises:
