@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from ..audit.store.store import AuditStore
@@ -94,23 +95,46 @@ def soak(work: Work) -> dict[str, Any]:
         # What was proven of another boot is proven anew.
         work.ledger.look(work.host, "prove", DID_NOT, found=f"{work.host} did not pass its soak: {found}")
         raise _not_soaked(work, found, "run the rollout again, which proves and watches its present boot")
-    coverage = audit["coverage"]
-    if coverage["verdict"] != "complete" or audit["denials"] is None:
+    stops = _stops(audit)
+    if stops is not None:
+        raise _not_soaked(work, *stops)
+    undo_drain(work)
+    return {"watched_seconds": work.params["soak_seconds"], "coverage": audit["coverage"]["verdict"], "enforced": []}
+
+
+def _stops(audit: Mapping[str, Any]) -> tuple[str, str] | None:
+    """What keeps the log of a soak from passing and what to do about it, by the evidence's section; None for nothing.
+
+    A record that cannot be read or believed may be an enforced denial, so it does not pass either.
+    """
+    coverage, counts, denials = audit["coverage"], audit["counts"], audit["denials"]
+    if coverage["verdict"] != "complete" or denials is None or counts is None:
         reasons = "; ".join(reason["text"] for reason in coverage["reasons"]) or "it was not read"
-        raise _not_soaked(
-            work,
+        return (
             f"its log of this boot is {coverage['verdict']}: {reasons}",
             "see why records are missing, then run the rollout again",
         )
-    enforced = [denial for denial in audit["denials"] if denial["permissive"] is False and not denial["known_benign"]]
+    strange = {name: counts.get(name) for name in ("doubtful", "unparsed", "mac_errors") if counts.get(name) != 0}
+    if strange:
+        listed = ", ".join(f"{name.replace('_', ' ')}: {count}" for name, count in strange.items())
+        return (
+            f"records of its log may be denials ({listed})",
+            "look at them in its evidence, fix what writes them, reboot the node, then run the rollout again",
+        )
+    unreviewed = [denial for denial in denials if not denial["known_benign"]]
+    enforced = sorted(denial["signature"] for denial in unreviewed if denial["permissive"] is False)
     if enforced:
-        raise _not_soaked(
-            work,
-            f"it enforces, and denied {', '.join(sorted(denial['signature'] for denial in enforced))}",
+        return (
+            f"it enforces, and denied {', '.join(enforced)}",
             "look at the denials, then fix the workload or bring the node back as docs/coming-back.md says",
         )
-    undo_drain(work)
-    return {"watched_seconds": work.params["soak_seconds"], "coverage": coverage["verdict"], "enforced": []}
+    if any(denial["permissive"] is not False for denial in denials):
+        listed = ", ".join(sorted(denial["signature"] for denial in denials if denial["permissive"] is not False))
+        return (
+            f"it is not known to have enforced what it denied: {listed}",
+            "see whether the node, or the domain of these, became permissive; then run the rollout again",
+        )
+    return None
 
 
 def _watch(work: Work) -> None:

@@ -150,7 +150,9 @@ def fail_and_give_back(work: Work, reason: str) -> str:
         work.ledger.fail(work.host, following.name, wave=work.params["wave"], found=reason)
         known = work.ledger.node(work.host)
     if known.may_be_wiped:
-        return f"{work.host} was wiped, or may have been: run the rollout again, which goes on with it"
+        return (
+            f"{work.host} was wiped, or may have been, and stays cordoned: run the rollout again, which goes on with it"
+        )
     uncordoned = give_back(work)
     return f"{work.host} was not wiped" + (" and is uncordoned again" if uncordoned else "")
 

@@ -14,9 +14,11 @@ import time
 from typing import Any, NoReturn
 
 from ..actions import NotYet, Target
+from ..evidence import files
 from ..rollout.boot_paths import BY_NAME
 from ..rollout.state import DID_NOT, HAPPENED, SENT, UNKNOWN
 from ..talos import boots
+from ..talos.client import NodeClient
 from ..talos.errors import PermissionRefused, Refused, TalosError, WriteNeedsLook
 from ..texts import printable
 from .before import verify_image
@@ -26,10 +28,12 @@ from .members import ask_a_peer, peers, require_same_etcd
 from .order import Order, send
 from .work import NotKnown, StepProblem, Work
 
-#: A machine that was told to reset and answers nobody for so many looks in a row is down.
-_SILENT_LOOKS = 3
-#: Errors of a write by which the node, or our own side, says that nothing was done.
-_SURELY_NOT_SENT = (WriteNeedsLook, PermissionRefused, Refused)
+#: A machine that was told to reset and answers nobody for so many looks in a row is down; one whose reset was aborted
+#: reboots and answers before that.
+_SILENT_LOOKS = 24
+#: Statuses by which the node itself says no: Talos' handlers answer UNKNOWN, INVALID_ARGUMENT and FAILED_PRECONDITION.
+#: Others, such as INTERNAL, also come from what stands between when the node goes away in the middle of the call.
+_REFUSALS = (2, 3, 9)
 
 
 def reset(work: Work) -> dict[str, Any]:
@@ -48,14 +52,32 @@ def boot(work: Work) -> dict[str, Any]:
     """Run the operator's hook where the boot path needs one, unless the machine already waits in maintenance mode."""
     if not BY_NAME[work.facts["boot_path"]].needs_hook:
         return {}
-    seen = see(work)
+    seen = work.wait(
+        lambda: see(work),
+        lambda seen: not _on_its_way(work, seen),
+        timeout=work.params["wipe_timeout"],
+        waiting_for=f"the old installation of {work.host} to be up or gone",
+        do=f"look at the console of {work.host}; then run the rollout again",
+    )
     answer, found = effect_of_reset(work.facts, seen)
     if answer == DID_NOT:
         had_no_effect(work, found)
     if answer == UNKNOWN:
+        work.ledger.intent(work.host, "boot")
         work.changed = True
         _run_hook(work)
+        work.ledger.sent(work.host, "boot")
     return {}
+
+
+def _on_its_way(work: Work, seen: Seen) -> bool:
+    """Whether the old installation surely still answers, on its way down or up: a hook would cut it off, unwiped."""
+    return (
+        seen.how == "running"
+        and same_machine(work.facts, seen) is not False
+        and seen.identity in (None, work.facts["identity"])
+        and effect_of_reset(work.facts, seen)[0] == UNKNOWN
+    )
 
 
 def identify(work: Work) -> dict[str, Any]:
@@ -119,9 +141,19 @@ def require_machine(work: Work, seen: Seen) -> None:
 def had_no_effect(work: Work, found: str) -> NoReturn:
     """Record that the reset did not wipe the node, and fail.
 
+    Where the boot hook has booted another system over the old installation, the node is not as it was: it stays where
+    it is in the ledger, and cordoned, until its own system runs again.
+
     Raises:
         StepProblem: always.
     """
+    if "boot" in work.ledger.node(work.host).writes and not _runs_as_judged(work):
+        raise StepProblem(
+            f"the boot hook booted {work.host} over its old installation, which was not wiped: {found}",
+            "it runs the data of the old installation with a system that nobody judged for it; it stays cordoned",
+            f"boot {work.host} from its own disk; then run the rollout again, which collects and judges anew",
+            node=work.host,
+        )
     problem = StepProblem(
         f"the reset of {work.host} had no effect: {found}",
         "nothing was wiped; the node is as it was",
@@ -130,6 +162,21 @@ def had_no_effect(work: Work, found: str) -> NoReturn:
     )
     work.ledger.look(work.host, "reset", DID_NOT, found=problem.found, why=problem.why, do=problem.do)
     raise problem
+
+
+def _runs_as_judged(work: Work) -> bool:
+    """Whether the node runs the Talos release and the kernel arguments that its evidence has.
+
+    Raises:
+        TalosError: it does not say.
+    """
+
+    async def system(client: NodeClient) -> tuple[str, Any]:
+        return (await client.version()).tag, (await client.spec("kernel_cmdline")).get("cmdline")
+
+    judged = files.load(work.facts["evidence"])
+    tag, line = work.ask(system)
+    return tag == judged["talos"]["version"] and str(line or "").split() == judged["selinux"]["kernel_args"]
 
 
 def _look_back(work: Work, earlier: str) -> str:
@@ -195,16 +242,22 @@ def _order(work: Work) -> tuple[str | None, boots.Look]:
     work.changed = True
     try:
         sent = send(work.action, order, _way(work))
-    except _SURELY_NOT_SENT as problem:
-        if work.ledger.node(work.host).may_be_wiped:
-            work.ledger.look(work.host, "reset", DID_NOT, found=problem.found)
-        raise
-    except TalosError:
+    except TalosError as problem:
         if not work.ledger.node(work.host).may_be_wiped:
+            raise
+        if _surely_not_done(problem):
+            work.ledger.look(work.host, "reset", DID_NOT, found=problem.found)
             raise
         # The answer of the write was lost; the look after it decides.
         return None, boots.Look()
     return sent.actor_id, sent.boot
+
+
+def _surely_not_done(problem: TalosError) -> bool:
+    """Whether an error of a write shows that the node did nothing."""
+    if isinstance(problem, Refused):
+        return problem.context.get("grpc_status") in _REFUSALS
+    return isinstance(problem, WriteNeedsLook | PermissionRefused)
 
 
 def _way(work: Work) -> Target:

@@ -169,11 +169,15 @@ def _same_machine(before: Evidence, after: Evidence) -> Answer:
     names = _get(before, "node", "name"), _get(after, "node", "name")
     if names[0] != names[1]:
         return False, f"the evidence is of {names[0]} before and of {names[1]} after"
+    told = []
+    # Many boards may share a vendor's UUID, so what differs counts although the UUID does not.
     for key, what in (("uuid", "hardware UUID"), ("serial_number", "serial number")):
         old, new = _get(before, "node", key), _get(after, "node", key)
         if old is not None and new is not None:
-            return str(old).lower() == str(new).lower(), f"{what} {old} before, {new} after"
-    return None, "neither hardware UUID nor serial number is known on both sides"
+            told.append(f"{what} {old} before, {new} after")
+            if str(old).lower() != str(new).lower():
+                return False, told[-1]
+    return (True, told[0]) if told else (None, "neither hardware UUID nor serial number is known on both sides")
 
 
 def _later(before: Evidence, after: Evidence) -> Answer:

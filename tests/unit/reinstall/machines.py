@@ -28,7 +28,13 @@ FACTS = {
     "hostname": HOST,
     "address": "10.0.0.1",
     "boot_path": "in_place",
-    "target": {"version": "v1.14.1", "schematic": "5" * 64, "kernel_args": [], "installer": "i", "installer_digest": "d"},
+    "target": {
+        "version": "v1.14.1",
+        "schematic": "5" * 64,
+        "kernel_args": [],
+        "installer": "i",
+        "installer_digest": "d",
+    },
     "config_sha256": "c" * 64,
     "evidence": "evidence.json",
     "verdict": "verdict.json",
@@ -53,6 +59,8 @@ class Machine:
     ready: bool = True
     fingerprint: str = "first"
     boot_id: str = "boot-1"
+    version_tag: str = "v1.13.7"
+    cmdline: str = "selinux=1"
     sent: list[bytes] = dataclasses.field(default_factory=list)
 
     @property
@@ -64,11 +72,15 @@ class Machine:
             "machine_status": {"stage": self.stage, "status": {"ready": self.ready, "unmetConditions": []}},
             "system_information": {"uuid": self.uuid, "serialnumber": self.serial_number},
             "identity": {"nodeId": self.identity},
+            "kernel_cmdline": {"cmdline": self.cmdline},
         }[name]
 
     async def get(self, name: str) -> Any:
         assert name == "boot_id"
         return SimpleNamespace(spec={"bootID": self.boot_id})
+
+    async def version(self) -> Any:
+        return SimpleNamespace(tag=self.version_tag)
 
     async def system_stat(self) -> SystemStat:
         return SystemStat(boot_time=1)
@@ -89,6 +101,9 @@ class OneNode(Work):
             "kube_context": None,
             "wave": "1",
             "boot": "uki",
+            "policy": "strict",
+            "public_key": None,
+            "waivers": None,
             "boot_hook": ["true"],
             "boot_hook_environment": {},
             "wipe_timeout": 0.4,

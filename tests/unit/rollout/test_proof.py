@@ -203,3 +203,15 @@ def test_empty_documents_prove_nothing_and_break_nothing(empty):
     answer = prove(sealed(empty), sealed(empty))
     assert answer["proven"] is False
     assert not any(entry["ok"] for entry in answer["witnesses"])
+
+
+@pytest.mark.parametrize("key", ["uuid", "serial_number"])
+def test_a_machine_is_another_by_its_uuid_or_by_its_serial_number(key):
+    after = put(evidence("new"), f"node.{key}", "other")
+    assert item(proof(after=after), "same_machine")["ok"] is False
+
+
+@pytest.mark.parametrize("key", ["uuid", "serial_number"])
+def test_one_of_the_two_is_enough_where_the_other_is_not_known(key):
+    after = put(evidence("new"), f"node.{key}", None)
+    assert item(proof(after=after), "same_machine")["ok"] is True

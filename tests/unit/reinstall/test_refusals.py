@@ -1,0 +1,67 @@
+# Copyright (c) 2026, the talosops.selinux authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the answer to a reset says: a node that says no was not wiped, and a call that was cut off says nothing."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from ansible_collections.talosops.selinux.plugins.plugin_utils.problem import Problem
+from ansible_collections.talosops.selinux.plugins.plugin_utils.reinstall import wipe
+from ansible_collections.talosops.selinux.plugins.plugin_utils.reinstall.step import take
+from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.errors import (
+    DeadlineExceeded,
+    PermissionRefused,
+    Refused,
+    Unreachable,
+    WriteNeedsLook,
+)
+
+from .machines import OneNode
+
+
+def refused(code: int) -> Refused:
+    return Refused("r", "w", "d", grpc_status=code)
+
+
+def reset(directory: Path, monkeypatch: pytest.MonkeyPatch, problem: Problem) -> OneNode:
+    """The work on a node whose reset was answered with ``problem``, and that answers nobody afterwards."""
+
+    def send(action: Any, order: Any, where: Any) -> None:
+        order.record_intent()
+        raise problem
+
+    monkeypatch.setattr(wipe, "send", send)
+    monkeypatch.setattr(wipe, "verify_image", lambda work, target: "sha256:d")
+    monkeypatch.setattr(wipe, "prepared", lambda work, target: SimpleNamespace(facts={"sha256": "c" * 64}))
+    monkeypatch.setattr(wipe, "_way", lambda work: None)
+    work = OneNode(directory, itertools.repeat(None)).at("reset")
+    with pytest.raises(Problem):
+        take(work, "reset")
+    return work
+
+
+@pytest.mark.parametrize(
+    "problem",
+    [refused(13), refused(8), refused(10), refused(15), DeadlineExceeded("f", "w", "d"), Unreachable("f", "w", "d")],
+    ids=["internal", "exhausted", "aborted", "data loss", "deadline", "unreachable"],
+)
+def test_what_was_cut_off_may_have_arrived(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, problem: Problem) -> None:
+    known = reset(tmp_path, monkeypatch, problem).ledger.node("worker-1")
+    assert known.may_be_wiped and known.open == "reset"
+
+
+@pytest.mark.parametrize(
+    "problem",
+    [refused(9), refused(3), refused(2), PermissionRefused("f", "w", "d"), WriteNeedsLook("f", "w", "d")],
+    ids=["precondition", "argument", "unknown", "permission", "no look"],
+)
+def test_a_node_that_says_no_was_not_wiped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, problem: Problem) -> None:
+    known = reset(tmp_path, monkeypatch, problem).ledger.node("worker-1")
+    assert not known.may_be_wiped and known.failed == "reset"
