@@ -22,7 +22,7 @@ from ..talos import boots
 from ..talos.client import NodeClient
 from ..talos.errors import NotFound
 from .before import undo_drain
-from .looks import Seen, see
+from .looks import Seen, is_up, see
 from .members import Peer, ask_a_peer
 from .wipe import require_machine
 from .work import StepProblem, Work
@@ -69,7 +69,7 @@ def rejoin(work: Work) -> dict[str, Any]:
     timeout = work.params["rejoin_timeout"]
     work.wait(
         look,
-        lambda seen: seen.how == "running" and seen.stage == "running" and seen.ready is True,
+        lambda seen: is_up(work, seen),
         timeout=timeout,
         waiting_for=f"{work.host} to be ready",
         do=f"look at the services of {work.host} (talosctl services), then run the rollout again",

@@ -18,7 +18,7 @@ from ..rollout.state import DID_NOT, HAPPENED, INTENT, SENT, UNKNOWN
 from ..talos.client import NodeClient
 from ..talos.errors import Refused, TlsFailure
 from .configuration import prepared, require_repair
-from .looks import Seen, effect_of_reset, see, status
+from .looks import Seen, effect_of_reset, is_up, see, status
 from .wipe import require_console, require_machine
 from .work import NotKnown, StepProblem, Work
 
@@ -51,7 +51,7 @@ def install(work: Work) -> dict[str, Any]:
     try:
         work.wait(
             look,
-            lambda seen: seen.how == "running" and seen.stage == "running" and seen.ready is True,
+            lambda seen: is_up(work, seen),
             timeout=work.params["install_timeout"],
             waiting_for=f"{work.host} to be ready",
             do="",

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -134,6 +135,22 @@ def effect_of_reset(facts: Mapping[str, Any], seen: Seen) -> tuple[str, str]:
     if seen.stage is None or seen.stage in _UNDER_WAY:
         return UNKNOWN, f"the old installation still answers, in stage {seen.stage or 'unknown'}"
     return DID_NOT, f"the old installation still answers, in stage {seen.stage}"
+
+
+def look_back(work: Work) -> tuple[str, str]:
+    """What the node says about a reset that an earlier process may have sent; as :func:`effect_of_reset`."""
+    answer, found = effect_of_reset(work.facts, see(work))
+    if answer == DID_NOT:
+        # One that was sent a moment ago may not show yet.
+        time.sleep(work.params["poll_seconds"])
+        answer, found = effect_of_reset(work.facts, see(work))
+    return answer, found
+
+
+def is_up(work: Work, seen: Seen) -> bool:
+    """Whether the node's machine, and no other and none that does not say, runs and is ready."""
+    running = (seen.how, seen.stage, seen.ready) == ("running", "running", True)
+    return running and same_machine(work.facts, seen) is True
 
 
 async def _running(client: NodeClient) -> Seen:

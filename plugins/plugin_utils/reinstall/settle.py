@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ..rollout.state import DID_NOT
 from ..rollout.steps import POINT_OF_NO_RETURN
-from .looks import effect_of_reset, see
+from .looks import look_back
 from .step import start_over
 from .work import Work
 
@@ -24,7 +24,7 @@ def settle(work: Work) -> bool:
         return True
     if known.may_be_wiped:
         work.facts = known.facts
-        answer, found = effect_of_reset(work.facts, see(work))
+        answer, found = look_back(work)
         if answer != DID_NOT:
             # The step looks again, with all its patience, and says so when it still cannot tell.
             return True

@@ -23,7 +23,7 @@ from ..talos.errors import PermissionRefused, Refused, TalosError, WriteNeedsLoo
 from ..texts import printable
 from .before import verify_image
 from .configuration import prepared
-from .looks import Seen, WrongMachine, effect_of_reset, same_machine, see
+from .looks import Seen, WrongMachine, effect_of_reset, look_back, same_machine, see
 from .members import ask_a_peer, peers, require_same_etcd
 from .order import Order, send
 from .work import NotKnown, StepProblem, Work
@@ -176,7 +176,7 @@ def _runs_as_judged(work: Work) -> bool:
 
     judged = files.load(work.facts["evidence"])
     tag, line = work.ask(system)
-    return tag == judged["talos"]["version"] and str(line or "").split() == judged["selinux"]["kernel_args"]
+    return (tag, str(line or "").split()) == (judged["talos"]["version"], judged["selinux"]["kernel_args"])
 
 
 def _look_back(work: Work, earlier: str) -> str:
@@ -186,18 +186,11 @@ def _look_back(work: Work, earlier: str) -> str:
         NotKnown: it cannot be told now.
     """
 
-    def look() -> tuple[str, str]:
-        return effect_of_reset(work.facts, see(work))
-
-    answer, found = look()
-    if answer == DID_NOT:
-        # One that was sent a moment ago may not show yet.
-        time.sleep(work.params["poll_seconds"])
-        answer, found = look()
+    answer, found = look_back(work)
     if answer == UNKNOWN and earlier != SENT:
         try:
             answer, found = work.wait(
-                look,
+                lambda: effect_of_reset(work.facts, see(work)),
                 lambda seen: seen[0] != UNKNOWN,
                 timeout=work.params["wipe_timeout"],
                 waiting_for=f"{work.host} to answer",

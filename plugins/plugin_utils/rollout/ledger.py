@@ -217,10 +217,12 @@ class Ledger:
 
         Raises:
             StepRefused: when this step is not the open one, or the outcome is neither.
+            LockHeld: another controller took the rollout over.
             SecretRefused, LedgerBroken, LedgerProblem
         """
 
         def entry(state: LedgerState) -> dict[str, Any]:
+            self._require_turn(state)
             known = state.node(node)
             if outcome not in OUTCOMES:
                 raise refused(node, step, f"{outcome!r} is not an outcome ({', '.join(OUTCOMES)})")

@@ -300,6 +300,8 @@ def test_one_controller_per_rollout(ledger, clock):
     other.acquire(ROLLOUT_LOCK, FLEET, "host-b", clock.now + timedelta(hours=1))
     with pytest.raises(LockHeld, match="host-b holds the rollout lock"):
         ledger.begin("w-3", "verify")
+    with pytest.raises(LockHeld, match="host-b holds the rollout lock"):
+        ledger.finish("w-1", "verify", "done")
     assert other.begin("w-1", "verify")["resumed"] is True
 
 

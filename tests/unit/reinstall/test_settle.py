@@ -1,0 +1,62 @@
+# Copyright (c) 2026, the talosops.selinux authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a run that was stopped left is settled by what surely shows, not by the first glance."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import pytest
+from ansible_collections.talosops.selinux.plugins.plugin_utils.problem import Problem
+from ansible_collections.talosops.selinux.plugins.plugin_utils.reinstall import before
+from ansible_collections.talosops.selinux.plugins.plugin_utils.reinstall.settle import settle
+from ansible_collections.talosops.selinux.plugins.plugin_utils.reinstall.step import take
+
+from .machines import Machine, OneNode
+
+RUNNING, RESETTING = Machine(), Machine(stage="resetting")
+
+
+@pytest.fixture(autouse=True)
+def _uncordon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(before, "undo_drain", lambda work: True)
+
+
+def stopped(directory: Path, *answers: Machine | None, last: Machine | None) -> OneNode:
+    """The work on a node whose controller was killed right after it had sent the reset."""
+    work = OneNode(directory, itertools.chain(answers, itertools.repeat(last))).at("reset")
+    work.ledger.begin(work.host, "reset")
+    work.ledger.intent(work.host, "reset")
+    work.ledger.sent(work.host, "reset")
+    return work
+
+
+@pytest.mark.parametrize("last", [RESETTING, None], ids=["resetting", "silent"])
+def test_a_reset_that_does_not_show_yet_is_resumed(tmp_path: Path, last: Machine | None) -> None:
+    work = stopped(tmp_path, RUNNING, last=last)
+    assert settle(work)
+    assert work.ledger.node(work.host).may_be_wiped
+
+
+def test_a_reset_without_effect_is_given_back(tmp_path: Path) -> None:
+    work = stopped(tmp_path, last=RUNNING)
+    assert not settle(work)
+    assert not work.ledger.node(work.host).unfinished
+
+
+@pytest.mark.parametrize("step", ["install", "rejoin"])
+def test_a_machine_that_does_not_say_which_it_is_is_not_the_node(tmp_path: Path, step: str) -> None:
+    work = OneNode(tmp_path, itertools.repeat(Machine(uuid=None, identity="new"))).at(step)
+    with pytest.raises(Problem):
+        take(work, step)
+    assert step not in work.ledger.node(work.host).done
+
+
+@pytest.mark.parametrize("step", ["install", "rejoin"])
+def test_the_node_itself_is(tmp_path: Path, step: str) -> None:
+    work = OneNode(tmp_path, itertools.repeat(Machine(identity="new"))).at(step)
+    take(work, step)
+    assert step in work.ledger.node(work.host).done
