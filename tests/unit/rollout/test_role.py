@@ -1,0 +1,62 @@
+# Copyright (c) 2026, the talosops.selinux authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The role is the table of steps as tasks, and nothing else; the playbooks depend on no setting of their surroundings."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.steps import STEP_NAMES
+
+ROOT = Path(__file__).resolve().parents[3]
+ROLE = ROOT / "roles" / "reinstall" / "tasks" / "main.yml"
+PLAYBOOKS = sorted((ROOT / "playbooks").glob("*.yml"))
+STEP = "talosops.selinux.reinstall_step"
+
+
+def block() -> dict[str, Any]:
+    (only,) = yaml.safe_load(ROLE.read_text())
+    return dict(only)
+
+
+def test_a_task_for_each_step_in_their_order() -> None:
+    tasks = block()["block"]
+    assert [task[STEP]["step"] for task in tasks] == list(STEP_NAMES)
+    # What a step needs are options of the play, not of the task.
+    assert all(set(task[STEP]) == {"step"} for task in tasks)
+    assert len(tasks) + len(block()["rescue"]) <= 16
+    assert sorted(path.name for path in ROLE.parent.rglob("*")) == ["main.yml"]
+
+
+def test_no_control_flow_by_failures_and_no_facts_by_variables() -> None:
+    text = ROLE.read_text()
+    for word in ("failed_when", "is defined", "set_fact", "hostvars", "lookup("):
+        assert word not in text
+    assert yaml.safe_load((ROOT / "roles/reinstall/defaults/main.yml").read_text()) == {}
+    assert re.findall(r"{{.*?}}", text) == [
+        "{{ ansible_failed_result.msg | default('a task failed without a message') }}"
+    ]
+
+
+def test_what_failed_is_given_back_in_the_same_run() -> None:
+    (task,) = block()["rescue"]
+    assert task[STEP]["state"] == "given_back"
+
+
+@pytest.mark.parametrize("path", PLAYBOOKS, ids=lambda path: path.stem)
+def test_every_play_sets_its_strategy(path: Path) -> None:
+    plays = [play for play in yaml.safe_load(path.read_text()) if "hosts" in play]
+    assert plays
+    assert all(play.get("strategy") == "linear" for play in plays)
+
+
+def test_the_rollout_takes_its_lock_first_and_releases_it_last() -> None:
+    plays = yaml.safe_load((ROOT / "playbooks" / "rollout.yml").read_text())
+    assert "talosops.selinux.rollout_start" in plays[0]["tasks"][0]
+    assert plays[-1]["tasks"][-1]["talosops.selinux.rollout_report"]["after"] == "rollout"
