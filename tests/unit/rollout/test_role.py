@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The role is the table of steps as tasks, and nothing else; the playbooks depend on no setting of their surroundings."""
+"""The role is the table of steps as tasks, and nothing else; playbooks depend on no setting of their surroundings."""
 
 from __future__ import annotations
 
