@@ -62,7 +62,11 @@ class ActionModule(TalosAction):
             Ground(profile, policy, granted, now),
             previous=previous,
             history=gather.history(earlier),
-            run={"by": getpass.getuser(), "controller": socket.gethostname(), "clock_offset_seconds": None},
+            run={
+                "by": getpass.getuser(),
+                "controller": socket.gethostname(),
+                "clock_offset_seconds": gather.largest_clock_offset(subjects),
+            },
             versions=versions.versions(),
             waves=waves,
             labels={str(key): str(value) for key, value in (params["labels"] or {}).items()},

@@ -139,3 +139,9 @@ def history(reports: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """What a report says of those before it: ``[{generated_at, counts}]``, oldest first."""
     rows = [{"generated_at": item["generated_at"], "counts": dict(item["counts"]["results"])} for item in reports]
     return rows[-_HISTORY:]
+
+
+def largest_clock_offset(subjects: Iterable[Subject]) -> float | None:
+    """By how many seconds a node's clock differs most from the controller's; None where no node told its time."""
+    told = [value_at(subject.evidence, "time", "offset_seconds") for subject in subjects]
+    return max((float(offset) for offset in told if isinstance(offset, (int, float))), key=abs, default=None)

@@ -51,6 +51,7 @@ def test_a_run_reads_only_and_every_node_has_a_row(fleet: Simulator, tmp_path: P
     assert rows["worker-3"]["status"] == "unknown"
     assert {item["status"] for item in rows["worker-3"]["results"]} == {"unknown"}
     assert report["labels"] == {"ticket": "AUD-7"}
+    assert abs(report["run"]["clock_offset_seconds"]) < 10
     passed = {item["rule"] for item in rows["worker-1"]["results"] if item["status"] == "pass"}
     assert {"mode-enforcing", "kernel-argument", "not-disabled", "policy-loaded", "witnesses-agree"} <= passed
     bundle = Path(run.of("Report compliance")["bundle"])
