@@ -55,8 +55,8 @@ lint: setup ## ruff and yamllint
 	$(BIN)/ruff format --check .
 	$(BIN)/yamllint --strict .
 
-types: setup ## mypy --strict on plugin_utils
-	$(BIN)/mypy --strict plugins/plugin_utils
+types: setup ## mypy --strict on plugin_utils and action
+	$(BIN)/mypy --strict plugins/plugin_utils plugins/action
 
 ansible-lint: setup ## ansible-lint, production profile
 	$(BIN)/ansible-lint --profile production --offline --strict

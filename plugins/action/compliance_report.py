@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ansible.utils.display import Display
+from ansible.utils.display import Display  # type: ignore[import-untyped]  # ansible-core ships no types
 
 from ..plugin_utils.actions import TalosAction
 from ..plugin_utils.canonical import canonical_json
