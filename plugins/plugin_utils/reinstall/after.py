@@ -98,7 +98,8 @@ def soak(work: Work) -> dict[str, Any]:
     stops = _stops(audit)
     if stops is not None:
         raise _not_soaked(work, *stops)
-    undo_drain(work)
+    if work.facts["cordoned"]:
+        undo_drain(work)
     return {"watched_seconds": work.params["soak_seconds"], "coverage": audit["coverage"]["verdict"], "enforced": []}
 
 

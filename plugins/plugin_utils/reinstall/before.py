@@ -28,6 +28,7 @@ from ..image.resolve import present_image, resolve
 from ..private_files import write_private
 from ..rollout import drain
 from ..rollout.boot_paths import boot_path
+from ..rollout.steps import FIRST_CHANGE
 from ..talos.client import NodeClient, ways_without
 from .configuration import judged_by_node, prepared
 from .members import Peer, ask_a_peer, peers_of
@@ -183,21 +184,41 @@ def save(work: Work) -> dict[str, Any]:
 
 
 def drain_node(work: Work) -> dict[str, Any]:
-    """Cordon and drain the node, if Kubernetes' node of that name is the machine that was judged."""
-    machine = Machine.of(files.load(work.facts["evidence"]))
-    work.ledger.intent(work.host, "drain")
+    """Cordon and drain the node, if Kubernetes' node of that name is the machine that was judged.
+
+    A cordon that somebody else set is left to them: it is no write of this step, and nothing takes it back.
+    """
+    judged = files.load(work.facts["evidence"])
+    machine, ours = Machine.of(judged), FIRST_CHANGE in work.writes
+
+    def require(nodes: Sequence[Mapping[str, Any]]) -> None:
+        nonlocal ours
+        require_joined(nodes, machine)
+        if not (nodes[0].get("spec") or {}).get("unschedulable"):
+            ours = True
+        elif not ours and judged["kubernetes"]["unschedulable"] is not True:
+            raise StepProblem(
+                f"{work.host} is cordoned, and was not when it was judged",
+                "a cordon that is not the rollout's own is somebody at work on this node",
+                "find out who cordoned it and why; let them finish, then run the rollout again",
+                node=work.host,
+            )
+        if ours:
+            work.ledger.intent(work.host, FIRST_CHANGE)
+
     done = drain.drain(
         work.params["kubeconfig"],
         work.params["kube_context"],
         work.node_name,
         timeout=work.params["drain_timeout"],
         poll=work.params["poll_seconds"],
-        require=lambda nodes: require_joined(nodes, machine),
+        require=require,
         meanwhile=work.hold_cluster,
     )
-    work.ledger.sent(work.host, "drain")
+    if ours:
+        work.ledger.sent(work.host, FIRST_CHANGE)
     work.changed = work.changed or done["cordoned"] or bool(done["pods"])
-    return {"cordoned": done["cordoned"], "evicted": len(done["pods"])}
+    return {"cordoned": ours, "evicted": len(done["pods"])}
 
 
 def undo_drain(work: Work) -> bool:

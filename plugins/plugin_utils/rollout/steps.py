@@ -129,7 +129,7 @@ STEPS = (
         "a whole log of the new boot, and no enforced denial in it; then uncordon",
         "the watch from its start, and uncordoning",
         changes_world=True,
-        needs=("boot_after", "hostname", "uuid"),
+        needs=("boot_after", "hostname", "uuid", "cordoned"),
         leaves=("watched_seconds", "coverage", "enforced"),
     ),
 )
