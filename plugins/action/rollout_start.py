@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..plugin_utils.actions import TalosAction
-from ..plugin_utils.reinstall.settle import settle
+from ..plugin_utils.reinstall.settle import settle, settle_control_plane
 from ..plugin_utils.reinstall.work import Work
 from ..plugin_utils.rollout.ledger import CLUSTER_LOCK
 
@@ -31,6 +31,7 @@ class ActionModule(TalosAction):
         if begun or work.ledger.lock(CLUSTER_LOCK):
             # Also one that a controller left which ended: it is released with this run's.
             work.hold_cluster(take_over=self.params["take_over"])
+        settle_control_plane(work)
         for host in begun:
             if self.known(host):
                 (resume if settle(Work(self, host)) else given_back).append(host)

@@ -6,11 +6,24 @@
 
 from __future__ import annotations
 
+from ..rollout.ledger import CONTROL_PLANE_LOCK
 from ..rollout.state import DID_NOT
 from ..rollout.steps import POINT_OF_NO_RETURN
 from .looks import look_back
 from .step import start_over
 from .work import Work
+
+
+def settle_control_plane(work: Work) -> None:
+    """Release the lock of a control plane whose reinstall was complete when the controller ended."""
+    lock = work.ledger.lock(CONTROL_PLANE_LOCK)
+    if lock is None or not work.action.known(lock["node"]):
+        return
+    of_node = Work(work.action, lock["node"])
+    known = of_node.ledger.node(of_node.host)
+    if known.complete:
+        of_node.facts = known.facts
+        of_node.release_control_plane_lock()
 
 
 def settle(work: Work) -> bool:
