@@ -46,6 +46,7 @@ class ActionModule(TalosAction):
             alike.setdefault(canonical_json(present), []).append(host)
         nodes: dict[str, dict[str, Any]] = {}
         changed = False
+        diffs: list[dict[str, str]] = []
         for members in alike.values():
             try:
                 image = resolve(self.params, found[members[0]], check=self.check)
@@ -56,5 +57,6 @@ class ActionModule(TalosAction):
                 unread |= dict.fromkeys(members, problem.as_dict())
                 continue
             changed = changed or image["changed"]
+            diffs += [{"prepared": f"{', '.join(members)}\n{image['diff']['prepared']}"}] if image["diff"] else []
             nodes |= {host: {key: image[key] for key in _OF_EACH} for host in members}
-        return {"nodes": nodes, "unread": unread, "summary": summary(nodes, unread), "changed": changed}
+        return {"nodes": nodes, "unread": unread, "summary": summary(nodes, unread), "changed": changed, "diff": diffs}
