@@ -11,7 +11,8 @@ from typing import Any, ClassVar
 from ..plugin_utils.actions import TalosAction, summary
 from ..plugin_utils.canonical import canonical_json
 from ..plugin_utils.evidence.machine import FINGERPRINT
-from ..plugin_utils.image.resolve import ASKED, present_image, resolve
+from ..plugin_utils.image.errors import WrongCmdline
+from ..plugin_utils.image.resolve import ASKED, present_image, require_same_command_line, resolve
 from ..plugin_utils.problem import Problem
 from ..plugin_utils.talos.errors import TalosError
 
@@ -30,7 +31,11 @@ class ActionModule(TalosAction):
         asks = any(self.params[key] is None for key in ASKED)
         if self.run_once:
             return self._fleet(asks)
-        return resolve(self.params, self.ask(present_image) if asks else None, check=self.check)
+        found = self.ask(present_image) if asks else None
+        image = resolve(self.params, found, check=self.check)
+        if found is not None:
+            require_same_command_line(found, image)
+        return image
 
     def _fleet(self, asks: bool) -> dict[str, Any]:
         """The images of all hosts; nodes that run the same get theirs by one derivation and one verification."""
@@ -43,7 +48,8 @@ class ActionModule(TalosAction):
             found, unread = self.ask_fleet(lambda client, _target: present_image(client), without=without)
         alike: dict[bytes, list[str]] = {}
         for host, present in found.items():
-            alike.setdefault(canonical_json(present), []).append(host)
+            image_of = {key: present[key] for key in ("id", "schematic", *ASKED[1:])} if present else None
+            alike.setdefault(canonical_json(image_of), []).append(host)
         nodes: dict[str, dict[str, Any]] = {}
         changed = False
         diffs: list[dict[str, str]] = []
@@ -58,5 +64,27 @@ class ActionModule(TalosAction):
                 continue
             changed = changed or image["changed"]
             diffs += [{"prepared": f"{', '.join(members)}\n{image['diff']['prepared']}"}] if image["diff"] else []
-            nodes |= {host: {key: image[key] for key in _OF_EACH} for host in members}
-        return {"nodes": nodes, "unread": unread, "summary": summary(nodes, unread), "changed": changed, "diff": diffs}
+            for host in members:
+                try:
+                    if asks:
+                        require_same_command_line(found[host], image)
+                    nodes[host] = {key: image[key] for key in _OF_EACH}
+                except WrongCmdline as problem:
+                    unread[host] = problem.as_dict()
+        warnings = _warnings(unread)
+        return {
+            "nodes": nodes,
+            "unread": unread,
+            "summary": summary(nodes, unread),
+            **({"warnings": warnings} if warnings else {}),
+            "changed": changed,
+            "diff": diffs,
+        }
+
+
+def _warnings(unread: dict[str, dict[str, Any]]) -> list[str]:
+    """Why hosts have no image, each reason once: the gate can only say that they have none."""
+    hosts: dict[tuple[str, str], list[str]] = {}
+    for host, problem in unread.items():
+        hosts.setdefault((str(problem["found"]), str(problem["do"])), []).append(host)
+    return [f"No image for {', '.join(sorted(members))}: {found}; {do}" for (found, do), members in hosts.items()]

@@ -246,7 +246,7 @@ def resolve(node: Node, image: str, install: dict[str, Any], unattended: dict[st
         extra = [argument for argument in carried if argument not in system.arguments] + list(
             install.get("extraKernelArgs") or []
         )
-        system.arguments = versions.merge_arguments(versions.default_arguments(version, node.spec.platform), extra)
+        system.arguments = versions.command_line(version, node.spec.platform, extra)
     return system
 
 

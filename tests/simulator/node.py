@@ -54,8 +54,8 @@ class System:
 def build_system(version: str, schematic: dict[str, Any], platform: str, extra: list[str] | None = None) -> System:
     """The system that the Image Factory would build; ``extra`` are arguments beyond the schematic (GRUB only)."""
     customization = schematic.get("customization") or {}
-    arguments = versions.merge_arguments(
-        versions.default_arguments(version, platform), [*(customization.get("extraKernelArgs") or []), *(extra or [])]
+    arguments = versions.command_line(
+        version, platform, [*(customization.get("extraKernelArgs") or []), *(extra or [])]
     )
     extensions = (customization.get("systemExtensions") or {}).get("officialExtensions") or []
     return System(version, versions.canonical_schematic(schematic), arguments, list(extensions))

@@ -13,6 +13,8 @@ from typing import Any
 
 import yaml
 
+from . import factory_schematic
+
 _VERSION = re.compile(r"^v?(\d+)\.(\d+)\.(\d+)(?:-(alpha|beta|rc)\.(\d+))?")
 _STAGES = {"alpha": 0, "beta": 1, "rc": 2, None: 3}
 
@@ -39,31 +41,11 @@ def auditd_survives_errors(version: str) -> bool:
     return at_least(version, "1.14") or at_least(version, "1.13.7")
 
 
-def default_arguments(version: str, platform: str = "metal") -> list[str]:
-    """Kernel arguments that Talos itself puts on the command line of this version."""
-    arguments = [f"talos.platform={platform}", "console=tty0"]
-    if not at_least(version, "1.12"):
-        arguments.append("init_on_alloc=1")
-    arguments += ["slab_nomerge", "pti=on", "consoleblank=0", "nvme_core.io_timeout=4294967295", "printk.devkmsg=on"]
-    if not at_least(version, "1.11"):
-        arguments += ["ima_template=ima-ng", "ima_appraise=fix", "ima_hash=sha512"]
-    if at_least(version, "1.10"):
-        arguments.append("selinux=1")
-    if at_least(version, "1.12"):
-        arguments += ["module.sig_enforce=1", "proc_mem.force_override=never"]
-    return arguments
-
-
-def merge_arguments(defaults: Iterable[str], extra: Iterable[str]) -> list[str]:
-    """Append ``extra`` to the defaults; ``-name`` removes every argument of that name that came before."""
-    result = list(defaults)
-    for argument in extra:
-        if argument.startswith("-"):
-            name = argument[1:].partition("=")[0]
-            result = [known for known in result if known.partition("=")[0] != name]
-        else:
-            result.append(argument)
-    return result
+def command_line(version: str, platform: str, extra: Iterable[str] = ()) -> list[str]:
+    """Kernel arguments of a system of this version, as the factory builds it; ``extra`` are its schematic's."""
+    major, minor, patch, *_stage = parse(version)
+    schematic = {"customization": {"extraKernelArgs": list(extra)}}
+    return factory_schematic.kernel_command_line(schematic, f"v{major}.{minor}.{patch}", platform=platform)
 
 
 def values(arguments: Iterable[str], name: str) -> list[str]:

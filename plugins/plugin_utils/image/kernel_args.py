@@ -34,6 +34,10 @@ _URL_USER = re.compile(r"(?<=://)[^/?#\s@]+(?=@)")
 _QUERY_VALUE = re.compile(r"([?&][^=&#\s]+=)(?!\$\{)[^&#\s]+")
 _SECRET_WORD = re.compile(r"((?:token|password|passwd|secret|credential)s?[a-z_.-]*=)[^&#\s\"]+", re.IGNORECASE)
 
+#: What the solver decides, and what GRUB writes for itself.
+_IN_QUESTION = frozenset({"selinux", "enforcing"})
+_BOOT_LOADERS = frozenset({"BOOT_IMAGE", "initrd"})
+
 MASK = "<masked>"
 
 
@@ -222,6 +226,34 @@ def effective(cmdline: str | Iterable[str]) -> Effective:
     if lsm is not None and _disables("lsm", _value(lsm)):
         disabling.append(masked(lsm))
     return Effective(selinux[0] if selinux else None, enforcing, enforcing_count, tuple(disabling), tuple(blinding))
+
+
+def compare(present: str, built: str) -> tuple[list[str], list[str]]:
+    """Where a built command line differs from the present one by more than a solver may change.
+
+    What is in question (``selinux``, ``enforcing``, and what turns SELinux off or blinds the audit in the present line)
+    is left out: whether the built line reaches the goal is told by :func:`effective`. So is what GRUB adds.
+
+    Returns:
+        The words that only the built line has, and those that only the present one has, masked. The order of different
+        parameters means nothing; where one parameter has other values, or the same in another order, all of them are
+        in both lists.
+    """
+    before = _by_name(word for word in split(present) if not (conflicts(word) or _name(word) in _BOOT_LOADERS))
+    after = _by_name(split(built))
+    names = [name for name in {**after, **before} if before.get(name) != after.get(name) and name not in _IN_QUESTION]
+    return (
+        [masked(word) for name in names for word in after.get(name, ())],
+        [masked(word) for name in names for word in before.get(name, ())],
+    )
+
+
+def _by_name(words: Iterable[str]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for word in words:
+        # The kernel reads "-" and "_" in names alike (kernel/params.c).
+        found.setdefault(_name(word).replace("-", "_"), []).append(word)
+    return found
 
 
 def _name(word: str) -> str:

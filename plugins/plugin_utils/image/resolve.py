@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..evidence.sections import schematic_of
+from ..evidence.visit import text_at
 from ..talos.client import NodeClient
 from ..talos.errors import InvalidAnswer, NotFound, Unsupported
-from . import bundle, errors, factory, references, schematic
+from . import bundle, errors, factory, kernel_args, references, schematic
 from .http import Access
 
 ASKED = ("schematic", "version", "platform", "arch", "secureboot")
@@ -37,7 +38,11 @@ def factory_of(params: Mapping[str, Any]) -> factory.Factory:
 
 
 async def present_image(client: NodeClient) -> dict[str, Any]:
-    """What the node runs, as far as an image for it needs it: ``{id, schematic, version, platform, arch, secureboot}``.
+    """What the node runs, as far as an image for it needs it.
+
+    Returns:
+        ``{id, schematic, version, platform, arch, secureboot, from_uki, cmdline}``. ``cmdline`` is None before 1.11,
+        which has no resource for it.
 
     Raises:
         TalosError: the node does not say it.
@@ -49,6 +54,10 @@ async def present_image(client: NodeClient) -> dict[str, Any]:
         resource = None
     booted = schematic_of(resource, await client.list("extension_statuses"))
     security = await client.security_state()
+    try:
+        cmdline = text_at(await client.get("kernel_cmdline"), "cmdline")
+    except Unsupported:
+        cmdline = None
     if booted is None or version.platform is None:
         raise InvalidAnswer(
             "the node does not tell which schematic it booted",
@@ -63,7 +72,41 @@ async def present_image(client: NodeClient) -> dict[str, Any]:
         "platform": version.platform,
         "arch": version.arch,
         "secureboot": security.secure_boot,
+        "from_uki": security.booted_with_uki,
+        "cmdline": cmdline,
     }
+
+
+def require_same_command_line(found: Mapping[str, Any], image: Mapping[str, Any]) -> None:
+    """Return when the image boots as the node does now, but for SELinux; nothing else may come in, or get lost.
+
+    Only within one version can they be compared, since each has its own defaults; the gate refuses any other target.
+    With GRUB the machine configuration may have given some of the present arguments, and the schematic none.
+
+    Args:
+        found: what :func:`present_image` said.
+        image: what :func:`resolve` returned for it.
+
+    Raises:
+        WrongCmdline: they differ.
+    """
+    target = image["target"]
+    if target is None or found["cmdline"] is None or found["version"] != target["version"]:
+        return
+    more, less = kernel_args.compare(found["cmdline"], image["cmdline"])
+    if found["from_uki"] is not True:
+        own = {kernel_args.masked(word) for entry in target["kernel_args"] for word in kernel_args.split(entry)}
+        more, less = [word for word in more if word not in own], []
+    if not more and not less:
+        return
+    raise errors.WrongCmdline(
+        "the image's kernel command line differs from the node's own by more than SELinux:"
+        f" it has {' '.join(more) or 'nothing more'} where the node has {' '.join(less) or 'nothing'}",
+        "the node would be wiped and then boot in another way than it does now",
+        "find out who changed it: reinstall or upgrade the node, permissive, with the schematic that it is to keep,"
+        " soak, and try again; if the node runs as its schematic says, look at the factory",
+        of_node=True,
+    )
 
 
 def resolve(params: Mapping[str, Any], found: dict[str, Any] | None, *, check: bool = False) -> dict[str, Any]:

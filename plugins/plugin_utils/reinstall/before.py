@@ -24,7 +24,7 @@ from ..gate.errors import VerdictRefused
 from ..gate.policy import load_policy
 from ..gate.request import judge_past
 from ..gate.verdict import ELIGIBLE, judge
-from ..image.resolve import present_image, resolve
+from ..image.resolve import present_image, require_same_command_line, resolve
 from ..private_files import write_private
 from ..rollout import drain
 from ..rollout.boot_paths import boot_path
@@ -82,7 +82,9 @@ def verify_image(work: Work, target: dict[str, Any]) -> str:
         "goal": "enforcing",
         "expect_digest": target["installer_digest"],
     }
-    found = resolve(settings, work.ask(present_image))
+    present = work.ask(present_image)
+    found = resolve(settings, present)
+    require_same_command_line(present, found)
     return str(found["target"]["installer_digest"])
 
 

@@ -185,3 +185,56 @@ def test_secrets_in_arguments_are_masked_in_the_diff():
     text = "\n".join(solution.diff)
     assert "s3cr3tvalue" not in text and "hunter2" not in text
     assert "${uuid}" in text
+
+
+UKI = "talos.platform=metal console=tty0 console=ttyS0 slab_nomerge selinux=1 module.sig_enforce=1 net.ifnames=0"
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "init=/bin/sh",
+        "rdinit=/x",
+        "talos.config=http://evil/",
+        "siderolink.api=grpc://evil",
+        "talos.platform=aws",
+        "module.sig_enforce=0",
+        "module.sig-enforce=0",
+        "console=ttyS1",
+        "slab_nomerge=1",
+        '"init=/bin/sh -x"',
+        "mitigations=off",
+        "talos.auditd.disabled=1",
+    ],
+)
+def test_a_word_more_in_a_built_line_is_found_and_one_less_too(word: str) -> None:
+    more, less = ka.compare(UKI, f"{UKI} enforcing=1 {word}")
+    assert ka.masked(word) in more
+    # Where the parameter was there before, its other values are named too.
+    assert all(ka._name(known) == ka._name(word).replace("-", "_") for known in less)
+    if not ka.conflicts(word):
+        assert word in ka.compare(f"{UKI} {word}", f"{UKI} enforcing=1")[1]
+
+
+@pytest.mark.parametrize(
+    ("present", "built"),
+    [
+        (UKI, f"{UKI} enforcing=1"),
+        (f"{UKI} enforcing=1", UKI),
+        (f"{UKI} enforcing=0 audit=0 security=apparmor", f"{UKI} enforcing=1"),
+        (f"BOOT_IMAGE=/A/vmlinuz {UKI}", f"{UKI} enforcing=1"),
+        (UKI, f"enforcing=1 net.ifnames=0 {UKI.removesuffix(' net.ifnames=0')}"),
+    ],
+)
+def test_what_a_solver_may_change_is_no_difference(present: str, built: str) -> None:
+    assert ka.compare(present, built) == ([], [])
+
+
+def test_the_order_of_one_parameter_s_values_is_a_difference() -> None:
+    swapped = UKI.replace("console=tty0 console=ttyS0", "console=ttyS0 console=tty0")
+    assert ka.compare(UKI, swapped) == (["console=ttyS0", "console=tty0"], ["console=tty0", "console=ttyS0"])
+
+
+def test_a_secret_in_a_differing_word_is_masked() -> None:
+    more, _less = ka.compare(UKI, f"{UKI} talos.config=https://who:pw@host/?token=abc")
+    assert more == ["talos.config=https://<masked>@host/?token=<masked>"]
