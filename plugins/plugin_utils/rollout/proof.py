@@ -169,6 +169,10 @@ def _same_machine(before: Evidence, after: Evidence) -> Answer:
     names = _get(before, "node", "name"), _get(after, "node", "name")
     if names[0] != names[1]:
         return False, f"the evidence is of {names[0]} before and of {names[1]} after"
+    called = _get(before, "node", "hostname"), _get(after, "node", "hostname")
+    if all(called) and called[0] != called[1]:
+        # Kubernetes' node of the old name would be uncordoned, and the one of the new name was never cordoned.
+        return False, f"it is called {called[0]} before, {called[1]} after"
     told = []
     # Many boards may share a vendor's UUID, so what differs counts although the UUID does not.
     for key, what in (("uuid", "hardware UUID"), ("serial_number", "serial number")):

@@ -215,3 +215,9 @@ def test_a_machine_is_another_by_its_uuid_or_by_its_serial_number(key):
 def test_one_of_the_two_is_enough_where_the_other_is_not_known(key):
     after = put(evidence("new"), f"node.{key}", None)
     assert item(proof(after=after), "same_machine")["ok"] is True
+
+
+def test_a_machine_of_another_host_name_is_another():
+    before, after = (put(evidence(one), "node.hostname", f"w-{one}") for one in ("old", "new"))
+    assert item(proof(before, after), "same_machine")["ok"] is False
+    assert item(proof(put(before, "node.hostname", "w-new"), after), "same_machine")["ok"] is True
