@@ -12,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +80,7 @@ def send(action: TalosAction, order: Order, where: Target) -> Sent:
     """
     evidence = files.load(order.evidence)
     verdict = _load_verdict(order.verdict)
+    _refuse_other_path(order, evidence)
     control_plane = evidence["node"]["machine_type"] == "controlplane"
     if not control_plane:
         return action.ask(lambda client: _act(action, order, where, client, evidence, verdict), where)
@@ -266,6 +267,18 @@ def _refuse_own_branch(host: str, where: Target) -> None:
             f"the reset of the control plane {host} was to be sent through {where.route} to {where.address}",
             "a control plane's own API goes away during its reset, and whether it left etcd is then unknown",
             "set route to endpoint, and endpoints to other control planes (never to a virtual address)",
+        )
+
+
+def _refuse_other_path(order: Order, evidence: Mapping[str, Any]) -> None:
+    """What is wiped, and so what data is lost, depends on the boot path."""
+    judged = (evidence["operation"] or {}).get("boot_path")
+    if judged != order.boot_path:
+        raise VerdictRefused(
+            f"the node was judged for the boot path {judged or 'unknown'}, and is to be wiped for {order.boot_path}",
+            "each boot path wipes other partitions, and data on them that was not judged would be lost",
+            "give the boot path that was judged, or collect and judge again with the other one",
+            bound="boot_path",
         )
 
 
