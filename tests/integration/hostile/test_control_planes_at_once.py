@@ -34,7 +34,8 @@ def test_at_most_one_is_reset(count: int, wiped: tuple[str, ...], tmp_path: Path
         spare = next(name for name in nodes if name not in wiped)
         given = {}
         for name in wiped:
-            bound, path = judged["nodes"][name]["verdict"]["binds"], judged["nodes"][name]["path"]
+            entry = judged["nodes"][name]
+            bound, path = playbook.verdict(entry)["binds"], entry["path"]
             given[name] = {
                 "evidence": str(Path(path).parent / "evidence.json"),
                 "verdict": path,

@@ -63,7 +63,7 @@ def tried(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Simulator,
 
 
 def _arguments(judged: dict[str, Any]) -> dict[str, Any]:
-    bound = judged["verdict"]["binds"]
+    bound = playbook.verdict(judged)["binds"]
     return {
         "evidence": str(Path(judged["path"]).parent / "evidence.json"),
         "verdict": judged["path"],
