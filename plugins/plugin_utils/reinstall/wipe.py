@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 
 from ..actions import NotYet, Target
 from ..evidence import files
+from ..image.kernel_args import MASK
 from ..rollout.boot_paths import BY_NAME
 from ..rollout.state import DID_NOT, HAPPENED, SENT, UNKNOWN
 from ..talos import boots
@@ -31,6 +32,8 @@ from .work import NotKnown, StepProblem, Work
 #: A machine that was told to reset and answers nobody for so many looks in a row is down; one whose reset was aborted
 #: reboots and answers before that.
 _SILENT_LOOKS = 24
+#: A shorter value of a hook's environment is no secret, and would mask words by chance.
+_SHORTEST_SECRET = 4
 #: Statuses by which the node itself says no: Talos' handlers answer UNKNOWN, INVALID_ARGUMENT and FAILED_PRECONDITION.
 #: Others, such as INTERNAL, also come from what stands between when the node goes away in the middle of the call.
 _REFUSALS = (2, 3, 9)
@@ -362,9 +365,16 @@ def _run_hook(work: Work) -> None:
                 found = f"the boot hook did not end within {work.params['wipe_timeout']:g} seconds"
                 raise StepProblem(found, why, do, node=work.host)
         output.seek(0)
-        told = printable(output.read(10_000).decode("utf-8", "replace"), 300)
+        told = printable(_without_secrets(work, output.read(10_000).decode("utf-8", "replace")), 300)
     if code != 0:
         raise StepProblem(f"the boot hook ended with {code}: {told}", why, do, node=work.host)
+
+
+def _without_secrets(work: Work, text: str) -> str:
+    """What a hook wrote, without the values of its environment, among which is the BMC's password."""
+    for value in sorted(map(str, work.params["boot_hook_environment"].values()), key=len, reverse=True):
+        text = text.replace(value, MASK) if len(value) >= _SHORTEST_SECRET else text
+    return text
 
 
 def _ended(process: subprocess.Popen[bytes]) -> int | None:

@@ -17,6 +17,8 @@ from ansible_collections.talosops.selinux.plugins.plugin_utils.reinstall.step im
 
 from .machines import Machine, OneNode
 
+_RUN_HOOK = wipe._run_hook
+
 
 @pytest.fixture(autouse=True)
 def hooks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
@@ -71,3 +73,16 @@ def test_it_is_given_back_when_its_own_system_runs_again(hooked: OneNode, uncord
         take(hooked, "identify")
     fail_and_give_back(hooked, "it failed")
     assert uncordoned == [hooked.host]
+
+
+@pytest.mark.parametrize(
+    "script", ["echo login admin $BMC_PASSWORD refused", "echo $BMC_URL >&2", "printf %0400d$BMC_PASSWORD"]
+)
+def test_what_a_hook_says_is_shown_without_its_secrets(tmp_path: Path, script: str) -> None:
+    work = OneNode(tmp_path, itertools.repeat(None)).at("boot", boot_path="hook")
+    secret = "hunter2-" + "x" * 8
+    work.params["boot_hook_environment"] = {"BMC_PASSWORD": secret, "BMC_URL": f"https://u:{secret}@bmc", "N": 1}
+    work.params["boot_hook"] = ["sh", "-c", f"{script}; exit 7"]
+    with pytest.raises(Problem, match="the boot hook ended with 7") as caught:
+        _RUN_HOOK(work)
+    assert "hunter2" not in str(caught.value)
