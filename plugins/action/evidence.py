@@ -116,7 +116,7 @@ class ActionModule(TalosAction):
                     "boot_path": self.variable(host, "talos_boot_path"),
                     "approved_local_data": None,
                 },
-                "cluster": {"name": self.target(host).context.name, "omni": omni},
+                "cluster": {"name": self.target(host).context.name, "id": None, "omni": omni},
             }
         return found, failures
 

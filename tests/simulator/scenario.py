@@ -28,6 +28,7 @@ FAULTS = frozenset(
         "not_tls",
         "auditd_dead",
         "audit_disabled",
+        "cluster_id",
         "auditd_disabled",
         "wrapped_ring",
         "lost_records",

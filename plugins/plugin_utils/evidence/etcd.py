@@ -42,13 +42,14 @@ def assess(
     """Judge what the control planes say about etcd.
 
     Args:
-        views: per answering node its member list, ``[{id, hostname, is_learner}]``, asked with
-            ``query_local=false``; None for a node whose answer is not known.
+        views: per answering node its member list, ``[{id, hostname, is_learner, peers}]``, asked with
+            ``query_local=false``; ``peers`` are the addresses under which the others know it. None for a node whose
+            answer is not known.
         statuses: per node ``{member_id, leader, raft_index, raft_applied_index, raft_term, errors}``; None likewise.
         alarms: ``[{member_id, alarm}]`` of the whole cluster; None when they could not be read.
 
     Returns:
-        ``{agreed: bool|None, healthy: bool|None, members: [{id, hostname, is_learner, healthy: bool|None}],
+        ``{agreed: bool|None, healthy: bool|None, members: [{id, hostname, is_learner, peers, healthy: bool|None}],
         voters: int|None, learners: int|None, leader: str|None, quorum: int|None, tolerance: int|None,
         tolerance_after_removal: int|None, problems: [str]}``. Ids are compared and returned as text. None means not
         known. ``tolerance_after_removal`` is what remains while one healthy voter is away: a graceful Talos reset
@@ -76,6 +77,7 @@ def assess(
             "id": str(member["id"]),
             "hostname": member.get("hostname"),
             "is_learner": member.get("is_learner"),
+            "peers": list(member.get("peers") or ()),
             "healthy": _member_healthy(member, by_id.get(str(member["id"])), problems),
         }
         for member in listed
@@ -177,15 +179,18 @@ def _unsafe(found: str, member: Mapping[str, Any] | None) -> EtcdUnsafe:
 
 
 def _agreed(views: Mapping[str, Sequence[Member] | None], problems: list[str]) -> bool | None:
-    lists: dict[str, frozenset[tuple[str, bool | None]]] = {}
+    lists: dict[str, frozenset[tuple[str, bool | None, tuple[str, ...]]]] = {}
     for node, view in sorted(views.items()):
         if view is None or any(member.get("id") in (None, "", 0) for member in view):
             problems.append(f"{node} gave no usable member list")
         elif not view:
             problems.append(f"{node} gave an empty member list")
         else:
-            lists[node] = frozenset((str(member["id"]), member.get("is_learner")) for member in view)
-            if len(lists[node]) != len(view):
+            # A cluster restored from another's snapshot may have its members, but not at their addresses.
+            lists[node] = frozenset(
+                (str(member["id"]), member.get("is_learner"), tuple(member.get("peers") or ())) for member in view
+            )
+            if len({str(member["id"]) for member in view}) != len(view):
                 problems.append(f"{node} lists a member twice")
                 return False
     if len(set(lists.values())) > 1:

@@ -74,7 +74,13 @@ async def read_etcd(visit: Visit, peer: Callable[[str], NodeClient]) -> dict[str
 
 
 def _member(member: Any) -> dict[str, Any]:
-    return {"id": _hex(member.id), "hostname": member.hostname, "is_learner": member.is_learner}
+    peers = {urlsplit(url).hostname for url in member.peer_urls}
+    return {
+        "id": _hex(member.id),
+        "hostname": member.hostname,
+        "is_learner": member.is_learner,
+        "peers": sorted(peer for peer in peers if peer),
+    }
 
 
 def _status(status: Any) -> dict[str, Any]:

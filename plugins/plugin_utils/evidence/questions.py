@@ -48,6 +48,7 @@ QUESTIONS: dict[str, Question] = {
     "image_factory_schematic": _one("ImageFactorySchematic", "image_factory_schematic", optional=True),
     "booted_entry": _one("BootedEntry", "booted_entry", optional=True),
     "identity": _one("Identity", "identity"),
+    "cluster_info": _one("ClusterInfo", "cluster_info", optional=True),
     "nodename": _one("Nodename", "nodename"),
     "system_information": _one("SystemInformation", "system_information"),
     "time_status": _one("TimeStatus", "time_status"),

@@ -126,7 +126,9 @@ EVIDENCE: dict[str, Any] = {
     "time": {"synced": "boolean", "offset_seconds": "number"},
     "etcd": {
         "member_id": "string",
-        "members": [{"id": "string", "hostname": "string", "is_learner": "boolean", "healthy": "boolean"}],
+        "members": [
+            {"id": "string", "hostname": "string", "is_learner": "boolean", "healthy": "boolean", "peers": ["string"]}
+        ],
         "agreed": "boolean",
         "leader": "string",
         "healthy": "boolean",
@@ -182,7 +184,7 @@ EVIDENCE: dict[str, Any] = {
         "identify_by": "string",
         "target": TARGET,
     },
-    "cluster": {"name": "string", "omni": "boolean"},
+    "cluster": {"name": "string", "id": "string", "omni": "boolean"},
     "errors": [{"kind": "string", "source": "string", "found": "string"}],
     "sha256": "string",
 }

@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from ..image.machine_config.facts import fingerprint
 from ..talos.boots import Look
 from .identity import doubts_of
 from .machine import is_managed
@@ -132,8 +133,13 @@ def time_section(answers: Answers, offset: float | None) -> dict[str, Any]:
 
 
 def cluster_section(answers: Answers, given: Mapping[str, Any]) -> dict[str, Any]:
-    """The cluster as the operator named it, and whether somebody else manages it."""
-    return {**given, "omni": is_managed(kernel_args(answers))}
+    """The cluster as the operator named it, the one the node says it is of, and whether somebody else manages it.
+
+    ``id`` is a SHA-256, as the facts of a machine configuration have it, since whoever knows the id may ask the
+    discovery service for the cluster's addresses.
+    """
+    identifier = text_at(answers["cluster_info"], "clusterId")
+    return {**given, "id": fingerprint(identifier) if identifier else None, "omni": is_managed(kernel_args(answers))}
 
 
 def selinux_state(answers: Answers) -> str:

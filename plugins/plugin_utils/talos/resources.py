@@ -50,6 +50,7 @@ RESOURCES: dict[str, ResourceKind] = {
     "machine_type": ResourceKind("config", "MachineTypes.config.talos.dev", "machine-type"),
     "members": ResourceKind("cluster", "Members.cluster.talos.dev"),
     "identity": ResourceKind("cluster", "Identities.cluster.talos.dev", "local"),
+    "cluster_info": ResourceKind("cluster", "Infos.cluster.talos.dev", "current"),
     "nodename": ResourceKind("k8s", "Nodenames.kubernetes.talos.dev", "nodename"),
     # Kubernetes allows 256 KiB of annotations on a node, which may double when they are quoted.
     "node_status": ResourceKind("k8s", "NodeStatuses.kubernetes.talos.dev", most_bytes=1024 * 1024),

@@ -6,7 +6,10 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
+
+import yaml
 
 from .. import versions
 from .table import Specs, elsewhere, resource, up
@@ -27,6 +30,19 @@ def _machine_config(node: Node) -> Specs:
     # The one in force, and (since 1.14) the one on STATE.
     names = ["v1alpha1"] + (["persistent"] if versions.at_least(node.version, "1.14") else [])
     return dict.fromkeys(names, node.config)
+
+
+@functools.lru_cache(maxsize=1024)
+def _identity_of(config: str) -> tuple[str, str]:
+    """Id and name of the cluster, from the place where the configuration's release has them; '' for none."""
+    found = ["", ""]
+    for document in yaml.load_all(config, getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+        old = document.get("cluster") if isinstance(document, dict) else None
+        if isinstance(old, dict):
+            found = [str(old.get("id") or found[0]), str(old.get("clusterName") or found[1])]
+        elif isinstance(document, dict):
+            found = [str(document.get("clusterID") or found[0]), str(document.get("clusterName") or found[1])]
+    return found[0], found[1]
 
 
 def _operating_system(node: Node) -> str:
@@ -73,6 +89,16 @@ def _identity(node: Node) -> Specs:
         real = node.fleet.nodes.get(other)
         return {"local": {"nodeId": real.node_id if real else f"Str4nger{node.node_id[:20]}"}}
     return {"local": {"nodeId": node.node_id}}
+
+
+@resource("Infos.cluster.talos.dev", namespace="cluster")
+def _info(node: Node) -> Specs:
+    """What the configuration in force says; none without an identity for the discovery service."""
+    if not node.config_applied:
+        return {}
+    identifier, name = _identity_of(node.config or "")
+    identifier = str(node.faults.get("cluster_id", identifier))
+    return {"current": {"clusterId": identifier, "clusterName": name}} if identifier else {}
 
 
 @resource("Nodenames.kubernetes.talos.dev", namespace="k8s")

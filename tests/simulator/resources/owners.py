@@ -14,6 +14,7 @@ OWNERS = {
     "ExtensionStatuses.runtime.talos.dev": "runtime.ExtensionStatusController",
     "Identities.cluster.talos.dev": "cluster.NodeIdentityController",
     "ImageFactorySchematics.runtime.talos.dev": "runtime.ImageFactorySchematicController",
+    "Infos.cluster.talos.dev": "cluster.InfoController",
     "KernelCmdlines.runtime.talos.dev": "runtime.KernelCmdlineController",
     "LoadedKernelModules.runtime.talos.dev": "runtime.KernelModuleStatusController",
     "MachineStatuses.runtime.talos.dev": "runtime.MachineStatusController",

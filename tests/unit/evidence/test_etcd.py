@@ -43,6 +43,27 @@ def judged(kinds, views=2):
     return assess({f"cp-{n}": members for n in range(views)}, statuses, [])
 
 
+def _at(members, *peers):
+    return [{**member, "peers": [peer]} for member, peer in zip(members, peers, strict=True)]
+
+
+def test_members_at_other_addresses_are_another_cluster() -> None:
+    # Restored from a snapshot, or made with the same token: the ids alone do not tell.
+    members, statuses = cluster("hhh")
+    ours = _at(members, "10.0.0.1", "10.0.0.2", "10.0.0.3")
+    assert assess({"cp-0": ours, "cp-1": ours, "cp-2": ours}, statuses, [])["agreed"] is True
+    theirs = _at(members, "10.9.0.1", "10.9.0.2", "10.9.0.3")
+    for other in (theirs, _at(members, "10.0.0.1", "10.0.0.2", "10.0.0.9"), members):
+        found = assess({"cp-0": ours, "cp-1": ours, "cp-2": other}, statuses, [])
+        assert found["agreed"] is False and found["healthy"] is None
+
+
+def test_one_member_at_two_addresses_is_listed_twice() -> None:
+    members, statuses = cluster("hh")
+    twice = _at([*members, members[0]], "10.0.0.1", "10.0.0.2", "10.9.0.1")
+    assert assess({"cp-0": twice, "cp-1": twice}, statuses, [])["agreed"] is False
+
+
 @pytest.mark.parametrize("size", range(1, 8))
 def test_every_cluster(size):
     permitted = 0

@@ -173,6 +173,7 @@ def healthy_evidence(machine_type: str = "controlplane") -> dict[str, Any]:
         },
         "config": {
             "sha256": "c" * 64,
+            "cluster": {"cluster_id": "e" * 64},
             "install": {
                 "kind": "v1alpha1",
                 "disk": "/dev/sda",
@@ -190,7 +191,7 @@ def healthy_evidence(machine_type: str = "controlplane") -> dict[str, Any]:
             "identify_by": "uuid",
             "target": dict(TARGET),
         },
-        "cluster": {"name": "lab", "omni": False},
+        "cluster": {"name": "lab", "id": "e" * 64, "omni": False},
         "errors": [],
     }
 

@@ -110,6 +110,7 @@ FAILING: dict[str, list[tuple[str, Any]]] = {
         ("volumes.EPHEMERAL.partition_uuid", ""),
     ],
     "machine-config-valid": [("config.valid", False), ("config.problems", ["no disk"]), ("config.sha256", "")],
+    "config-same-cluster": [("config.cluster.cluster_id", "f" * 64), ("cluster.id", "f" * 64)],
     "config-target-image": [("config.install.image", "ghcr.io/siderolabs/installer:v1.14.1")],
     "boot-path-known": [("operation.boot_path", "upgrade"), ("operation.boot_path", "")],
     "local-data-reviewed": [("kubernetes.local_data", ["PersistentVolume pv-1"]), ("user_volumes", ["u-data"])],

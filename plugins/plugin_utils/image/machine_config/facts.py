@@ -95,9 +95,14 @@ def _install(config: Configuration) -> dict[str, Any] | None:
     }
 
 
+def fingerprint(secret: str) -> str:
+    """The SHA-256 by which a value of a configuration is known; of the PEM itself, whichever of its two spellings."""
+    return hashlib.sha256(_content(secret)).hexdigest()
+
+
 def _digest(found: Sequence[Value]) -> str | None:
-    """The SHA-256 of a value, or of several as a set; of the PEM itself, whichever of its two spellings is used."""
-    digests = {hashlib.sha256(_content(one.value)).hexdigest() for one in found if isinstance(one.value, str)}
+    """The fingerprint of a value, or of several as a set."""
+    digests = {fingerprint(one.value) for one in found if isinstance(one.value, str)}
     if len(digests) < 2:
         return next(iter(digests), None)
     return hashlib.sha256("".join(sorted(digests)).encode()).hexdigest()
