@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ansible.utils.display import Display  # type: ignore[import-untyped]  # ansible-core ships no types
+
 from ..plugin_utils.actions import TalosAction, Target, summary
 from ..plugin_utils.audit.store.store import AuditStore
 from ..plugin_utils.evidence import files
@@ -19,6 +21,7 @@ from ..plugin_utils.evidence.joined import Machine
 from ..plugin_utils.evidence.machine import FINGERPRINT, read_machine, read_omni
 from ..plugin_utils.evidence.planned import planned_config
 from ..plugin_utils.problem import Problem
+from ..plugin_utils.report import collected as collected_table
 from ..plugin_utils.rollout.ledger import Ledger
 from ..plugin_utils.rollout.owner import is_gone
 from ..plugin_utils.talos import fleet
@@ -73,9 +76,14 @@ class ActionModule(TalosAction):
             document = collection.document
             path = None if self.check else files.save(self.params["directory"], document, collection.logs)
             nodes[host] = files.entry_of(document, path)
+        table = collected_table.render({host: entry["summary"] for host, entry in nodes.items()}, unread)
+        if self.params["show"]:
+            # Not every result callback shows text with line breaks as people would want to read it.
+            Display().display(f"\n{table}\n")
         return {
             "nodes": nodes,
             "machines": machines,
+            "table": table,
             "unread": unread,
             "summary": summary([*nodes, *machines], unread),
             "changed": bool(nodes),

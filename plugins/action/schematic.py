@@ -71,7 +71,7 @@ class ActionModule(TalosAction):
                     nodes[host] = {key: image[key] for key in _OF_EACH}
                 except WrongCmdline as problem:
                     unread[host] = problem.as_dict()
-        warnings = _warnings(unread)
+        warnings = _warnings({host: problem for host, problem in unread.items() if host in found})
         return {
             "nodes": nodes,
             "unread": unread,
@@ -83,7 +83,7 @@ class ActionModule(TalosAction):
 
 
 def _warnings(unread: dict[str, dict[str, Any]]) -> list[str]:
-    """Why hosts have no image, each reason once: the gate can only say that they have none."""
+    """Why hosts that answered have no image, each reason once: the gate can only say that they have none."""
     hosts: dict[tuple[str, str], list[str]] = {}
     for host, problem in unread.items():
         hosts.setdefault((str(problem["found"]), str(problem["do"])), []).append(host)

@@ -84,6 +84,10 @@ options:
   run:
     description: The id of this run. An operation of this run does not hold its own node.
     type: str
+  show:
+    description: Whether to show RV(table) as text, whatever the result callback does with results.
+    type: bool
+    default: false
   max_samples:
     description: Decoded records kept for each denial. V(0) keeps all.
     type: int
@@ -131,7 +135,8 @@ nodes:
       type: str
       sample: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
     summary:
-      description: Which node it is of, its Talos version, SELinux state, coverage and number of denials.
+      description: Which node it is of, its Talos version, SELinux state, coverage with its gaps, and how many kinds of
+        denials it has and how often the kernel enforced one.
       type: dict
       sample: {}
     evidence:
@@ -144,6 +149,11 @@ machines:
   returned: always
   type: dict
   sample: {}
+table:
+  description: For each node the coverage, denials and lost records as text; nodes that could not be read come first.
+  returned: always
+  type: str
+  sample: "1 node: 1 without a gap"
 unread:
   description: The nodes that could not be read, by inventory name, with what was found, why it matters and what to do.
   returned: always

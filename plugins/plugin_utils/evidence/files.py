@@ -140,15 +140,19 @@ def document_of(entry: Mapping[str, Any]) -> dict[str, Any]:
 
 def summary_of(document: Mapping[str, Any]) -> dict[str, Any]:
     """What of a document may be shown or planned by without reading it: nothing is judged by this."""
-    coverage, etcd = document["audit"]["coverage"], document["etcd"]
+    coverage, denials, etcd = document["audit"]["coverage"], document["audit"]["denials"], document["etcd"]
     return {
         "node": dict(document["node"]),
         "boot_id": document["boot"]["id"],
         "talos_version": document["talos"]["version"],
         "selinux_state": document["selinux"]["state"],
         "disagreements": list(document["selinux"]["disagreements"]),
-        "coverage": {key: coverage[key] for key in ("verdict", "seconds")},
-        "denials": len(document["audit"]["denials"]) if document["audit"]["denials"] is not None else None,
+        "coverage": {
+            **{key: coverage[key] for key in ("verdict", "seconds", "lost_at_least")},
+            "reasons": [reason["text"] for reason in coverage["reasons"]],
+        },
+        "denials": len(denials) if denials is not None else None,
+        "enforced": sum(denial["enforced"] or 0 for denial in denials) if denials is not None else None,
         "etcd": {key: etcd[key] for key in ("agreed", "voters")} if etcd else None,
     }
 

@@ -28,11 +28,11 @@ def render(nodes: Mapping[str, Mapping[str, Any]], unread: Mapping[str, Mapping[
         Text without control characters that ends with a newline; nodes whose witnesses disagree come first.
     """
     lines = [summary_line(nodes, unread)]
-    lines += [part for text in _shared(unread) for part in ("", *text)]
+    lines += [part for text in shared(unread) for part in ("", *text)]
     if nodes:
         ordered = sorted(nodes, key=lambda host: (not nodes[host]["disagreements"], host))
         rows = [_HEADINGS, *(_row(host, nodes[host]) for host in ordered)]
-        lines += ["", *_aligned(rows)]
+        lines += ["", *aligned(rows)]
     return "\n".join(line.rstrip() for line in lines) + "\n"
 
 
@@ -49,7 +49,7 @@ def summary_line(nodes: Mapping[str, Mapping[str, Any]], unread: Mapping[str, An
     return line + (f"; the witnesses of {doubtful} disagree" if doubtful else "")
 
 
-def _shared(unread: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
+def shared(unread: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
     """The problems, each with the nodes that have it; the one that most have comes first."""
     hosts: dict[tuple[str, str], list[str]] = {}
     for host, problem in unread.items():
@@ -68,7 +68,8 @@ def _row(host: str, node: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(printable(str(text)) for text in (host, node["talos_version"], node["selinux"], doubts))
 
 
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Rows of the same number of cells as lines, each column as wide as its widest cell."""
     widths = [max(columns(row[index]) for row in rows) for index in range(len(rows[0]))]
     return [
         "  ".join(text + " " * (width - columns(text)) for text, width in zip(row, widths, strict=True)) for row in rows

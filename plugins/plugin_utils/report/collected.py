@@ -1,0 +1,80 @@
+# Copyright (c) 2026, the talosops.selinux authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a collection found, as a table for people at a terminal: what needs a look comes first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..texts import printable
+from .status import aligned, shared
+
+_HEADINGS = ("node", "coverage", "covers", "denials", "lost", "why it is not complete")
+
+
+def render(nodes: Mapping[str, Mapping[str, Any]], unread: Mapping[str, Mapping[str, Any]]) -> str:
+    """A summary line, the nodes that could not be read, and a row for each that could.
+
+    Args:
+        nodes: summaries of evidence documents (``evidence.files.summary_of``) by inventory name.
+        unread: ``{found, do}`` by inventory name. A problem that several nodes share is told once.
+
+    Returns:
+        Text without control characters that ends with a newline.
+    """
+    lines = [summary_line(nodes, unread)]
+    lines += [part for text in shared(unread) for part in ("", *text)]
+    if nodes:
+        ordered = sorted(nodes, key=lambda host: (_is_complete(nodes[host]), not _denied(nodes[host]), host))
+        lines += ["", *aligned([_HEADINGS, *(_row(host, nodes[host]) for host in ordered)])]
+    return "\n".join(line.rstrip() for line in lines) + "\n"
+
+
+def summary_line(nodes: Mapping[str, Mapping[str, Any]], unread: Mapping[str, Any]) -> str:
+    """``"12 nodes: 9 without a gap, 1 not read; 2 with denials"``."""
+    total = len(nodes) + len(unread)
+    parts = [f"{sum(map(_is_complete, nodes.values()))} without a gap"]
+    parts += [f"{len(unread)} not read"] if unread else []
+    denied = sum(1 for node in nodes.values() if _denied(node))
+    line = f"{total} node{'s' if total != 1 else ''}: {', '.join(parts)}"
+    return line + (f"; {denied} with denials" if denied else "")
+
+
+def _row(host: str, node: Mapping[str, Any]) -> tuple[str, ...]:
+    coverage = node["coverage"]
+    lost, seconds = coverage["lost_at_least"], coverage["seconds"]
+    cells = (
+        host,
+        coverage["verdict"] or "unknown",
+        "-" if seconds is None else f"{seconds / 3600:.1f} h",
+        _denials(node),
+        "unknown" if lost is None else str(lost) if lost else "-",
+        _why(coverage["reasons"]),
+    )
+    return tuple(printable(cell) for cell in cells)
+
+
+def _why(reasons: Sequence[str]) -> str:
+    more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
+    return printable(reasons[0], 120) + more if reasons else ""
+
+
+def _is_complete(node: Mapping[str, Any]) -> bool:
+    return bool(node["coverage"]["verdict"] == "complete")
+
+
+def _denied(node: Mapping[str, Any]) -> bool:
+    return bool(node["denials"] != 0)
+
+
+def _denials(node: Mapping[str, Any]) -> str:
+    kinds, enforced = node["denials"], node["enforced"]
+    if kinds is None:
+        return "unknown"
+    if not kinds:
+        return "-"
+    text = f"{kinds} kind{'s' if kinds != 1 else ''}"
+    return text + (f", {enforced} enforced" if enforced else "")
