@@ -24,6 +24,8 @@ HEADINGS = {
 }
 _COLORS = {"moved": "32", "already_enforcing": "32", "failed": "31;1", "refused": "33", "inconclusive": "33"}
 _MINIMUM = 60
+_FEW = 2
+"""Nodes of which the same is told one by one; more of them share one entry."""
 
 
 def render(model: Mapping[str, Any], width: int = 100, color: bool = False) -> str:
@@ -46,10 +48,13 @@ def render(model: Mapping[str, Any], width: int = 100, color: bool = False) -> s
             continue
         heading = f"{HEADINGS[outcome]} ({len(rows)})"
         lines += ["", _paint(heading, outcome) if color else heading]
-        for row in rows:
-            lines += _columns(
-                [row["node"], place(row)], [names, 16], [line for text in details(row) for line in text], width
-            )
+        for texts, members in _alike(rows):
+            if len(members) <= _FEW:
+                for row in members:
+                    lines += _columns([row["node"], place(row)], [names, 16], texts, width)
+                continue
+            lines += _hang(f"{len(members)} nodes: {', '.join(row['node'] for row in members)}", width, "  ", "    ")
+            lines += [part for text in (f"      {line}" for line in texts if line != "-") for part in wrap(text, width)]
     for heading, texts in (
         ("ATTENTION", model["attention"]),
         ("POLICY", policy_lines(model["policy"])),
@@ -65,6 +70,14 @@ def render(model: Mapping[str, Any], width: int = 100, color: bool = False) -> s
     wrapped = [line if line.startswith("\x1b[") or columns(line) <= width else wrap(line, width) for line in lines]
     flat = [part for line in wrapped for part in ([line] if isinstance(line, str) else line)]
     return "\n".join(line.rstrip() for line in flat) + "\n"
+
+
+def _alike(rows: Sequence[Mapping[str, Any]]) -> list[tuple[list[str], list[Mapping[str, Any]]]]:
+    """The nodes of which there is the same to tell, with what that is; in the order of the first of each."""
+    groups: dict[tuple[str, ...], list[Mapping[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault(tuple(line for text in details(row) for line in text), []).append(row)
+    return [(list(texts), members) for texts, members in groups.items()]
 
 
 def counts_line(model: Mapping[str, Any]) -> str:

@@ -228,6 +228,24 @@ def test_html_is_inert_and_whole(fleet):
     assert is_sealed(model), "rendering leaves the model as it was"
 
 
+def _alike(count, found="up for 60 seconds"):
+    reason = {"id": "soak-reached", "found": found, "reason": "", "remedy": "Wait.", "doc": None}
+    row = {"outcome": "refused", "role": "worker", "zone": None, "reasons": [reason], "waived": [], "witnesses": []}
+    return [{**row, "node": f"{found[-1]}{number}"} for number in range(count)]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 40])
+def test_what_many_nodes_share_is_told_once(fleet, count):
+    other = _alike(1, "another")
+    model = {**model_of(fleet), "nodes": [*_alike(count), *other]}
+    text = table.render(model, width=80)
+    assert text.count("soak-reached: up for 60") == (1 if count > 2 else count)
+    assert text.count("do: Wait.") == (2 if count > 2 else count + 1)
+    assert all(f" {row['node']}" in text for row in model["nodes"])
+    assert (f"  {count} nodes: s0, s1" in text) is (count > 2)
+    assert max(map(table.columns, text.splitlines())) <= 80
+
+
 @pytest.mark.parametrize("width", [20, 60, 80, 100, 200])
 def test_table_fits_and_tells(fleet, width):
     text = table.render(model_of(fleet, halted=HOSTILE), width=width)
