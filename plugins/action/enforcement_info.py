@@ -20,7 +20,7 @@ class ActionModule(TalosAction):
 
     def act(self) -> dict[str, Any]:
         before = files.load(self.params["before"])
-        proof = prove(before, self.params["after"], target=self.params["target"])
+        proof = prove(before, files.load(self.params["after"]), target=self.params["target"])
         doubts = [item["found"] for item in [*proof["witnesses"], *proof["reinstall"]] if item["ok"] is not True]
         return {
             "proven": proof["proven"],

@@ -21,8 +21,8 @@ options:
     type: path
     required: true
   after:
-    description: The evidence from after it.
-    type: dict
+    description: Path of the evidence from after it.
+    type: path
     required: true
   target:
     description: The image that was to be installed.
@@ -37,7 +37,7 @@ EXAMPLES = r"""
 - name: Prove it
   talosops.selinux.enforcement_info:
     before: "{{ before.path }}"
-    after: "{{ collected.nodes[inventory_hostname].evidence }}"
+    after: "{{ collected.nodes[inventory_hostname].path }}"
     target: "{{ image.target }}"
 """
 

@@ -143,10 +143,10 @@ taken:
   type: bool
   sample: true
 facts:
-  description: What the step left in the ledger for later ones.
+  description: What the step left in the ledger for later ones; which facts, depends on the step.
   returned: always
   type: dict
-  sample: {cordoned: true, evicted: 12}
+  sample: {}
 node:
   description: With O(state=given_back), how the node was left.
   returned: always

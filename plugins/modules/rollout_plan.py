@@ -74,12 +74,6 @@ sizes:
   type: list
   elements: int
   sample: [1, 1]
-control_planes:
-  description: The inventory names of all control planes.
-  returned: always
-  type: list
-  elements: str
-  sample: [cp-1]
 waves:
   description: The kind of each host's wave, by inventory name.
   returned: always

@@ -122,40 +122,40 @@ summary:
   sample: {asked: 1, answered: 1, unread: 0}
 present:
   description: The id of the present schematic. Null when O(schematic) is set.
-  returned: always
+  returned: without run_once
   type: str
   sample: 376567988ad370138ad8b2698212367b8edcb69b5fd68c80be1f2ec7d603b4ba
 id:
   description: The id of the derived schematic.
-  returned: always
+  returned: without run_once
   type: str
   sample: 224daeedea2a793a0cd003ab8b8cadb4c8a16645d7b485fcfa965c5948be2e18
 schematic:
   description: The derived schematic as canonical YAML.
-  returned: always
+  returned: without run_once
   type: str
   sample: "customization:\n    extraKernelArgs:\n        - enforcing=1\n"
 added:
   description: Kernel arguments that were added.
-  returned: always
+  returned: without run_once
   type: list
   elements: str
   sample: [enforcing=1]
 removed:
   description: Kernel arguments that were removed.
-  returned: always
+  returned: without run_once
   type: list
   elements: str
   sample: []
 verified:
   description: Whether the image was verified. False only in check mode, for a schematic that is not registered yet.
-  returned: always
+  returned: without run_once
   type: bool
   sample: true
 target:
   description: The image, as verdicts are bound to it, with the schematic's kernel arguments. Null when the image was
     not verified.
-  returned: always
+  returned: without run_once
   type: dict
   sample:
     version: v1.14.1
@@ -166,13 +166,13 @@ target:
     kernel_args: [enforcing=1]
 cmdline:
   description: The kernel command line of the built image. Null when the image was not verified.
-  returned: always
+  returned: without run_once
   type: str
   sample: talos.platform=metal selinux=1 enforcing=1
 media:
   description: Where the image's boot media and files are downloaded, as far as the platform has them. Null when the
     image was not verified.
-  returned: always
+  returned: without run_once
   type: dict
   sample:
     cmdline: https://factory.talos.dev/image/224daeedea2a793a0cd003ab8b8cadb4c8a16645d7b485fcfa965c5948be2e18/v1.14.1/cmdline-metal-amd64

@@ -81,9 +81,17 @@ def test_the_gate_judges_the_configuration_for_the_way_it_will_boot(boot: str, t
     nodes = {"cp-1": {"role": "controlplane"}, "worker-1": {}}
     with Simulator({"name": boot, "uptime": "96h", "nodes": nodes}, tmp_path / "fleet") as sim:
         path = sim.directory / "configs" / "worker-1.yaml"
-        config = yaml.safe_load(path.read_text())
-        config["machine"]["install"] |= {"extraKernelArgs": ["audit=0"], "grubUseUKICmdline": False}
-        path.write_text(yaml.safe_dump(config))
+        # The older form of an installation; the newer one has no arguments of its own.
+        documents = list(yaml.safe_load_all(path.read_text()))
+        (unattended,) = [item for item in documents if item.get("kind") == "UnattendedInstallConfig"]
+        documents.remove(unattended)
+        documents[0]["machine"]["install"] = {
+            "disk": "/dev/vda",
+            "image": unattended["installer"]["image"],
+            "extraKernelArgs": ["audit=0"],
+            "grubUseUKICmdline": False,
+        }
+        path.write_text(yaml.safe_dump_all(documents))
         settings = playbook.settings(sim, tmp_path / "evidence", rollout_hosts="workers", rollout_boot=boot)
         run = playbook.run(sim, tmp_path / "run", "talosops.selinux.gate", variables=settings)
         judged = run.of("Judge the evidence")["nodes"]["worker-1"]

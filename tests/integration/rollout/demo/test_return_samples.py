@@ -7,12 +7,15 @@
 from __future__ import annotations
 
 import importlib
+import json
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from integration import playbook
+from simulator import Simulator
 
 MODULES = sorted(path.stem for path in (playbook.ROOT / "plugins" / "modules").glob("*.py") if path.stem != "__init__")
 _DATA = playbook.ROOT / "tests" / "data" / "real-kernel" / "permissive.dmesg.log.gz"
@@ -71,10 +74,63 @@ def results(finished: playbook.Finished, tmp_path_factory: pytest.TempPathFactor
     )
     assert more.code == 0, more.output
     found: dict[str, list[dict[str, Any]]] = {}
-    for record in [*finished.run.records, *more.records]:
+    for record in [*finished.run.records, *more.records, *_single(directory / "single")]:
         if record["status"] == "ok":
             found.setdefault(record["action"].rpartition(".")[2], []).append(record["result"])
     return found
+
+
+def _single(directory: Path) -> list[dict[str, Any]]:
+    """Results of the modules that an operator uses beside the playbooks, on a fleet of which nothing was moved."""
+    nodes = {**{f"cp-{number}": {"role": "controlplane"} for number in (1, 2, 3)}, "worker-1": {}}
+    with Simulator({"name": "samples", "uptime": "96h", "nodes": nodes}, directory / "fleet") as sim:
+        settings = playbook.settings(sim, directory / "evidence")
+        judged = playbook.run(sim, directory / "gate", "talosops.selinux.gate", variables=settings)
+        verdict = Path(judged.of("Judge the evidence")["nodes"]["worker-1"]["path"])
+        evidence = verdict.parent / "evidence.json"
+        binds = json.loads(verdict.read_bytes())["binds"]
+        cluster = {"kubeconfig": settings["rollout_kubeconfig"]}
+        on_worker = [
+            {"talosops.selinux.machine_status_info": {}},
+            {"talosops.selinux.schematic": {"factory_url": sim.factory_url, "allow_plain_http": True}},
+            {
+                "talosops.selinux.machine_config": {
+                    "installer": binds["target"]["installer"],
+                    "version": binds["target"]["version"],
+                    "kernel_args": ["enforcing=1"],
+                }
+            },
+            {
+                "talosops.selinux.enforcement_info": {
+                    "before": str(evidence),
+                    "after": str(evidence),
+                    "target": binds["target"],
+                }
+            },
+            {"talosops.selinux.node_drain": {"name": "worker-1", "state": "uncordoned", **cluster}},
+            {
+                "talosops.selinux.machine_reset": {
+                    "evidence": str(evidence),
+                    "verdict": str(verdict),
+                    "boot_path": "in_place",
+                    "config_sha256": binds["config_sha256"],
+                    "installer_digest": binds["target"]["installer_digest"],
+                },
+                "check_mode": True,
+            },
+            {"talosops.selinux.rollout_ledger": {"directory": str(directory / "evidence")}},
+        ]
+        on_control_plane = [
+            {"talosops.selinux.etcd_info": {}},
+            {"talosops.selinux.etcd_snapshot": {"path": str(directory / "etcd.snapshot")}},
+        ]
+        runs = [
+            playbook.play(sim, directory / "worker", on_worker, hosts="worker-1"),
+            playbook.play(sim, directory / "cp", on_control_plane, hosts="cp-1"),
+        ]
+    for run in runs:
+        assert run.code == 0, run.output
+    return [record for run in runs for record in run.records]
 
 
 @pytest.mark.parametrize("module", MODULES)
