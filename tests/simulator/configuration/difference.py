@@ -28,6 +28,12 @@ class _Dumper(yaml.SafeDumper):
     def ignore_aliases(self, data: Any) -> bool:
         return True
 
+    def analyze_scalar(self, scalar: str) -> Any:
+        """As PyYAML, but a tab does not keep a text from being written as a block (go-yaml's emitter, seen)."""
+        analysis = super().analyze_scalar(scalar)
+        analysis.allow_block = super().analyze_scalar(scalar.replace("\t", "x")).allow_block
+        return analysis
+
 
 def _text(dumper: yaml.SafeDumper, value: str) -> yaml.Node:
     style = "|" if "\n" in value else '"' if value == "" else None
