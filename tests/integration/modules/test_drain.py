@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.talosops.selinux.plugins.plugin_utils.kube import ClusterProblem
+from ansible_collections.talosops.selinux.plugins.plugin_utils.operator_files import FileProblem
 from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout import drain as rollout_drain
 from kubernetes import client, config
 from simulator import Simulator
@@ -246,7 +247,7 @@ def test_check_mode_tells_and_writes_nothing(world: World) -> None:
 def test_what_cannot_be_reached_is_a_problem_at_once(world: World, tmp_path: Path) -> None:
     with pytest.raises(rollout_drain.DrainProblem, match="no node named worker-9"):
         world.drain("worker-9")
-    with pytest.raises(ClusterProblem):
+    with pytest.raises(FileProblem, match="none cannot be read"):
         rollout_drain.drain(str(tmp_path / "none"), None, "worker-1")
     with pytest.raises(ClusterProblem):
         rollout_drain.drain(world.kubeconfig, "no-such-context", "worker-1")
