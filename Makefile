@@ -13,7 +13,7 @@ REQUIREMENTS := requirements.txt tests/requirements.txt
 export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/.collections
 export PYTHONPATH := $(CURDIR)/tests:$(CURDIR)/.collections
 
-.PHONY: help setup demo screenshots test checks unit simulator-test lint types sanity ansible-lint changelog simulator interop bench nightly clean
+.PHONY: help setup demo pages screenshots test checks unit simulator-test lint types sanity ansible-lint changelog simulator interop bench nightly clean
 
 help: ## Show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -66,6 +66,9 @@ changelog: setup ## Changelog fragments
 
 sanity: setup ## ansible-test sanity
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python tests/sanity/run.py $(SANITY)
+
+pages: setup ## Make the index of the refusal pages anew, from the policies
+	@$(BIN)/python tests/refusal_index.py
 
 screenshots: setup ## Make the screenshots of the docs anew (needs chromium)
 	@$(BIN)/python tests/demo/screenshots.py
