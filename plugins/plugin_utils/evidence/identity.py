@@ -93,7 +93,7 @@ def twins(documents: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]:
         for host, document in documents.items():
             value = (document.get(section) or {}).get(key)
             if isinstance(value, str) and value and not (key == "serial_number" and is_placeholder_serial(value)):
-                hosts.setdefault(_spelled(key, value), []).append(host)
+                hosts.setdefault(spelled(key, value), []).append(host)
         for value, sharing in hosts.items():
             for host in sharing if len(sharing) > 1 else ():
                 others = ", ".join(sorted(other for other in sharing if other != host))
@@ -101,9 +101,9 @@ def twins(documents: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]:
     return found
 
 
-def _spelled(key: str, value: str) -> str:
+def spelled(key: str, value: str) -> str:
+    """The one spelling of an id, by which two of them are compared: either byte order and case of a ``uuid`` is one."""
     parsed = _uuid(value) if key == "uuid" else None
-    # Both byte orders of a UUID are one value here.
     return str(min(parsed, uuid.UUID(bytes_le=parsed.bytes))) if parsed else value.strip().lower()
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from ..canonical import sealed
 from ..evidence import etcd
+from ..evidence.identity import spelled
 from ..problem import Problem
 from . import budget
 
@@ -219,7 +220,7 @@ def _refuse_twins(rows: Sequence[Mapping[str, Any]]) -> None:
         named: dict[str, list[str]] = {}
         for row in rows:
             if row[key]:
-                named.setdefault(str(row[key]).lower(), []).append(row["name"])
+                named.setdefault(spelled(key, str(row[key])), []).append(row["name"])
         for value, names in named.items():
             if len(names) > 1:
                 raise UnsafePlan(
