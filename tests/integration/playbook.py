@@ -124,7 +124,7 @@ def start(
         "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".collections"),
         "ANSIBLE_HOME": str(directory / ".ansible"),
         "ANSIBLE_CALLBACK_PLUGINS": str(_CALLBACKS),
-        "ANSIBLE_CALLBACKS_ENABLED": "records,crash",
+        "ANSIBLE_CALLBACKS_ENABLED": "records,crash,meddle",
         # The demonstration hides what went well; a test that looks for a secret or an escape has to see all of it.
         "ANSIBLE_DISPLAY_OK_HOSTS": "true",
         "ANSIBLE_NOCOLOR": "1",

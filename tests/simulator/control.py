@@ -58,6 +58,9 @@ class ControlledFleet(Protocol):
     async def power_cycle(self, name: str) -> None:
         """Cut the power and start again through the firmware."""
 
+    async def swap_addresses(self, name: str, other: str) -> None:
+        """Let two machines change their addresses."""
+
 
 class _Refused(Exception):
     def __init__(self, status: int, message: str) -> None:
@@ -73,6 +76,7 @@ class Control:
         ``POST /nodes/<name>/boot`` with ``{"schematic": id | text | mapping, "version": "v1.14.1"}``: insert a medium
         and boot from it next; ``DELETE`` ejects it.
         ``POST /nodes/<name>/power`` with ``{"state": "on" | "off" | "cycle"}``.
+        ``POST /nodes/<name>/swap`` with ``{"with": other}``: the two machines change their addresses.
         ``POST`` (the body is the value, nothing means true) and ``DELETE /nodes/<name>/faults/<fault>``.
         ``POST`` and ``DELETE /factory/faults/<fault>``.
     """
@@ -133,6 +137,10 @@ class Control:
                 return {"node": name, "medium": None}
             case "POST", ["nodes", name, "power"]:
                 return await self._power(name, _value(request, {}))
+            case "POST", ["nodes", name, "swap"]:
+                other = str(_value(request, {}).get("with"))
+                await self._fleet.swap_addresses(name, other)
+                return {"node": name, "with": other}
             case "POST", ["nodes", name, "faults", fault]:
                 await self._fleet.set_fault(name, fault, _value(request, True))
                 return {"node": name, "fault": fault, "on": True}

@@ -120,6 +120,7 @@ def gate(work: Work) -> dict[str, Any]:
         return found.document, found.logs, members
 
     document, logs, members = work.ask(read)
+    _require_planned(work, document["node"]["identity"])
     path = files.save(str(work.directory), document, logs)
     verdict = _judged(work, document)
     place = path.parent / "verdict.json"
@@ -149,6 +150,22 @@ def gate(work: Work) -> dict[str, Any]:
         "member": (document["etcd"] or {}).get("member_id"),
         "peers": members,
     }
+
+
+def _require_planned(work: Work, identity: str | None) -> None:
+    """Return unless another machine answers for the host than when the plan was made.
+
+    Raises:
+        StepProblem: another does. One that passes the gate too would get the configuration of this host.
+    """
+    planned = work.action.variable(work.host, "talos_planned_identity")
+    if planned is not None and identity != planned:
+        raise StepProblem(
+            f"the node {identity or 'unknown'} answers for {work.host}, which was {planned} when the fleet was judged",
+            "the image and the configuration of this host were chosen for the machine that was judged then",
+            "find out which machine has its address now, correct the inventory, then run the rollout again",
+            node=work.host,
+        )
 
 
 def _judged(work: Work, document: dict[str, Any]) -> dict[str, Any]:
