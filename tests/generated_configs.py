@@ -44,7 +44,7 @@ def load(version: str, role: Role, secrets: Mapping[str, str] | None = None) -> 
         version: one of `VERSIONS`, such as ``v1.14``.
         secrets: what `made_up_secrets` returns, to share them between files; without, the same ones in a process.
     """
-    return fill((DIRECTORY / version / f"{role}.yaml").read_text(encoding="utf-8"), secrets)
+    return fill((DIRECTORY / version / f"{role}.yaml.in").read_text(encoding="utf-8"), secrets)
 
 
 def fill(text: str, secrets: Mapping[str, str] | None = None) -> str:
@@ -118,7 +118,7 @@ def _thirty_two_bytes() -> str:
 
 def _token() -> str:
     letters = string.ascii_lowercase + string.digits
-    return ".".join("".join(random.choice(letters) for _ in range(length)) for length in (6, 16))
+    return ".".join("".join(random.choice(letters) for _unused in range(length)) for length in (6, 16))
 
 
 def _private_pem(key: _Key) -> bytes:

@@ -147,8 +147,8 @@ class Config:
     def token(self):
         """A bootstrap token, as kubeadm and Talos write them."""
         letters = string.ascii_lowercase + string.digits
-        word = "".join(secrets.choice(letters) for _ in range(6)) + "."
-        word += "".join(secrets.choice(letters) for _ in range(16))
+        word = "".join(secrets.choice(letters) for _unused in range(6)) + "."
+        word += "".join(secrets.choice(letters) for _unused in range(16))
         self.words.append(word)
         return word
 

@@ -65,12 +65,12 @@ def _serve(requests: socket.socket) -> None:
     _wake_on_child(waker)
     runs: dict[int, int] = {}
     while True:
-        ready, _, _ = select.select([requests, wake], [], [])
+        ready, _writable, _failed = select.select([requests, wake], [], [])
         if wake in ready:
             os.read(wake, 4096)
             _reap(runs)
         if requests in ready:
-            data, descriptors, _, _ = socket.recv_fds(requests, _MAX_REQUEST, 1)
+            data, descriptors, _flags, _address = socket.recv_fds(requests, _MAX_REQUEST, 1)
             if not data:
                 return
             pid = os.fork()
@@ -152,7 +152,7 @@ def _settle(cwd: str, output: str, env: dict[str, str]) -> None:
 
 def _set_defaults(name: str, values: dict[str, Any]) -> None:
     """Give arguments of a function of the collection, named as ``package.module:Class.method``, other defaults."""
-    module, _, path = name.partition(":")
+    module, _colon, path = name.partition(":")
     function = importlib.import_module(f"{_COLLECTION}.plugin_utils.{module}")
     for part in path.split("."):
         function = getattr(function, part)

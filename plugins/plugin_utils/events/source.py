@@ -84,6 +84,7 @@ class Source:
             await asyncio.sleep(self.poll)
 
     async def _visit(self, node: str, first_run: bool) -> Visit | None:
+        found = ""
         try:
             async with asyncio.timeout(self.node_deadline), self.connect(node) as client:
                 return await visit(

@@ -205,13 +205,14 @@ def conforms(value: Any, shape: Any) -> bool:
     return value is not None and isinstance(value, _TYPES[shape])
 
 
-def deviations(value: Any, shape: Any = EVIDENCE, place: str = "") -> Iterator[str]:
+def deviations(value: Any, shape: Any = None, place: str = "") -> Iterator[str]:
     """Where a document does not have the fields and types of the schema; nothing for one that has exactly these.
 
     Args:
         value: a document, or the part of one at ``place``.
-        shape: its types.
+        shape: its types; those of the whole document unless told otherwise.
     """
+    shape = EVIDENCE if shape is None else shape
     if value is None or shape == "any":
         return
     if not conforms(value, shape):

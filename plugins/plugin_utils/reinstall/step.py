@@ -82,7 +82,8 @@ def _take(work: Work, name: str, known: NodeState) -> dict[str, Any]:
             )
         facts = ACTS[name](work)
         unexpected = set(facts) - set(step.leaves)
-        assert not unexpected, f"the step {name} leaves {unexpected}, which its row in steps.py does not name"
+        if unexpected:
+            raise AssertionError(f"the step {name} leaves {unexpected}, which its row in steps.py does not name")
     except NotKnown as problem:
         work.ledger.look(work.host, name, UNKNOWN, found=problem.found)
         raise

@@ -54,7 +54,7 @@ def shared(unread: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
     hosts: dict[tuple[str, str], list[str]] = {}
     for host, problem in unread.items():
         # The same problem names its own node, which would make it another one.
-        own = "|".join(re.escape(name) for name in {host, str(problem.get("node") or host)})
+        own = "|".join(re.escape(name) for name in sorted({host, str(problem.get("node") or host)}))
         found = printable(re.sub(rf"(?<![\w.-])(?:node )?(?:{own})(?![\w.-])", "the node", str(problem["found"])))
         hosts.setdefault((found, printable(str(problem["do"]))), []).append(printable(host))
     return [

@@ -11,6 +11,8 @@ controllers that take one lock at the same moment one is told so. The fields fol
 from __future__ import annotations
 
 import datetime as dt
+import random
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -28,6 +30,8 @@ except ImportError:
 NAMESPACE = "kube-system"
 _ABOUT = "talosops.selinux/about"
 _SECONDS = 15.0
+#: How often a write is tried again that somebody else's came before.
+_TRIES = 12
 #: The clocks of two controllers may differ; a lock is only taken for expired when it surely is.
 _CLOCKS = dt.timedelta(seconds=60)
 
@@ -147,16 +151,21 @@ class ClusterLock:
         )
 
     def _call(self, work: Callable[[Any], None]) -> None:
-        """Run ``work`` with the API; of two that write at once, the one that lost looks again and says who won."""
+        """Run ``work`` with the API; of several that write at once, those that lost look again and say who won.
+
+        The nodes of one wave renew the same lock, each from a process of its own, so losing a few times is no sign of
+        another controller.
+        """
         try:
             with kube_client(self._kubeconfig, self._context) as client:
                 api = kubernetes.client.CoordinationV1Api(client)
-                for last in (False, False, True):
+                for attempt in range(_TRIES):
                     try:
                         return work(api)
                     except kubernetes.client.ApiException as error:
-                        if error.status != 409 or last:
+                        if error.status != 409 or attempt + 1 == _TRIES:
                             raise
+                    time.sleep(random.uniform(0.02, 0.1 * (attempt + 1)))
         except Problem:
             raise
         except Exception as error:

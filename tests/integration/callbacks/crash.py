@@ -42,10 +42,10 @@ class CallbackModule(CallbackBase):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        what, _, rest = os.environ.get("TEST_CRASH", "").partition(":")
+        what, _colon, rest = os.environ.get("TEST_CRASH", "").partition(":")
         if not what:
             return
-        which, _, when = rest.partition(":")
+        which, _colon, when = rest.partition(":")
         real = ledger.Ledger._write
 
         def write(self: Any, descriptor: int, entry: dict[str, Any], state: Any) -> dict[str, Any]:

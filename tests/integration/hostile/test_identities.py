@@ -152,7 +152,7 @@ def _roll_out(case: Case, sim: Simulator, other: Simulator, directory: Path) -> 
             path.write_text(path.read_text().replace(f"hostname: {name}", "auto: stable"))
             node.config = str(node.config).replace(f"hostname: {name}", "auto: stable")
     if case.trouble == "peers":
-        members, (_, second) = sim.fleet.etcd.members, case.pair
+        members, (_first, second) = sim.fleet.etcd.members, case.pair
         for name in set(members) - {"cp-1"}:
             members[name].address = sim.nodes[second if name != second else "cp-1"].address
     happens: dict[str, Any] = {}
@@ -197,7 +197,7 @@ def _hold(
             assert sent["Reset", machine] == 1, told
     shares = UUIDS[case.uuids]
     forbidden = {name for name, machine_uuid in zip(case.pair, shares, strict=True) if machine_uuid}
-    assert not forbidden & {machine for _, machine in sent}, told
+    assert not forbidden & {machine for _host, machine in sent}, told
     for name, node in sim.nodes.items():
         if ("ApplyConfiguration", name) in sent and case.named:
             assert f"hostname: {name}\n" in str(node.config), told

@@ -99,8 +99,9 @@ async def _lifecycle_upgrade(_node: Node, _request: Any, _caller: Caller) -> Asy
 @method("/machine.ImageService/List", EMPTY, EMPTY, stream=True, since="1.13")
 async def _image_list(_node: Node, _request: Any, _caller: Caller) -> AsyncIterator[Any]:
     # Answers only where a request names a containerd, which nothing here does.
+    for message in ():
+        yield message
     raise GRPCError(Status.INVALID_ARGUMENT, "invalid containerd namespace NS_UNKNOWN")
-    yield
 
 
 @machine("Events", "machine.EventsRequest", "machine.Event", stream=True)

@@ -28,6 +28,11 @@ def test_the_page_names_every_example_and_the_interval() -> None:
     assert f"every {INTERVAL} minutes" in PAGE
 
 
+def _manifests() -> list[dict[str, Any]]:
+    """In the order in which kubectl applies a directory."""
+    return [yaml.safe_load(path.read_text()) for path in sorted((EXAMPLES / "kubernetes").glob("*.yml"))]
+
+
 def test_the_timer_starts_the_service_that_collects() -> None:
     timer = _unit("talos-selinux-collect.timer")
     assert timer["Timer"]["OnCalendar"] == f"*:0/{INTERVAL}"
@@ -40,7 +45,7 @@ def test_the_timer_starts_the_service_that_collects() -> None:
 
 
 def test_the_cron_job_reads_with_a_certificate_that_may_only_read() -> None:
-    documents = list(yaml.safe_load_all((EXAMPLES / "kubernetes" / "collect.yml").read_text()))
+    documents = _manifests()
     found = {document["kind"]: document for document in documents}
     assert len(found) == len(documents)
     assert found["ServiceAccount"]["apiVersion"] == "talos.dev/v1alpha1"
@@ -62,7 +67,7 @@ def test_the_cron_job_reads_with_a_certificate_that_may_only_read() -> None:
 
 def test_the_cron_job_has_only_fields_that_kubernetes_knows() -> None:
     checked = 0
-    for document in yaml.safe_load_all((EXAMPLES / "kubernetes" / "collect.yml").read_text()):
+    for document in _manifests():
         if not document["apiVersion"].startswith("talos.dev"):
             kind = "V1" + document["kind"]
             assert list(_unknown(document, kind, kind)) == []

@@ -61,7 +61,7 @@ def test_any_flipped_byte_is_found(made, keys, name):
     path = made / name
     data = path.read_bytes()
     chance = random.Random(name)
-    for place in {0, len(data) - 1, *(chance.randrange(len(data)) for _ in range(60))}:
+    for place in {0, len(data) - 1, *(chance.randrange(len(data)) for _unused in range(60))}:
         path.write_bytes(data[:place] + bytes([data[place] ^ (1 << chance.randrange(8))]) + data[place + 1 :])
         assert bundle.defects(made, keys[1]), place
     path.write_bytes(data)

@@ -69,7 +69,8 @@ def test_a_uuid_of_its_own_is_no_placeholder(machine_uuid: str) -> None:
 
 def test_one_uuid_in_both_byte_orders_is_one() -> None:
     one, other = "33221100-5544-7766-8899-aabbccddeeff", "00112233-4455-6677-8899-AABBCCDDEEFF"
-    assert identity.same_uuid(one, other) and identity.same_uuid(other, one) and identity.same_uuid(one, one.upper())
+    for pair in ((one, other), (other, one), (one, one.upper())):
+        assert identity.same_uuid(*pair)
     assert not identity.same_uuid(one, "33221100-5544-7766-8899-aabbccddeefe")
     assert not identity.same_uuid(one, None) and not identity.same_uuid(None, None) and not identity.same_uuid("x", "x")
 

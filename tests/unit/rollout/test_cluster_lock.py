@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +135,13 @@ def test_of_many_at_the_same_moment_one_gets_it(lock: Any) -> None:
     for thread in threads:
         thread.join()
     assert len(got) == 1 and held == got * 5
+
+
+def test_the_processes_of_one_holder_renew_it_at_the_same_moment(lock: Any) -> None:
+    """A wave of many nodes: each process renews the lock of their controller, and none of them fails."""
+    lock("one").acquire(HOUR)
+    with ThreadPoolExecutor(12) as pool:
+        list(pool.map(lambda _number: lock("one").acquire(HOUR), range(48)))
 
 
 def test_an_api_that_does_not_answer_is_no_lock(tmp_path: Path) -> None:

@@ -113,7 +113,7 @@ class KernelRead:
         if any(_is_stamped(key) for key in self.keys[low - at : high - at]):
             return True
         moved = {new - old for new in self.frames for old in text.frames} or {0}
-        for place in {low, high - 1}:
+        for place in sorted({low, high - 1}):
             new, old = ring.time_of(self.lines[place - at]), ring.time_of(text.lines[place])
             if new is None or old is None or all(abs(new - old - step) > _WAVER for step in moved):
                 return False
