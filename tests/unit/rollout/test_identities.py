@@ -99,7 +99,7 @@ def test_twins_are_refused_by_gate_and_plan_alike_and_placeholders_are_doubted(s
 
 @pytest.mark.parametrize("size", SIZES)
 def test_a_node_that_is_resumed_has_no_twin_among_the_judged_either(size: int) -> None:
-    for rows, twins, _ in mixes(size):
+    for rows, twins, _mix in mixes(size):
         assert refused_by_plan(rows, resume=(rows[0]["name"],)) == twins, rows
 
 
