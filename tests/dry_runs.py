@@ -68,4 +68,4 @@ def _dry_run(version: str, case: Mapping[str, Any], secrets: Mapping[str, str]) 
 
 
 def _generated(version: str, role: str) -> str:
-    return (CONFIGS / version / f"{role}.yaml").read_text(encoding="utf-8")
+    return (CONFIGS / version / f"{role}.yaml.in").read_text(encoding="utf-8")

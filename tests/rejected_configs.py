@@ -57,7 +57,7 @@ def judged_configs() -> list[Judged]:
 
 
 def _judged(case: Mapping[str, Any], secrets: Mapping[str, str]) -> Judged:
-    running = (CONFIGS / case["base"] / f"{case['role']}.yaml").read_text(encoding="utf-8")
+    running = (CONFIGS / case["base"] / f"{case['role']}.yaml.in").read_text(encoding="utf-8")
     told = {key: case[key] for key in ("judge", "role", "document", "path", "value")}
     answers = {key: case[key] and fill(case[key], secrets) for key in ("dry_run", "after_wipe")}
     sent = fill(edited(running, case["edits"]), secrets)
