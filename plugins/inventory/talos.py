@@ -160,7 +160,13 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
     def _sightings(self, context: Context) -> list[Sighting]:
         found = sightings.of_talosconfig(context.nodes, context.endpoints)
         if self.get_option("discovery"):
-            found += sightings.of_discovery(visits.discovery_members(context))
+            members = visits.discovery_members(context)
+            if members is None:
+                # No answer is not an empty list: machines that only discovery knows would be missing without a word.
+                self.display.warning(
+                    "no endpoint answered for the discovery members; machines that only discovery knows are missing"
+                )
+            found += sightings.of_discovery(members or [])
         if kubeconfig := self.get_option("kubeconfig"):
             found += sightings.of_kubernetes(visits.kubernetes_nodes(kubeconfig, self.get_option("kube_context")))
         for option, read in (("talhelper", sightings.of_talhelper), ("topf", sightings.of_topf)):

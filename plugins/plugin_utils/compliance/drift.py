@@ -87,7 +87,7 @@ def drift_of_node(old: Mapping[str, Any] | None, new: Mapping[str, Any]) -> list
 
 
 def _arguments(row: Mapping[str, Any]) -> list[str] | None:
-    """The command line without the mode, and without what differs at each boot."""
+    """The command line without the mode, whose change is a finding of its own."""
     args = row["kernel_args"]
     if args is None:
         return None

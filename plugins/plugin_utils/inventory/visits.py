@@ -25,10 +25,10 @@ from ..talos.errors import TalosError
 _MEMBER_KEYS = ("nodeId", "hostname", "addresses", "machineType", "operatingSystem")
 
 
-def discovery_members(context: Context) -> list[dict[str, Any]]:
-    """The members that the first endpoint that answers knows; empty when none answers or discovery is off."""
+def discovery_members(context: Context) -> list[dict[str, Any]] | None:
+    """The members that the first endpoint that answers knows, empty where discovery is off; None when none answers."""
 
-    async def ask() -> list[dict[str, Any]]:
+    async def ask() -> list[dict[str, Any]] | None:
         for endpoint in context.endpoints:
             try:
                 async with connect(context, endpoint) as client:
@@ -37,7 +37,7 @@ def discovery_members(context: Context) -> list[dict[str, Any]]:
                 continue
             specs = [item.spec for item in found if isinstance(item.spec, dict)]
             return [{key: spec.get(key) for key in _MEMBER_KEYS} for spec in specs]
-        return []
+        return None
 
     return fleet.run(ask())
 

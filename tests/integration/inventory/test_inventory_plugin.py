@@ -154,3 +154,14 @@ def test_a_keyed_group_that_no_host_defines_is_warned_of_once(fleet: Simulator, 
     )
     assert said.replace("\n", " ").count("keyed group talos_rack is undefined for all 4 hosts") == 1
     assert "talos_version is undefined" not in said
+
+
+def test_a_discovery_that_nobody_answers_for_is_not_an_empty_one(fleet: Simulator, tmp_path: Path) -> None:
+    assert "no endpoint answered" not in listed(tmp_path, source(fleet))[1]
+    fleet.set_fault("cp-1", "unreachable")
+    try:
+        found, said = listed(tmp_path, source(fleet))
+    finally:
+        fleet.clear_fault("cp-1", "unreachable")
+    assert "no endpoint answered for the discovery members" in said.replace("\n", " ")
+    assert sorted(found["_meta"]["hostvars"]) == sorted(_NODES)
