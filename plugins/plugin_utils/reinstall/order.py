@@ -30,6 +30,7 @@ from ..gate.errors import RequestRefused, VerdictRefused
 from ..gate.functions import moment
 from ..gate.policy import load_policy
 from ..gate.request import judge_request
+from ..problem import Problem
 from ..rollout.boot_paths import BY_NAME
 from ..rollout.cluster_lock import ClusterLock
 from ..talos import boots
@@ -43,8 +44,9 @@ from .work import CONTROL_PLANE_LEASE, CONTROL_PLANE_TIME, in_flight
 class Order:
     """What is to be wiped, and what it rests on.
 
-    ``record_intent`` and ``record_sent`` are called right before and right after the write; nothing else may come
-    between them. ``own_cordon``: whether this rollout cordoned the node, so that its cordon is no objection.
+    ``record_intent`` is called before the last look, ``record_sent`` after the write; in between ``record_unsent`` is
+    called with what was found when that look forbids the write. ``own_cordon``: whether this rollout cordoned the node,
+    so that its cordon is no objection.
     """
 
     evidence: str
@@ -61,6 +63,7 @@ class Order:
     own_cordon: bool = False
     record_intent: Callable[[], object] = lambda: None
     record_sent: Callable[[str], object] = lambda actor: None
+    record_unsent: Callable[[str], object] = lambda found: None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,21 +93,23 @@ def send(action: TalosAction, order: Order, where: Target) -> Sent:
         lock.check()
     else:
         lock.acquire(CONTROL_PLANE_TIME, about=f"the reinstall of {action.host}")
-    intended = []
+    may_be_sent = False
 
-    def record() -> None:
-        intended.append(True)
+    def intent() -> None:
+        nonlocal may_be_sent
+        may_be_sent = True
         order.record_intent()
 
+    def unsent(found: str) -> None:
+        nonlocal may_be_sent
+        may_be_sent = False
+        order.record_unsent(found)
+
+    recorded = dataclasses.replace(order, record_intent=intent, record_unsent=unsent)
     try:
-        return action.ask(
-            lambda client: _act(
-                action, dataclasses.replace(order, record_intent=record), where, client, evidence, verdict
-            ),
-            where,
-        )
+        return action.ask(lambda client: _act(action, recorded, where, client, evidence, verdict), where)
     except Exception:
-        if not intended and not action.check:
+        if not may_be_sent and not action.check:
             lock.release()
         raise
 
@@ -128,8 +133,13 @@ async def _act(
     if control_plane:
         # Empty when this node is not the leader.
         await client.etcd_forfeit_leadership()
-        boot = await _last_look(action.host, client, evidence)
     order.record_intent()
+    try:
+        # An endpoint forwards by address and pins no machine, so not even the ledger's write comes between.
+        boot = await _last_look(action.host, client, evidence)
+    except Problem as problem:
+        order.record_unsent(problem.found)
+        raise
     actor = await client.reset(labels, graceful=True, reboot=True, mode="system_disk")
     order.record_sent(actor)
     return Sent(actor, labels, boot)

@@ -234,6 +234,7 @@ def _order(work: Work) -> tuple[str | None, boots.Look]:
         own_cordon=bool(facts.get("cordoned")),
         record_intent=lambda: work.ledger.intent(work.host, "reset"),
         record_sent=lambda actor: work.ledger.sent(work.host, "reset", actor_id=actor),
+        record_unsent=lambda found: work.ledger.look(work.host, "reset", DID_NOT, found=found),
     )
     work.changed = True
     try:

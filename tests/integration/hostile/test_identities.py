@@ -52,6 +52,7 @@ class Case:
 
     ``pair``: the two machines that it is about, the first of which is rolled out. ``moment``: the ledger's entry before
     which ``trouble`` happens; None for before the rollout. ``named``: whether configurations carry host names.
+    ``forwarded``: whether nodes are reached through the control planes, which forward by address.
     """
 
     size: int
@@ -60,12 +61,12 @@ class Case:
     trouble: str = "nothing"
     moment: tuple[str, str] | None = None
     named: bool = True
+    forwarded: bool = False
 
     def __str__(self) -> str:
         moment = "-".join(self.moment or ("at", "first"))
-        return (
-            f"{self.size}-{'-'.join(self.pair)}-{self.uuids}-{self.trouble}-{moment}{'' if self.named else '-unnamed'}"
-        )
+        rest = f"{'' if self.named else '-unnamed'}{'-forwarded' if self.forwarded else ''}"
+        return f"{self.size}-{'-'.join(self.pair)}-{self.uuids}-{self.trouble}-{moment}{rest}"
 
 
 def fleet(size: int) -> dict[str, dict[str, Any]]:
@@ -87,6 +88,8 @@ def cases() -> Iterator[Case]:
             for moment in MOMENTS:
                 for named in (True, False) if not alone else ():
                     yield Case(size, pair, trouble="swap", moment=moment, named=named)
+            if size > 3:
+                yield from (Case(size, pair, trouble="swap", moment=when, forwarded=True) for when in MOMENTS)
             if pair[1] == names[-1]:
                 for trouble, when in itertools.product(FILES, [None, *MOMENTS]):
                     yield Case(size, pair, trouble=trouble, moment=when)
@@ -102,7 +105,8 @@ def chosen() -> list[Case]:
     dice = random.Random(SEED)
     kinds: list[list[Case]] = [
         [case for case in every if case.trouble == "nothing" and case.uuids not in ("own", "placeholder")],
-        [case for case in every if case.trouble == "swap" and case.size > 3 and case.named],
+        [case for case in every if case.trouble == "swap" and case.size > 3 and case.named and not case.forwarded],
+        [case for case in every if case.forwarded],
         [case for case in every if case.trouble == "swap" and case.size > 3 and not case.named],
         [case for case in every if case.trouble in FILES and case.size in (2, 3, 4)],
         [case for case in every if case.trouble == "peers"],
@@ -110,7 +114,9 @@ def chosen() -> list[Case]:
     # Without any trouble the rollout has to wipe, or the model would say nothing.
     # The swap that only the identity shows: both machines pass the gate under either host.
     unnamed = Case(5, ("worker-1", "worker-2"), trouble="swap", moment=("begin", "gate"), named=False)
-    some = [Case(2, ("worker-1", "cp-1")), unnamed, *(dice.choice(kind) for kind in kinds)]
+    # The swap between the ledger's record and a write that is forwarded by address.
+    late = Case(6, ("cp-3", "worker-3"), trouble="swap", moment=("intent", "reset"))
+    some = [Case(2, ("worker-1", "cp-1")), unnamed, late, *(dice.choice(kind) for kind in kinds)]
     return list(dict.fromkeys(some))
 
 
@@ -166,9 +172,13 @@ def _roll_out(case: Case, sim: Simulator, other: Simulator, directory: Path) -> 
     elif "copy" in happens:
         for source, target in happens["copy"]:
             Path(target).write_bytes(Path(source).read_bytes())
+    way: dict[str, Any] = {}
+    if case.forwarded:
+        planes = [node.address for name, node in sim.nodes.items() if name.startswith("cp")]
+        way = {"talos_route": "endpoint", "talos_endpoints": planes}
     hasty = {f"rollout_{what}_timeout": 6 for what in ("drain", "wipe", "install", "rejoin")}
     variables = playbook.settings(
-        sim, directory / "evidence", rollout_hosts=",".join(sorted(set(case.pair))), **(hasty if happens else {})
+        sim, directory / "evidence", rollout_hosts=",".join(sorted(set(case.pair))), **way, **(hasty if happens else {})
     )
     run = playbook.run(sim, directory / "run", "talosops.selinux.rollout", variables=variables, environment=environment)
     assert "Traceback" not in run.output

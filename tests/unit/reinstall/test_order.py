@@ -2,10 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""An order to wipe is for what was judged, before any node is asked."""
+"""An order to wipe is for what was judged, before any node is asked, and until the last moment before the write."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,7 +14,10 @@ from typing import Any
 
 import pytest
 from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.errors import VerdictRefused
+from ansible_collections.talosops.selinux.plugins.plugin_utils.problem import Problem
 from ansible_collections.talosops.selinux.plugins.plugin_utils.reinstall import order
+from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.answers import SystemStat
+from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.errors import Unreachable
 
 
 def send(directory: Path, patch: pytest.MonkeyPatch, *, judged: str | None, wiped: str) -> list[str]:
@@ -39,3 +43,78 @@ def test_a_node_judged_for_another_boot_path_is_not_wiped(
 
 def test_the_boot_path_that_was_judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert send(tmp_path, monkeypatch, judged="hook", wiped="hook") == ["node"]
+
+
+class Node:
+    """A node that may become another machine, boot or installation, or silent, the moment the ledger is written."""
+
+    def __init__(self, **then: Any) -> None:
+        self.now: dict[str, Any] = {"identity": "judged", "uuid": "u", "boot_id": "b"}
+        self.then = then
+        self.resets: list[tuple[str, ...]] = []
+
+    async def spec(self, name: str) -> dict[str, Any]:
+        if self.now.get("silent"):
+            raise Unreachable("nobody answers", "w", "d")
+        return {"identity": {"nodeId": self.now["identity"]}, "system_information": {"uuid": self.now["uuid"]}}[name]
+
+    async def get(self, name: str) -> Any:
+        return SimpleNamespace(spec={"bootID": self.now["boot_id"]})
+
+    async def system_stat(self) -> SystemStat:
+        return SystemStat(boot_time=1)
+
+    async def reset(self, labels: tuple[str, ...], **how: Any) -> str:
+        self.resets.append(labels)
+        return "actor"
+
+
+def act(node: Node, patch: pytest.MonkeyPatch, told: list[str]) -> order.Sent:
+    """Order the wipe of a node that changes right after the intent was recorded."""
+
+    async def judged(*arguments: Any) -> None:
+        """It passes."""
+
+    def intent() -> None:
+        told.append("intent")
+        node.now |= node.then
+
+    patch.setattr(order, "_judge", judged)
+    given = order.Order(
+        *("e", "v", "in_place", "c", "d", "strict", None, None, None, None, None),
+        record_intent=intent,
+        record_sent=lambda actor: told.append(f"sent {actor}"),
+        record_unsent=lambda found: told.append(f"unsent: {found}"),
+    )
+    evidence = {"node": {"machine_type": "worker", "identity": "judged", "uuid": "u"}, "boot": {"id": "b", "look": {}}}
+    action: Any = SimpleNamespace(host="worker-1", check=False)
+    nobody: Any = None
+    return asyncio.run(order._act(action, given, nobody, node, evidence, {}))  # type: ignore[arg-type]  # stands in
+
+
+@pytest.mark.parametrize(
+    ("then", "found"),
+    [
+        ({"identity": "of another"}, "another machine or boot answers for worker-1"),
+        ({"uuid": "of another"}, "another machine or boot answers for worker-1"),
+        ({"boot_id": "later"}, "another machine or boot answers for worker-1"),
+        ({"silent": True}, "nobody answers"),
+    ],
+    ids=["machine", "uuid", "boot", "silent"],
+)
+def test_what_changed_while_the_intent_was_recorded_is_not_wiped(
+    monkeypatch: pytest.MonkeyPatch, then: dict[str, Any], found: str
+) -> None:
+    told: list[str] = []
+    node = Node(**then)
+    with pytest.raises(Problem, match=found):
+        act(node, monkeypatch, told)
+    assert node.resets == []
+    assert [entry.partition(":")[0] for entry in told] == ["intent", "unsent"] and found in told[1]
+
+
+def test_what_stayed_the_same_is_wiped(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    node = Node()
+    assert act(node, monkeypatch, told).actor_id == "actor"
+    assert len(node.resets) == 1 and told == ["intent", "sent actor"]
