@@ -49,10 +49,15 @@ class Judged:
         return f"{self.judge} {self.role} {self.document} {self.path}: {self.value}"
 
 
-def judged_configs() -> list[Judged]:
-    """Every recorded change, all with the same two clusters' secrets."""
+def two_clusters() -> dict[str, str]:
+    """Secrets as `fill` takes them: those of the judged cluster, and those of another as ``OTHER_NAME``."""
     others = {f"OTHER_{name}": value for name, value in made_up_secrets().items()}
-    secrets = made_up_secrets() | others
+    return made_up_secrets() | others
+
+
+def judged_configs(secrets: Mapping[str, str] | None = None) -> list[Judged]:
+    """Every recorded change, all with the ``secrets`` of `two_clusters`; made anew when none are given."""
+    secrets = secrets or two_clusters()
     return [_judged(case, secrets) for case in json.loads(FILE.read_text(encoding="utf-8"))]
 
 
