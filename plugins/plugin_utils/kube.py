@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlencode
 
 from .operator_files import read_text
 from .problem import Problem, missing_library
@@ -19,9 +20,16 @@ _IMPORT_ERROR: ImportError | None = None
 try:
     import kubernetes
     import yaml
+    from kubernetes.client.exceptions import ApiException
+    from urllib3.exceptions import HTTPError
 except ImportError as error:
     kubernetes = None
     _IMPORT_ERROR = error
+    if not TYPE_CHECKING:
+        # So that both can be named in an "except" where the library is absent; nothing raises them then.
+        ApiException = HTTPError = ConnectionError
+
+__all__ = ["ApiException", "ClusterProblem", "HTTPError", "items_of", "kube_client", "request", "unread"]
 
 _WHY = "without it the cluster can neither be read nor drained"
 _FILES = {"certificate-authority", "client-certificate", "client-key", "tokenFile"}
@@ -86,20 +94,64 @@ def unread(kubeconfig: str, error: Exception, why: str) -> ClusterProblem:
     )
 
 
-def items_of(read: Callable[..., Any], timeout: float) -> list[dict[str, Any]]:
-    """The items of a list call of the library as the plain dictionaries that the API sends.
+def request(
+    client: Any,
+    method: str,
+    path: Sequence[str],
+    body: Mapping[str, Any] | None = None,
+    *,
+    query: Mapping[str, str] | None = None,
+    timeout: float,
+) -> dict[str, Any]:
+    """Send one request and return the answer as the plain data that the API sends.
 
-    The library's own models take most of the time of reading a large cluster, and are not needed.
+    The library's classes of APIs and models are not used: they take a second of CPU to load in every process that
+    needs one, and more time than the API server to read a large cluster.
 
     Args:
-        read: a list method of one of the library's APIs.
-        timeout: seconds for the call.
+        client: from :func:`kube_client`.
+        method: of HTTP; a ``PATCH`` is a strategic merge.
+        path: its parts, which are quoted here: ``("api", "v1", "nodes", name)``.
+        timeout: seconds.
 
     Raises:
-        ValueError: the answer is not a list of objects.
+        ApiException: the API answered with an error, whose ``status`` and ``body`` it has.
+        HTTPError: there was no answer.
+        ValueError: a part of the path names nothing, or the answer is not an object in JSON.
     """
-    answer = json.loads(read(_preload_content=False, _request_timeout=timeout).data)
-    items = answer.get("items") if isinstance(answer, dict) else None
+    if any(part in ("", ".", "..") for part in path):
+        raise ValueError(f"{path!r} has a part that names nothing")
+    url = client.configuration.host + "".join("/" + quote(part, safe="") for part in path)
+    kind = "application/strategic-merge-patch+json" if method == "PATCH" else "application/json"
+    headers = {**client.default_headers, "Accept": "application/json", "Content-Type": kind}
+    for setting in client.configuration.auth_settings().values():
+        headers[setting["key"]] = setting["value"]
+    # Early releases of the library take no fractions of a second, and then do without a timeout.
+    answer = client.rest_client.request(
+        method,
+        url + ("?" + urlencode(query) if query else ""),
+        headers=headers,
+        body=body,
+        _request_timeout=max(1, round(timeout)),
+    )
+    text = answer.read() if answer.data is None else answer.data
+    if not 200 <= answer.status <= 299:
+        error = ApiException(status=answer.status, reason=answer.reason)
+        error.body = text
+        raise error
+    found = json.loads(text)
+    if not isinstance(found, dict):
+        raise ValueError("the answer is not an object")
+    return found
+
+
+def items_of(answer: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The objects of an answer that is a list of the API.
+
+    Raises:
+        ValueError: it is not a list of objects.
+    """
+    items = answer.get("items")
     if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
         raise ValueError("the answer is not a list of objects")
     return items

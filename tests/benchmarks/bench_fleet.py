@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -48,8 +48,23 @@ def simulated(size: int, directory: Path) -> Iterator[Path]:
             process.communicate()
 
 
-def measure(playbook: str, fleet: Path, directory: Path) -> tuple[float, float]:
-    """CPU and wall-clock seconds of one run of a playbook; the process tree's CPU is what its children leave behind."""
+def measure(
+    playbook: str,
+    fleet: Path,
+    directory: Path,
+    *,
+    more: Mapping[str, object] | None = None,
+    arguments: Sequence[str] = (),
+) -> tuple[float, float]:
+    """CPU and wall-clock seconds of one run of a playbook; the process tree's CPU is what its children leave behind.
+
+    Args:
+        playbook: the collection's playbook to run.
+        fleet: the directory of the simulated fleet's files.
+        directory: where the run keeps its own.
+        more: variables beside those that lead to the fleet.
+        arguments: of ``ansible-playbook``.
+    """
     connection = json.loads((fleet / "connection.json").read_text())
     variables = {
         "rollout_directory": str(directory / "rollout"),
@@ -57,6 +72,7 @@ def measure(playbook: str, fleet: Path, directory: Path) -> tuple[float, float]:
         "rollout_factory_url": connection["factory_url"],
         "rollout_allow_plain_http": True,
         "rollout_version": "v1.14.1",
+        **(more or {}),
     }
     (directory / "variables.json").write_text(json.dumps(variables))
     environment = {
@@ -66,7 +82,7 @@ def measure(playbook: str, fleet: Path, directory: Path) -> tuple[float, float]:
         "TALOSCONFIG": str(fleet / "talosconfig"),
     }
     command = [str(BIN / "ansible-playbook"), f"talosops.selinux.{playbook}", "-i", str(fleet / "inventory.yml")]
-    command += ["-e", f"@{directory / 'variables.json'}"]
+    command += ["-e", f"@{directory / 'variables.json'}", *arguments]
     before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
     with (directory / f"{playbook}.txt").open("wb") as output:
         done = subprocess.run(command, stdout=output, stderr=subprocess.STDOUT, env=environment, check=False)

@@ -11,19 +11,21 @@ import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..kube import items_of, kube_client, unread
+from ..kube import items_of, kube_client, request, unread
 from ..problem import Problem
 from . import workloads
-from .joined import Machine, join
-from .local_data import local_data
-
-try:
-    import kubernetes
-except ImportError:
-    # kube_client says so, before it is used.
-    kubernetes = None
+from .joined import Machine, Nodes
+from .local_data import LocalData
 
 Object = Mapping[str, Any]
+#: What is read, in the order of the fields of :class:`Cluster`.
+_LISTS = (
+    ("api", "v1", "nodes"),
+    ("apis", "apps", "v1", "daemonsets"),
+    ("apis", "storage.k8s.io", "v1", "csidrivers"),
+    ("api", "v1", "pods"),
+    ("api", "v1", "persistentvolumes"),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +49,7 @@ class Cluster:
             ``{joined, doubts, cni, csi, addons, workloads_restarted, local_data}``. Unless the cluster's node of that
             name is this machine in this boot, what runs there says nothing about it, and is None.
         """
-        found = join(self.nodes, machine)
+        found = self._nodes.join(machine)
         facts: dict[str, Any] = {"joined": found.joined, "doubts": list(found.doubts)}
         if found.joined is not True:
             return {**unseen(), **facts}
@@ -61,8 +63,16 @@ class Cluster:
             ],
             "addons": workloads.addons([*self.daemonsets, *pods]),
             "workloads_restarted": workloads.restarts(pods, booted_at),
-            "local_data": local_data(machine.nodename, self.nodes, pods, self.volumes),
+            "local_data": self._local_data.of(machine.nodename, pods),
         }
+
+    @functools.cached_property
+    def _nodes(self) -> Nodes:
+        return Nodes(self.nodes)
+
+    @functools.cached_property
+    def _local_data(self) -> LocalData:
+        return LocalData(self.nodes, self.volumes)
 
     @functools.cached_property
     def _pods(self) -> dict[str, list[Object]]:
@@ -92,23 +102,7 @@ def read_cluster(kubeconfig: str, context: str | None = None, *, timeout: float 
     """
     try:
         with kube_client(kubeconfig, context) as client:
-            apps, core, storage = (
-                kubernetes.client.AppsV1Api(client),
-                kubernetes.client.CoreV1Api(client),
-                kubernetes.client.StorageV1Api(client),
-            )
-            return Cluster(
-                *(
-                    items_of(read, timeout)
-                    for read in (
-                        core.list_node,
-                        apps.list_daemon_set_for_all_namespaces,
-                        storage.list_csi_driver,
-                        core.list_pod_for_all_namespaces,
-                        core.list_persistent_volume,
-                    )
-                )
-            )
+            return Cluster(*(items_of(request(client, "GET", path, timeout=timeout)) for path in _LISTS))
     except Problem:
         raise
     except Exception as error:

@@ -119,12 +119,11 @@ def _placeholder(kind: str, value: str) -> str | None:
     parsed = _uuid(value) if kind == "uuid" else None
     if kind == "uuid" and parsed is None:
         return "it is no UUID"
-    return next((reason for pattern, reason in _patterns(kind) if _matches(pattern, value, parsed)), None)
-
-
-def _matches(pattern: re.Pattern[str], value: str, parsed: uuid.UUID | None) -> bool:
     spellings = [str(parsed), str(uuid.UUID(bytes_le=parsed.bytes))] if parsed else [value.strip().lower()]
-    return any(pattern.fullmatch(spelling) for spelling in spellings)
+    return next(
+        (reason for pattern, reason in _patterns(kind) if any(pattern.fullmatch(spelling) for spelling in spellings)),
+        None,
+    )
 
 
 @functools.cache

@@ -11,11 +11,11 @@ earlier boot or an earlier machine. The kubelet reports ``nodeInfo.systemUUID``,
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..problem import Problem
-from .identity import doubts_of, machine_id_of, same_uuid
+from .identity import doubts_of, machine_id_of, same_uuid, spelled
 
 
 class NotThisNode(Problem):
@@ -57,7 +57,57 @@ class Join:
     doubts: tuple[str, ...]
 
 
-def join(nodes: Sequence[Mapping[str, Any]], machine: Machine) -> Join:
+class Nodes:
+    """The Node objects (``core/v1``, as plain data) of one reading, found by name and by each id without a search.
+
+    A fleet is held against one reading node by node, so that a search for each would grow with its square.
+    """
+
+    def __init__(self, objects: Iterable[Mapping[str, Any]]) -> None:
+        self._named: dict[str, list[Mapping[str, Any]]] = {}
+        self._claiming: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+        for node in objects:
+            self._named.setdefault(_name(node), []).append(node)
+            reported = _reported(node)
+            for key in ("systemUUID", "machineID", "bootID"):
+                if isinstance(value := reported.get(key), str):
+                    self._claiming.setdefault((key, _spelled(key, value)), []).append(node)
+
+    def join(self, machine: Machine) -> Join:
+        """Find a machine among them; see :func:`join`."""
+        named = self._named.get(machine.nodename, [])
+        if len(named) != 1:
+            count = "no node" if not named else f"{len(named)} nodes"
+            return Join(False, (f"Kubernetes has {count} of the name {machine.nodename}",))
+        reported = _reported(named[0])
+        unknown: list[str] = []
+        differing: list[str] = []
+        for key, told in _ids(machine):
+            value = reported.get(key)
+            if not told or not isinstance(value, str) or not value:
+                unknown.append(f"{key} is not known {'to Talos' if not told else 'to Kubernetes'}")
+            elif not (same_uuid(told, value) if key == "systemUUID" else _spelled(key, told) == _spelled(key, value)):
+                differing.append(f"{key} is {value}, and the machine's is {told}")
+        others = self._claims(machine, named[0])
+        if others:
+            unknown.append(f"the nodes {', '.join(sorted(others))} claim to be the same machine")
+        if differing:
+            return Join(False, tuple(differing))
+        return Join(None if unknown else True, tuple(unknown))
+
+    def _claims(self, machine: Machine, own: Mapping[str, Any]) -> set[str]:
+        """The names of other nodes that report an id of this machine that no other can have."""
+        unique = not doubts_of(machine.uuid, None)
+        return {
+            _name(node)
+            for key, told in _ids(machine)
+            if told and (unique or key != "systemUUID")
+            for node in self._claiming.get((key, _spelled(key, told)), ())
+            if node is not own
+        }
+
+
+def join(nodes: Iterable[Mapping[str, Any]], machine: Machine) -> Join:
     """Find the machine among the Node objects of a cluster.
 
     Args:
@@ -68,29 +118,7 @@ def join(nodes: Sequence[Mapping[str, Any]], machine: Machine) -> Join:
         True only when exactly one object has the name, and its ``systemUUID``, ``machineID`` and ``bootID`` are the
         machine's. One that differs makes it False, one that either side does not tell makes it None.
     """
-    named = [node for node in nodes if _name(node) == machine.nodename]
-    if len(named) != 1:
-        count = "no node" if not named else f"{len(named)} nodes"
-        return Join(False, (f"Kubernetes has {count} of the name {machine.nodename}",))
-    reported = (named[0].get("status") or {}).get("nodeInfo") or {}
-    unknown: list[str] = []
-    differing: list[str] = []
-    for key, told, same in (
-        ("systemUUID", machine.uuid, same_uuid),
-        ("machineID", machine.machine_id, _equal),
-        ("bootID", machine.boot_id, _equal),
-    ):
-        value = reported.get(key)
-        if not told or not isinstance(value, str) or not value:
-            unknown.append(f"{key} is not known {'to Talos' if not told else 'to Kubernetes'}")
-        elif not same(told, value):
-            differing.append(f"{key} is {value}, and the machine's is {told}")
-    others = [_name(node) for node in nodes if node is not named[0] and _claims(node, machine)]
-    if others:
-        unknown.append(f"the nodes {', '.join(sorted(others))} claim to be the same machine")
-    if differing:
-        return Join(False, tuple(differing))
-    return Join(None if unknown else True, tuple(unknown))
+    return Nodes(nodes).join(machine)
 
 
 def require_joined(nodes: Sequence[Mapping[str, Any]], machine: Machine) -> None:
@@ -115,19 +143,17 @@ def require_joined(nodes: Sequence[Mapping[str, Any]], machine: Machine) -> None
         )
 
 
-def _claims(node: Mapping[str, Any], machine: Machine) -> bool:
-    """Whether a Node object of another name reports an id of this machine that no other can have."""
-    reported = (node.get("status") or {}).get("nodeInfo") or {}
-    unique = not doubts_of(machine.uuid, None)
-    return (
-        (unique and same_uuid(machine.uuid, reported.get("systemUUID")))
-        or _equal(machine.machine_id, reported.get("machineID"))
-        or _equal(machine.boot_id, reported.get("bootID"))
-    )
+def _ids(machine: Machine) -> tuple[tuple[str, str | None], ...]:
+    """What identifies a machine, by the name of the field of ``nodeInfo`` that reports it."""
+    return ("systemUUID", machine.uuid), ("machineID", machine.machine_id), ("bootID", machine.boot_id)
 
 
-def _equal(one: str | None, other: Any) -> bool:
-    return bool(one) and isinstance(other, str) and str(one).strip().lower() == other.strip().lower()
+def _spelled(key: str, value: str) -> str:
+    return spelled("uuid" if key == "systemUUID" else key, value)
+
+
+def _reported(node: Mapping[str, Any]) -> Mapping[str, Any]:
+    return (node.get("status") or {}).get("nodeInfo") or {}
 
 
 def _name(node: Mapping[str, Any]) -> str:

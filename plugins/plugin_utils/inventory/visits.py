@@ -9,13 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-try:
-    import kubernetes
-except ImportError:
-    # kube_client says so, before it is used.
-    kubernetes = None
-
-from ..kube import kube_client, unread
+from ..kube import items_of, kube_client, request, unread
 from ..problem import Problem
 from ..talos import fleet
 from ..talos.client import NodeClient, Route, connect
@@ -89,8 +83,7 @@ def kubernetes_nodes(kubeconfig: str, context: str | None, *, timeout: float = 1
     why = "nodes that only Kubernetes knows would be missing from the inventory"
     try:
         with kube_client(kubeconfig, context) as client:
-            items = kubernetes.client.CoreV1Api(client).list_node(_request_timeout=timeout).items
-            return [client.sanitize_for_serialization(item) for item in items]
+            return items_of(request(client, "GET", ("api", "v1", "nodes"), timeout=timeout))
     except Problem:
         raise
     except Exception as error:

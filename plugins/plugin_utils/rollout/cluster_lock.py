@@ -16,18 +16,13 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from ..kube import kube_client, unread
+from ..kube import ApiException, kube_client, request, unread
 from ..problem import Problem
 from .errors import LockHeld
 from .owner import is_gone, shown
 
-try:
-    import kubernetes
-except ImportError:
-    # Whoever makes a client is told so by kube_client, before the name is needed.
-    kubernetes = None
-
 NAMESPACE = "kube-system"
+_LEASES = ("apis", "coordination.k8s.io", "v1", "namespaces", NAMESPACE, "leases")
 _ABOUT = "talosops.selinux/about"
 _SECONDS = 15.0
 #: How often a write is tried again that somebody else's came before.
@@ -62,8 +57,8 @@ class ClusterLock:
             ClusterProblem: the API refuses, or gave no answer.
         """
 
-        def work(api: Any) -> None:
-            found = self._read(api)
+        def work(client: Any) -> None:
+            found = self._read(client)
             if found is not None:
                 self._refuse(found, take_over)
             now = dt.datetime.now(dt.UTC)
@@ -87,17 +82,17 @@ class ClusterLock:
                 },
             }
             if found is None:
-                api.create_namespaced_lease(NAMESPACE, body, _request_timeout=_SECONDS)
+                request(client, "POST", _LEASES, body, timeout=_SECONDS)
             else:
-                api.replace_namespaced_lease(self.name, NAMESPACE, body, _request_timeout=_SECONDS)
+                request(client, "PUT", (*_LEASES, self.name), body, timeout=_SECONDS)
 
         self._call(work)
 
     def check(self) -> None:
         """Return when nobody else holds the lock; errors as of :meth:`acquire`."""
 
-        def work(api: Any) -> None:
-            found = self._read(api)
+        def work(client: Any) -> None:
+            found = self._read(client)
             if found is not None:
                 self._refuse(found, None)
 
@@ -110,23 +105,22 @@ class ClusterLock:
             ClusterProblem: the API refuses, or gave no answer.
         """
 
-        def work(api: Any) -> None:
-            found = self._read(api)
+        def work(client: Any) -> None:
+            found = self._read(client)
             if found is not None and (found.get("spec") or {}).get("holderIdentity") == self.holder:
                 # Bound to the version that was read, so that a lock that somebody took over meanwhile stays.
                 body = {"preconditions": {"resourceVersion": found["metadata"]["resourceVersion"]}}
-                api.delete_namespaced_lease(self.name, NAMESPACE, body=body, _request_timeout=_SECONDS)
+                request(client, "DELETE", (*_LEASES, self.name), body, timeout=_SECONDS)
 
         self._call(work)
 
-    def _read(self, api: Any) -> Any:
+    def _read(self, client: Any) -> Any:
         try:
-            lease = api.read_namespaced_lease(self.name, NAMESPACE, _request_timeout=_SECONDS)
-        except kubernetes.client.ApiException as error:
+            return request(client, "GET", (*_LEASES, self.name), timeout=_SECONDS)
+        except ApiException as error:
             if error.status == 404:
                 return None
             raise
-        return api.api_client.sanitize_for_serialization(lease)
 
     def _refuse(self, found: dict[str, Any], take_over: str | None) -> None:
         spec = found.get("spec") or {}
@@ -158,11 +152,10 @@ class ClusterLock:
         """
         try:
             with kube_client(self._kubeconfig, self._context) as client:
-                api = kubernetes.client.CoordinationV1Api(client)
                 for attempt in range(_TRIES):
                     try:
-                        return work(api)
-                    except kubernetes.client.ApiException as error:
+                        return work(client)
+                    except ApiException as error:
                         if error.status != 409 or attempt + 1 == _TRIES:
                             raise
                     time.sleep(random.uniform(0.02, 0.1 * (attempt + 1)))

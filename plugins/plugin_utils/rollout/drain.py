@@ -16,16 +16,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from ..kube import kube_client, unread
+from ..kube import ApiException, HTTPError, items_of, kube_client, request, unread
 from ..problem import Problem
 from ..texts import printable
-
-try:
-    import kubernetes
-    from urllib3.exceptions import HTTPError
-except ImportError:
-    # Whoever makes a client is told so by kube_client, before either name is needed.
-    kubernetes = None
 
 _MIRROR = "kubernetes.io/config.mirror"
 #: How the Eviction API words the one refusal with a status of 500 that does not pass.
@@ -166,8 +159,6 @@ class _Api:
     """One client, and how long to be patient with its server."""
 
     def __init__(self, client: Any, kubeconfig: str, timeout: float, poll: float) -> None:
-        self.core = kubernetes.client.CoreV1Api(client)
-        self.policy = kubernetes.client.PolicyV1Api(client)
         self.timeout = timeout
         self.poll = poll
         self._client = client
@@ -176,22 +167,23 @@ class _Api:
         self._reached = False
 
     def set_unschedulable(self, node: str, wanted: bool, check: bool, require: Require) -> bool:
-        found = self._call(self.core.read_node, node, missing=node)
+        path = ("api", "v1", "nodes", node)
+        found = self._call("GET", path, missing=node)
         require([found])
-        if bool(found["spec"].get("unschedulable")) == wanted:
+        if bool(_path(found, "spec", "unschedulable")) == wanted:
             return False
         if not check:
-            self._call(self.core.patch_node, node, {"spec": {"unschedulable": wanted}}, missing=node)
+            self._call("PATCH", path, {"spec": {"unschedulable": wanted}}, missing=node)
         return True
 
     def pods(self, node: str) -> list[Pod]:
         """The pods on a node, in order of name."""
-        found = self._call(self.core.list_pod_for_all_namespaces, field_selector=f"spec.nodeName={node}")
-        return sorted(found["items"], key=_name)
+        found = self._call("GET", ("api", "v1", "pods"), query={"fieldSelector": f"spec.nodeName={node}"})
+        return sorted(self._items(found), key=_name)
 
     def budgets(self) -> list[Budget]:
-        found = self._call(self.policy.list_pod_disruption_budget_for_all_namespaces)
-        return list(found["items"])
+        found = self._call("GET", ("apis", "policy", "v1", "poddisruptionbudgets"))
+        return self._items(found)
 
     def evict(self, pod: Pod) -> str | None:
         """Ask for one eviction: None when it was accepted, else why not yet.
@@ -210,10 +202,9 @@ class _Api:
             "deleteOptions": {"preconditions": {"uid": _uid(pod)}},
         }
         try:
-            self.core.create_namespaced_pod_eviction(
-                metadata["name"], metadata["namespace"], body, _request_timeout=_REQUEST_SECONDS
-            )
-        except kubernetes.client.ApiException as error:
+            path = ("api", "v1", "namespaces", metadata["namespace"], "pods", metadata["name"], "eviction")
+            request(self._client, "POST", path, body, timeout=_REQUEST_SECONDS)
+        except ApiException as error:
             if error.status in (404, 409):
                 raise LookupError(_name(pod)) from error
             message = _message(error)
@@ -235,7 +226,15 @@ class _Api:
         """Whether the time will be over in ``ahead`` seconds."""
         return time.monotonic() + ahead >= self._end
 
-    def _call(self, function: Callable[..., Any], *arguments: Any, missing: str | None = None, **options: Any) -> Any:
+    def _call(
+        self,
+        method: str,
+        path: Sequence[str],
+        body: Mapping[str, Any] | None = None,
+        *,
+        query: Mapping[str, str] | None = None,
+        missing: str | None = None,
+    ) -> Any:
         """The API's answer as plain data.
 
         A server that answered once is given time to come back, since control planes are part of a rollout; one that
@@ -243,10 +242,10 @@ class _Api:
         """
         while True:
             try:
-                answer = function(*arguments, _request_timeout=_REQUEST_SECONDS, **options)
+                answer = request(self._client, method, path, body, query=query, timeout=_REQUEST_SECONDS)
                 self._reached = True
-                return self._client.sanitize_for_serialization(answer)
-            except kubernetes.client.ApiException as error:
+                return answer
+            except ApiException as error:
                 if error.status == 404 and missing is not None:
                     raise DrainProblem(
                         f"the Kubernetes API of {self._kubeconfig} knows no node named {missing}",
@@ -259,7 +258,15 @@ class _Api:
             except HTTPError as error:
                 if not self._reached or self.is_over(self.poll):
                     raise self._unread(error) from error
+            except ValueError as error:
+                raise self._unread(error) from error
             time.sleep(self.poll)
+
+    def _items(self, answer: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+        try:
+            return list(items_of(answer))
+        except ValueError as error:
+            raise self._unread(error) from error
 
     def _unread(self, error: Exception) -> Problem:
         return unread(self._kubeconfig, error, "a node is only wiped after its pods have left it")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.talosops.selinux.plugins.plugin_utils.evidence.local_data import local_data
+from ansible_collections.talosops.selinux.plugins.plugin_utils.evidence.local_data import LocalData
 from ansible_collections.talosops.selinux.plugins.plugin_utils.evidence.workloads import network_plugins
 
 NODES = [
@@ -20,7 +20,7 @@ LOCAL: dict[str, Any] = {"local": {"path": "/var/mnt/a"}}
 CSI: dict[str, Any] = {"csi": {"driver": "topolvm.io", "volumeHandle": "x"}}
 
 
-def affinity(key: str, operator: str, values: list[str], kind: str = "matchExpressions") -> dict[str, Any]:
+def affinity(key: str, operator: str, values: Any, kind: str = "matchExpressions") -> dict[str, Any]:
     """A required node affinity of one term."""
     rule = {"key": key, "operator": operator, "values": values}
     return {"nodeAffinity": {"required": {"nodeSelectorTerms": [{kind: [rule]}]}}}
@@ -28,7 +28,7 @@ def affinity(key: str, operator: str, values: list[str], kind: str = "matchExpre
 
 def listed(spec: dict[str, Any], *pods: dict[str, Any]) -> list[str]:
     """What is listed for n1 in a cluster with one volume."""
-    return local_data("n1", NODES, pods, [{"metadata": {"name": "v"}, "spec": spec}])
+    return LocalData(NODES, [{"metadata": {"name": "v"}, "spec": spec}]).of("n1", pods)
 
 
 @pytest.mark.parametrize(
@@ -76,6 +76,44 @@ def test_a_volume_elsewhere_is_not_listed(spec: dict[str, Any]) -> None:
     assert listed(spec) == []
 
 
+def test_each_volume_is_listed_on_its_own_node_by_one_reading_of_the_cluster() -> None:
+    """Volumes of all nodes at once: what is found for one node is not mixed with another's."""
+    volumes = [
+        {"metadata": {"name": f"v-{name}"}, "spec": {**LOCAL, **affinity("disk", "In", [name, "gone"])}}
+        for name in ("n1", "n2")
+    ]
+    volumes += [
+        {"metadata": {"name": "shared"}, "spec": {**LOCAL, **affinity("zone", "In", ["a"])}},
+        {"metadata": {"name": "odd"}, "spec": {**LOCAL, **affinity("disk", "In", "n1 n2")}},
+        {"metadata": {"name": "lost"}, "spec": {**LOCAL, **affinity("disk", "In", ["n9"])}},
+        {"metadata": {"name": "bare"}, "spec": {**LOCAL, "claimRef": {"namespace": "db", "name": "c"}}},
+    ]
+    using = {
+        "metadata": {"namespace": "db", "name": "p"},
+        "spec": {"volumes": [{"name": "d", "persistentVolumeClaim": {"claimName": "c"}}]},
+    }
+    unknown = "(which node holds it is not known)"
+    found = LocalData(NODES, volumes)
+    everywhere = [f"PersistentVolume lost {unknown}", "PersistentVolume shared"]
+    assert found.of("n1", [using]) == [
+        "PersistentVolume bare",
+        everywhere[0],
+        "PersistentVolume odd",
+        everywhere[1],
+        "PersistentVolume v-n1",
+    ]
+    assert found.of("n2", []) == [
+        f"PersistentVolume bare {unknown}",
+        everywhere[0],
+        "PersistentVolume odd",
+        everywhere[1],
+        "PersistentVolume v-n2",
+    ]
+    assert found.of("n3", []) == [f"PersistentVolume bare {unknown}", *everywhere]
+    with pytest.raises(ValueError, match="none of the nodes"):
+        found.of("n9", [])
+
+
 def pod(path: str, *, read_only: bool = False, image: str = "pg", host: bool = False) -> dict[str, Any]:
     """A pod on n1 with one directory of the host."""
     mounts = [{"name": "d", "mountPath": "/data", "readOnly": read_only}]
@@ -93,15 +131,15 @@ def pod(path: str, *, read_only: bool = False, image: str = "pg", host: bool = F
     "path", ["/var/lib/longhorn", "/var/lib/postgres", "/var/mnt/x", "/opt/data", "/var", "/", "/run/../var/x"]
 )
 def test_a_directory_that_a_pod_writes_to_is_listed(path: str) -> None:
-    assert local_data("n1", NODES, [pod(path)], []) == [f"{path} of the host, written by pod db/pg-0"]
+    assert LocalData(NODES, []).of("n1", [pod(path)]) == [f"{path} of the host, written by pod db/pg-0"]
 
 
 @pytest.mark.parametrize(
     "path", ["/run/flannel", "/var/log/pods", "/var/lib/kubelet/plugins/x", "/etc/cni/net.d", "/opt/cni/bin"]
 )
 def test_what_is_made_anew_or_does_not_last_is_not_listed(path: str) -> None:
-    assert local_data("n1", NODES, [pod(path)], []) == []
-    assert local_data("n1", NODES, [pod("/var/lib/postgres", read_only=True)], []) == []
+    assert LocalData(NODES, []).of("n1", [pod(path)]) == []
+    assert LocalData(NODES, []).of("n1", [pod("/var/lib/postgres", read_only=True)]) == []
 
 
 def test_only_a_plugin_that_runs_here_counts_and_an_unknown_one_is_named() -> None:

@@ -1,0 +1,133 @@
+# Copyright (c) 2026, the talosops.selinux authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Requests to the Kubernetes API: what is sent, and which answers are none."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ansible_collections.talosops.selinux.plugins.plugin_utils.kube import (
+    ApiException,
+    HTTPError,
+    items_of,
+    kube_client,
+    request,
+)
+
+
+class Server(ThreadingHTTPServer):
+    """Answers every request alike and remembers it."""
+
+    status = 200
+    answer = b'{"kind": "Status"}'
+    received: list[dict[str, Any]]
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Server
+
+    def _answer(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self.server.received.append(
+            {"method": self.command, "path": self.path, "headers": dict(self.headers), "body": body}
+        )
+        self.send_response(self.server.status)
+        self.send_header("Content-Length", str(len(self.server.answer)))
+        self.end_headers()
+        self.wfile.write(self.server.answer)
+
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _answer
+
+    def log_message(self, *_unused: Any) -> None:
+        """Nothing is logged."""
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    """A server on the loopback interface."""
+    made = Server(("127.0.0.1", 0), _Handler)
+    made.received = []
+    thread = threading.Thread(target=made.serve_forever, args=(0.01,))
+    thread.start()
+    yield made
+    made.shutdown()
+    thread.join()
+    made.server_close()
+
+
+@pytest.fixture
+def client(server: Server, tmp_path: Path) -> Iterator[Any]:
+    """A client of that server by a kubeconfig with a token."""
+    document = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "c",
+        "contexts": [{"name": "c", "context": {"cluster": "k", "user": "u"}}],
+        "clusters": [{"name": "k", "cluster": {"server": f"http://127.0.0.1:{server.server_port}"}}],
+        "users": [{"name": "u", "user": {"token": "let-me-in"}}],
+    }
+    (tmp_path / "kubeconfig").write_text(yaml.safe_dump(document))
+    with kube_client(str(tmp_path / "kubeconfig")) as made:
+        yield made
+
+
+def test_a_request_is_authorized_and_says_what_it_sends_and_wants(server: Server, client: Any) -> None:
+    patched = {"spec": {"unschedulable": True}}
+    assert request(client, "PATCH", ("api", "v1", "nodes", "w"), patched, timeout=5) == {"kind": "Status"}
+    (sent,) = server.received
+    assert (sent["method"], sent["path"], json.loads(sent["body"])) == ("PATCH", "/api/v1/nodes/w", patched)
+    headers = {key.lower(): value for key, value in sent["headers"].items()}
+    assert headers["authorization"] == "Bearer let-me-in"
+    assert headers["content-type"] == "application/strategic-merge-patch+json"
+    assert headers["accept"] == "application/json"
+
+
+def test_a_name_stays_one_part_of_the_path_and_a_query_one_value(server: Server, client: Any) -> None:
+    query = {"fieldSelector": "spec.nodeName=a&limit=1"}
+    request(client, "GET", ("api", "v1", "nodes", "../secrets?x=1#y"), query=query, timeout=5)
+    assert server.received[0]["path"] == (
+        "/api/v1/nodes/..%2Fsecrets%3Fx%3D1%23y?fieldSelector=spec.nodeName%3Da%26limit%3D1"
+    )
+
+
+@pytest.mark.parametrize("name", ["", ".", ".."])
+def test_a_name_that_names_something_else_is_not_sent(server: Server, client: Any, name: str) -> None:
+    with pytest.raises(ValueError, match="names nothing"):
+        request(client, "DELETE", ("api", "v1", "nodes", name), timeout=5)
+    assert server.received == []
+
+
+@pytest.mark.parametrize("status", [301, 403, 404, 409, 429, 500])
+def test_a_refusal_is_raised_with_its_words(server: Server, client: Any, status: int) -> None:
+    server.status, server.answer = status, b'{"message": "because"}'
+    with pytest.raises(ApiException) as caught:
+        request(client, "POST", ("apis", "policy"), {}, timeout=5)
+    assert caught.value.status == status and json.loads(caught.value.body) == {"message": "because"}
+
+
+@pytest.mark.parametrize("answer", [b"", b"[]", b"null", b'"items"', b"<html></html>", b'{"items": [], "a'])
+def test_what_is_no_object_is_no_answer(server: Server, client: Any, answer: bytes) -> None:
+    server.answer = answer
+    with pytest.raises(ValueError, match=r".+"):
+        request(client, "GET", ("api", "v1", "nodes"), timeout=5)
+
+
+def test_a_server_that_is_gone_is_no_answer(server: Server, client: Any) -> None:
+    client.configuration.host = "http://127.0.0.1:1"
+    with pytest.raises(HTTPError):
+        request(client, "PUT", ("api",), {}, timeout=5)
+
+
+@pytest.mark.parametrize("answer", [{}, {"items": None}, {"items": {}}, {"items": [None]}, {"items": ["node"]}])
+def test_a_list_without_objects_is_not_an_empty_list(answer: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="list of objects"):
+        items_of(answer)
