@@ -21,6 +21,7 @@ from ..plugin_utils.reinstall.work import Work
 from ..plugin_utils.report import html, table
 from ..plugin_utils.report.model import build_model
 from ..plugin_utils.rollout import budget
+from ..plugin_utils.rollout.halts import halt_line
 from ..plugin_utils.rollout.ledger import CLUSTER_LOCK, ROLLOUT_LOCK
 
 
@@ -40,8 +41,12 @@ class ActionModule(TalosAction):
                 del state.locks[kind]
         limit = self.params["max_failures"]
         reached = [] if self.check else _reached(plan, self.host, after)
+        if state.halts:
+            # What a halt kept back, or gave back, did not fail.
+            reached = [name for name in reached if state.node(name).complete or state.node(name).unfinished]
         # The failure of an earlier run does not stop the node's own next try.
         ahead = {name for wave in plan["waves"] for name in wave["nodes"]} - set(reached) if after == "wave" else set()
+        halted = bool(state.halts) and not any(state.node(name).may_be_wiped for name in ahead)
         spent = budget.assess(
             [
                 *(name for name in state.failed if name not in ahead),
@@ -51,19 +56,20 @@ class ActionModule(TalosAction):
             max_failures=int(limit) if limit.isdecimal() else limit,
             fleet=len(plan["nodes"]),
         )
+        stopped = "; ".join([*(halt_line(halt) for halt in state.halts if halted), *filter(None, [spent["reason"]])])
         model = build_model(
             plan,
             {host: verdict_of(entry) for host, entry in judged["nodes"].items() if entry["sha256"]},
             state.as_dict() if state.entries else None,
             generated_at=dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-            halted=spent["reason"],
+            halted=stopped or None,
             check_mode=self.check,
             policy=judged["policy"],
             reached=reached,
         )
         files = [] if self.check else self._write(model)
         text = table.render(model, width=self.params["width"])
-        failure = None if self.check else _failure(after, spent["reason"], model, reached)
+        failure = None if self.check else _failure(after, stopped, model, reached)
         if after != "wave" or failure:
             # Not every result callback shows text with line breaks as people would want to read it.
             Display().display(f"\n{text}\n")
@@ -72,7 +78,7 @@ class ActionModule(TalosAction):
         return {
             "report": model,
             "table": text,
-            "halted": spent["reason"],
+            "halted": stopped or None,
             "files": files,
             "changed": bool(files),
             **({"failed": True, "msg": failure} if failure else {}),
@@ -109,12 +115,12 @@ def _reached(plan: dict[str, Any], host: str, after: str) -> list[str]:
     return found
 
 
-def _failure(after: str, halted: str | None, model: dict[str, Any], reached: list[str]) -> str | None:
+def _failure(after: str, stopped: str, model: dict[str, Any], reached: list[str]) -> str | None:
     """Why the playbook must end with a failure; None when it need not."""
     if after == "gate":
         return None
-    if halted is not None:
-        return f"The rollout stops: {halted}. Fix the failed nodes and run it again; it goes on from its ledger."
+    if stopped:
+        return f"The rollout stops: {stopped}. Do what the report says and run it again; it goes on from its ledger."
     left = [row["node"] for row in model["nodes"] if row["node"] in reached and row["outcome"] != "moved"]
     if after == "rollout" and left:
         return f"{', '.join(left)} did not end moved. Fix what the report says and run the rollout again."

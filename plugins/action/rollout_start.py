@@ -11,6 +11,7 @@ from typing import Any
 from ..plugin_utils.actions import TalosAction
 from ..plugin_utils.reinstall.settle import settle, settle_control_plane
 from ..plugin_utils.reinstall.work import Work
+from ..plugin_utils.rollout.halts import Halted, halted
 from ..plugin_utils.rollout.ledger import CLUSTER_LOCK
 
 
@@ -23,7 +24,7 @@ class ActionModule(TalosAction):
         work = Work(self)
         if self.check:
             waiting = [name for name, state in work.ledger.open_operations().items() if state["may_be_wiped"]]
-            return {"run": None, "resume": waiting, "given_back": [], "changed": False}
+            return self._result(work, None, waiting, [])
         work.hold(take_over=self.params["take_over"])
         resume: list[str] = []
         given_back: list[str] = []
@@ -35,4 +36,22 @@ class ActionModule(TalosAction):
         for host in begun:
             if self.known(host):
                 (resume if settle(Work(self, host)) else given_back).append(host)
-        return {"run": work.ledger.run, "resume": resume, "given_back": given_back, "changed": bool(given_back)}
+        try:
+            return self._result(work, work.ledger.run, resume, given_back)
+        except Halted:
+            work.let_go()
+            raise
+
+    def _result(self, work: Work, run: str | None, resume: list[str], given_back: list[str]) -> dict[str, Any]:
+        halts = work.ledger.halts()
+        if halts and not resume:
+            raise halted("starting the rollout", halts)
+        return {
+            "run": run,
+            "resume": resume,
+            # While it is halted, only what was wiped is brought back.
+            "start": [] if halts else [host for host in self.hosts() if host not in resume],
+            "given_back": given_back,
+            "halts": halts,
+            "changed": bool(given_back),
+        }

@@ -18,6 +18,8 @@ description:
   - The lock of a controller that surely ended, or that was not renewed in time, is taken over.
   - Nodes that a stopped rollout had begun with and certainly not wiped are uncordoned and start over. Those that were
     wiped, or may have been, are returned as RV(resume); they go on where the ledger says.
+  - While the rollout is halted (M(talosops.selinux.rollout_halt)) only these go on. When there are none it fails, and
+    names the halts.
 options:
   kubeconfig:
     description: Path of a kubeconfig file that may cordon nodes and take leases in C(kube-system).
@@ -73,6 +75,18 @@ resume:
   type: list
   elements: str
   sample: [worker-3]
+start:
+  description: The hosts of the play that are to be judged and may start. Empty while the rollout is halted.
+  returned: always
+  type: list
+  elements: str
+  sample: [worker-1, worker-2]
+halts:
+  description: The halts that nobody lifted.
+  returned: always
+  type: list
+  elements: dict
+  sample: []
 given_back:
   description: Nodes that a stopped rollout had begun with, and that start over.
   returned: always

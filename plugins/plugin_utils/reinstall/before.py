@@ -225,6 +225,10 @@ def drain_node(work: Work) -> dict[str, Any]:
         if ours:
             work.ledger.intent(work.host, FIRST_CHANGE)
 
+    def meanwhile() -> None:
+        work.hold_cluster()
+        work.ledger.refuse_halted(work.host, FIRST_CHANGE)
+
     done = drain.drain(
         work.params["kubeconfig"],
         work.params["kube_context"],
@@ -232,7 +236,7 @@ def drain_node(work: Work) -> dict[str, Any]:
         timeout=work.params["drain_timeout"],
         poll=work.params["poll_seconds"],
         require=require,
-        meanwhile=work.hold_cluster,
+        meanwhile=meanwhile,
     )
     if ours:
         work.ledger.sent(work.host, FIRST_CHANGE)

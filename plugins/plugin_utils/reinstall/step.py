@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..problem import Problem
+from ..rollout.halts import Halted
 from ..rollout.state import DID_NOT, UNKNOWN, NodeState, next_step
 from ..rollout.steps import BY_NAME, FIRST_CHANGE, STEP_NAMES
 from . import after, before, install, wipe
@@ -67,6 +68,9 @@ def _take(work: Work, name: str, known: NodeState) -> dict[str, Any]:
             work.take_control_plane_lock()
         machine_type = work.facts.get("machine_type") or known.machine_type
         work.ledger.begin(work.host, name, wave=work.params["wave"], machine_type=machine_type)
+    except Halted:
+        # No failure of the node's.
+        raise
     except Problem as problem:
         work.ledger.fail(work.host, name, wave=work.params["wave"], **_told(problem))
         raise
@@ -84,6 +88,8 @@ def _take(work: Work, name: str, known: NodeState) -> dict[str, Any]:
         unexpected = set(facts) - set(step.leaves)
         if unexpected:
             raise AssertionError(f"the step {name} leaves {unexpected}, which its row in steps.py does not name")
+    except Halted:
+        raise
     except NotKnown as problem:
         work.ledger.look(work.host, name, UNKNOWN, found=problem.found)
         raise
@@ -146,6 +152,9 @@ def fail_and_give_back(work: Work, reason: str) -> str:
         Problem: the node could not be given back, or the ledger not be written.
     """
     known = work.ledger.node(work.host)
+    if work.ledger.halts() and known.failed is None and not known.may_be_wiped:
+        uncordoned = start_over(work, reason)
+        return f"{work.host} was not taken further" + (" and is uncordoned again" if uncordoned else "")
     following = next_step(known)
     if known.failed is None and known.doubt is None and following is not None:
         work.ledger.fail(work.host, following.name, wave=work.params["wave"], found=reason)

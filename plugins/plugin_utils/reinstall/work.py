@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import multiprocessing
 import os
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
@@ -19,7 +20,7 @@ from ..problem import Problem
 from ..rollout.cluster_lock import ClusterLock
 from ..rollout.errors import LockHeld
 from ..rollout.ledger import CLUSTER_LOCK, CONTROL_PLANE_LOCK, FLEET, ROLLOUT_LOCK, Ledger
-from ..rollout.owner import of_process
+from ..rollout.owner import Owner, of_process
 from ..talos import fleet
 from ..talos.client import NodeClient, connect_maintenance
 from ..talos.errors import TalosError
@@ -60,8 +61,7 @@ class Work:
         self.action = action
         self.params: Mapping[str, Any] = action.params
         self.host = host or action.host
-        # Ansible runs each task in a process of its own, whose parent is the one that lives as long as the playbook.
-        self.ledger = Ledger(self.directory / LEDGER, owner=str(of_process(os.getppid())))
+        self.ledger = Ledger(self.directory / LEDGER, owner=str(_controller(self.host)))
         #: What earlier steps left, whether this one may already have had its effect, and how far its writes came.
         self.facts: dict[str, Any] = {}
         self.look_first = False
@@ -244,6 +244,27 @@ class Work:
             if self.facts.get("uuid") and self.params.get("kubeconfig"):
                 self.cluster_lock(CONTROL_PLANE_LEASE, in_flight(self.host, self.facts["uuid"])).release()
             self.ledger.release(CONTROL_PLANE_LOCK, self.host, lock["owner"])
+
+
+def _controller(host: str) -> Owner:
+    """The process that lives as long as the playbook; Ansible runs each task in a child of it.
+
+    Raises:
+        StepProblem: it has ended. A lock taken in its name, or in that of what adopted this task, would look held for
+            as long as it has time left.
+    """
+    started_by, owner = multiprocessing.parent_process(), of_process(os.getppid())
+    # One that is just ending keeps its children for a moment, but shows no start time, by which others would find that
+    # it is gone; where there is no /proc, nobody shows one.
+    ending = not owner.start and bool(of_process(os.getpid()).start)
+    if ending or (started_by is not None and started_by.pid != owner.pid):
+        raise StepProblem(
+            f"the playbook that was to take {host} further has ended",
+            "nobody would take up what this task does",
+            "run the rollout again; it goes on from its ledger",
+            node=host,
+        )
+    return owner
 
 
 def in_flight(host: str, uuid: str) -> str:

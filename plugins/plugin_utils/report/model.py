@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import Any
 
 from ..canonical import sealed
+from ..rollout.halts import halt_line
 from ..rollout.owner import shown
 from ..rollout.steps import FIRST_CHANGE
 
@@ -45,13 +46,14 @@ def build_model(
         proofs: per node the answer of ``rollout.proof.prove``; by default the facts that the ledger's ``prove`` steps
             were finished with, so that the ledger alone makes the report.
         generated_at: ISO time, given so that the same input makes the same bytes.
-        halted: why the rollout stopped early.
+        halted: why the rollout stopped early, or what halts it.
         check_mode: nothing was to be changed.
         reached: the nodes whose turn is over; one of them that the ledger does not know failed as well.
         policy: what the gate says about its policy (``gate.verdict.policy_note``); None when nothing was judged.
 
     Returns:
-        ``{schema, title, generated_at, check_mode, halted, policy: {name, changes, weakened}|None,
+        ``{schema, title, generated_at, check_mode, halted, halts: [{number, reason, who, at}],
+        policy: {name, changes, weakened}|None,
         counts: {total, <outcome>...}, nodes, waves, etcd,
         attention: [str], notes: [str], waived: {signatures, records}, ledger: {path, ok, entries, head}|None,
         sha256}``, with ``nodes`` as
@@ -98,6 +100,7 @@ def build_model(
             "generated_at": generated_at,
             "check_mode": check_mode,
             "halted": halted,
+            "halts": [dict(halt) for halt in ledger["halts"]] if ledger else [],
             "policy": dict(policy) if policy is not None else None,
             "counts": {"total": len(rows), **{outcome: counted[outcome] for outcome in OUTCOMES}},
             "nodes": rows,
@@ -228,7 +231,7 @@ def _judged(
         return outcome, [_as_reason(reason) for reason in excluded["reasons"]]
     if context.halted:
         found = f"the rollout stopped before it: {context.halted}"
-        return "not_reached", [_reason("rollout.halted", found, "see the failed node")]
+        return "not_reached", [_reason("rollout.halted", found, "see what stopped it")]
     if context.check_mode and name in context.planned:
         return "not_reached", [_reason("rollout.check_mode", "it would be reinstalled", "run again without --check")]
     return "not_reached", []
@@ -313,6 +316,10 @@ def _attention(ledger: Mapping[str, Any] | None, halted: str | None) -> list[str
         lines.append(f"the ledger ends in {ledger['torn']} bytes of an entry that was never completed")
     lines += [
         f"a torn entry of {item['bytes']} bytes was set aside in {item['file']}" for item in ledger.get("recovered", [])
+    ]
+    lines += [
+        f"{halt_line(halt)}; it stands until somebody lifts it with a reason (rollout_halt with the state lifted)"
+        for halt in ledger["halts"]
     ]
     for name in ledger["unfinished"]:
         state = ledger["nodes"][name]

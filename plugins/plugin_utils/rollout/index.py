@@ -22,7 +22,7 @@ from ..canonical import canonical_json, is_sealed, sealed
 from .owner import of_process
 from .state import LedgerState, NodeState
 
-FORMAT = 1
+FORMAT = 2
 
 
 class Index:
@@ -57,7 +57,7 @@ class Index:
         state.entries, state.size = head["entries"], head["size"]
         state.last = tuple(head["last"])
         state.head = state.last[2]
-        state.locks, state.recovered = head["locks"], head["recovered"]
+        state.locks, state.halts, state.recovered = head["locks"], head["halts"], head["recovered"]
 
     def node(self, descriptor: int, name: str) -> NodeState | None:
         """The state of a node that was not replayed; None for one that the ledger does not know.
@@ -104,6 +104,7 @@ class Index:
                 "last": state.last,
                 "nodes": self._count,
                 "locks": state.locks,
+                "halts": state.halts,
                 "recovered": state.recovered,
             }
             self._write("head.json", head)

@@ -6,7 +6,7 @@
 
 One entry is written and synced before and after every step, and one before and after every write call within it, so
 that whatever kills the controller, the file tells which step of which node was under way and what may have been sent.
-Locks that must outlive a process (one control plane in flight) are entries as well.
+Locks that must outlive a process (one control plane in flight) are entries as well, and so is that somebody halted it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -29,6 +29,7 @@ from ..canonical import canonical_json
 from ..private_files import check_private, private_directory
 from . import owner as owners
 from .errors import LedgerBroken, LedgerProblem, LockHeld, held, refused, unusable
+from .halts import halt_entry, lift_entry, refuse_halted
 from .index import Index, Stale
 from .secret_facts import refuse_secrets
 from .state import ANSWERS, INTENT, SCHEMA, SENT, LedgerState, NextStep, NodeState, next_step, replay
@@ -165,6 +166,7 @@ class Ledger:
                 not known or changed.
             LockHeld: a control plane without its lock, a worker that would start while a control plane is away, or
                 another controller that holds the rollout lock.
+            Halted: a halt stands, and the node was certainly not wiped.
             SecretRefused, LedgerBroken, LedgerProblem
         """
 
@@ -174,6 +176,7 @@ class Ledger:
                 known = NodeState()
             self._require_turn(state)
             _refuse_disorder(node, step, known)
+            refuse_halted(node, step, known, state)
             self._refuse_without_lock(node, step, {known.machine_type, facts.get("machine_type")} - {None, ""}, state)
             return {"kind": "begin", "node": node, "step": step, "resumed": known.open == step, "facts": facts}
 
@@ -185,6 +188,8 @@ class Ledger:
         Raises:
             StepRefused: when this step is not the open one.
             LockHeld: another controller took the rollout over.
+            Halted: a halt stands, and the node was certainly not wiped. Whoever halted the rollout before this entry
+                knows that the write was not sent.
             SecretRefused, LedgerBroken, LedgerProblem
         """
         return self._write_call(INTENT, node, step, facts)
@@ -276,6 +281,47 @@ class Ledger:
             lambda state: {"kind": "close", "node": node, "facts": {"reason": reason}}, {"reason": reason}, node
         )
 
+    # -- halts --------------------------------------------------------------------------------------------------
+
+    def halts(self) -> list[dict[str, Any]]:
+        """The halts that nobody lifted, as ``{number, reason, who, at}``."""
+        return self._read(lambda state: [dict(halt) for halt in state.halts])
+
+    def refuse_halted(self, node: str, step: str) -> None:
+        """Return unless a halt keeps the node from going on with a step.
+
+        Raises:
+            Halted: one stands, and the node was certainly not wiped.
+        """
+        self._read(lambda state: refuse_halted(node, step, state.node(node), state))
+
+    def halt(self, reason: str, who: str) -> dict[str, Any] | None:
+        """Halt the rollout, whoever holds its lock: no node that was not wiped is taken further.
+
+        Returns None when the same halt stands already.
+
+        Raises:
+            HaltRefused: without a reason or a name, or where no rollout wrote to the ledger yet.
+            SecretRefused, LedgerBroken, LedgerProblem
+        """
+        facts = {"reason": reason, "who": who}
+        # Looked at before anything is opened for writing, which would make a ledger where there is none.
+        self._read(lambda state: halt_entry(state, **facts))
+        if any((halt["reason"], halt["who"]) == (reason, who) for halt in self.halts()):
+            return None
+        return self._append(lambda state: halt_entry(state, **facts), facts)
+
+    def lift(self, numbers: Sequence[int], reason: str, who: str) -> dict[str, Any]:
+        """Record a person's decision that the halts of these numbers no longer stand.
+
+        Raises:
+            HaltRefused: one of them does not stand, or without numbers, a reason or a name.
+            SecretRefused, LedgerBroken, LedgerProblem
+        """
+        facts = {"reason": reason, "who": who}
+        self._read(lambda state: lift_entry(state, numbers, **facts))
+        return self._append(lambda state: lift_entry(state, numbers, **facts), facts)
+
     # -- locks --------------------------------------------------------------------------------------------------
 
     def acquire(
@@ -352,6 +398,8 @@ class Ledger:
             known = state.node(node)
             if known.open != step:
                 raise refused(node, step, f"it is not open (open: {known.open or 'none'})")
+            if how == INTENT:
+                refuse_halted(node, step, known, state)
             return {"kind": how, "node": node, "step": step, "facts": dict(facts)}
 
         return self._append(entry, facts, node)

@@ -158,6 +158,8 @@ class LedgerState:
     recovered: list[dict[str, Any]] = field(default_factory=list)
     nodes: dict[str, NodeState] = field(default_factory=dict)
     locks: dict[str, dict[str, Any]] = field(default_factory=dict)
+    #: The halts that nobody lifted, as ``{number, reason, who, at}``; the number is that of the halt's entry.
+    halts: list[dict[str, Any]] = field(default_factory=list)
     #: How many bytes were replayed, and the place of the last line and of each node's last line in them.
     size: int = 0
     last: Place = (0, 0, GENESIS)
@@ -225,6 +227,7 @@ class LedgerState:
             "unfinished": self.unfinished,
             "nodes": {name: node.as_dict() for name, node in sorted(self.nodes.items())},
             "locks": {kind: dict(lock) for kind, lock in sorted(self.locks.items())},
+            "halts": [dict(halt) for halt in self.halts],
         }
 
 
@@ -297,6 +300,10 @@ def apply(state: LedgerState, entry: dict[str, Any]) -> None:
         dt.datetime.fromisoformat(entry["expires"])
     elif kind == "release":
         state.locks.pop(entry["lock"], None)
+    elif kind == "halt":
+        state.halts.append({"number": entry["seq"]} | {key: entry[key] for key in ("reason", "who", "at")})
+    elif kind == "lift":
+        state.halts = [halt for halt in state.halts if halt["number"] not in entry["halts"]]
     elif kind == "recovered":
         state.recovered.append({key: entry[key] for key in ("seq", "file", "bytes", "sha256")})
     else:
