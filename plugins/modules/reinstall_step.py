@@ -79,6 +79,15 @@ options:
     description: Further variables for the hook's environment.
     type: dict
     default: {}
+  confirm_wiped:
+    description:
+      - By host, what a person saw that shows that the machine was wiped, such as that its console finds nothing to
+        boot. It is recorded in the ledger.
+      - With C(talos_boot_path) V(hook), a machine that was told to reset stays silent, and silence is no sign. Where
+        it could not be seen to stop for its reset, such as when the rollout was stopped meanwhile, its hook is only
+        run with this.
+    type: dict
+    default: {}
   drain_timeout:
     description: How long the drain may take, in seconds.
     type: int

@@ -6,9 +6,11 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import os
 from collections.abc import Mapping, Sequence
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
@@ -103,7 +105,20 @@ def request(
     query: Mapping[str, str] | None = None,
     timeout: float,
 ) -> dict[str, Any]:
-    """Send one request and return the answer as the plain data that the API sends.
+    """Send one request and return the answer as the plain data that the API sends; as of :func:`request_at`."""
+    return request_at(client, method, path, body, query=query, timeout=timeout)[0]
+
+
+def request_at(
+    client: Any,
+    method: str,
+    path: Sequence[str],
+    body: Mapping[str, Any] | None = None,
+    *,
+    query: Mapping[str, str] | None = None,
+    timeout: float,
+) -> tuple[dict[str, Any], dt.datetime | None]:
+    """Send one request and return the answer as the plain data that the API sends, and when it sent it.
 
     The library's classes of APIs and models are not used: they take a second of CPU to load in every process that
     needs one, and more time than the API server to read a large cluster.
@@ -114,8 +129,11 @@ def request(
         path: its parts, which are quoted here: ``("api", "v1", "nodes", name)``.
         timeout: seconds.
 
+    Returns:
+        The answer, and the server's time (None where it gave none).
+
     Raises:
-        ApiException: the API answered with an error, whose ``status`` and ``body`` it has.
+        ApiException: the API answered with an error, whose ``status``, ``headers`` and ``body`` it has.
         HTTPError: there was no answer.
         ValueError: a part of the path names nothing, or the answer is not an object in JSON.
     """
@@ -137,12 +155,21 @@ def request(
     text = answer.read() if answer.data is None else answer.data
     if not 200 <= answer.status <= 299:
         error = ApiException(status=answer.status, reason=answer.reason)
-        error.body = text
+        error.body, error.headers = text, answer.getheaders()
         raise error
     found = json.loads(text)
     if not isinstance(found, dict):
         raise ValueError("the answer is not an object")
-    return found
+    return found, date_of(answer.getheaders())
+
+
+def date_of(headers: Mapping[str, str] | None) -> dt.datetime | None:
+    """When an answer was sent, by the server's clock (RFC 9110, 6.6.1); None where it does not say."""
+    try:
+        date = parsedate_to_datetime((headers or {}).get("Date") or "")
+    except ValueError:
+        return None
+    return date if date.tzinfo else None
 
 
 def items_of(answer: Mapping[str, Any]) -> list[dict[str, Any]]:

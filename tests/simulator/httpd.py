@@ -16,6 +16,7 @@ import json
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from email.utils import formatdate
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -179,6 +180,7 @@ class HttpServer:
             "Content-Type": response.content_type,
             "Content-Length": str(len(response.body)),
             "Connection": "keep-alive" if keep else "close",
+            "Date": formatdate(usegmt=True),
             **response.headers,
         }
         lines = [f"HTTP/1.1 {response.status} {reason}", *(f"{name}: {value}" for name, value in headers.items())]

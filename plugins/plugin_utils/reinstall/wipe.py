@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import dataclasses
 import os
 import subprocess
@@ -29,9 +31,14 @@ from .members import ask_a_peer, peers, require_same_etcd
 from .order import Order, send
 from .work import NotKnown, StepProblem, Work
 
-#: A machine that was told to reset and answers nobody for so many looks in a row is down; one whose reset was aborted
-#: reboots and answers before that.
+#: A machine whose reset stopped its services answers nobody for so many looks in a row before a hook power-cycles it;
+#: it wipes its disk meanwhile, and one whose reset failed reboots and answers before that.
 _SILENT_LOOKS = 24
+#: The task of Talos' reset after which the old boot ends for certain; talosctl waits for the same one. Nothing is
+#: reported of the wipe itself: the API is stopped by this task.
+_LAST_TASK = "stopAllServices"
+#: For how many seconds at most a node is listened to before the locks are looked at again.
+_LISTEN = 300.0
 #: A shorter value of a hook's environment is no secret, and would mask words by chance.
 _SHORTEST_SECRET = 4
 #: Statuses by which the node itself says no: Talos' handlers answer UNKNOWN, INVALID_ARGUMENT and FAILED_PRECONDITION.
@@ -45,7 +52,7 @@ def reset(work: Work) -> dict[str, Any]:
     actor, before = None, None
     if earlier is None or _look_back(work, earlier) == DID_NOT:
         actor, before = _order(work)
-    found = _wait_until_gone(work, before)
+    found = _wait_until_gone(work, actor, before)
     if work.control_plane:
         _wait_until_left(work)
     return {"actor_id": actor, "gone": found}
@@ -207,11 +214,16 @@ def _look_back(work: Work, earlier: str) -> str:
 
 
 def _not_known(work: Work, found: str) -> NotKnown:
+    do = f"look at the console of {work.host} and see that it answers, with its old installation or in maintenance mode"
+    if BY_NAME[work.facts["boot_path"]].needs_hook:
+        do = (
+            f"look at the console of {work.host}: when it finds nothing to boot, boot it from the medium by hand, or"
+            " confirm with rollout_confirm_wiped, by host and with what was seen, that the hook may be run"
+        )
     return NotKnown(
         f"whether {work.host} was wiped is not known: {found}",
         "no answer is no sign that it was, and none that it was not",
-        f"look at the console of {work.host} and see that it answers, with its old installation or in maintenance mode;"
-        " then run the rollout again, which goes on from what it finds",
+        f"{do}; then run the rollout again, which goes on from what it finds",
         node=work.host,
     )
 
@@ -268,18 +280,24 @@ def _way(work: Work) -> Target:
     )
 
 
-def _wait_until_gone(work: Work, before: boots.Look | None) -> str:
+def _wait_until_gone(work: Work, actor: str | None, before: boots.Look | None) -> str:
     """Wait until the old installation is certainly gone; what was found.
+
+    A disk that was wiped as a whole starts nothing, so on a boot path with a hook the machine stays silent. Silence
+    alone says nothing: it counts once the node reported that its reset stopped all services, or a person confirms it.
 
     Raises:
         StepProblem: the node is back, unwiped.
         NotKnown: the time is over, and it cannot be told.
     """
     hooked = BY_NAME[work.facts["boot_path"]].needs_hook
-    silent = 0
+    silent, ended = 0, False
+    end = time.monotonic() + work.params["wipe_timeout"]
 
     def look() -> tuple[str, str]:
-        nonlocal silent
+        nonlocal silent, ended
+        if hooked and actor and not (ended or silent):
+            ended = _reports_its_end(work, actor, min(end - time.monotonic(), _LISTEN))
         seen = see(work)
         answer, found = effect_of_reset(work.facts, seen)
         rebooted = before is not None and boots.compare(before, seen.boot) == boots.ANOTHER
@@ -287,9 +305,9 @@ def _wait_until_gone(work: Work, before: boots.Look | None) -> str:
             had_no_effect(work, f"{found}, in another boot")
         require_machine(work, seen)
         silent = silent + 1 if seen.how == "silent" else 0
-        # A disk that was wiped as a whole starts nothing; what was told to reset and answers nobody waits for its hook.
-        if hooked and silent >= _SILENT_LOOKS and work.ledger.node(work.host).wiped:
-            return HAPPENED, "the machine was told to reset and answers nobody"
+        ended = ended and not rebooted
+        if hooked and silent >= _SILENT_LOOKS:
+            return _of_silence(work, ended=ended) or (answer, found)
         return answer, found
 
     last = (UNKNOWN, "nobody looked")
@@ -311,6 +329,35 @@ def _wait_until_gone(work: Work, before: boots.Look | None) -> str:
         if last[0] == DID_NOT:
             had_no_effect(work, last[1])
         raise _not_known(work, last[1]) from None
+
+
+def _reports_its_end(work: Work, actor: str, seconds: float) -> bool:
+    """Whether the node reports, within so many seconds, that its reset stops all services."""
+
+    async def listen(client: NodeClient) -> bool:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds), contextlib.aclosing(client.follow_tasks(actor)) as tasks:
+                async for task in tasks:
+                    if task == _LAST_TASK:
+                        return True
+        return False
+
+    try:
+        return work.ask(listen)
+    except TalosError:
+        return False
+
+
+def _of_silence(work: Work, *, ended: bool) -> tuple[str, str] | None:
+    """What it means that the machine answers nobody; None when that is not known."""
+    if ended:
+        return HAPPENED, "its reset stopped all services of the old installation, and nobody answers since"
+    reason = str(work.params["confirm_wiped"].get(work.host) or "").strip()
+    if not reason or not work.ledger.node(work.host).wiped:
+        return None
+    found = "a person confirmed that the machine was wiped"
+    work.ledger.look(work.host, "reset", HAPPENED, found=found, because=reason)
+    return HAPPENED, f"{found}: {reason}"
 
 
 def _wait_until_left(work: Work) -> None:

@@ -5,7 +5,9 @@
 """A lock that every controller of a cluster sees: a Lease of the Kubernetes API.
 
 Kubernetes refuses an update that is not based on the newest version of an object (resourceVersion), so of two
-controllers that take one lock at the same moment one is told so. The fields follow k8s.io/api/coordination/v1.
+controllers that take one lock at the same moment one is told so. The fields follow k8s.io/api/coordination/v1. Their
+times are those of the API server's answers (the header ``Date``), since the clocks of two controllers may differ by
+more than a lease.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from ..kube import ApiException, kube_client, request, unread
+from ..kube import ApiException, date_of, kube_client, request, request_at, unread
 from ..problem import Problem
 from .errors import LockHeld
 from .owner import is_gone, shown
@@ -27,7 +29,7 @@ _ABOUT = "talosops.selinux/about"
 _SECONDS = 15.0
 #: How often a write is tried again that somebody else's came before.
 _TRIES = 12
-#: The clocks of two controllers may differ; a lock is only taken for expired when it surely is.
+#: The clocks of two API servers may differ; a lock is only taken for expired when it surely is.
 _CLOCKS = dt.timedelta(seconds=60)
 
 
@@ -58,10 +60,10 @@ class ClusterLock:
         """
 
         def work(client: Any) -> None:
-            found = self._read(client)
+            found, now = self._read(client)
             if found is not None:
-                self._refuse(found, take_over)
-            now = dt.datetime.now(dt.UTC)
+                self._refuse(found, now, take_over)
+            now = now or dt.datetime.now(dt.UTC)
             spec: dict[str, Any] = dict((found or {}).get("spec") or {})
             ours = spec.get("holderIdentity") == self.holder
             body = {
@@ -92,9 +94,9 @@ class ClusterLock:
         """Return when nobody else holds the lock; errors as of :meth:`acquire`."""
 
         def work(client: Any) -> None:
-            found = self._read(client)
+            found, now = self._read(client)
             if found is not None:
-                self._refuse(found, None)
+                self._refuse(found, now, None)
 
         self._call(work)
 
@@ -106,7 +108,7 @@ class ClusterLock:
         """
 
         def work(client: Any) -> None:
-            found = self._read(client)
+            found, _now = self._read(client)
             if found is not None and (found.get("spec") or {}).get("holderIdentity") == self.holder:
                 # Bound to the version that was read, so that a lock that somebody took over meanwhile stays.
                 body = {"preconditions": {"resourceVersion": found["metadata"]["resourceVersion"]}}
@@ -114,15 +116,16 @@ class ClusterLock:
 
         self._call(work)
 
-    def _read(self, client: Any) -> Any:
+    def _read(self, client: Any) -> tuple[dict[str, Any] | None, dt.datetime | None]:
+        """The Lease, None where there is none, and the API server's time, None where it gave none."""
         try:
-            return request(client, "GET", (*_LEASES, self.name), timeout=_SECONDS)
+            return request_at(client, "GET", (*_LEASES, self.name), timeout=_SECONDS)
         except ApiException as error:
             if error.status == 404:
-                return None
+                return None, date_of(error.headers)
             raise
 
-    def _refuse(self, found: dict[str, Any], take_over: str | None) -> None:
+    def _refuse(self, found: dict[str, Any], now: dt.datetime | None, take_over: str | None) -> None:
         spec = found.get("spec") or {}
         holder = spec.get("holderIdentity") or ""
         if holder in ("", self.holder) or is_gone(holder) or (take_over or "").strip():
@@ -131,7 +134,8 @@ class ClusterLock:
         expires = None
         if renewed and seconds:
             expires = dt.datetime.fromisoformat(renewed) + dt.timedelta(seconds=seconds)
-            if expires + _CLOCKS <= dt.datetime.now(dt.UTC):
+            # By whose clock else it is over is not known.
+            if now is not None and expires + _CLOCKS <= now:
                 return
         about = (found["metadata"].get("annotations") or {}).get(_ABOUT)
         raise LockHeld(

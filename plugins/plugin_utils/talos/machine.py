@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import math
 from collections.abc import AsyncGenerator
@@ -12,6 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from ..texts import printable
+from . import wire
 from .answers import FileInfo, Process, ServiceInfo, SystemStat, Version
 from .calls import Calls
 from .resources import moment
@@ -21,6 +23,8 @@ _MOST_BYTES = 64 * 1024 * 1024
 _MOST_CHUNKS = 200_000
 
 
+# pkg/machinery/proto and internal/app/machined, Events.
+_TASK = "talos/runtime/machine.TaskEvent"
 # PATH_MAX of Linux.
 _LONGEST_PATH = 4096
 
@@ -63,6 +67,28 @@ class MachineReads(Calls):
             async for message in messages:
                 self._check_metadata(message, "Logs")
                 yield message.bytes
+
+    async def follow_tasks(self, actor_id: str) -> AsyncGenerator[str, None]:
+        """The tasks that the node begins on behalf of an order, from the order's first to as long as it reports them.
+
+        Args:
+            actor_id: what the order was answered with; only the node that took it knows it.
+        """
+        fields = {"tail_events": -1, "with_actor_id": actor_id}
+        async with contextlib.aclosing(self._follow("Events", **fields)) as messages:
+            async for message in messages:
+                self._check_metadata(message, "Events")
+                # A peer that sends without end would otherwise keep every deadline from being looked at.
+                await asyncio.sleep(0)
+                if message.actor_id != actor_id or message.data.type_url != _TASK:
+                    continue
+                event = wire.message("machine.TaskEvent")()
+                try:
+                    event.ParseFromString(message.data.value)
+                except wire.DecodeError:
+                    raise self._invalid("Events", "an event that cannot be read") from None
+                if event.action == wire.enum_number("machine.TaskEvent.Action", "START"):
+                    yield printable(event.task)
 
     async def dmesg(self, *, max_bytes: int = _MOST_BYTES) -> list[bytes]:
         """The kernel log, one item for each record: a record may hold line breaks, also at its end.

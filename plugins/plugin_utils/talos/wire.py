@@ -79,6 +79,7 @@ METHODS: dict[str, Method] = {
         _data("Dmesg", "machine.DmesgRequest"),
         _data("Read", "machine.ReadRequest"),
         _machine("ServiceList", _EMPTY, "machine.ServiceListResponse"),
+        _machine("Events", "machine.EventsRequest", "machine.Event", streams=True),
         _machine("SystemStat", _EMPTY, "machine.SystemStatResponse"),
         _machine("Processes", _EMPTY, "machine.ProcessesResponse", most_bytes=MAX_MESSAGE),
         _machine("Reset", "machine.ResetRequest", "machine.ResetResponse", writes=True),
@@ -112,6 +113,7 @@ ENUMS: dict[str, dict[str, int]] = {
     "machine.ApplyConfigurationRequest.Mode": {"REBOOT": 0, "AUTO": 1, "NO_REBOOT": 2, "STAGED": 3, "TRY": 4},
     "machine.EtcdMemberAlarm.AlarmType": {"NONE": 0, "NOSPACE": 1, "CORRUPT": 2},
     "machine.ListRequest.Type": {"REGULAR": 0, "DIRECTORY": 1, "SYMLINK": 2},
+    "machine.TaskEvent.Action": {"START": 0, "STOP": 1},
     "machine.ResetRequest.WipeMode": {"ALL": 0, "SYSTEM_DISK": 1, "USER_DISKS": 2},
 }
 
@@ -200,6 +202,14 @@ MESSAGES: dict[str, dict[str, str]] = {
         "gid": "11 uint32",
         "xattrs": "12 repeated machine.Xattr",
     },
+    "machine.EventsRequest": {
+        "tail_events": "1 int32",
+        "tail_id": "2 string",
+        "tail_seconds": "3 int32",
+        "with_actor_id": "4 string",
+    },
+    "machine.Event": {**_META, "data": "2 google.protobuf.Any", "id": "3 string", "actor_id": "4 string"},
+    "machine.TaskEvent": {"task": "1 string", "action": "2 machine.TaskEvent.Action"},
     "machine.ServiceEvent": {"msg": "1 string", "state": "2 string", "ts": "3 google.protobuf.Timestamp"},
     "machine.ServiceEvents": {"events": "1 repeated machine.ServiceEvent"},
     "machine.ServiceHealth": {

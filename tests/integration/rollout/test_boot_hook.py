@@ -7,10 +7,12 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 
 import pytest
 import yaml
+from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.ledger import verify
 from integration import playbook
 from simulator import Simulator
 
@@ -54,6 +56,60 @@ def test_a_hooked_worker_ends_enforcing(tmp_path: Path) -> None:
         assert playbook.report(tmp_path / "evidence")["worker-1"]["outcome"] == "moved"
         assert playbook.resets(sim) == ["worker-1"]
         assert sim.upgrades() == []
+
+
+@pytest.mark.timeout(900)
+def test_a_machine_that_goes_silent_unheard_is_booted_only_on_a_persons_word(tmp_path: Path) -> None:
+    """One was not wiped at all, the other was; nobody heard either of them stop."""
+    names = ["worker-1", "worker-2"]
+    nodes = {"cp-1": {"role": "controlplane"}, **dict.fromkeys(names, HOOKED), "worker-3": DENYING}
+    hook = tmp_path / "hook.py"
+    hook.write_text(HOOK)
+    evidence = tmp_path / "evidence"
+    with Simulator({"name": "silent", "time_scale": 120, "uptime": "96h", "nodes": nodes}, tmp_path / "fleet") as sim:
+        sim.set_fault("worker-1", "reset_ignored")
+        variables = playbook.settings(
+            sim,
+            evidence,
+            rollout_hosts=",".join(names),
+            rollout_canary=2,
+            rollout_boot_hook=[sys.executable, str(hook), sim.control_url],
+        )
+        process = playbook.start(
+            sim,
+            tmp_path / "silent",
+            "talosops.selinux.rollout",
+            variables={**variables, "rollout_wipe_timeout": 15},
+        )
+        cut: set[str] = set()
+        while cut != set(names):
+            assert process.poll() is None, (tmp_path / "silent" / "output.txt").read_text()
+            for name in set(playbook.resets(sim)) - cut:
+                sim.set_fault(name, "unreachable")
+                cut.add(name)
+            time.sleep(0.002)
+        silent = playbook.finish(process, tmp_path / "silent")
+        assert silent.code != 0
+        for name in names:
+            assert playbook.report(evidence)[name]["reasons"][0]["id"] == "rollout.not_known", silent.output
+            assert verify(evidence / "ledger.jsonl").nodes[name].open == "reset"
+        assert not any(entry.get("step") == "boot" for entry in playbook.ledger(evidence))
+        sim.clear_fault("worker-1", "reset_ignored")
+        for name in names:
+            sim.clear_fault(name, "unreachable")
+        seen = "its console finds nothing to boot"
+        # It is no word against the old installation of worker-1, which answers again: that one is begun anew.
+        variables["rollout_confirm_wiped"] = dict.fromkeys(names, seen)
+        ended = playbook.run(sim, tmp_path / "ended", "talosops.selinux.rollout", variables=variables)
+        assert ended.code == 0, ended.output
+        assert {name: row["outcome"] for name, row in playbook.report(evidence).items()} == dict.fromkeys(
+            names, "moved"
+        )
+        assert playbook.resets(sim).count("worker-1") == 2 and playbook.resets(sim).count("worker-2") == 1
+        looks = [
+            entry for entry in playbook.ledger(evidence) if entry["kind"] == "look" and "because" in entry["facts"]
+        ]
+        assert [(look["node"], look["facts"]["because"]) for look in looks] == [("worker-2", seen)]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -61,6 +61,7 @@ class Machine:
     boot_id: str = "boot-1"
     version_tag: str = "v1.13.7"
     cmdline: str = "selinux=1"
+    tasks: tuple[str, ...] = ()
     sent: list[bytes] = dataclasses.field(default_factory=list)
 
     @property
@@ -85,6 +86,11 @@ class Machine:
     async def system_stat(self) -> SystemStat:
         return SystemStat(boot_time=1)
 
+    async def follow_tasks(self, actor_id: str) -> AsyncGenerator[str, None]:
+        assert actor_id == "actor"
+        for task in self.tasks:
+            yield task
+
     async def apply_configuration(self, data: bytes) -> None:
         self.sent.append(data)
 
@@ -106,6 +112,7 @@ class OneNode(Work):
             "waivers": None,
             "boot_hook": ["true"],
             "boot_hook_environment": {},
+            "confirm_wiped": {},
             "wipe_timeout": 0.4,
             "install_timeout": 0.2,
             "rejoin_timeout": 0.2,

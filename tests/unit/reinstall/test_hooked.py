@@ -2,18 +2,23 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A boot hook is run for a machine that answers nobody, and what it brought up unwiped is not called well."""
+"""A boot hook is run for a machine that surely went down to be wiped, and what it brought up unwiped is named."""
 
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ansible_collections.talosops.selinux.plugins.plugin_utils.problem import Problem
 from ansible_collections.talosops.selinux.plugins.plugin_utils.reinstall import before, wipe
 from ansible_collections.talosops.selinux.plugins.plugin_utils.reinstall.settle import settle
 from ansible_collections.talosops.selinux.plugins.plugin_utils.reinstall.step import fail_and_give_back, take
+from ansible_collections.talosops.selinux.plugins.plugin_utils.reinstall.work import NotKnown
+from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout import ledger
+from ansible_collections.talosops.selinux.plugins.plugin_utils.talos import boots
 
 from .machines import Machine, OneNode
 
@@ -86,3 +91,98 @@ def test_what_a_hook_says_is_shown_without_its_secrets(tmp_path: Path, script: s
     with pytest.raises(Problem, match="the boot hook ended with 7") as caught:
         _RUN_HOOK(work)
     assert "hunter2" not in str(caught.value)
+
+
+GOING = Machine(stage="resetting", tasks=("drain", "stopAllServices"))
+BOOTING = Machine(stage="booting", boot_id="boot-2")
+
+
+def reset(
+    directory: Path,
+    patch: pytest.MonkeyPatch,
+    answers: Sequence[Machine | None],
+    *,
+    writes: Sequence[str] = ("intent", "sent"),
+    actor: str | None = "actor",
+    **params: Any,
+) -> OneNode:
+    """Take the step ``reset`` of a hooked node that is silent after its ``answers``."""
+    work = OneNode(directory, itertools.chain(answers, itertools.repeat(None))).at("reset", boot_path="hook")
+    work.params |= params
+
+    def order(work: OneNode) -> tuple[str | None, boots.Look]:
+        for write in writes:
+            getattr(work.ledger, write)(work.host, "reset")
+        return actor, boots.Look(boot_id="boot-1")
+
+    patch.setattr(wipe, "_order", order)
+    patch.setattr(wipe, "_SILENT_LOOKS", 3)
+    take(work, "reset")
+    return work
+
+
+def test_a_machine_that_stopped_for_its_reset_is_gone_when_it_is_silent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = reset(tmp_path, monkeypatch, [GOING, GOING])
+    assert "stopped all services" in work.ledger.node(work.host).results["reset"]["gone"]
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        [],
+        [Machine(stage="resetting", tasks=("drain", "cordonAndDrainNode")), Machine(stage="resetting")],
+        [Machine(stage="resetting"), Machine(stage="resetting")],
+        # It stopped, came back in another boot, and went silent on its way up.
+        [GOING, GOING, BOOTING],
+    ],
+    ids=["at once", "in its drain", "without a report", "after another boot"],
+)
+def test_silence_alone_is_no_sign_of_a_wipe(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hooks: list[str], answers: list[Machine]
+) -> None:
+    with pytest.raises(NotKnown, match="whether worker-1 was wiped is not known") as caught:
+        reset(tmp_path, monkeypatch, answers)
+    assert "rollout_confirm_wiped" in caught.value.do
+    known = ledger.Ledger(tmp_path / "ledger.jsonl").node("worker-1")
+    assert (known.open, known.done[-1], hooks) == ("reset", "drain", [])
+
+
+def test_a_lost_answer_and_silence_are_no_sign_either(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(NotKnown):
+        reset(tmp_path, monkeypatch, [GOING, GOING], writes=["intent"], actor=None)
+
+
+def test_what_a_person_confirms_is_recorded_with_what_was_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    confirmed = {"worker-1": "its console finds nothing to boot"}
+    work = reset(tmp_path, monkeypatch, [], confirm_wiped=confirmed)
+    assert work.ledger.node(work.host).done[-1] == "reset"
+    looks = [entry for entry in ledger.entries(tmp_path / "ledger.jsonl") if entry["kind"] == "look"]
+    assert [look["facts"]["because"] for look in looks] == ["its console finds nothing to boot"]
+
+
+@pytest.mark.parametrize(
+    ("confirmed", "writes"),
+    [
+        ({"worker-2": "seen"}, ["intent", "sent"]),
+        ({"worker-1": " "}, ["intent", "sent"]),
+        ({"worker-1": "s"}, ["intent"]),
+    ],
+    ids=["of another node", "without a word", "nothing was sent"],
+)
+def test_no_other_word_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, confirmed: dict[str, str], writes: list[str]
+) -> None:
+    with pytest.raises(NotKnown):
+        reset(tmp_path, monkeypatch, [], writes=writes, confirm_wiped=confirmed)
+
+
+def test_a_confirmation_is_no_answer_to_what_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(Problem, match="no effect"):
+        reset(
+            tmp_path,
+            monkeypatch,
+            [Machine(boot_id="boot-2")] * 9,
+            confirm_wiped={"worker-1": "its console finds nothing to boot"},
+        )

@@ -11,13 +11,16 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ansible_collections.talosops.selinux.plugins.plugin_utils import kube
 from ansible_collections.talosops.selinux.plugins.plugin_utils.kube import ClusterProblem
+from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout import cluster_lock
 from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.cluster_lock import NAMESPACE, ClusterLock
 from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.errors import LockHeld
 from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.owner import of_process
@@ -65,6 +68,7 @@ def test_one_has_it_and_the_other_is_told_who(lock: Any) -> None:
 
 def test_it_is_renewed_by_its_holder(lock: Any, sim: Simulator) -> None:
     lock("host-a").acquire(HOUR)
+    age(lock("host-a"), sim, dt.timedelta(seconds=90))
     first = leases(lock("host-a"), sim).spec
     lock("host-a").acquire(HOUR)
     again = leases(lock("host-a"), sim).spec
@@ -87,13 +91,64 @@ def test_it_is_released_by_its_holder_only(lock: Any) -> None:
 def test_one_that_was_not_renewed_in_time_is_taken_over(lock: Any, sim: Simulator) -> None:
     lock("host-a").acquire(dt.timedelta(seconds=60))
     age(lock("host-a"), sim, dt.timedelta(seconds=90))
-    # The clocks of two hosts may differ.
+    # The clocks of two API servers may differ.
     with pytest.raises(LockHeld):
         lock("host-b").acquire(HOUR)
     age(lock("host-a"), sim, dt.timedelta(seconds=121))
     lock("host-b").acquire(HOUR)
     with pytest.raises(LockHeld, match="host-b"):
         lock("host-a").acquire(HOUR)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[dt.timedelta], None]:
+    """Sets the clock of this controller off."""
+
+    def off(by: dt.timedelta) -> None:
+        class Off(dt.datetime):
+            @classmethod
+            def now(cls, tz: dt.tzinfo | None = None) -> Any:
+                return dt.datetime.now(tz) + by
+
+        monkeypatch.setattr(
+            cluster_lock, "dt", SimpleNamespace(datetime=Off, timedelta=dt.timedelta, UTC=dt.UTC, tzinfo=dt.tzinfo)
+        )
+
+    return off
+
+
+def test_a_controller_whose_clock_is_ahead_takes_no_lock_that_is_held(lock: Any, clock: Any) -> None:
+    lock("host-a").acquire(HOUR)
+    clock(dt.timedelta(hours=3))
+    for refused in (lambda: lock("host-b").acquire(HOUR), lambda: lock("host-b").check()):
+        with pytest.raises(LockHeld, match="host-a"):
+            refused()
+
+
+@pytest.mark.parametrize("hours", [-3, 3])
+def test_a_controller_whose_clock_is_off_holds_its_lock_as_long_as_it_says(
+    lock: Any, sim: Simulator, clock: Any, hours: int
+) -> None:
+    clock(dt.timedelta(hours=hours))
+    lock("host-a").acquire(HOUR)
+    clock(dt.timedelta())
+    assert abs(leases(lock("host-a"), sim).spec.renew_time - dt.datetime.now(dt.UTC)) < dt.timedelta(minutes=10)
+    with pytest.raises(LockHeld, match="host-a"):
+        lock("host-b").acquire(HOUR)
+    age(lock("host-a"), sim, dt.timedelta(hours=2))
+    lock("host-b").acquire(HOUR)
+
+
+@pytest.mark.parametrize("date", [None, "", "yesterday", "Sun, 29 Nov 2026 16:00:00 -0000"])
+def test_without_a_time_of_the_api_server_no_lock_is_over(
+    lock: Any, sim: Simulator, monkeypatch: pytest.MonkeyPatch, date: str | None
+) -> None:
+    lock("host-a").acquire(dt.timedelta(seconds=60))
+    age(lock("host-a"), sim, HOUR)
+    real = kube.date_of
+    monkeypatch.setattr(kube, "date_of", lambda headers: real({} if date is None else {"Date": date}))
+    with pytest.raises(LockHeld, match="host-a"):
+        lock("host-b").acquire(HOUR)
 
 
 def test_one_of_a_process_that_surely_ended_is_taken_over(lock: Any) -> None:
