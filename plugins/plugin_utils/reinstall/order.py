@@ -21,6 +21,7 @@ from ..audit.store.store import AuditStore
 from ..evidence import files
 from ..evidence.collect import collect
 from ..evidence.etcd import may_remove
+from ..evidence.identity import same_uuid
 from ..evidence.members import read_etcd
 from ..evidence.visit import Visit
 from ..gate import waivers
@@ -33,11 +34,17 @@ from ..gate.request import judge_request
 from ..problem import Problem
 from ..rollout.boot_paths import BY_NAME
 from ..rollout.cluster_lock import ClusterLock
+from ..rollout.errors import LockHeld
 from ..talos import boots
 from ..talos.client import NodeClient
+from ..talos.errors import PermissionRefused, Refused, WriteNeedsLook
 from .looks import status
 from .members import address_of
 from .work import CONTROL_PLANE_LEASE, CONTROL_PLANE_TIME, in_flight
+
+#: Statuses by which the node itself says no: Talos' handlers answer UNKNOWN, INVALID_ARGUMENT and FAILED_PRECONDITION.
+#: Others, such as INTERNAL, also come from what stands between when the node goes away in the middle of the call.
+_REFUSALS = (2, 3, 9)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,10 +96,7 @@ def send(action: TalosAction, order: Order, where: Target) -> Sent:
         return action.ask(lambda client: _act(action, order, where, client, evidence, verdict), where)
     _refuse_own_branch(action.host, where)
     lock = _cluster_lock(action, order, evidence)
-    if action.check:
-        lock.check()
-    else:
-        lock.acquire(CONTROL_PLANE_TIME, about=f"the reinstall of {action.host}")
+    _take_lock(action, lock, where, evidence)
     may_be_sent = False
 
     def intent() -> None:
@@ -134,15 +138,25 @@ async def _act(
         # Empty when this node is not the leader.
         await client.etcd_forfeit_leadership()
     order.record_intent()
+    looked = False
     try:
         # An endpoint forwards by address and pins no machine, so not even the ledger's write comes between.
         boot = await _last_look(action.host, client, evidence)
+        looked = True
+        actor = await client.reset(labels, graceful=True, reboot=True, mode="system_disk")
     except Problem as problem:
-        order.record_unsent(problem.found)
+        if not looked or _surely_not_done(problem):
+            order.record_unsent(problem.found)
         raise
-    actor = await client.reset(labels, graceful=True, reboot=True, mode="system_disk")
     order.record_sent(actor)
     return Sent(actor, labels, boot)
+
+
+def _surely_not_done(problem: Problem) -> bool:
+    """Whether an error of a write shows that the node did nothing."""
+    if isinstance(problem, Refused):
+        return problem.context.get("grpc_status") in _REFUSALS
+    return isinstance(problem, WriteNeedsLook | PermissionRefused)
 
 
 async def _judge(
@@ -269,6 +283,48 @@ def _cluster_lock(action: TalosAction, order: Order, evidence: dict[str, Any]) -
         )
     holder = in_flight(action.host, str(evidence["node"]["uuid"]))
     return ClusterLock(order.kubeconfig, order.kube_context, CONTROL_PLANE_LEASE, holder)
+
+
+def _take_lock(action: TalosAction, lock: ClusterLock, where: Target, evidence: Mapping[str, Any]) -> None:
+    """Take the lock of the control planes, also from one that is back from its own reset.
+
+    Raises:
+        LockHeld: a control plane is away, or it is not known whether it is.
+    """
+    settled = None
+    try:
+        lock.check()
+    except LockHeld as held:
+        told = held.context
+        settled = told.get("version")
+        if not action.ask(lambda client: _is_back(client, where, told), where):
+            raise
+    if not action.check:
+        about, identity = f"the reinstall of {action.host}", evidence["node"]["identity"]
+        lock.acquire(CONTROL_PLANE_TIME, about=about, identity=identity, settled=settled)
+
+
+async def _is_back(client: NodeClient, where: Target, held: Mapping[str, Any]) -> bool:
+    """Whether the machine that a lock is held for runs as an etcd member again, by another installation.
+
+    Raises:
+        TalosError: etcd does not say who its members are.
+    """
+    wiped = str(held.get("owner") or "").rpartition("(")[2].removesuffix(")")
+    if not held.get("identity"):
+        return False
+    for member in await client.etcd_members():
+        try:
+            async with dataclasses.replace(where, address=address_of(member) or "").connect() as other:
+                seen = await status(other)
+                identity = (await other.spec("identity")).get("nodeId")
+        except Problem:
+            # That one may be the machine, and is not known to be back.
+            continue
+        if same_uuid(wiped, seen["uuid"]):
+            up = (seen["stage"], seen["ready"], member.is_learner) == ("running", True, False)
+            return up and identity not in (None, held["identity"])
+    return False
 
 
 def _refuse_own_branch(host: str, where: Target) -> None:

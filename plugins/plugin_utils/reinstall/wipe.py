@@ -22,7 +22,7 @@ from ..rollout.boot_paths import BY_NAME
 from ..rollout.state import DID_NOT, HAPPENED, SENT, UNKNOWN
 from ..talos import boots
 from ..talos.client import NodeClient
-from ..talos.errors import PermissionRefused, Refused, TalosError, WriteNeedsLook
+from ..talos.errors import TalosError
 from ..texts import printable
 from .before import verify_image
 from .configuration import prepared
@@ -41,9 +41,6 @@ _LAST_TASK = "stopAllServices"
 _LISTEN = 300.0
 #: A shorter value of a hook's environment is no secret, and would mask words by chance.
 _SHORTEST_SECRET = 4
-#: Statuses by which the node itself says no: Talos' handlers answer UNKNOWN, INVALID_ARGUMENT and FAILED_PRECONDITION.
-#: Others, such as INTERNAL, also come from what stands between when the node goes away in the middle of the call.
-_REFUSALS = (2, 3, 9)
 
 
 def reset(work: Work) -> dict[str, Any]:
@@ -251,22 +248,12 @@ def _order(work: Work) -> tuple[str | None, boots.Look]:
     work.changed = True
     try:
         sent = send(work.action, order, _way(work))
-    except TalosError as problem:
+    except TalosError:
         if not work.ledger.node(work.host).may_be_wiped:
-            raise
-        if _surely_not_done(problem):
-            work.ledger.look(work.host, "reset", DID_NOT, found=problem.found)
             raise
         # The answer of the write was lost; the look after it decides.
         return None, boots.Look()
     return sent.actor_id, sent.boot
-
-
-def _surely_not_done(problem: TalosError) -> bool:
-    """Whether an error of a write shows that the node did nothing."""
-    if isinstance(problem, Refused):
-        return problem.context.get("grpc_status") in _REFUSALS
-    return isinstance(problem, WriteNeedsLook | PermissionRefused)
 
 
 def _way(work: Work) -> Target:

@@ -26,6 +26,7 @@ from .owner import is_gone, shown
 NAMESPACE = "kube-system"
 _LEASES = ("apis", "coordination.k8s.io", "v1", "namespaces", NAMESPACE, "leases")
 _ABOUT = "talosops.selinux/about"
+_IDENTITY = "talosops.selinux/identity"
 _SECONDS = 15.0
 #: How often a write is tried again that somebody else's came before.
 _TRIES = 12
@@ -46,13 +47,23 @@ class ClusterLock:
         self._kubeconfig, self._context = kubeconfig, context
         self.name, self.holder = name, holder
 
-    def acquire(self, lease: dt.timedelta, *, take_over: str | None = None, about: str = "") -> None:
+    def acquire(
+        self,
+        lease: dt.timedelta,
+        *,
+        take_over: str | None = None,
+        about: str = "",
+        identity: str | None = None,
+        settled: str | None = None,
+    ) -> None:
         """Take or renew the lock.
 
         Args:
             lease: how long it holds without being renewed.
             take_over: a person's reason to take it from another holder.
             about: what the lock is held for, for people.
+            identity: of the node's installation that is wiped under the lock.
+            settled: the version of a Lease, as of LockHeld, for which nothing is away any more.
 
         Raises:
             LockHeld: another holder has it.
@@ -62,7 +73,7 @@ class ClusterLock:
         def work(client: Any) -> None:
             found, now = self._read(client)
             if found is not None:
-                self._refuse(found, now, take_over)
+                self._refuse(found, now, take_over, settled)
             now = now or dt.datetime.now(dt.UTC)
             spec: dict[str, Any] = dict((found or {}).get("spec") or {})
             ours = spec.get("holderIdentity") == self.holder
@@ -72,7 +83,11 @@ class ClusterLock:
                 "metadata": {
                     "name": self.name,
                     "namespace": NAMESPACE,
-                    "annotations": {_ABOUT: about, **({"talosops.selinux/taken-over": take_over} if take_over else {})},
+                    "annotations": {
+                        _ABOUT: about,
+                        **({_IDENTITY: identity} if identity else {}),
+                        **({"talosops.selinux/taken-over": take_over} if take_over else {}),
+                    },
                     **({"resourceVersion": found["metadata"]["resourceVersion"]} if found else {}),
                 },
                 "spec": {
@@ -125,10 +140,15 @@ class ClusterLock:
                 return None, date_of(error.headers)
             raise
 
-    def _refuse(self, found: dict[str, Any], now: dt.datetime | None, take_over: str | None) -> None:
+    def _refuse(
+        self, found: dict[str, Any], now: dt.datetime | None, take_over: str | None, settled: str | None = None
+    ) -> None:
         spec = found.get("spec") or {}
         holder = spec.get("holderIdentity") or ""
         if holder in ("", self.holder) or is_gone(holder) or (take_over or "").strip():
+            return
+        version, told = found["metadata"]["resourceVersion"], found["metadata"].get("annotations") or {}
+        if version == settled:
             return
         renewed, seconds = spec.get("renewTime"), spec.get("leaseDurationSeconds")
         expires = None
@@ -137,7 +157,7 @@ class ClusterLock:
             # By whose clock else it is over is not known.
             if now is not None and expires + _CLOCKS <= now:
                 return
-        about = (found["metadata"].get("annotations") or {}).get(_ABOUT)
+        about = told.get(_ABOUT)
         raise LockHeld(
             f"{shown(holder)} holds the lock {self.name} of this cluster"
             + (f" for {about}" if about else "")
@@ -146,6 +166,8 @@ class ClusterLock:
             "wait for it; when that controller is gone for good, take the lock over with a reason",
             lock=self.name,
             owner=holder,
+            identity=told.get(_IDENTITY),
+            version=version,
         )
 
     def _call(self, work: Callable[[Any], None]) -> None:

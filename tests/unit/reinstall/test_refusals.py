@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,8 +14,9 @@ from typing import Any
 
 import pytest
 from ansible_collections.talosops.selinux.plugins.plugin_utils.problem import Problem
-from ansible_collections.talosops.selinux.plugins.plugin_utils.reinstall import wipe
+from ansible_collections.talosops.selinux.plugins.plugin_utils.reinstall import order, wipe
 from ansible_collections.talosops.selinux.plugins.plugin_utils.reinstall.step import take
+from ansible_collections.talosops.selinux.plugins.plugin_utils.talos import boots
 from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.errors import (
     DeadlineExceeded,
     PermissionRefused,
@@ -33,10 +35,22 @@ def refused(code: int) -> Refused:
 def reset(directory: Path, monkeypatch: pytest.MonkeyPatch, problem: Problem) -> OneNode:
     """The work on a node whose reset was answered with ``problem``, and that answers nobody afterwards."""
 
-    def send(action: Any, order: Any, where: Any) -> None:
-        order.record_intent()
+    async def judged(*arguments: Any) -> None:
+        """It passes."""
+
+    async def looked(*arguments: Any) -> boots.Look:
+        return boots.Look()
+
+    async def answered(*arguments: Any, **how: Any) -> None:
         raise problem
 
+    def send(action: Any, given: order.Order, where: Any) -> None:
+        client: Any = SimpleNamespace(reset=answered)
+        here: Any = SimpleNamespace(host="worker-1", check=False)
+        asyncio.run(order._act(here, given, where, client, {"node": {"machine_type": "worker"}}, {}))
+
+    monkeypatch.setattr(order, "_judge", judged)
+    monkeypatch.setattr(order, "_last_look", looked)
     monkeypatch.setattr(wipe, "send", send)
     monkeypatch.setattr(wipe, "verify_image", lambda work, target: "sha256:d")
     monkeypatch.setattr(wipe, "prepared", lambda work, target: SimpleNamespace(facts={"sha256": "c" * 64}))

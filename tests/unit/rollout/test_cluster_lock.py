@@ -56,6 +56,8 @@ def age(lock: ClusterLock, sim: Simulator, ago: dt.timedelta) -> None:
         coordination = client.CoordinationV1Api(api)
         lease = coordination.read_namespaced_lease(lock.name, NAMESPACE)
         lease.spec.renew_time = dt.datetime.now(dt.UTC) - ago
+        # The library leaves out a fraction of zero, and a MicroTime without one is refused.
+        lease.spec.acquire_time = lease.spec.acquire_time.replace(microsecond=1)
         coordination.replace_namespaced_lease(lock.name, NAMESPACE, lease)
 
 
