@@ -61,11 +61,8 @@ def _early(out: Writer) -> None:
     out.printk(0.02, f"LSM: initializing lsm={modules}")
     out.printk(0.03, "SELinux:  Initializing.")
     if out.audit_on:
-        out.printk(0.4, "audit: initializing netlink subsys (disabled)")
-        out.serial = 1
-        moment = facts.wall(facts.started + 0.41 * out.pace)
-        stamp = f"audit({int(moment)}.{int(moment * 1000) % 1000:03d}:1)"
-        out.printk(0.41, f"audit: type=2000 {stamp}: state=initialized audit_enabled=0 res=1", level=5)
+        out.printk(0.4, f"audit: initializing netlink subsys ({'enabled' if out.early else 'disabled'})")
+        out.emit(0.41, [("KERNEL", 2000, f"state=initialized audit_enabled={int(out.early)} res=1")])
     else:
         out.printk(0.4, "audit: disabled (until reboot)")
     out.printk(0.7, "tsc: Marking TSC unstable due to check_tsc_sync_source failed.\nThis may slow things down.", 4)
@@ -140,13 +137,14 @@ def generate(facts: BootFacts) -> Logs:
         out.kernel = replay_kernel(read_text(facts.dmesg), facts.wall(facts.started))
     if faults.get("lost_records") not in (None, "printk") and facts.dmesg is not None:
         _loss_lines(out, max(30.0, (facts.now - facts.started) / 2), str(faults["lost_records"]))
-    return Logs(out.kernel, out.auditd, events, out.serial, out.listening)
+    return Logs(out.kernel, out.auditd, events, out.serial, out.listening, out.held)
 
 
 def _resume(logs: Logs, facts: BootFacts) -> Writer:
     """A writer that goes on behind what the rings hold: what was read before stays true."""
     out = Writer(facts)
     out.kernel, out.auditd, out.serial, out.listening = logs.kernel, logs.auditd, logs.serial, logs.listening
+    out.held = logs.held
     return out
 
 

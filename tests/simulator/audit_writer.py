@@ -17,6 +17,8 @@ from .denials import context
 from .rings import AuditRing, KernelRecord, KernelRing
 
 UNSET = 4294967295
+#: Records that the kernel keeps for auditd until auditd sets its own limit.
+BACKLOG = 64
 
 
 @dataclass
@@ -59,6 +61,7 @@ class Logs:
     events: list[ServiceEvent] = field(default_factory=list)
     serial: int = 0
     listening: bool = False
+    held: list[bytes] = field(default_factory=list)
 
 
 def start_events(moment: float) -> list[ServiceEvent]:
@@ -81,8 +84,11 @@ class Writer:
         self.kernel = KernelRing()
         self.auditd: AuditRing | None = None
         self.serial = 0
+        self.held: list[bytes] = []
+        self.lost = 0
         self.pid = 40
         self.audit_on = not versions.audit_off(facts.arguments)
+        self.early = versions.audit_early(facts.arguments)
         self.listening = False
         self.selinux = versions.selinux_state(facts.arguments, facts.version, facts.mode)
         # A boot of a few seconds must not contain records of its own future.
@@ -106,11 +112,32 @@ class Writer:
         moment = self.facts.wall(self.facts.started + offset * self.pace)
         stamp = f"audit({int(moment)}.{int(moment * 1000) % 1000:03d}:{serial})"
         for name, number, payload in records:
+            line = f"type={name} msg={stamp}: {payload}\n".encode()
             if self.listening and self.auditd is not None:
-                self.auditd.write(f"type={name} msg={stamp}: {payload}\n".encode())
-            elif name not in ("SYSCALL", "PROCTITLE", "EOE"):
-                # Without a daemon auditing is off, so the kernel attaches no system call to a denial.
-                self.printk(offset, f"audit: type={number} {stamp}: {payload}", level=5)
+                for kept in self.held:
+                    self.auditd.write(kept)
+                self.held.clear()
+                self.auditd.write(line)
+            elif self.early or name not in ("SYSCALL", "PROCTITLE", "EOE"):
+                # Without a daemon auditing is off unless the command line says otherwise, and then the kernel attaches
+                # no system call to a denial.
+                if name != "EOE":
+                    self.printk(offset, f"audit: type={number} {stamp}: {payload}", level=5)
+                self._hold(offset, line)
+
+    def _hold(self, offset: float, line: bytes) -> None:
+        """What was printed is kept for the daemon to come (kernel/audit.c, kauditd_hold_skb)."""
+        if not self.early:
+            return
+        given = versions.values(self.facts.arguments, "audit_backlog_limit")[-1:]
+        limit = int(given[0]) if given else BACKLOG
+        if len(self.held) < limit:
+            self.held.append(line)
+            return
+        self.lost += 1
+        rates = f"audit_rate_limit=0 audit_backlog_limit={limit}"
+        self.printk(offset, f"audit: audit_lost={self.lost} {rates}", level=4)
+        self.printk(offset, "audit: kauditd hold queue overflow", level=3)
 
     def syscall(
         self, comm: str, exe: str, subject: str, number: int = 257, exit_code: int = 5, command: str = ""

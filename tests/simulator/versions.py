@@ -74,6 +74,11 @@ def audit_off(arguments: list[str]) -> bool:
     return values(arguments, "audit")[-1:] in (["0"], ["off"])
 
 
+def audit_early(arguments: list[str]) -> bool:
+    """Tell whether the kernel audits before a daemon asks for it: audit=1 (or on)."""
+    return values(arguments, "audit")[-1:] in (["1"], ["on"])
+
+
 _ORDER = ("owner", "overlay", "customization")
 _CUSTOMIZATION = (
     "embeddedMachineConfiguration",

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from .coverage import CoverageInput, as_summary, assess
+from .coverage import CoverageInput, assess, read_both
 from .knowledge import catalogue as known
 from .log.denials import MORE
 from .log.sources import Source
@@ -42,8 +42,7 @@ def analyze(
     what was waved through.
     """
     context = context or CoverageInput()
-    service = as_summary(service_log, max_samples)
-    kernel = as_summary(kernel_log, max_samples)
+    service, kernel = read_both(service_log, kernel_log, max_samples)
     coverage = assess(replace(context, service_log=service, kernel_log=kernel))
     summaries = [summary for summary in (kernel, service) if summary is not None]
     counts = {name: sum(summary.counts[name] for summary in summaries) for name in COUNTS}

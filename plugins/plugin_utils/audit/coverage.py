@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..talos.boots import ANOTHER, SAME, UNKNOWN, Look, compare
+from .log.both import once
 from .log.scanner import summarize
 from .log.serials import gaps, union
 from .log.sources import Source
@@ -73,18 +74,23 @@ def assess(given: CoverageInput) -> dict[str, Any]:
     return _Assessment(given).result()
 
 
-def as_summary(source: Source | Summary | None, max_samples: int = 5) -> Summary | None:
-    """Read a source unless it was read before."""
-    if source is None or isinstance(source, Summary):
-        return source
-    return summarize(source, max_samples=max_samples)
+def read_both(
+    service: Source | Summary | None, kernel: Source | Summary | None, max_samples: int = 5
+) -> tuple[Summary | None, Summary | None]:
+    """Read auditd's log and the kernel ring, unless they were read before; what stands in both is counted once."""
+    if kernel is not None and not isinstance(kernel, Summary):
+        kernel = summarize(kernel, max_samples=max_samples)
+    if service is not None and not isinstance(service, Summary):
+        service = summarize(service, max_samples=max_samples, kernel=kernel)
+    if service is not None and kernel is not None:
+        kernel, service = once(kernel, service)
+    return service, kernel
 
 
 class _Assessment:
     def __init__(self, given: CoverageInput) -> None:
         self.given = given
-        self.service = as_summary(given.service_log, 1)
-        self.kernel = as_summary(given.kernel_log, 1)
+        self.service, self.kernel = read_both(given.service_log, given.kernel_log, 1)
         self.reasons: list[dict[str, str]] = []
         self.notes: list[dict[str, str]] = []
         self.lost = 0
@@ -99,6 +105,7 @@ class _Assessment:
         self._services()
         self._service_log()
         self._kernel_log()
+        self._contradictions()
         self._numbers()
         seen = self._seen()
         verdict = "complete"
@@ -345,6 +352,16 @@ class _Assessment:
         after = self._after_start()
         if after:
             self._gap("F4", f"{after} events went to the kernel ring after auditd had started")
+
+    def _contradictions(self) -> None:
+        serials = self.service.contradicted if self.service is not None else []
+        if serials:
+            shown = ", ".join(map(str, serials[:5])) + (" and more" if len(serials) > 5 else "")
+            self._gap(
+                "forged",
+                f"the two logs contradict one another under {len(serials)} numbers ({shown}): one of the two was not"
+                " written by the kernel, or not in this boot",
+            )
 
     def _after_start(self) -> int:
         """Events in the kernel ring alone, with numbers above the first one auditd wrote: auditd was not there then.

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +16,7 @@ from .analysis import analyze, merge
 from .coverage import CoverageInput
 from .log.ring import joined
 from .log.scanner import Scanner
+from .log.serials import common
 from .log.sources import chunks
 from .log.summary import Summary
 
@@ -60,14 +61,16 @@ def analyze_files(
         for node, scanner in _read([source], nodes, max_samples if few else 1).items():
             parts[source, node] = _Part(scanner.close())
     logs: dict[tuple[bool, bytes], Summary] = {}
-    for ring in (False, True):
+    for ring in (True, False):
         # Oldest first, as a rotated log is often named in another order.
         wanted = {at: part.first_ms for at, part in parts.items() if part.ring is ring}
-        if few and len(wanted) == len({node for _unused, node in wanted}):
+        rings = {} if ring else {node: kernel for (_unused, node), kernel in logs.items()}
+        once = few and len(wanted) == len({node for _unused, node in wanted})
+        if once and not any(_meet(parts[at].summary, rings.get(at[1])) for at in wanted):
             logs.update({(ring, at[1]): parts[at].summary for at in wanted})
             continue
         order = list(dict.fromkeys(source for source, _unused in sorted(wanted, key=wanted.__getitem__)))
-        found = _read(order, nodes, max_samples, wanted)
+        found = _read(order, nodes, max_samples, wanted, rings)
         logs.update({(ring, node): scanner.close() for node, scanner in found.items()})
     results = {
         node: analyze(logs.get((False, node)), logs.get((True, node)), context, max_samples=max_samples)
@@ -147,8 +150,12 @@ def _read(
     nodes: dict[_Source, frozenset[bytes] | None],
     max_samples: int,
     wanted: Container[tuple[_Source, bytes]] | None = None,
+    rings: Mapping[bytes, Summary] | None = None,
 ) -> dict[bytes, Scanner]:
-    """Scan sources one after the other, each node's lines (of ``wanted`` ones) by a scanner of its own."""
+    """Scan sources one after the other, each node's lines (of ``wanted`` ones) by a scanner of its own.
+
+    ``rings``: of each node the kernel ring beside which its log is read.
+    """
     scanners: dict[bytes, Scanner] = {}
     for source in sources:
         # A broken gzip is noted in the scanner that reads it, or in all of them.
@@ -157,7 +164,9 @@ def _read(
         for node, piece in _by_node(_pieces(source, broken), bool(nodes.get(source))):
             if wanted is not None and (source, node) not in wanted:
                 continue
-            scanners.setdefault(node, Scanner(max_samples=max_samples)).feed(piece)
+            if node not in scanners:
+                scanners[node] = Scanner(max_samples=max_samples, kernel=(rings or {}).get(node))
+            scanners[node].feed(piece)
             ends[node] = piece or ends.get(node, b"\n")
         if not ends and not nodes.get(source):
             scanners.setdefault(b"", Scanner(max_samples=max_samples))
@@ -168,6 +177,11 @@ def _read(
         for scanner in scanners.values():
             scanner.broken = scanner.broken or broken.broken
     return scanners
+
+
+def _meet(log: Summary, ring: Summary | None) -> bool:
+    """Whether a log and a ring hold records of the same numbers."""
+    return ring is not None and bool(common(log.seen, ring.seen))
 
 
 def _by_node(pieces: Iterator[bytes], named: bool) -> Iterator[tuple[bytes, bytes]]:

@@ -93,6 +93,16 @@ class Group:
             if raw is not None and len(self.rawcon) < 16:
                 self.rawcon[raw] = None
 
+    def take(self, line: bytes, tail: Tail) -> None:
+        """Take one counted record out again: its line as auditd writes it, and its tail."""
+        self.count -= 1
+        self.permissive -= tail.permissive is True
+        self.enforced -= tail.permissive is False
+        self.mcs -= refused_by_categories(tail.source, tail.target, tail.tclass)
+        kept = next((sample for sample in self.samples if sample.line == line), None)
+        if kept is not None:
+            self.samples.remove(kept)
+
     def add_comm(self, comm: bytes) -> bool:
         """Remember a command; False when there were more than are kept."""
         return _remember(self.comms, comm)

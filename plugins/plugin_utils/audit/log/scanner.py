@@ -19,20 +19,19 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
+from .both import Beside, keep
 from .denials import Group, Sample, group_of, join, joined
 from .forgery import NONE, SHADOW, Order, Seen, closes_quote, reach_of
+from .notes import NOTED, Notes
 from .records import (
     IGNORED,
-    MAC_ERRORS,
     NUMBERS,
     SECONDARY,
     UNDERSTOOD,
     UNPARSED,
     Avc,
-    Line,
     Record,
     Tail,
-    decode,
     fields,
     is_user,
     moment,
@@ -41,7 +40,7 @@ from .records import (
     show,
 )
 from .sources import Source, chunks
-from .summary import Ring, Summary
+from .summary import Events, Summary
 
 # How long one event is waited for: the records of the longest command line (kernel: audit_log_execve_info) fit.
 LONGEST_EVENT = 1 << 20
@@ -62,15 +61,6 @@ _FOLLOWING = rb"type=(?:SYSCALL|PROCTITLE|EOE|PATH|CWD|EXECVE|SOCKADDR|KERN_MODU
 _RUN = re.compile(
     rb"type=([A-Z0-9_]{1,48}|UNKNOWN\[[0-9]{1,5}\]) msg=audit(\(([0-9]{1,12}\.[0-9]{3}):([0-9]{1,12})\)): .*\n"
     rb"(?:(?:" + _FOLLOWING + rb"|type=AVC) msg=audit\2: .*\n)*"
-)
-_RING_LOSS = re.compile(
-    rb"audit_lost=|audit_backlog=|rate limit exceeded|backlog limit exceeded|callbacks suppressed|queue overflow"
-    rb"|out of memory in audit_log_start|audit: no memory"
-)
-_LOST = re.compile(rb"audit_lost=([0-9]{1,18})")
-_SUPPRESSED = re.compile(rb"([0-9]{1,12}) callbacks suppressed")
-_UNKNOWN_PERMISSION = re.compile(
-    rb"SELinux: +(?:Permission ([a-z0-9_]{1,64}) in )?[Cc]lass ([a-z0-9_]{1,64}) not defined in policy"
 )
 
 # An AVC line: permissions, comm, path or name, and the tail. The kernel writes names with blanks in hex, so
@@ -110,19 +100,19 @@ _KINDS: dict[bytes, int] = {
     name: _USER if is_user(name) else _SECOND if name in SECONDARY else _PRIMARY if name in UNDERSTOOD else _OTHER
     for name in NUMBERS
 }
-_NOTED = MAC_ERRORS | {b"MAC_STATUS", b"MAC_POLICY_LOAD", b"CONFIG_CHANGE", b"KERNEL"}
 
 
-def summarize(source: Source, *, max_samples: int = 5) -> Summary:
+def summarize(source: Source, *, max_samples: int = 5, kernel: Summary | None = None) -> Summary:
     """Read a log in any of the accepted forms and tell all that is in it.
 
     Args:
         source: bytes (the log itself), a path (text or str), a binary file, or chunks of bytes; plain or gzip.
         max_samples: records kept per denial; 0 keeps all.
+        kernel: for auditd's log, the kernel ring's summary: what stands in both is found (see :mod:`both`).
 
     Never raises on content. ``counts["parsed"] + counts["ignored"] + counts["unparsed"] == counts["lines"]`` always.
     """
-    scanner = Scanner(max_samples=max_samples)
+    scanner = Scanner(max_samples=max_samples, kernel=kernel)
     with _no_collection():
         for chunk in chunks(source, scanner):
             scanner.feed(chunk)
@@ -144,7 +134,7 @@ def _no_collection() -> Iterator[None]:
 class Scanner:
     """The reader behind :func:`summarize`, for callers that have the log in pieces: ``feed`` bytes, then ``close``."""
 
-    def __init__(self, *, max_samples: int = 5, careful: bool = False) -> None:
+    def __init__(self, *, max_samples: int = 5, careful: bool = False, kernel: Summary | None = None) -> None:
         self._most = max_samples
         self._careful = careful
         self._rest: list[bytes] = []
@@ -159,9 +149,10 @@ class Scanner:
         self._cache: dict[bytes, _Entry] = {}
         self.denied = 0
         self.granted = 0
-        self.mac_error_lines = 0
-        self.mac_errors: dict[tuple[str, ...], dict[str, Any]] = {}
-        self.changes: list[dict[str, Any]] = []
+        self.notes = Notes()
+        # What the kernel printed, for the other log.
+        self.printed: Events = {}
+        self._beside = Beside(kernel.printed if kernel is not None else {})
         self.doubtful = 0
         self.doubts: Counter[str] = Counter()
         self.doubt_examples: list[dict[str, Any]] = []
@@ -178,10 +169,8 @@ class Scanner:
         self.torn = 0
         self.torn_first = False
         self.torn_last = False
-        self.rules = False
         self.unparsed_examples: list[str] = []
         self.broken: str | None = None
-        self.ring = Ring()
         self.ring_records = 0
         self.service_records = 0
         # What stands before each line of the block at hand and was taken off.
@@ -199,6 +188,7 @@ class Scanner:
     def feed(self, chunk: bytes) -> None:
         """Take the next bytes of the log, in pieces of any size."""
         self.size += len(chunk)
+        self._beside.feed(chunk)
         if self._skipping:
             cut = chunk.find(b"\n")
             if cut < 0:
@@ -574,7 +564,7 @@ class Scanner:
         if line.label == "notice":
             self.notices += 1
         if line.label == "kernel" and line.text and not line.user_written:
-            self._kernel_line(line)
+            self.notes.kernel_line(line)
         for record in line.records:
             self._record(record, raw, start)
         if not line.records and self.order.shadow_end > start and raw.rstrip(b"\r").endswith(b"'"):
@@ -594,6 +584,8 @@ class Scanner:
         ring = b"audit: type=" in raw[:1024] and not raw.startswith(b"type=")
         if ring:
             self.ring_records += 1
+            if not record.suspect:
+                self._printed(record)
         if record.suspect:
             self.order.events += 1
             self._doubt(text, record.suspect)
@@ -609,13 +601,19 @@ class Scanner:
             self._bare(record.key, text)
         elif kind != _SECOND and self.bare:
             self.bare.pop(record.key, None)
-        if record.type in _NOTED or kind == _USER:
-            self._note(record.type, record.stamp, record.serial, record.payload)
+        if record.type in NOTED or kind == _USER:
+            self.notes.take(record.type, record.stamp, record.serial, record.payload)
         if kind == _USER:
             if record.type == b"USER_AVC":
                 self._user_avc(raw, record.stamp, record.serial, record.line, record.payload)
         elif record.type == b"AVC":
             self._avc(record, raw)
+
+    def _printed(self, record: Record) -> None:
+        """A record that the kernel itself printed."""
+        keep(self.printed, record)
+        ring = self.notes.ring
+        ring.initialized = ring.initialized or (record.type == b"KERNEL" and record.serial == 1)
 
     def _join(self, record: Record) -> None:
         """A record that goes with others: add what it tells to the samples of its event, those to come included."""
@@ -706,76 +704,8 @@ class Scanner:
         end = block.find(b"\n", start)
         if type_ not in UNDERSTOOD and block.find(b"avc:", start, end) < 0:
             self.ignored[type_.decode()] += 1
-        if type_ in _NOTED:
-            self._note(type_, stamp, serial, block[start + len(type_) + len(key) + 17 : end])
-
-    def _note(self, type_: bytes, stamp: bytes, serial: int, payload: bytes) -> None:
-        if type_ in MAC_ERRORS:
-            self.mac_error_lines += 1
-            found = fields(payload[:16384])
-            key = (
-                type_.decode(),
-                show(found.get(b"op")) or "",
-                show(found.get(b"oldcontext", found.get(b"scontext"))) or "",
-                show(found.get(b"newcontext", found.get(b"tcontext", decode(found.get(b"invalid_context"))))) or "",
-            )
-            known = self.mac_errors.get(key)
-            if known is None:
-                if len(self.mac_errors) < _MOST_KEPT:
-                    self.mac_errors[key] = {
-                        "type": key[0],
-                        "op": key[1],
-                        "source": key[2],
-                        "target": key[3],
-                        "count": 1,
-                        "first": moment(stamp),
-                        "last": moment(stamp),
-                        "serial": serial,
-                        "text": show(payload[:2048].strip()),
-                    }
-            else:
-                known["count"] += 1
-                known["last"] = moment(stamp)
-            return
-        if type_ == b"KERNEL":
-            self.ring.initialized = self.ring.initialized or serial == 1
-        if type_ == b"CONFIG_CHANGE" and b"op=add_rule" in payload:
-            self.rules = True
-        if type_ in _NOTED and len(self.changes) < _MOST_KEPT:
-            self.changes.append(
-                {
-                    "type": type_.decode(),
-                    "timestamp": moment(stamp),
-                    "serial": serial,
-                    "text": show(payload[:512].strip()),
-                }
-            )
-
-    def _kernel_line(self, line: Line) -> None:
-        ring, text = self.ring, line.text
-        if text.startswith(b"Linux version ") and not ring.has_head:
-            ring.has_head, ring.head = not ring.first_line_seen, show(text[:200])
-        ring.first_line_seen = True
-        if text.startswith((b"Command line: ", b"Kernel command line: ")) and ring.cmdline is None:
-            ring.cmdline = show(text.partition(b": ")[2][:8192])
-        if _RING_LOSS.search(text, 0, 400):
-            ring.loss_lines += 1
-            if len(ring.losses) < 50:
-                ring.losses.append(show(text[:200]) or "")
-            lost, quiet = _LOST.search(text, 0, 400), _SUPPRESSED.search(text, 0, 400)
-            if lost:
-                ring.audit_lost = max(ring.audit_lost, int(lost[1]))
-            if quiet:
-                ring.suppressed += int(quiet[1])
-        if b"SELinux" in text:
-            undefined = _UNKNOWN_PERMISSION.search(text, 0, 400)
-            if undefined and len(ring.undefined) < 500:
-                ring.undefined.append(show(undefined[2] + b":" + undefined[1] if undefined[1] else undefined[2]) or "")
-        if b"selinux: " in text:
-            ring.policy_loaded = ring.policy_loaded or b"selinux: policy loaded" in text
-            ring.selinux_disabled = ring.selinux_disabled or b"selinux: disabled, not loading policy" in text
-        if b"auditd" in text and b"disabled" in text:
-            ring.auditd_disabled = True
+        if type_ in NOTED:
+            self.notes.take(type_, stamp, serial, block[start + len(type_) + len(key) + 17 : end])
 
     # -- what is wrong
 
@@ -843,13 +773,13 @@ class Scanner:
                 "denied": self.denied,
                 "granted": self.granted,
                 "doubtful": self.doubtful,
-                "mac_errors": self.mac_error_lines,
+                "mac_errors": self.notes.error_lines,
                 "events": order.events,
             },
             groups=[group for group in self.groups.values() if group.verdict == b"denied" and group.count],
             doubt_lines=self.doubt_lines,
-            mac_errors=sorted(self.mac_errors.values(), key=lambda error: int(error["serial"])),
-            changes=self.changes,
+            mac_errors=sorted(self.notes.errors.values(), key=lambda error: int(error["serial"])),
+            changes=self.notes.changes,
             ignored_types=dict(sorted(self.ignored.items())),
             seen=serials.intervals(),
             first_serial=serials.first,
@@ -874,11 +804,13 @@ class Scanner:
             user_domains={show(name) or "": count for name, count in sorted(order.user_domains.items())},
             clock_steps=order.clock_steps,
             late=order.late,
-            rules=self.rules,
+            rules=self.notes.rules,
             unparsed_examples=self.unparsed_examples,
             bytes=self.size,
             broken=self.broken,
-            ring=self.ring,
+            ring=self.notes.ring,
+            printed=self.printed,
+            beside=self._beside.close(),
             ring_records=self.ring_records,
             service_records=order.events - self.ring_records,
         )

@@ -116,3 +116,8 @@ def gaps(seen: list[tuple[int, int]], first: int) -> list[tuple[int, int]]:
             missing.append((want, low - 1))
         want = max(want, high + 1)
     return missing
+
+
+def common(some: list[tuple[int, int]], others: list[tuple[int, int]]) -> int:
+    """How many numbers stand in two lists of ascending closed intervals."""
+    return sum(max(0, min(high, last) - max(low, first) + 1) for low, high in some for first, last in others)

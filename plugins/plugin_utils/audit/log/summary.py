@@ -34,6 +34,17 @@ class Ring:
 
 
 @dataclass
+class Event:
+    """What a log says under one number: its times, and the records that are counted, as auditd writes them."""
+
+    stamps: set[bytes] = field(default_factory=set)
+    lines: list[bytes] = field(default_factory=list)
+
+
+Events = dict[int, Event]
+
+
+@dataclass
 class Summary:
     """Everything one stream tells; see :func:`scanner.summarize`."""
 
@@ -78,6 +89,12 @@ class Summary:
     ring: Ring
     ring_records: int
     service_records: int
+    printed: Events
+    """What the kernel printed, by number."""
+    beside: Events
+    """What auditd's log says under the numbers of the kernel ring beside which it was read."""
+    contradicted: list[int] = field(default_factory=list)
+    """Numbers under which the two say different things."""
 
     @cached_property
     def denials(self) -> list[dict[str, Any]]:
