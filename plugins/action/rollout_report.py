@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from ansible.utils.display import Display  # type: ignore[import-untyped]  # ansible-core ships no types
 
@@ -23,18 +23,26 @@ from ..plugin_utils.report.model import build_model
 from ..plugin_utils.rollout import budget
 from ..plugin_utils.rollout.halts import halt_line
 from ..plugin_utils.rollout.ledger import CLUSTER_LOCK, ROLLOUT_LOCK
+from ..plugin_utils.rollout.plan import make_plan
 
 
 class ActionModule(TalosAction):
     """One model of the rollout, as data, table and page; and the end of a rollout, or of its wave."""
 
     MODULE = "rollout_report"
+    RULES: ClassVar[dict[str, Any]] = {
+        "required_if": [
+            ["after", "stop", ["reason"]],
+            *(["after", after, ["plan"]] for after in ("gate", "wave", "rollout")),
+        ]
+    }
 
     def act(self) -> dict[str, Any]:
-        plan, judged = self.params["plan"], self.params["judged"] or {"nodes": {}, "policy": None}
+        judged = self.params["judged"] or {"nodes": {}, "policy": None}
         after = self.params["after"]
         work = Work(self)
         state = work.ledger.read()
+        plan = self.params["plan"] or make_plan([], after_entry=state.entries).as_dict()
         for kind in (ROLLOUT_LOCK, CLUSTER_LOCK):
             if (state.locks.get(kind) or {}).get("owner") == work.ledger.owner:
                 # This run's own, which is released as soon as it ends.
@@ -70,10 +78,12 @@ class ActionModule(TalosAction):
         files = [] if self.check else self._write(model)
         text = table.render(model, width=self.params["width"])
         failure = None if self.check else _failure(after, stopped, model, reached)
+        if after == "stop":
+            failure = _unplanned(self.params["reason"], state.unfinished)
         if after != "wave" or failure:
             # Not every result callback shows text with line breaks as people would want to read it.
             Display().display(f"\n{text}\n")
-        if not self.check and (after == "rollout" or (after == "wave" and failure)):
+        if not self.check and (after in ("rollout", "stop") or (after == "wave" and failure)):
             work.let_go()
         return {
             "report": model,
@@ -105,7 +115,7 @@ class ActionModule(TalosAction):
 
 def _reached(plan: dict[str, Any], host: str, after: str) -> list[str]:
     """The nodes whose turn is over: those of the host's wave and before it, or of all waves."""
-    if after == "gate":
+    if after in ("gate", "stop"):
         return []
     found: list[str] = []
     for wave in plan["waves"]:
@@ -113,6 +123,13 @@ def _reached(plan: dict[str, Any], host: str, after: str) -> list[str]:
         if after == "wave" and host in wave["nodes"]:
             break
     return found
+
+
+def _unplanned(reason: str, unfinished: list[str]) -> str:
+    """What ended a rollout before its first wave, and the nodes that an earlier run left on their way."""
+    hosts = ",".join(unfinished)
+    waiting = f" An earlier run left {hosts} unfinished: --limit {hosts} goes on without the rest of the fleet."
+    return f"The rollout stopped before its first wave: {reason}{waiting if unfinished else ''}"
 
 
 def _failure(after: str, stopped: str, model: dict[str, Any], reached: list[str]) -> str | None:

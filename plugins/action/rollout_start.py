@@ -6,12 +6,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 from ..plugin_utils.actions import TalosAction
+from ..plugin_utils.problem import Problem
 from ..plugin_utils.reinstall.settle import settle, settle_control_plane
 from ..plugin_utils.reinstall.work import Work
-from ..plugin_utils.rollout.halts import Halted, halted
+from ..plugin_utils.rollout.halts import halted
 from ..plugin_utils.rollout.ledger import CLUSTER_LOCK
 
 
@@ -26,6 +28,15 @@ class ActionModule(TalosAction):
             waiting = [name for name, state in work.ledger.open_operations().items() if state["may_be_wiped"]]
             return self._result(work, None, waiting, [])
         work.hold(take_over=self.params["take_over"])
+        try:
+            return self._settled(work)
+        except Problem:
+            # Nothing after this task would release what was taken. What goes wrong here is told, not what that does.
+            with contextlib.suppress(Problem):
+                work.let_go()
+            raise
+
+    def _settled(self, work: Work) -> dict[str, Any]:
         resume: list[str] = []
         given_back: list[str] = []
         begun = work.ledger.open_operations()
@@ -36,11 +47,7 @@ class ActionModule(TalosAction):
         for host in begun:
             if self.known(host):
                 (resume if settle(Work(self, host)) else given_back).append(host)
-        try:
-            return self._result(work, work.ledger.run, resume, given_back)
-        except Halted:
-            work.let_go()
-            raise
+        return self._result(work, work.ledger.run, resume, given_back)
 
     def _result(self, work: Work, run: str | None, resume: list[str], given_back: list[str]) -> dict[str, Any]:
         halts = work.ledger.halts()

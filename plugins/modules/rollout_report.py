@@ -16,9 +16,10 @@ description:
   - Joins the plan, the verdicts and the ledger into one report, as data, as a table for people and as an HTML page.
 options:
   plan:
-    description: What M(talosops.selinux.rollout_plan) returned under RV(talosops.selinux.rollout_plan#module:plan).
+    description:
+      - What M(talosops.selinux.rollout_plan) returned under RV(talosops.selinux.rollout_plan#module:plan).
+      - Required unless O(after=stop).
     type: dict
-    required: true
   judged:
     description: What M(talosops.selinux.gate) returned. Unset when nothing was judged.
     type: dict
@@ -32,9 +33,14 @@ options:
       - V(wave) writes it, and when too many nodes failed shows it, releases the rollout's lock and fails. Every node of
         this wave and of those before it that did not end moved counts as failed.
       - V(rollout) writes and shows it, releases the lock, and fails when a node of the plan did not end moved.
+      - V(stop) is for a rollout that cannot be planned. It writes and shows what the ledger knows, releases the lock,
+        and fails with the O(reason) and the nodes that wait where an earlier run left them.
     type: str
-    choices: [gate, wave, rollout]
+    choices: [gate, wave, rollout, stop]
     default: gate
+  reason:
+    description: With O(after=stop), why.
+    type: str
   width:
     description: The width of the table in characters.
     type: int

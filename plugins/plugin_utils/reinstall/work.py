@@ -205,11 +205,13 @@ class Work:
 
     def let_go(self) -> None:
         """Release the rollout's locks, as far as they are ours."""
-        if self._ours(CLUSTER_LOCK)[0]:
-            self.cluster_lock(ROLLOUT_LEASE, self.ledger.owner).release()
-            self.ledger.release(CLUSTER_LOCK, FLEET, self.ledger.owner)
-        if self._ours(ROLLOUT_LOCK)[0]:
-            self.ledger.release(ROLLOUT_LOCK, FLEET, self.ledger.owner)
+        try:
+            if self._ours(CLUSTER_LOCK)[0]:
+                self.cluster_lock(ROLLOUT_LEASE, self.ledger.owner).release()
+                self.ledger.release(CLUSTER_LOCK, FLEET, self.ledger.owner)
+        finally:
+            if self._ours(ROLLOUT_LOCK)[0]:
+                self.ledger.release(ROLLOUT_LOCK, FLEET, self.ledger.owner)
 
     def _ours(self, kind: str) -> tuple[dict[str, Any] | None, dt.timedelta]:
         """A lock that this controller holds, and how long still; None when it does not."""
