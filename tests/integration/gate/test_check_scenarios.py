@@ -6,10 +6,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime as dt
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -123,19 +124,28 @@ def test_company_is_real_and_has_a_reason() -> None:
 
 
 @pytest.fixture(scope="module")
-def judged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
-    """The check results of every case by its name; cases that differ in their node only share one fleet."""
+def benches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Case], Bench]]:
+    """The bench of a case; cases that differ in their node only share one fleet, which its first case starts."""
     groups: dict[str, list[Case]] = {}
     for case in CASES:
-        groups.setdefault(json.dumps(case.given.get("fleet"), sort_keys=True), []).append(case)
-    results: dict[str, Any] = {}
-    for number, (own, members) in enumerate(groups.items()):
-        directory = tmp_path_factory.mktemp(f"fleet{number}")
-        with Simulator(scenario(json.loads(own) or {}, members), directory / "fleet") as sim:
-            results |= Bench(sim, directory).run(members)
-            assert sim.upgrades() == []
-            assert sim.writes() == []
-    yield results
+        groups.setdefault(_own_fleet(case), []).append(case)
+    started: dict[str, Bench] = {}
+    with contextlib.ExitStack() as fleets:
+
+        def bench(case: Case) -> Bench:
+            own = _own_fleet(case)
+            if own not in started:
+                directory = tmp_path_factory.mktemp("fleet")
+                sim = Simulator(scenario(json.loads(own) or {}, groups[own]), directory / "fleet")
+                started[own] = Bench(fleets.enter_context(sim), directory, groups[own])
+            return started[own]
+
+        yield bench
+        assert [call for one in started.values() for call in (*one.sim.upgrades(), *one.sim.writes())] == []
+
+
+def _own_fleet(case: Case) -> str:
+    return json.dumps(case.given.get("fleet"), sort_keys=True)
 
 
 def scenario(own: Mapping[str, Any], members: list[Case]) -> dict[str, Any]:
@@ -149,38 +159,35 @@ def scenario(own: Mapping[str, Any], members: list[Case]) -> dict[str, Any]:
 class Bench:
     """Judges the cases of one fleet."""
 
-    def __init__(self, sim: Simulator, directory: Path) -> None:
+    def __init__(self, sim: Simulator, directory: Path, members: list[Case]) -> None:
         self.sim = sim
         self.directory = directory
         self.context = Talosconfig.load(str(sim.directory / "talosconfig"), environ={}).context(None)
-
-    def run(self, members: list[Case]) -> dict[str, Any]:
-        """Check results ``{id: {severity, result, found...}}`` by case."""
-        with_evidence = [case for case in members if not case.machine]
         # Two cases may judge one node with different operators; each reading is of one node and one operator.
-        evidence: dict[str, Any] = {}
-        rest = with_evidence
+        self.evidence: dict[str, Any] = {}
+        rest = with_evidence = [case for case in members if not case.machine]
         while rest:
             batch = list({case.node: case for case in rest}.values())
-            evidence |= self._batch(batch)
+            self.evidence |= self._batch(batch)
             rest = [case for case in rest if case not in batch]
-        after = self._after([case for case in with_evidence if "then" in case.given])
-        results = {}
-        for case in members:
-            if case.machine:
-                found = self._by_cohort(case)
-            elif "then" in case.given:
-                found = judge_history(evidence[case.name], after[case.name])
-            elif "request" in case.given:
-                found = request_checks(case.given["request"], evidence[case.name])
-            elif "later_look" in case.given:
-                found = self._again(case, evidence[case.name])
-            else:
-                found = judging.judge_one(evidence[case.name], case.operator, self.directory)["checks"]
-                beside = judging.collect_all(self.sim, dict.fromkeys(case.given.get("beside", []), judging.OPERATOR))
-                found += judge_fleet({case.node: evidence[case.name], **beside}, dt.datetime.now(dt.UTC))[case.node]
-            results[case.name] = {check["id"]: check for check in found}
-        return results
+        self.after = self._after([case for case in with_evidence if "then" in case.given])
+
+    def judge(self, case: Case) -> dict[str, Any]:
+        """Check results ``{id: {severity, result, found...}}``."""
+        evidence = self.evidence.get(case.name, {})
+        if case.machine:
+            found = self._by_cohort(case)
+        elif "then" in case.given:
+            found = judge_history(evidence, self.after[case.name])
+        elif "request" in case.given:
+            found = request_checks(case.given["request"], evidence)
+        elif "later_look" in case.given:
+            found = self._again(case, evidence)
+        else:
+            found = judging.judge_one(evidence, case.operator, self.directory)["checks"]
+            beside = judging.collect_all(self.sim, dict.fromkeys(case.given.get("beside", []), judging.OPERATOR))
+            found += judge_fleet({case.node: evidence, **beside}, dt.datetime.now(dt.UTC))[case.node]
+        return {check["id"]: check for check in found}
 
     def _again(self, case: Case, saved: dict[str, Any]) -> list[dict[str, Any]]:
         """The checks of a node that is looked at once more, after somebody did something to it."""
@@ -246,8 +253,8 @@ class Bench:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_case(case: Case, judged: Mapping[str, Any]) -> None:
-    results = judged[case.name]
+def test_case(case: Case, benches: Callable[[Case], Bench]) -> None:
+    results = benches(case).judge(case)
     stops = {
         name: f"{check['result']}: {check['found']}"
         for name, check in results.items()
