@@ -103,6 +103,7 @@ from ..plugin_utils.inventory import machines, sightings, visits
 from ..plugin_utils.inventory.sightings import Sighting, SourceProblem
 from ..plugin_utils.problem import Problem
 from ..plugin_utils.talos.config import Context, Talosconfig
+from ..plugin_utils.yaml_loader import load_yaml
 
 _FILE_NAMES = ("talos.yml", "talos.yaml")
 
@@ -221,7 +222,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
 
 def _document(text: str) -> Any:
     try:
-        return yaml.safe_load(text)
+        return load_yaml(text)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         raise SourceProblem(

@@ -10,13 +10,14 @@ documentation of the module of the same name, so that the two cannot disagree.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+import functools
 import importlib
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, ClassVar, TypeVar
 
-import yaml
 from ansible.plugins.action import ActionBase  # type: ignore[import-untyped]  # ansible-core ships no types
 
 from .operator_files import decrypting, read_text
@@ -25,6 +26,7 @@ from .talos import fleet
 from .talos.client import NodeClient, Route, connect
 from .talos.config import Context, Talosconfig
 from .talos.errors import TalosError
+from .yaml_loader import load_yaml
 
 _PLUGINS = __name__.rsplit(".plugin_utils.", 1)[0]
 _FRAGMENT_KEYS = ("type", "required", "default", "choices", "elements")
@@ -49,15 +51,16 @@ def plain(value: Any) -> Any:
     return value
 
 
+@functools.cache
 def argument_spec(module: str) -> dict[str, Any]:
-    """The argument specification that a module's DOCUMENTATION and its fragments describe."""
-    documentation = yaml.safe_load(importlib.import_module(f"{_PLUGINS}.modules.{module}").DOCUMENTATION)
+    """The argument specification that a module's DOCUMENTATION and its fragments describe; not to be changed."""
+    documentation = load_yaml(importlib.import_module(f"{_PLUGINS}.modules.{module}").DOCUMENTATION)
     options: dict[str, Any] = {}
     for reference in documentation.get("extends_documentation_fragment", []):
         _namespace, _collection, name, *section = reference.split(".")
         fragment = importlib.import_module(f"{_PLUGINS}.doc_fragments.{name}").ModuleDocFragment
         text = getattr(fragment, section[0].upper() if section else "DOCUMENTATION")
-        options.update(yaml.safe_load(text).get("options", {}))
+        options.update(load_yaml(text).get("options", {}))
     options.update(documentation.get("options", {}))
     return {name: _argument(option) for name, option in options.items()}
 
@@ -96,10 +99,15 @@ class TalosAction(ActionBase):  # type: ignore[misc]
     #: Options that hold secrets.
     SECRET: ClassVar[frozenset[str]] = frozenset()
 
+    def __init_subclass__(cls, **how: Any) -> None:
+        super().__init_subclass__(**how)
+        # Ansible loads an action before it forks a process for each task, so that what is read here is read once.
+        argument_spec(cls.MODULE)
+
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Validate the arguments, act, and turn a Problem into a failed task that says what to do."""
         result: dict[str, Any] = super().run(tmp, task_vars)
-        spec = argument_spec(self.MODULE)
+        spec = copy.deepcopy(argument_spec(self.MODULE))
         for name, argument in spec.items():
             argument["no_log"] = name in self.SECRET
             for inner, option in argument.get("options", {}).items():

@@ -17,11 +17,11 @@ from urllib.parse import quote, urlencode
 
 from .operator_files import read_text
 from .problem import Problem, missing_library
+from .yaml_loader import load_yaml
 
 _IMPORT_ERROR: ImportError | None = None
 try:
     import kubernetes
-    import yaml
     from kubernetes.client.exceptions import ApiException
     from urllib3.exceptions import HTTPError
 except ImportError as error:
@@ -72,7 +72,7 @@ def _client(kubeconfig: str, context: str | None) -> Any:
     text = "" if several else read_text(kubeconfig, "kubeconfig", why=_WHY)
     if several or Path(kubeconfig).expanduser().read_bytes() == text.encode():
         return kubernetes.config.new_client_from_config(config_file=kubeconfig, context=context)
-    document = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    document = load_yaml(text)
     _make_absolute(document, Path(kubeconfig).expanduser().absolute().parent)
     return kubernetes.config.new_client_from_config_dict(document, context=context)
 

@@ -11,9 +11,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from ..audit.knowledge import catalogue
+from ..yaml_loader import load_yaml
 
 _ROOT = Path(__file__).resolve().parents[3]
 TOOL = "talosops.selinux"
@@ -34,4 +33,4 @@ def _version() -> str:
     manifest = _ROOT / "MANIFEST.json"
     if manifest.exists():
         return str(json.loads(manifest.read_bytes())["collection_info"]["version"])
-    return str(yaml.safe_load((_ROOT / "galaxy.yml").read_bytes())["version"])
+    return str(load_yaml((_ROOT / "galaxy.yml").read_bytes())["version"])

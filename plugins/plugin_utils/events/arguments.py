@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import yaml
-
 from ..problem import Problem
+from ..yaml_loader import load_yaml
 
 _TYPES: dict[str, tuple[type, ...]] = {
     "str": (str,),
@@ -42,7 +41,7 @@ def read_arguments(given: Mapping[str, Any], documentation: str) -> dict[str, An
     Raises:
         BadArguments: an unknown name, a missing one, another type, or a value that is no choice.
     """
-    options: dict[str, dict[str, Any]] = yaml.safe_load(documentation)["options"]
+    options: dict[str, dict[str, Any]] = load_yaml(documentation)["options"]
     unknown = sorted(set(given) - set(options) - _GIVEN)
     if unknown:
         raise _bad(f"{', '.join(unknown)} is no argument of this source", options)

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
+from ..yaml_loader import load_yaml
 
 _DATA = Path(__file__).parent / "data" / "placeholders.yml"
 _ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
@@ -128,5 +128,5 @@ def _placeholder(kind: str, value: str) -> str | None:
 
 @functools.cache
 def _patterns(kind: str) -> tuple[tuple[re.Pattern[str], str], ...]:
-    entries: Iterator[dict[str, str]] = iter(yaml.safe_load(_DATA.read_text(encoding="utf-8"))[kind])
+    entries: Iterator[dict[str, str]] = iter(load_yaml(_DATA.read_bytes())[kind])
     return tuple((re.compile(entry["pattern"]), entry["reason"]) for entry in entries)

@@ -11,10 +11,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-import yaml
-
 from ..image.machine_config.facts import fingerprint
 from ..talos.boots import Look
+from ..talos.specs import parse_spec
 from .identity import doubts_of
 from .machine import is_managed
 from .visit import flag_at, text_at
@@ -183,21 +182,34 @@ def schematic_of(resource: Any, extensions: Any) -> dict[str, Any] | None:
                 text = metadata.get("extraInfo")
     if identifier is None:
         return None
-    try:
-        customization = (yaml.safe_load(text) or {}).get("customization") or {} if text else None
-    except (yaml.YAMLError, AttributeError):
-        customization = None
+    customization = _customization(text)
     return {
         "id": identifier,
         "source": source,
-        "kernel_args": list(customization.get("extraKernelArgs") or []) if customization is not None else None,
-        "extensions": (
-            list((customization.get("systemExtensions") or {}).get("officialExtensions") or [])
-            if customization is not None
-            else None
-        ),
+        "kernel_args": customization["args"] if customization is not None else None,
+        "extensions": customization["extensions"] if customization is not None else None,
         "text": text if customization is not None else None,
     }
+
+
+def _customization(text: Any) -> dict[str, list[str]] | None:
+    """What a schematic adds, as ``{args, extensions}``; None for a text that is no schematic."""
+    try:
+        document = parse_spec(text) if isinstance(text, str) and text else None
+    except ValueError:
+        return None
+    if not isinstance(document, dict):
+        return None
+    added = document.get("customization") or {}
+    extensions = added.get("systemExtensions") or {} if isinstance(added, dict) else None
+    if not isinstance(extensions, dict):
+        return None
+    found = {
+        "args": added.get("extraKernelArgs") or [],
+        "extensions": extensions.get("officialExtensions") or [],
+    }
+    texts = all(isinstance(names, list) and all(isinstance(name, str) for name in names) for names in found.values())
+    return found if texts else None
 
 
 def extensions_of(statuses: Any) -> list[dict[str, str]] | None:

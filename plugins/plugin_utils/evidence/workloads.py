@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
+from ..yaml_loader import load_yaml
 
 _WORKLOADS = Path(__file__).parent / "data" / "workloads.yml"
 #: Controllers whose pods stay on a node for long, so that one started before the boot tells nothing about this boot.
@@ -173,5 +173,4 @@ def _moment(text: str) -> dt.datetime:
 
 @functools.cache
 def _known_workloads() -> tuple[dict[str, Any], ...]:
-    with _WORKLOADS.open(encoding="utf-8") as file:
-        return tuple(yaml.safe_load(file)["workloads"])
+    return tuple(load_yaml(_WORKLOADS.read_bytes())["workloads"])

@@ -18,6 +18,7 @@ from ..canonical import canonical_json, sha256_of
 from ..evidence.schema import conforms
 from ..operator_files import read_text
 from ..talos.versions import parse_version
+from ..yaml_loader import LOADER
 from . import shape
 from .errors import PolicyProblem
 from .expression import Expression, Template
@@ -359,11 +360,7 @@ def compile_check(item: Mapping[str, Any], document_shape: Any, where: str) -> C
     )
 
 
-# The C loader is an order of magnitude faster; it is there wherever PyYAML was built with libyaml.
-_SAFE: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-
-class _OnceOnly(_SAFE):  # type: ignore[misc]
+class _OnceOnly(LOADER):  # type: ignore[misc]
     """YAML in which a key written twice is an error: the second would silently win."""
 
 
@@ -374,7 +371,7 @@ def _mapping(loader: Any, node: yaml.MappingNode) -> dict[Any, Any]:
         if key in keys:
             raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} is there twice", key_node.start_mark)
         keys.append(key)
-    return dict(_SAFE.construct_mapping(loader, node))
+    return dict(LOADER.construct_mapping(loader, node))
 
 
 _OnceOnly.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)

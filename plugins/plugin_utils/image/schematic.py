@@ -23,6 +23,7 @@ from typing import Any
 import yaml
 
 from ..problem import Problem
+from ..yaml_loader import LOADER
 from . import kernel_args
 
 ID = re.compile(r"[0-9a-f]{64}")
@@ -147,15 +148,13 @@ def parse(text: str) -> Schematic:
         SchematicError: for anything else that is not a schematic.
     """
     try:
-        documents = list(
-            yaml.compose_all(text, Loader=yaml.CSafeLoader if hasattr(yaml, "CSafeLoader") else yaml.SafeLoader)
-        )
+        documents = list(yaml.compose_all(text, Loader=LOADER))
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         raise _bad("the schematic is not readable YAML", f"line {mark.line + 1}" if mark else "") from None
     if len(documents) != 1:
         raise _uncertain(f"the schematic text holds {len(documents)} YAML documents")
-    for token in yaml.scan(text):
+    for token in yaml.scan(text, Loader=LOADER):
         if isinstance(token, (yaml.AnchorToken, yaml.AliasToken, yaml.TagToken)):
             raise _uncertain("the schematic uses YAML anchors, aliases or tags")
     return Schematic(_in_order(_read_schema(documents[0], _SCHEMA, "")))

@@ -23,6 +23,7 @@ from urllib.parse import urlsplit
 
 from ..operator_files import read_text
 from ..problem import missing_library
+from ..yaml_loader import LOADER
 from .errors import ConfigError, Unauthenticated
 
 try:
@@ -220,9 +221,7 @@ class Talosconfig:
         file = cls._find(path, os.environ if environ is None else environ)
         text = read_text(file, "talosconfig", why="it holds the identity that nodes accept")
         try:
-            # The pure-Python loader takes longer than all nodes to answer.
-            loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-            document = next(iter(yaml.load_all(text, Loader=loader)), None)
+            document = next(iter(yaml.load_all(text, Loader=LOADER)), None)
         except (yaml.YAMLError, RecursionError, ValueError) as error:
             # The parser quotes the text around the error; that text may be a private key, so only the line is told.
             mark = getattr(error, "problem_mark", None)

@@ -17,6 +17,7 @@ from typing import Any
 
 from ..problem import missing_library
 from ..texts import printable_lines
+from ..yaml_loader import LOADER
 
 try:
     import yaml
@@ -103,8 +104,6 @@ def _defuse(text: str, loader: Any) -> None:
 @cache
 def _loader() -> Any:
     """A safe YAML loader with the core types of YAML 1.2, which is what Go writes: no dates, no yes/no booleans."""
-    # The C loader costs a sixth; with the pure one, parsing would cost more than the network.
-    base = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     construct = yaml.constructor.SafeConstructor
     constructors = {
         f"{_PREFIX}null": construct.construct_yaml_null,
@@ -120,7 +119,7 @@ def _loader() -> Any:
     }
     loader: Any = type(
         "Loader",
-        (base,),
+        (LOADER,),
         {"yaml_implicit_resolvers": {}, "yaml_constructors": constructors, "yaml_multi_constructors": {}},
     )
     for tag, pattern, first in (

@@ -27,6 +27,7 @@ from typing import Any, ClassVar
 import yaml
 
 from ...problem import Problem
+from ...yaml_loader import load_yaml
 
 DATA = Path(__file__).parent / "data" / "catalogue.yml"
 SCHEMA = 1
@@ -222,7 +223,7 @@ def _shipped() -> Catalogue:
 
 def _load(file: Path) -> Catalogue:
     try:
-        document = yaml.load(file.read_bytes(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        document = load_yaml(file.read_bytes())
     except (OSError, UnicodeError, yaml.YAMLError) as error:
         raise CatalogueError(
             f"the known-denial catalogue {file} cannot be read ({error})",

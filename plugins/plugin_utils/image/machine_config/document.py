@@ -14,13 +14,13 @@ from typing import Any
 import yaml
 
 from ...problem import Problem
+from ...yaml_loader import LOADER
 
 Path = tuple[Any, ...]
 
 BOM = "\ufeff"
 
 # The C loader is many times faster, and its marks count characters as well.
-LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 #: Aliases repeat what they name, so a small text can mean a huge configuration. Real ones have a few thousand values.
 _MOST_VALUES = 200_000

@@ -20,7 +20,8 @@ from typing import Any
 
 import yaml
 
-from .document import LOADER, Configuration
+from ...yaml_loader import LOADER
+from .document import Configuration
 
 _STEP = 4
 _BLOCK = re.compile(r"(?:(?P<key>.*): +)?[|>][-+0-9]*")
