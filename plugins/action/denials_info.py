@@ -10,11 +10,12 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ..plugin_utils.actions import TalosAction, Target, summary
+from ..plugin_utils.actions import TalosAction, Target, read_once, summary
 from ..plugin_utils.audit import analysis
 from ..plugin_utils.audit.analysis import COUNTS
 from ..plugin_utils.audit.coverage import CoverageInput
 from ..plugin_utils.audit.files import analyze_files
+from ..plugin_utils.audit.knowledge import catalogue
 from ..plugin_utils.audit.knowledge.advice import advise
 from ..plugin_utils.evidence import files
 from ..plugin_utils.evidence.collect import collect
@@ -24,6 +25,8 @@ from ..plugin_utils.talos.client import NodeClient
 
 #: What one node's part of the result holds.
 _KEYS = ("counts", "coverage", "denials", "mac_errors")
+
+read_once(catalogue.load)
 
 
 class ActionModule(TalosAction):

@@ -12,7 +12,8 @@ from typing import Any
 
 from ansible.utils.display import Display  # type: ignore[import-untyped]  # ansible-core ships no types
 
-from ..plugin_utils.actions import TalosAction, Target, summary
+from ..plugin_utils.actions import TalosAction, Target, read_once, summary
+from ..plugin_utils.audit.knowledge import catalogue
 from ..plugin_utils.audit.store.store import AuditStore
 from ..plugin_utils.evidence import files
 from ..plugin_utils.evidence.cluster import read_cluster
@@ -28,6 +29,8 @@ from ..plugin_utils.talos import fleet
 from ..plugin_utils.talos.client import NodeClient, connect_maintenance
 
 _TARGET = ("version", "schematic", "installer", "installer_digest")
+
+read_once(catalogue.load)
 
 
 class ActionModule(TalosAction):

@@ -10,10 +10,15 @@ from typing import Any, ClassVar
 
 from ansible.utils.display import Display  # type: ignore[import-untyped]  # ansible-core ships no types
 
-from ..plugin_utils.actions import TalosAction
+from ..plugin_utils.actions import TalosAction, read_once
+from ..plugin_utils.audit.knowledge import catalogue
+from ..plugin_utils.gate import compat
+from ..plugin_utils.gate.policy import load_policy
 from ..plugin_utils.reinstall.step import fail_and_give_back, take
 from ..plugin_utils.reinstall.work import Work
 from ..plugin_utils.rollout.steps import STEP_NAMES
+
+read_once(catalogue.load, compat.load, load_policy)
 
 
 class ActionModule(TalosAction):

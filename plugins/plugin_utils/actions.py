@@ -10,6 +10,7 @@ documentation of the module of the same name, so that the two cannot disagree.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import dataclasses
 import functools
@@ -70,6 +71,17 @@ def _argument(option: dict[str, Any]) -> dict[str, Any]:
     if "suboptions" in option:
         spec["options"] = {name: _argument(sub) for name, sub in option["suboptions"].items()}
     return spec
+
+
+def read_once(*reads: Callable[[], object]) -> None:
+    """Read what an action needs of the collection's own data files; called where the action is loaded.
+
+    Ansible loads an action and then forks a process for each task and host, each of which would read them anew. A
+    problem is one of the task that meets it.
+    """
+    for read in reads:
+        with contextlib.suppress(Problem):
+            read()
 
 
 @dataclasses.dataclass(frozen=True)

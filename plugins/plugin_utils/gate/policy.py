@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -30,6 +31,8 @@ BLOCK, WARN = "block", "warn"
 _DATA = Path(__file__).parent / "data"
 _ID = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _DEEPEST = 8
+#: What :func:`load_checks` read, by path.
+_LOADED: dict[Path, tuple[Check, ...]] = {}
 
 _TEXTS = ("title", "found", "reason", "remedy", "doc")
 _EXPRESSIONS = ("assert", "applies_when", "unknown_when", "waived_when")
@@ -137,14 +140,24 @@ def load_policy(name_or_path: str | Path = "strict") -> Policy:
         PolicyProblem: the document cannot be read, is not valid, or weakens a blocking check without saying who and
         why.
     """
+    return _built_in(str(name_or_path), _DATA) if str(name_or_path) in BUILT_IN else _load(name_or_path)
+
+
+@functools.cache
+def _built_in(name: str, _directory: Path) -> Policy:
+    return _load(name)
+
+
+def _load(name_or_path: str | Path) -> Policy:
     document, changes = _resolve(name_or_path, Path(), 0)
     return _compile(document, changes)
 
 
 def load_checks(path: Path, document_shape: Any) -> tuple[Check, ...]:
-    """The checks of a data file that judges another kind of document (see ``request.py``)."""
-    raw = _read(path)
-    return tuple(compile_check(item, document_shape, str(path)) for item in raw["checks"])
+    """The checks of a data file of ours that judges another kind of document (see ``request.py``); read once."""
+    if path not in _LOADED:
+        _LOADED[path] = tuple(compile_check(item, document_shape, str(path)) for item in _read(path)["checks"])
+    return _LOADED[path]
 
 
 def _resolve(name_or_path: str | Path, base: Path, depth: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
