@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import coverage
 import pytest
 from hypothesis import settings
 
@@ -59,3 +60,11 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
     config.option.loadscopereorder = False
     return Together(config, log)
+
+
+def pytest_runtest_logstart(nodeid: str) -> None:
+    """Where it is measured what the tests reach, say which of them does; what they start says so too."""
+    measured = coverage.Coverage.current()
+    if measured is not None:
+        os.environ["COVERAGE_CONTEXT"] = _together(nodeid)
+        measured.switch_context(_together(nodeid))

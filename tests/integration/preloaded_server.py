@@ -24,6 +24,8 @@ import traceback
 import warnings
 from typing import Any
 
+import coverage
+
 _MAX_REQUEST = 1 << 20
 _COLLECTION = "ansible_collections.talosops.selinux.plugins"
 #: What a run would import later, in its own process or in each of its workers.
@@ -148,6 +150,9 @@ def _settle(cwd: str, output: str, env: dict[str, str]) -> None:
     # The settings depend on the environment, and their temporary directory is removed by the process that made it.
     atexit.unregister(manager.cleanup_tmp_file)
     importlib.reload(constants)
+    measured = coverage.Coverage.current()
+    if measured is not None:
+        measured.switch_context(env["COVERAGE_CONTEXT"])
 
 
 def _set_defaults(name: str, values: dict[str, Any]) -> None:
