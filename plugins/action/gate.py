@@ -50,7 +50,7 @@ class ActionModule(TalosAction):
         for host, entry in collected.get("machines", {}).items():
             verdict = judge_cohort(
                 entry["machine"],
-                self._cohort(host, verdicts),
+                self._cohort(host, verdicts, documents),
                 policy,
                 target=entry["target"] or dict.fromkeys(TARGET_KEYS),
                 now=now,
@@ -84,7 +84,9 @@ class ActionModule(TalosAction):
         path = None if self.check else self._save(host, evidence, verdict)
         return {"decision": verdict["decision"], **entry_of(verdict, path), "reasons": reasons(verdict)}
 
-    def _cohort(self, host: str, verdicts: dict[str, dict[str, Any]]) -> list[dict[str, Any]] | None:
+    def _cohort(
+        self, host: str, verdicts: dict[str, dict[str, Any]], documents: dict[str, dict[str, Any]]
+    ) -> list[dict[str, Any]] | None:
         """The nodes that stand for a machine, with the verdicts of this very run; None when nobody named any."""
         names = self.variable(host, "talos_cohort")
         if names is None:
@@ -92,6 +94,7 @@ class ActionModule(TalosAction):
         return [
             {
                 "verdict": verdicts.get(name),
+                "cluster": documents[name]["cluster"]["id"] if name in documents else None,
                 "pool": self.variable(name, "talos_pool") if self.known(name) else None,
                 "workload": self.variable(name, "talos_workload") if self.known(name) else None,
             }

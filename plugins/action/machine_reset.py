@@ -26,6 +26,6 @@ class ActionModule(TalosAction):
         return {
             "actor_id": sent.actor_id,
             "labels": list(sent.labels),
-            "boot_time": sent.boot.boot_time,
+            "boot": sent.boot.as_dict(),
             "changed": True,
         }

@@ -10,9 +10,9 @@ from typing import Any, ClassVar
 
 from ..plugin_utils.actions import TalosAction, poll
 from ..plugin_utils.reinstall.looks import WrongMachine, status
-from ..plugin_utils.talos import fleet
+from ..plugin_utils.talos import boots, fleet
 from ..plugin_utils.talos.client import NodeClient, connect_maintenance
-from ..plugin_utils.talos.errors import TalosError, Unsupported
+from ..plugin_utils.talos.errors import PermissionRefused, TalosError, Unsupported
 
 
 class ActionModule(TalosAction):
@@ -20,7 +20,7 @@ class ActionModule(TalosAction):
 
     MODULE = "machine_status_info"
     RULES: ClassVar[dict[str, Any]] = {
-        "required_if": [["wait_for", "stage", ["stage"]], ["wait_for", "down", ["boot_time"]]]
+        "required_if": [["wait_for", "stage", ["stage"]], ["wait_for", "down", ["boot"]]]
     }
 
     def act(self) -> dict[str, Any]:
@@ -67,18 +67,19 @@ class ActionModule(TalosAction):
         return seen
 
     def _wait_until_down(self) -> dict[str, Any]:
-        boot_time = self.params["boot_time"]
+        earlier = boots.Look.of(self.params["boot"])
 
         def look() -> dict[str, Any]:
             try:
                 return self._look()
             except TalosError as error:
-                return {"stage": "down", "ready": False, "boot_time": None, "found": error.found, "changed": False}
+                return {"stage": "down", "ready": False, "boot": None, "found": error.found, "changed": False}
 
         return poll(
             look,
-            # The boot time drifts with clock steps, by less than a boot takes.
-            lambda seen: seen["boot_time"] is None or abs(seen["boot_time"] - boot_time) > 5,
+            lambda seen: (
+                seen["stage"] == "down" or boots.compare(earlier, boots.Look.of(seen["boot"])) == boots.ANOTHER
+            ),
             timeout=self.params["wait_timeout"],
             sleep=self.params["wait_sleep"],
             waiting_for=f"{self.host} to go down",
@@ -103,8 +104,8 @@ class ActionModule(TalosAction):
 
 async def _status(client: NodeClient) -> dict[str, Any]:
     try:
-        boot_time = (await client.system_stat()).boot_time
-    except Unsupported:
+        boot = (await boots.look(client)).as_dict()
+    except (Unsupported, PermissionRefused):
         # Before Talos 1.13 a node in maintenance mode does not serve it.
-        boot_time = None
-    return {**await status(client), "fingerprint": None, "boot_time": boot_time, "changed": False}
+        boot = None
+    return {**await status(client), "fingerprint": None, "boot": boot, "changed": False}

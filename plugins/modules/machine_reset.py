@@ -110,9 +110,9 @@ labels:
   type: list
   elements: str
   sample: [META, STATE, EPHEMERAL]
-boot_time:
-  description: When the boot began that the reset ends, in seconds since 1970.
+boot:
+  description: What tells the boot that the reset ends from another one.
   returned: always
-  type: int
-  sample: 1795377038
+  type: dict
+  sample: {}
 """

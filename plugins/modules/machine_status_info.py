@@ -44,15 +44,17 @@ options:
     description:
       - V(stage) waits until the node is in the stage O(stage).
       - V(ready) waits until it runs and Talos calls it ready.
-      - V(down) waits until the node no longer answers as the boot O(boot_time).
+      - V(down) waits until the node answers in another boot than O(boot), or not at all. No answer says that it cannot
+        be reached, and not that it was wiped.
     type: str
     choices: [stage, ready, down]
   stage:
     description: The stage to wait for, as Talos words it.
     type: str
-  boot_time:
-    description: With O(wait_for=down), the boot that must end, in seconds since 1970.
-    type: int
+  boot:
+    description:
+      - With O(wait_for=down), the boot that must end, as this module or M(talosops.selinux.machine_reset) gave it.
+    type: dict
   wait_timeout:
     description: How long to wait, in seconds.
     type: int
@@ -115,9 +117,11 @@ fingerprint:
   returned: always
   type: str
   sample: null
-boot_time:
-  description: When the node booted, in seconds since 1970. Null when it does not tell.
+boot:
+  description:
+    - What tells the node's boot from another one. Before Talos 1.14 these are counters, since the time of boot moves
+      with the clock. Null when it does not tell.
   returned: always
-  type: int
-  sample: 1795377038
+  type: dict
+  sample: {}
 """

@@ -29,6 +29,7 @@ _WITHOUT_EVIDENCE = (
     "target-pinned",
     "machine-config-valid",
     "config-target-image",
+    "config-same-cluster",
 )
 _MEMBER = {
     "node": "string",
@@ -70,13 +71,13 @@ def judge_cohort(
     Args:
         machine: ``{name, uuid, fingerprint, stage, installed, pool, workload}``; ``installed`` is false when META is
         missing.
-        cohort: ``[{verdict, pool, workload}]``: the verdicts on the permissive nodes that stand for it; None when
-        nobody named
-            any.
+        cohort: ``[{verdict, pool, workload, cluster}]``: the verdicts on the permissive nodes that stand for it, and
+            the ids of their clusters by their evidence; None when nobody named any.
         policy: the policy; each member must have been judged by this very one.
         target: ``{version, schematic, installer, installer_digest}`` to be installed, the same for all members.
         now: the current time (aware).
-        config, operation, cluster: as in an evidence document.
+        config, operation, cluster: as in an evidence document; the cluster's id is that of the members, which the
+            machine is to become one of.
         required_key: an Ed25519 public key (PEM) that must have signed every member's verdict.
 
     Returns:
@@ -90,7 +91,7 @@ def judge_cohort(
         "target": dict(target),
         "config": config,
         "operation": operation,
-        "cluster": cluster,
+        "cluster": {**cluster, "id": _cluster_of(cohort or ())},
         "now": iso(now),
     }
     own = [check for check in policy.checks if check.id in _WITHOUT_EVIDENCE]
@@ -132,6 +133,12 @@ def judge_cohort(
             "expires_at": iso(now + dt.timedelta(seconds=policy.seconds("verdict_ttl"))),
         }
     )
+
+
+def _cluster_of(cohort: Sequence[Mapping[str, Any]]) -> str | None:
+    """The id of the cluster that all members are of; None when they differ, or one does not say."""
+    ids = {entry.get("cluster") for entry in cohort}
+    return ids.pop() if len(ids) == 1 else None
 
 
 def _member(

@@ -238,7 +238,7 @@ class _Api:
         """The API's answer as plain data.
 
         A server that answered once is given time to come back, since control planes are part of a rollout; one that
-        never answered is most likely a wrong kubeconfig, which no waiting mends.
+        never answered is most likely a wrong kubeconfig, which no waiting fixes.
         """
         while True:
             try:

@@ -13,6 +13,7 @@ from typing import Any
 
 from ..canonical import is_sealed
 from ..problem import Problem
+from ..talos import boots
 from .labels import judge_labels
 
 # The domain of Talos' machined. PID 1 stays in kernel_t or initramfs_t when the policy was not applied to it.
@@ -192,15 +193,16 @@ def _later(before: Evidence, after: Evidence) -> Answer:
 
 
 def _new_boot(before: Evidence, after: Evidence) -> Answer:
-    old, new = _get(before, "boot", "id"), _get(after, "boot", "id")
-    if old is not None and new is not None:
-        return _changed("boot id", old, new)
-    # Below 1.14 there is no BootID resource. The boot time drifts with clock steps, so only a boot that began after
-    # the evidence was saved counts as another one.
-    saved, booted = _time(before.get("collected_at")), _time(_get(after, "boot", "time"))
-    if saved is None or booted is None:
-        return None, "neither the boot ids nor the boot time are known"
-    return booted > saved, f"booted {_get(after, 'boot', 'time')}, evidence saved {before.get('collected_at')}"
+    old, new = (boots.of_evidence(document.get("boot") or {}) for document in (before, after))
+    named = f"boot {old.boot_id or 'without an id'} before, {new.boot_id or 'without an id'} after"
+    answer = boots.compare(old, new)
+    if answer != boots.UNKNOWN:
+        return answer == boots.ANOTHER, named
+    releases = _get(before, "talos", "version"), _get(after, "talos", "version")
+    if all(releases) and releases[0] != releases[1]:
+        # No boot runs two releases.
+        return True, f"{releases[0]} ran before, {releases[1]} runs after"
+    return None, f"{named}, and nothing else tells them apart"
 
 
 def _new_member(before: Evidence, after: Evidence) -> Answer:

@@ -225,7 +225,11 @@ class Bench:
         members = {**judging.OPERATOR, "policy": operator["policy"]}
         read = judging.collect_all(self.sim, dict.fromkeys(names, members))
         cohort = [
-            {**member, "verdict": judging.judge_one(read[member["node"]], members, self.directory)}
+            {
+                **member,
+                "verdict": judging.judge_one(read[member["node"]], members, self.directory),
+                "cluster": read[member["node"]]["cluster"]["id"],
+            }
             for member in case.given["cohort"]
         ]
 

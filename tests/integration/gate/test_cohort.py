@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -33,6 +35,7 @@ MACHINES: dict[str, tuple[list[str] | None, set[str]]] = {
     "new-alone": (None, {"cohort-named", "cohort-eligible"}),
     "new-stranger": (["worker-1"], {"tls"}),
     "new-taken": (["worker-1"], {"not-omni-managed"}),
+    "new-foreign": (["worker-1"], {"config-same-cluster"}),
 }
 
 
@@ -50,6 +53,12 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Simulator
             variables = {"talos_maintenance_fingerprint": shown, "talos_cohort": cohort}
             text = yaml.safe_dump({key: value for key, value in variables.items() if value is not None})
             (sim.directory / "host_vars" / f"{name}.yml").write_text(text)
+        # As if it were to become a node of another cluster.
+        config = sim.directory / "configs" / "new-foreign.yaml"
+        present = re.search(r"clusterID: (\S+)", config.read_text())
+        assert present is not None
+        other = base64.b64encode(bytes(32)).decode()
+        config.write_text(config.read_text().replace(present[1], other))
         settings = playbook.settings(sim, directory / "evidence")
         run = playbook.run(sim, directory / "run", "talosops.selinux.gate", variables=settings)
         assert playbook.talos_writes(sim) == []

@@ -37,9 +37,7 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]
     directory = tmp_path_factory.mktemp("refusals")
     scenario = _scenario()
     for name, fault in FAULTY.items():
-        scenario["nodes"][_mended(name)] = {
-            key: value for key, value in scenario["nodes"][name].items() if key != fault
-        }
+        scenario["nodes"][_fixed(name)] = {key: value for key, value in scenario["nodes"][name].items() if key != fault}
     with Simulator(scenario, directory / "fleet") as sim:
         run = playbook.run(
             sim, directory / "run", "talosops.selinux.gate", variables=playbook.settings(sim, directory / "evidence")
@@ -50,7 +48,7 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]
 
 
 def test_only_who_has_a_fault_is_refused(judged: dict[str, Any]) -> None:
-    assert set(judged["decisions"]["eligible"]) == MUST_MOVE | {_mended(name) for name in FAULTY}
+    assert set(judged["decisions"]["eligible"]) == MUST_MOVE | {_fixed(name) for name in FAULTY}
 
 
 @pytest.mark.parametrize("name", sorted(FAULTY))
@@ -58,8 +56,8 @@ def test_it_is_refused_for_its_fault(judged: dict[str, Any], name: str) -> None:
     assert MUST_STAY[name] in {reason["id"] for reason in judged["nodes"][name]["reasons"]}
 
 
-def _mended(name: str) -> str:
-    return f"{name}-mended"
+def _fixed(name: str) -> str:
+    return f"{name}-fixed"
 
 
 def _scenario() -> dict[str, Any]:

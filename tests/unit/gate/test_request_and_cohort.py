@@ -205,7 +205,8 @@ PLAN = {"locked_by": None, "boot_path": "in_place", "approved_local_data": False
 
 def member(policy: Policy, name: str = "node-1", **changes: Any) -> dict[str, Any]:
     document = evidence("worker", node__name=name, **changes)
-    return {"verdict": judge(document, policy, target=TARGET, now=NOW), "pool": "workers", "workload": "web"}
+    verdict = judge(document, policy, target=TARGET, now=NOW)
+    return {"verdict": verdict, "pool": "workers", "workload": "web", "cluster": document["cluster"]["id"]}
 
 
 def ask(cohort: Any, policy: Policy, machine: dict[str, Any] | None = None, **arguments: Any) -> dict[str, Any]:
@@ -231,7 +232,7 @@ def test_the_truth_table_of_cohorts(strict: Policy) -> None:
     mixed["verdict"] = sealed(changed(other["verdict"], "binds.talos_version", "v1.14.0"))
     table = [
         (None, "inconclusive", {"cohort-named"}),
-        ([], "refused", {"cohort-named"}),
+        ([], "refused", {"cohort-named", "config-same-cluster"}),
         ([good], "eligible", set()),
         ([good, other], "eligible", set()),
         ([good, mixed], "refused", {"cohort-same-version"}),
@@ -242,6 +243,11 @@ def test_the_truth_table_of_cohorts(strict: Policy) -> None:
         ([good, {**other, "pool": "storage"}], "refused", {"cohort-alike"}),
         ([good, {**other, "workload": "db"}], "refused", {"cohort-alike"}),
         ([good, {**other, "pool": None}], "inconclusive", {"cohort-alike"}),
+        ([{**good, "cluster": "f" * 64}], "refused", {"config-same-cluster"}),
+        ([{**good, "cluster": "f" * 64}, {**other, "cluster": "f" * 64}], "refused", {"config-same-cluster"}),
+        ([good, {**other, "cluster": "f" * 64}], "inconclusive", {"config-same-cluster"}),
+        ([{**good, "cluster": None}], "inconclusive", {"config-same-cluster"}),
+        ([good, {**other, "cluster": None}], "inconclusive", {"config-same-cluster"}),
         ([good, {"pool": "workers", "workload": "web"}], "inconclusive", None),
         ([good, {"verdict": "text"}], "inconclusive", None),
     ]

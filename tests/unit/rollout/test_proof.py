@@ -142,7 +142,7 @@ WITNESS_PATHS = {
         ["2026-11-22T12:00:00Z", "2026-11-21T12:00:00Z"],
         [None, "yesterday", "2026-11-22T13:00"],
     ),
-    "boot.id": ("boot", ["boot-old"], []),
+    "boot.id": ("boot", ["boot-old"], [None]),
     "volumes": ("meta", [], [None]),
     "talos.version": ("version", ["v1.14.0"], [None]),
     "talos.schematic": ("schematic", [{"id": "s-old"}], [None]),
@@ -170,11 +170,51 @@ def test_enforced_denials_do_not_count_against_enforcing():
     assert proof(after=after)["proven"] is True
 
 
-def test_without_boot_ids_the_boot_must_be_younger_than_the_saved_evidence():
-    before, after = put(evidence("old"), "boot.id", None), put(evidence("new"), "boot.id", None)
-    assert proof(before, after)["proven"] is True
-    assert item(proof(before, put(after, "boot.time", "2026-11-22T11:00:00Z")), "boot")["ok"] is False
-    assert item(proof(before, put(after, "boot.time", None)), "boot")["ok"] is None
+#: What SystemStat and the kernel's first audit stamps said before the wipe.
+THEN = {
+    "boot_time": 1795089600,
+    "cpu_seconds": 260000.0,
+    "processes": 90000,
+    "context_switches": 10**9,
+    "marks": {"2": "1795089601.120", "3": "1795089601.121"},
+    "at": 1795350000.0,
+}
+
+
+def later(**told):
+    """The look of the same boot an hour later, changed by ``told``."""
+    grown = {"cpu_seconds": 263600.0, "processes": 91000, "context_switches": 10**9 + 5, "at": 1795353600.0}
+    return {**THEN, **grown, **told}
+
+
+YOUNG = {"cpu_seconds": 600.0, "processes": 900, "context_switches": 10**6}
+
+
+@pytest.mark.parametrize(
+    ("look", "ok"),
+    [
+        (later(**YOUNG, boot_time=1795353000, marks={"2": "1795353001.007"}), True),
+        (later(**YOUNG, boot_time=1795353000, marks={}), True),
+        (later(), False),
+        # Its clock was set forward past the evidence, and back: the boot seems younger, and is not.
+        (later(boot_time=1795089600 + 300000), False),
+        (later(boot_time=1795089600 - 4379), False),
+        ({"boot_time": 1795353000}, None),
+        (None, None),
+    ],
+    ids=["another", "without marks", "the same", "set forward", "set back", "only its time", "nothing"],
+)
+def test_without_boot_ids_a_new_boot_is_told_from_a_step_of_the_clock(look, ok):
+    before = put(put(evidence("old"), "boot.id", None), "boot.look", THEN)
+    after = put(put(evidence("new"), "boot.id", None), "boot.look", look)
+    answer = proof(before, after)
+    assert item(answer, "boot")["ok"] is ok
+    assert answer["proven"] is (ok is True)
+
+
+def test_two_releases_are_two_boots():
+    before = put(put(evidence("old"), "boot.id", None), "talos.version", "v1.13.8")
+    assert item(proof(before), "boot")["ok"] is True
 
 
 def test_the_serial_number_stands_in_for_the_uuid():
