@@ -85,8 +85,9 @@ changelog: setup ## Changelog fragments
 sanity: setup ## ansible-test sanity
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python tests/sanity/run.py $(SANITY)
 
-pages: setup ## Make the index of the refusal pages anew, from the policies
+pages: setup ## Make anew what is made from data: the index of the refusal pages, the event source's argument schema
 	@$(BIN)/python tests/refusal_index.py
+	@$(BIN)/python tests/event_schema.py
 
 screenshots: setup ## Make the screenshots of the docs anew (needs chromium)
 	@$(BIN)/python tests/demo/screenshots.py

@@ -44,6 +44,20 @@ def printable_all(value: Any, limit: int = 2000) -> Any:
     return value
 
 
+def inert_all(value: Any, limit: int = 2000) -> Any:
+    r""":func:`printable_all`, with every opening brace shown as ``\x7b``: nothing is left that begins a template.
+
+    For data that leaves this collection, and that others may take for Jinja, such as the variables of a playbook.
+    """
+    if isinstance(value, str):
+        return printable(value, limit).replace("{", "\\x7b")
+    if isinstance(value, Mapping):
+        return {inert_all(key, limit): inert_all(item, limit) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [inert_all(item, limit) for item in value]
+    return value
+
+
 def _escaped(text: str, allowed: str) -> str:
     if text.isprintable():
         return text

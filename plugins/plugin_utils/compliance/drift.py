@@ -40,7 +40,7 @@ def find_drift(previous: Mapping[str, Any] | None, current: Mapping[str, Any]) -
         # A row without evidence has no UUID of its own; the name is all that leads to what it was.
         old = before.get(_machine(row)) or (None if row["uuid"] else _by_name(previous["nodes"], row["node"]))
         found += drift_of_node(old, row)
-    found += _expired(previous.get("waivers") or [], current.get("waivers") or [])
+    found += expired_waivers(previous.get("waivers") or [], current.get("waivers") or [])
     return sorted(found, key=lambda item: (item["node"] or "", item["kind"], str(item["before"])))
 
 
@@ -105,7 +105,12 @@ def _finding(kind: str, row: Mapping[str, Any], what: str, before: Any, after: A
     }
 
 
-def _expired(before: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def expired_waivers(before: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The waivers that held and hold no more, as findings of :func:`find_drift`; one that is gone was taken back.
+
+    Args:
+        before, now: rows as ``results.waiver_rows`` makes them.
+    """
     held = {waiver["id"] for waiver in before if waiver["in_force"]}
     return [
         {

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,7 +20,7 @@ from ..gate import shape
 from ..gate.functions import iso, moment
 from ..gate.policy import Policy
 from ..gate.verdict import document_for, run_checks
-from ..gate.waivers import Waivers
+from ..gate.waivers import Waiver, Waivers
 from .profile import Profile, Rule
 
 PASS, FAIL, UNKNOWN = "pass", "fail", "unknown"
@@ -170,7 +170,7 @@ def clashes(subjects: Sequence[Subject]) -> dict[str, str]:
     return found
 
 
-def waiver_rows(waivers: Waivers, now: dt.datetime) -> list[dict[str, Any]]:
+def waiver_rows(waivers: Iterable[Waiver], now: dt.datetime) -> list[dict[str, Any]]:
     """Every waiver that the operator gave: ``[{id, owner, ticket, reason, expires, in_force}]``."""
     return [
         {
@@ -181,5 +181,5 @@ def waiver_rows(waivers: Waivers, now: dt.datetime) -> list[dict[str, Any]]:
             "expires": iso(waiver.expires),
             "in_force": waiver.granted <= now < waiver.expires,
         }
-        for waiver in sorted(waivers.waivers, key=lambda waiver: waiver.id)
+        for waiver in sorted(waivers, key=lambda waiver: waiver.id)
     ]

@@ -21,8 +21,17 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "list": (list,),
     "dict": (dict,),
 }
+_JSON_TYPES = {
+    "str": "string",
+    "path": "string",
+    "bool": "boolean",
+    "int": "integer",
+    "float": "number",
+    "list": "array",
+    "dict": "object",
+}
 #: What ansible-rulebook adds.
-_GIVEN = frozenset({"eda_feedback_queue", "feedback"})
+_GIVEN = frozenset({"eda_feedback_queue"})
 
 
 class BadArguments(Problem):
@@ -59,6 +68,41 @@ def read_arguments(given: Mapping[str, Any], documentation: str) -> dict[str, An
             raise _bad(f"{name} is not a list of texts", options)
         result[name] = value
     return result
+
+
+def schema(name: str, documentation: str) -> dict[str, Any]:
+    """The arguments as a JSON schema, from the documentation, for editors and for forms that ask for them.
+
+    Args:
+        name: the source, as a rulebook names it.
+        documentation: as of :func:`read_arguments`.
+    """
+    described = yaml.safe_load(documentation)
+    options: dict[str, dict[str, Any]] = described["options"]
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": name,
+        "description": described["short_description"],
+        "type": "object",
+        "properties": {key: _property(key, option) for key, option in options.items()},
+        "required": [key for key, option in options.items() if option.get("required")],
+        "additionalProperties": False,
+    }
+
+
+def _property(name: str, option: Mapping[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "title": name.replace("_", " ").capitalize(),
+        "description": option["description"],
+        "type": _JSON_TYPES[option["type"]],
+    }
+    if "elements" in option:
+        found["items"] = {"type": _JSON_TYPES[option["elements"]]}
+    if "choices" in option:
+        found["enum"] = option["choices"]
+    if "default" in option:
+        found["default"] = option["default"]
+    return found
 
 
 def _texts(value: Any) -> bool:

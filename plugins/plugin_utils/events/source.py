@@ -11,9 +11,11 @@ killed loses nothing, and repeats at most the events of the visits that were und
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 from ..audit.knowledge.catalogue import Catalogue
@@ -21,7 +23,9 @@ from ..problem import Problem
 from ..talos.client import NodeClient
 from ..talos.errors import TalosError
 from .cursor import CursorProblem, Cursors
-from .watch import Event, Visit, silent, visit
+from .event import Event
+from .waivers import WaiverWatch
+from .watch import Visit, silent, visit
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +44,7 @@ class Source:
     Attributes:
         nodes: addresses.
         connect: an unopened client for an address.
+        waivers: those of the fleet, watched too; None when there are none.
         feedback: gives each event back once it was taken; None when nobody does.
         poll: seconds between two visits to one node.
         most: records of one signature told individually in one visit.
@@ -52,6 +57,7 @@ class Source:
     queue: Queue
     cursors: Cursors
     catalogue: Catalogue
+    waivers: WaiverWatch | None = None
     feedback: asyncio.Queue[Any] | None = None
     poll: float = 10.0
     most: int = 5
@@ -71,6 +77,8 @@ class Source:
             async with asyncio.TaskGroup() as group:
                 for node in self.nodes:
                     group.create_task(self._follow(node, places, first_run))
+                if self.waivers is not None:
+                    group.create_task(self._follow_waivers(self.waivers))
         except* CursorProblem as problems:
             raise problems.exceptions[0] from None
 
@@ -79,8 +87,14 @@ class Source:
             async with places:
                 found = await self._visit(node, first_run)
             if found is not None:
-                await self._deliver(found)
+                await self._deliver(found.events, partial(self.cursors.keep, found.cursor))
                 first_run = False
+            await asyncio.sleep(self.poll)
+
+    async def _follow_waivers(self, waivers: WaiverWatch) -> None:
+        while True:
+            events, keep = await asyncio.to_thread(waivers.look, dt.datetime.now(dt.UTC))
+            await self._deliver(events, keep)
             await asyncio.sleep(self.poll)
 
     async def _visit(self, node: str, first_run: bool) -> Visit | None:
@@ -101,12 +115,12 @@ class Source:
         known = self.cursors.of_node(node)
         return silent(known, found) if known is not None else None
 
-    async def _deliver(self, found: Visit) -> None:
+    async def _deliver(self, events: Sequence[Event], keep: Callable[[], None]) -> None:
         # One at a time, so that what comes back is what was handed over.
         async with self._delivering:
-            for event in found.events:
+            for event in events:
                 await self._put(event)
-            self.cursors.keep(found.cursor)
+            keep()
 
     async def _put(self, event: Event) -> None:
         await self.queue.put({"talos": event})

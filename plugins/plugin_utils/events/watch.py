@@ -11,7 +11,6 @@ since the cursor; what was lost is an event with bounds and a cause.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -28,6 +27,7 @@ from ..talos import boots
 from ..talos.client import NodeClient
 from ..talos.errors import InvalidAnswer, NotFound, Unsupported
 from .cursor import Cursor
+from .event import Event, event
 
 _TAIL_LINES = 400
 _OF_DRIFT = {
@@ -35,7 +35,6 @@ _OF_DRIFT = {
     "new-permissive-node": "new_node",
     "evidence-lost": "evidence_lost",
 }
-Event = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -93,7 +92,7 @@ async def visit(
         events += _denials(early, start, (summary.first_serial or last + 1) - 1, *said)
     events += _denials(summary, start, last, *said)
     cursor = Cursor(uuid.lower(), node, look, last, facts, waiting, False, now)
-    return Visit(sorted(events, key=lambda event: event["serial"] or 0), cursor)
+    return Visit(sorted(events, key=lambda one: one["serial"] or 0), cursor)
 
 
 def silent(known: Cursor, found: str) -> Visit:
@@ -101,7 +100,7 @@ def silent(known: Cursor, found: str) -> Visit:
     row = _row(known.node, None, found)
     about = {"node": known.node, "uuid": known.uuid, "boot": known.boot.boot_id or str(known.boot.boot_time)}
     events = [
-        _event("evidence_lost", about, known.seen_at, {"drift": item["kind"], "found": found, "do": item["do"]})
+        event("evidence_lost", about, known.seen_at, {"drift": item["kind"], "found": found, "do": item["do"]})
         for item in drift_of_node(_row(known.node, known.facts, None, known.seen_at), row)
     ]
     return Visit([] if known.lost else events, known.moved(lost=True))
@@ -143,12 +142,12 @@ def _changes(known: Cursor | None, facts: Mapping[str, Any], about: Mapping[str,
         if first_run:
             return []
         drift = drift_of_node(None, new)
-        return [_event("new_node", about, None, {"mode": facts["mode"], "drift": item["kind"]}) for item in drift] or [
-            _event("new_node", about, None, {"mode": facts["mode"], "drift": None})
+        return [event("new_node", about, None, {"mode": facts["mode"], "drift": item["kind"]}) for item in drift] or [
+            event("new_node", about, None, {"mode": facts["mode"], "drift": None})
         ]
     found = drift_of_node(_row(known.node, known.facts, None, known.seen_at), new)
     events = [
-        _event(
+        event(
             _OF_DRIFT.get(item["kind"], "drift"),
             about,
             item["before"],
@@ -156,9 +155,9 @@ def _changes(known: Cursor | None, facts: Mapping[str, Any], about: Mapping[str,
         )
         for item in found
     ]
-    if known.facts["mode"] != facts["mode"] and not any(event["type"] == "mode_change" for event in events):
+    if known.facts["mode"] != facts["mode"] and not any(one["type"] == "mode_change" for one in events):
         change = {"before": known.facts["mode"], "after": facts["mode"], "drift": None}
-        events.append(_event("mode_change", about, known.facts["mode"], change))
+        events.append(event("mode_change", about, known.facts["mode"], change))
     return events
 
 
@@ -233,7 +232,7 @@ def _denials(
         kind = "enforced_denial" if denial["permissive"] is False else "denial"
         for number, sample in enumerate(fresh[:most]):
             told = {key: sample.get(key) for key in ("timestamp", "comm", "path", "name", "doubtful")}
-            events.append(_event(kind, about, (denial["signature"], number), {**common, **told}, sample["serial"]))
+            events.append(event(kind, about, (denial["signature"], number), {**common, **told}, sample["serial"]))
         rest = fresh[most:]
         if rest:
             counted = {
@@ -243,17 +242,10 @@ def _denials(
                 "last_serial": rest[-1]["serial"],
             }
             events.append(
-                _event("denial_summary", about, denial["signature"], {**common, **counted}, rest[-1]["serial"])
+                event("denial_summary", about, denial["signature"], {**common, **counted}, rest[-1]["serial"])
             )
     return events
 
 
 def _hole(about: Mapping[str, Any], after: int | None, before: int | None, cause: str) -> Event:
-    return _event("hole", about, (after, before), {"after": after, "before": before, "cause": cause}, before)
-
-
-def _event(kind: str, about: Mapping[str, Any], what: Any, more: Mapping[str, Any], serial: int | None = None) -> Event:
-    """An event whose id is the same whenever the same thing is told again."""
-    named: Sequence[Any] = (kind, about["uuid"], about["boot"], serial, what)
-    identifier = hashlib.sha256(repr(named).encode()).hexdigest()[:32]
-    return {"id": identifier, "type": kind, "serial": serial, **about, **more}
+    return event("hole", about, (after, before), {"after": after, "before": before, "cause": cause}, before)

@@ -7,23 +7,18 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import runpy
+import json
 import subprocess
 import sys
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible_collections.talosops.selinux.plugins.plugin_utils.events.arguments import BadArguments
-from integration import playbook
+from integration.events.following import MAIN, SOURCE, Collected, follow, settled
 from simulator import Simulator
-
-SOURCE = playbook.ROOT / "extensions" / "eda" / "plugins" / "event_source" / "denials.py"
-MAIN = runpy.run_path(str(SOURCE))["main"]
 
 
 @pytest.fixture
@@ -31,65 +26,6 @@ def fleet(tmp_path: Path) -> Iterator[Simulator]:
     nodes = {"cp-1": {"role": "controlplane"}, "worker-1": {}, "worker-2": {}}
     with Simulator({"name": "events", "uptime": "96h", "nodes": nodes}, tmp_path / "fleet") as sim:
         yield sim
-
-
-class Collected:
-    """A queue that remembers; with feedback it gives every event back, as ansible-rulebook does."""
-
-    def __init__(self) -> None:
-        self.events: list[dict[str, Any]] = []
-        self.feedback: asyncio.Queue[Any] = asyncio.Queue()
-
-    async def put(self, event: dict[str, Any]) -> None:
-        self.events.append(event["talos"])
-        await self.feedback.put(event)
-
-    def of(self, *kinds: str) -> list[dict[str, Any]]:
-        return [event for event in self.events if event["type"] in kinds]
-
-
-def follow(
-    sim: Simulator,
-    state: Path,
-    until: Callable[[Collected], bool],
-    *,
-    nodes: list[str] | None = None,
-    during: Callable[[Collected], None] | None = None,
-    feedback: bool = False,
-    **arguments: Any,
-) -> Collected:
-    """Run the source until a condition holds; ``during`` is called once, after every node was visited."""
-    queue = Collected()
-
-    async def work() -> None:
-        args: dict[str, Any] = {
-            "state": str(state),
-            "talosconfig": str(sim.directory / "talosconfig"),
-            "nodes": nodes or [node.address for node in sim.nodes.values()],
-            "poll_seconds": 0.2,
-            **arguments,
-        }
-        if feedback:
-            args["eda_feedback_queue"] = queue.feedback
-        task = asyncio.create_task(MAIN(queue, args))
-        end = time.monotonic() + 90
-        done_during = during is None
-        while not (done_during and until(queue)) and time.monotonic() < end and not task.done():
-            if not done_during and len(list(state.glob("*.json"))) >= len(args["nodes"]):
-                assert during is not None
-                await asyncio.to_thread(during, queue)
-                done_during = True
-            await asyncio.sleep(0.05)
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
-
-    asyncio.run(work())
-    return queue
-
-
-def settled(state: Path, nodes: int) -> Callable[[Collected], bool]:
-    return lambda _queue: len(list(state.glob("*.json"))) >= nodes
 
 
 def test_a_denial_is_an_event_once_and_a_restart_tells_only_what_is_new(fleet: Simulator, tmp_path: Path) -> None:
@@ -197,3 +133,18 @@ def test_the_source_needs_no_ansible(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stdout == "loaded\n", done.stderr
+
+
+def test_what_a_log_says_is_no_template_and_steers_no_terminal(fleet: Simulator, tmp_path: Path) -> None:
+    """ansible-rulebook hands an event to a playbook as a variable, which Ansible takes for a template."""
+    hidden = "/data/{{ lookup('pipe', 'id') }}{% raw %}{# x #}\x1b[31m"
+    text = (
+        f'avc:  denied  {{ write }} for  pid=77 comm="{{{{a}}}}" path={hidden.encode().hex().upper()} dev="sda6" ino=9 '
+        "scontext=system_u:system_r:pod_t:s0 tcontext=system_u:object_r:{{x}}:s0 tclass=file permissive=1"
+    )
+    fleet.add_denial("worker-1", {"record": "AVC", "number": 1400, "text": text})
+    found = follow(fleet, tmp_path / "state", lambda queue: bool(queue.of("denial")))
+    told = json.dumps(found.of("denial"))
+    assert "lookup" in told and "[31m" in told, "the record was not told at all"
+    values = [value for event in found.events for value in event.values() if isinstance(value, str)]
+    assert values and not [value for value in values if "{" in value or not value.isprintable()]

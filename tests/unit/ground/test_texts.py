@@ -8,7 +8,12 @@ from __future__ import annotations
 
 import json
 
-from ansible_collections.talosops.selinux.plugins.plugin_utils.texts import printable, printable_all, printable_lines
+from ansible_collections.talosops.selinux.plugins.plugin_utils.texts import (
+    inert_all,
+    printable,
+    printable_all,
+    printable_lines,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -25,6 +30,14 @@ def test_what_cannot_be_printed_is_escaped() -> None:
     assert printable_all({"k\x1b": ["\u202e", 1, None, {"n": "x" * 9}]}, 4) == {
         "k\\x1b": ["\\u202e", 1, None, {"n": "xxxx [cut, 9 characters]"}]
     }
+
+
+def test_what_is_inert_begins_no_template() -> None:
+    assert inert_all({"{{k}}": ["{{ a }}", "{%", "{#", "{{{", 1, None, {"n": "}"}]}) == {
+        "\\x7b\\x7bk}}": ["\\x7b\\x7b a }}", "\\x7b%", "\\x7b#", "\\x7b\\x7b\\x7b", 1, None, {"n": "}"}]
+    }
+    # Nor together with what stands beside it.
+    assert "{" not in inert_all("a{") + inert_all("{b\x1b")
 
 
 @given(st.text(st.characters(exclude_categories=()), max_size=50))

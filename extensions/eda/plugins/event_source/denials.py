@@ -14,6 +14,7 @@ from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.knowledge i
 from ansible_collections.talosops.selinux.plugins.plugin_utils.events.arguments import BadArguments, read_arguments
 from ansible_collections.talosops.selinux.plugins.plugin_utils.events.cursor import Cursors
 from ansible_collections.talosops.selinux.plugins.plugin_utils.events.source import Source
+from ansible_collections.talosops.selinux.plugins.plugin_utils.events.waivers import WaiverWatch
 from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.client import connect
 from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.config import Talosconfig
 
@@ -34,6 +35,9 @@ options:
   context:
     description: Name of the context; when unset, the file's current one.
     type: str
+  waivers:
+    description: File of waivers; one that expires is an event.
+    type: path
   route:
     description: How nodes are reached.
     type: str
@@ -53,6 +57,12 @@ options:
     description: How many nodes are visited at the same time.
     type: int
     default: 32
+  feedback:
+    description: >-
+      Whether ansible-rulebook gives every event back, so that none is lost when it is killed with events in its queue.
+      It wants a persistence id for that.
+    type: bool
+    default: false
 """
 
 EXAMPLES = r"""
@@ -77,7 +87,7 @@ async def main(queue: asyncio.Queue[Any], args: dict[str, Any]) -> None:
     """Follow the nodes until cancelled.
 
     Raises:
-        BadArguments, ConfigError, CursorProblem: it cannot start, or cannot keep its state.
+        BadArguments, ConfigError, WaiverProblem, FileProblem, CursorProblem: it cannot start, or cannot keep its state.
     """
     options = read_arguments(args, DOCUMENTATION)
     context = Talosconfig.load(options["talosconfig"]).context(options["context"])
@@ -88,12 +98,14 @@ async def main(queue: asyncio.Queue[Any], args: dict[str, Any]) -> None:
             "a source that watches nothing would be silent for ever",
             "set nodes, or add them to the context",
         )
+    state = Path(options["state"]).expanduser()
     await Source(
         nodes=list(dict.fromkeys(nodes)),
         connect=lambda node: connect(context, node, route=options["route"]),
         queue=queue,
-        cursors=Cursors(Path(options["state"]).expanduser()),
+        cursors=Cursors(state),
         catalogue=catalogue.load(),
+        waivers=WaiverWatch(options["waivers"], state) if options["waivers"] else None,
         feedback=args.get("eda_feedback_queue"),
         poll=options["poll_seconds"],
         most=options["most_per_signature"],
