@@ -77,7 +77,7 @@ def schema(name: str, documentation: str) -> dict[str, Any]:
         name: the source, as a rulebook names it.
         documentation: as of :func:`read_arguments`.
     """
-    described = yaml.safe_load(documentation)
+    described = load_yaml(documentation)
     options: dict[str, dict[str, Any]] = described["options"]
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
