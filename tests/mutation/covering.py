@@ -5,8 +5,8 @@
 """Which tests may notice a mutant: those that reach its lines, the nearest first.
 
 What reaches what is measured by ``make coverage``, by file of tests (or by folder, where its files look at one fleet).
-Lines that run when a module is imported belong to nobody there; for them, for plays, and where nothing was measured,
-names and imports decide.
+Lines that run when a module is imported belong to nobody there, and plays are not measured: so tests that name or
+import what is mutated are asked too.
 """
 
 from __future__ import annotations
@@ -44,12 +44,14 @@ class Covering:
         """Files and folders below ``tests``, the likeliest to notice the mutant first."""
         reached = self._reached(mutant) if mutant.path.endswith(".py") else Counter[str]()
         named = Counter({name: self._named(mutant.path, text) for name, text in self._texts.items()})
-        names = set(reached) or {name for name, count in named.items() if count}
+        names = {name for name, count in named.items() if count} | set(reached)
         return sorted(names, key=lambda name: self._rank(name, mutant.path, reached[name], named[name]))
 
     def _reached(self, mutant: Mutant) -> Counter[str]:
         """How many lines of the mutant's file are reached by what reaches the mutant (or, failing that, the file)."""
-        lines = self._data.contexts_by_lineno(str(self._root / mutant.path))
+        found = self._data.contexts_by_lineno(str(self._root / mutant.path))
+        # A process that was started by one file of tests, and forked for another, is of both.
+        lines = {line: [name.rpartition("|")[2] for name in names] for line, names in found.items()}
         counts = Counter(name for names in lines.values() for name in names if name)
         there = {name for line in range(mutant.line, mutant.last + 1) for name in lines.get(line, ()) if name}
         return Counter({name: count for name, count in counts.items() if name in there or not there})

@@ -149,7 +149,7 @@ class OneNode(Work):
         self.facts |= facts
         before = STEP_NAMES[: STEP_NAMES.index(step)]
         for name in before:
-            self.ledger.begin(self.host, name, machine_type="worker")
+            self.ledger.begin(self.host, name, machine_type=self.facts["machine_type"])
             if name in ("drain", "reset", "apply"):
                 self.ledger.intent(self.host, name)
                 self.ledger.sent(self.host, name)

@@ -2,13 +2,14 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Which budget holds which pod, as kube-apiserver decides it."""
+"""Which budget holds which pod, as kube-apiserver decides it; which pods are asked to leave, and how often."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
+from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout import drain
 from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.drain import blocks
 
 LABELS = {"app": "web", "tier": "front"}
@@ -95,3 +96,80 @@ def test_what_is_not_known_blocks() -> None:
 def test_two_budgets_for_one_pod_block_whatever_they_allow() -> None:
     both = [budget({}, name=name, disruptionsAllowed=5) for name in ("one", "two")]
     assert [block["budget"] for block in blocks([pod()], both)] == ["demo/one", "demo/two"]
+
+
+class Api:
+    """The pods on a node at each look, and what each was asked; the time is over after so many looks."""
+
+    timeout, poll = 1.0, 0.0
+
+    def __init__(self, *looks: list[dict[str, Any]], refused: dict[str, str] | None = None, over: int = 99) -> None:
+        self.looks, self.refused, self.left = list(looks), dict(refused or {}), over
+        self.asked: list[str] = []
+
+    def evict(self, pod: dict[str, Any]) -> str | None:
+        self.asked.append(pod["metadata"]["name"])
+        return self.refused.pop(pod["metadata"]["name"], None)
+
+    def pods(self, node: str) -> list[dict[str, Any]]:
+        self.left -= 1
+        return self.looks.pop(0) if len(self.looks) > 1 else self.looks[0]
+
+    def budgets(self) -> list[dict[str, Any]]:
+        return []
+
+    def is_over(self, ahead: float = 0.0) -> bool:
+        return self.left <= 0
+
+
+def named(name: str, **fields: Any) -> dict[str, Any]:
+    return pod(name=name, uid=name, **fields)
+
+
+def evict(api: Api, *leaving: dict[str, Any]) -> list[str]:
+    evicted: dict[str, Any] = {}
+    drain._evict_all(api, "worker-1", leaving, evicted, lambda: None)  # type: ignore[arg-type]  # as much of it as is used
+    return list(evicted)
+
+
+TERMINATING = {"deletionTimestamp": "2026-11-22T12:00:00Z"}
+
+
+def test_a_terminating_pod_is_waited_for_and_not_evicted_again() -> None:
+    api = Api([named("old", **TERMINATING), named("new", **TERMINATING)], [named("new", **TERMINATING)], [])
+    assert evict(api, named("old", **TERMINATING), named("new")) == ["new"]
+    assert api.asked == ["new"]
+
+
+def test_a_pod_that_was_told_to_go_is_told_once() -> None:
+    api = Api([named("a")], [named("a")], [])
+    assert evict(api, named("a")) == ["a"]
+    assert api.asked == ["a"]
+
+
+def test_a_pod_that_may_not_go_yet_is_asked_again() -> None:
+    api = Api([named("a")], [], refused={"a": "slow down"})
+    assert evict(api, named("a")) == ["a"]
+    assert api.asked == ["a", "a"]
+
+
+def test_a_pod_that_ends_by_itself_is_not_waited_for_and_one_that_was_evicted_is() -> None:
+    ended = named("a", phase="Succeeded")
+    assert evict(Api([ended], refused={"a": "slow down"}), named("a")) == []
+    api = Api([ended], [ended], [])
+    assert evict(api, named("a")) == ["a"]
+    assert api.looks == [[]]
+
+
+def test_a_drain_that_ends_with_its_time_has_succeeded() -> None:
+    assert evict(Api([], over=1), named("a")) == ["a"]
+
+
+def test_what_is_left_when_the_time_is_over_is_named() -> None:
+    here = [named("a", **TERMINATING), named("b"), named("c")]
+    with pytest.raises(drain.DrainProblem) as refused:
+        evict(Api(here, refused={"b": "slow down"}, over=1), *here[:2])
+    assert refused.value.context["remaining"] == ["demo/a", "demo/b"]
+    assert "demo/a is still terminating; demo/b was not evicted: slow down" in refused.value.found
+    with pytest.raises(drain.DrainProblem, match="demo/b was not evicted: there was no time to ask"):
+        evict(Api(here, over=0), named("b"))

@@ -62,8 +62,9 @@ def version_message(**metadata: Any) -> bytes:
     message = answer.messages.add()
     message.version.tag = "v1.14.1"
     if metadata:
-        message.metadata.error = metadata["error"]
+        message.metadata.error = metadata.get("error", "")
         message.metadata.status.code = metadata.get("code", 0)
+        message.metadata.status.message = metadata.get("text", "")
     return bytes(answer.SerializeToString())
 
 
@@ -259,10 +260,21 @@ def test_unregistered_log_is_told_from_other_errors(authority: Authority) -> Non
         (version_message(error="x", code=14), "unreachable"),
         (version_message(error="x", code=7), "permission"),
         (version_message(error="x"), "refused"),
+        (version_message(code=7), "permission"),
+        (version_message(code=14, text="no route"), "unreachable"),
         (version_message() + version_message(), "invalid_answer"),
         (wire.message("machine.VersionResponse")(messages=[{}]).SerializeToString(), "invalid_answer"),
     ],
-    ids=["no message", "forwarded 14", "forwarded 7", "forwarded text", "two messages", "no version"],
+    ids=[
+        "no message",
+        "forwarded 14",
+        "forwarded 7",
+        "forwarded text",
+        "code alone",
+        "code and its text",
+        "two messages",
+        "no version",
+    ],
 )
 def test_unary_answers_are_checked(authority: Authority, payload: bytes, kind: str) -> None:
     def answer(exchange: Exchange) -> None:
@@ -273,6 +285,61 @@ def test_unary_answers_are_checked(authority: Authority, payload: bytes, kind: s
     with peer(server_tls(authority, clients=authority), answer) as server:
         got = ask(authority, server, lambda client: client.version())
     assert isinstance(got, TalosError) and got.kind == kind, got
+
+
+def resource(type: str = "Nodenames.kubernetes.talos.dev", id: str = "nodename", spec: str = "nodename: n") -> Any:
+    """A resource that a node answers with."""
+    return wire.message("cosi.resource.Resource")(metadata={"type": type, "id": id}, spec={"yaml_spec": spec})
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (resource(), None),
+        (resource(id="another"), "another instead of Nodenames.kubernetes.talos.dev nodename"),
+        (resource(id=""), "a resource without a spec or a name"),
+        (resource(type="Identities.cluster.talos.dev"), "Identities.cluster.talos.dev nodename instead of"),
+        (resource(type=""), "a resource without a spec or a name"),
+        (resource(spec="- a"), "not"),
+        (
+            wire.message("cosi.resource.Resource")(
+                metadata={"type": "Nodenames.kubernetes.talos.dev", "id": "nodename"}
+            ),
+            "a spec",
+        ),
+        (None, "no resource for"),
+    ],
+    ids=["good", "another id", "no id", "another kind", "no kind", "a list", "no spec", "nothing"],
+)
+def test_a_resource_is_the_one_that_was_asked_for(authority: Authority, given: Any, told: str | None) -> None:
+    def answer(exchange: Exchange) -> None:
+        exchange.headers()
+        exchange.data(wire.message("cosi.resource.GetResponse")(resource=given).SerializeToString())
+        exchange.trailers()
+
+    with peer(server_tls(authority, clients=authority), answer) as server:
+        got = ask(authority, server, lambda client: client.spec("nodename"))
+    if told is None:
+        assert got == {"nodename": "n"}
+    else:
+        assert got.kind == "invalid_answer" and told in got.found, got
+
+
+def test_every_resource_of_a_list_is_of_the_kind_that_was_asked_for(authority: Authority) -> None:
+    listed = [resource("Members.cluster.talos.dev", name) for name in ("one", "two")]
+
+    def answer(exchange: Exchange) -> None:
+        exchange.headers()
+        for one in listed:
+            exchange.data(wire.message("cosi.resource.ListResponse")(resource=one).SerializeToString())
+        exchange.trailers()
+
+    with peer(server_tls(authority, clients=authority), answer) as server:
+        got = ask(authority, server, lambda client: client.list("members"))
+        assert [one.id for one in got] == ["one", "two"]
+        listed.append(resource())
+        got = ask(authority, server, lambda client: client.list("members"))
+    assert got.kind == "invalid_answer" and "instead of Members.cluster.talos.dev" in got.found
 
 
 @pytest.mark.parametrize("count", [0, 2])

@@ -233,3 +233,11 @@ def test_keys_that_talos_does_not_know(text):
 def test_a_secret_that_became_a_key_is_not_shown():
     problems = validate("hunter2 hunter2 hunter2:\nmachine: {'hunter2.hunter2': x}\n")
     assert "<masked> is no key that Talos knows, which it refuses" in problems and "hunter2" not in str(problems)
+
+
+@pytest.mark.parametrize(
+    ("version", "known"), [("v1.10.9", False), ("v1.11.9", False), ("v1.12.0", True), ("v1.14.1", True)]
+)
+def test_a_key_of_a_later_release(version, known):
+    found = validate("machine: {install: {grubUseUKICmdline: true}}", version=version)
+    assert any("grubUseUKICmdline" in one for one in found) is not known

@@ -1,0 +1,130 @@
+# Copyright (c) 2026, the talosops.selinux authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What is proven, and what passes a soak: the step fails on anything less, and says what it found."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.talosops.selinux.plugins.plugin_utils.problem import Problem
+from ansible_collections.talosops.selinux.plugins.plugin_utils.reinstall import after
+from ansible_collections.talosops.selinux.plugins.plugin_utils.reinstall.step import take
+
+from .machines import Machine, OneNode
+
+WHOLE: dict[str, Any] = {
+    "coverage": {"verdict": "complete", "reasons": []},
+    "counts": {"doubtful": 0, "unparsed": 0, "mac_errors": 0},
+    "denials": [],
+}
+DENIAL = {"signature": "pod_t etc_t file read", "permissive": False, "known_benign": False}
+
+
+def work_at(directory: Path, step: str) -> OneNode:
+    """The work on a node that is about to be proven or to soak."""
+    return OneNode(directory, itertools.repeat(Machine(identity="new"))).at(step)
+
+
+class Soak:
+    """A node in its soak, with a log and a boot."""
+
+    def __init__(self, directory: Path, patch: pytest.MonkeyPatch, audit: dict[str, Any], boot: dict[str, Any]) -> None:
+        self.uncordoned: list[str] = []
+        patch.setattr(after, "_evidence", lambda work: ({"audit": audit, "boot": boot}, {}))
+        patch.setattr(after, "undo_drain", lambda work: self.uncordoned.append(work.host))
+        self.work = work_at(directory, "soak")
+
+
+def test_a_whole_log_of_the_proven_boot_passes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    soak = Soak(tmp_path, monkeypatch, WHOLE, {"id": "boot-2"})
+    assert take(soak.work, "soak")["facts"] == {"watched_seconds": 0, "coverage": "complete", "enforced": []}
+    assert soak.uncordoned == ["worker-1"]
+    assert soak.work.ledger.node("worker-1").complete
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (
+            {"coverage": {"verdict": "unknown", "reasons": [{"text": "it wrapped"}]}},
+            "of this boot is unknown: it wrapped",
+        ),
+        ({"coverage": {"verdict": "incomplete", "reasons": []}}, "of this boot is incomplete: it was not read"),
+        ({"denials": None}, "it was not read"),
+        ({"counts": None}, "it was not read"),
+        (
+            {"counts": {"doubtful": 1, "unparsed": 0, "mac_errors": 0}},
+            r"records of its log may be denials \(doubtful: 1\)",
+        ),
+        ({"counts": {"doubtful": 0, "mac_errors": 2}}, r"\(unparsed: None, mac errors: 2\)"),
+        ({"denials": [DENIAL]}, "it enforces, and denied pod_t etc_t file read"),
+        ({"denials": [{**DENIAL, "permissive": True}]}, "it is not known to have enforced what it denied: pod_t"),
+        ({"denials": [{**DENIAL, "permissive": None, "known_benign": True}]}, "not known to have enforced"),
+    ],
+)
+def test_less_than_that_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any], told: str
+) -> None:
+    soak = Soak(tmp_path, monkeypatch, {**WHOLE, **change}, {"id": "boot-2"})
+    with pytest.raises(Problem, match=f"worker-1 did not pass its soak: .*{told}"):
+        take(soak.work, "soak")
+    assert soak.uncordoned == []
+    known = soak.work.ledger.node("worker-1")
+    assert known.failed == "soak" and "prove" in known.done
+
+
+def test_a_denial_that_somebody_reviewed_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    soak = Soak(tmp_path, monkeypatch, {**WHOLE, "denials": [{**DENIAL, "known_benign": True}]}, {"id": "boot-2"})
+    assert take(soak.work, "soak")["taken"]
+
+
+@pytest.mark.parametrize("boot", [{"id": "boot-3"}, {"id": None}, {}])
+def test_another_boot_or_an_unknown_one_is_proven_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, boot: dict[str, Any]
+) -> None:
+    soak = Soak(tmp_path, monkeypatch, WHOLE, boot)
+    with pytest.raises(Problem, match="not known to be in the boot that was proven"):
+        take(soak.work, "soak")
+    assert soak.uncordoned == []
+    known = soak.work.ledger.node("worker-1")
+    assert "prove" not in known.done and "install" in known.done
+
+
+def test_a_node_whose_cordon_is_not_ours_stays_cordoned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    soak = Soak(tmp_path, monkeypatch, WHOLE, {"id": "boot-2"})
+    soak.work.facts["cordoned"] = False
+    assert after.soak(soak.work)["coverage"] == "complete"
+    assert soak.uncordoned == []
+
+
+@pytest.mark.parametrize("proven", [True, False, None])
+def test_only_what_is_proven_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, proven: bool | None) -> None:
+    witnesses = [{"id": "selinux_state", "ok": True, "found": "it enforces"}]
+    reinstall = [{"id": "meta", "ok": proven, "found": "META is as it was"}]
+    answer = {"proven": proven, "witnesses": witnesses, "reinstall": reinstall}
+    asked: dict[str, Any] = {}
+    monkeypatch.setattr(after, "_evidence", lambda work: ({"boot": {"id": "boot-2"}}, {}))
+    monkeypatch.setattr(after.files, "save", lambda directory, document, logs: tmp_path / "after.json")
+    monkeypatch.setattr(after.files, "load", lambda path: {"of": path})
+    monkeypatch.setattr(after, "prove", lambda before, now, **more: asked.update(before=before, **more) or answer)
+    work = work_at(tmp_path, "prove")
+    monkeypatch.setattr(work, "ask", lambda question: {"/": "root_t"})
+    if proven is True:
+        facts = take(work, "prove")["facts"]
+        assert facts == {
+            "proven": True,
+            "witnesses": witnesses,
+            "reinstall": reinstall,
+            "evidence_after": str(tmp_path / "after.json"),
+            "boot_after": {"id": "boot-2"},
+        }
+    else:
+        with pytest.raises(Problem, match=r"not proven to enforce after a reinstall: META is as it was\. what"):
+            take(work, "prove")
+        assert work.ledger.node("worker-1").failed == "prove"
+    assert asked == {"before": {"of": "evidence.json"}, "target": work.facts["target"], "labels": {"/": "root_t"}}
