@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +16,7 @@ from .log.denials import MORE
 from .log.sources import Source
 from .log.summary import Summary
 
-COUNTS = ("lines", "parsed", "ignored", "unparsed", "denied", "granted", "doubtful", "mac_errors", "events")
+COUNTS = ("lines", "parsed", "ignored", "unparsed", "denied", "granted", "doubtful", "mac_errors", "events", "probe")
 
 
 def analyze(
@@ -25,6 +26,7 @@ def analyze(
     *,
     max_samples: int = 5,
     catalogue: known.Catalogue | None = None,
+    probed: Sequence[bytes] = (),
 ) -> dict[str, Any]:
     """Analyze what was read from one node.
 
@@ -34,6 +36,7 @@ def analyze(
         context: what else is known of the node; its own logs are replaced by the two arguments.
         max_samples: records kept per denial; 0 keeps all.
         catalogue: the known denials; the collection's own by default.
+        probed: records of enforcement probes in auditd's log, counted under ``probe`` alone.
 
     Returns plain data: ``{counts, coverage, denials, mac_errors, known_benign, changes, doubtful}`` and more.
     ``denials`` holds every denial that was found, and is None where none was and one of the logs was not read or held
@@ -42,7 +45,7 @@ def analyze(
     what was waved through.
     """
     context = context or CoverageInput()
-    service, kernel = read_both(service_log, kernel_log, max_samples)
+    service, kernel = read_both(service_log, kernel_log, max_samples, probed)
     coverage = assess(replace(context, service_log=service, kernel_log=kernel))
     summaries = [summary for summary in (kernel, service) if summary is not None]
     counts = {name: sum(summary.counts[name] for summary in summaries) for name in COUNTS}

@@ -12,11 +12,13 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ..talos.boots import ANOTHER, SAME, UNKNOWN, Look, compare
 from .log.both import once
+from .log.probe import leave_out
 from .log.scanner import summarize
 from .log.serials import gaps, union
 from .log.sources import Source
@@ -75,15 +77,24 @@ def assess(given: CoverageInput) -> dict[str, Any]:
 
 
 def read_both(
-    service: Source | Summary | None, kernel: Source | Summary | None, max_samples: int = 5
+    service: Source | Summary | None,
+    kernel: Source | Summary | None,
+    max_samples: int = 5,
+    probed: Sequence[bytes] = (),
 ) -> tuple[Summary | None, Summary | None]:
-    """Read auditd's log and the kernel ring, unless they were read before; what stands in both is counted once."""
+    """Read auditd's log and the kernel ring, unless they were read before; what stands in both is counted once.
+
+    ``probed`` are records of enforcement probes, which are counted as such and as nothing else.
+    """
     if kernel is not None and not isinstance(kernel, Summary):
         kernel = summarize(kernel, max_samples=max_samples)
     if service is not None and not isinstance(service, Summary):
-        service = summarize(service, max_samples=max_samples, kernel=kernel)
+        service = summarize(service, max_samples=max_samples, kernel=kernel, probed=probed)
     if service is not None and kernel is not None:
         kernel, service = once(kernel, service)
+    if service is not None and service.probed:
+        leave_out(service, service.probed)
+        service.probed = set()
     return service, kernel
 
 

@@ -131,6 +131,7 @@ def healthy_evidence(machine_type: str = "controlplane") -> dict[str, Any]:
                 "doubtful": 0,
                 "mac_errors": 0,
                 "events": 900,
+                "probe": 0,
             },
             "denials": [],
             "mac_errors": [],

@@ -14,7 +14,7 @@ from __future__ import annotations
 import gc
 import re
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -23,6 +23,7 @@ from .both import Beside, keep
 from .denials import Group, Sample, group_of, join, joined
 from .forgery import NONE, SHADOW, Order, Seen, closes_quote, reach_of
 from .notes import NOTED, Notes
+from .probe import Watch
 from .records import (
     IGNORED,
     NUMBERS,
@@ -102,21 +103,27 @@ _KINDS: dict[bytes, int] = {
 }
 
 
-def summarize(source: Source, *, max_samples: int = 5, kernel: Summary | None = None) -> Summary:
+def summarize(
+    source: Source, *, max_samples: int = 5, kernel: Summary | None = None, probed: Sequence[bytes] = ()
+) -> Summary:
     """Read a log in any of the accepted forms and tell all that is in it.
 
     Args:
         source: bytes (the log itself), a path (text or str), a binary file, or chunks of bytes; plain or gzip.
         max_samples: records kept per denial; 0 keeps all.
         kernel: for auditd's log, the kernel ring's summary: what stands in both is found (see :mod:`both`).
+        probed: records that are looked for, see ``Summary.probed``.
 
     Never raises on content. ``counts["parsed"] + counts["ignored"] + counts["unparsed"] == counts["lines"]`` always.
     """
     scanner = Scanner(max_samples=max_samples, kernel=kernel)
     with _no_collection():
-        for chunk in chunks(source, scanner):
+        watch = Watch(chunks(source, scanner), probed)
+        for chunk in watch:
             scanner.feed(chunk)
-        return scanner.close()
+        summary = scanner.close()
+    summary.probed = watch.present
+    return summary
 
 
 @contextmanager
@@ -775,6 +782,7 @@ class Scanner:
                 "doubtful": self.doubtful,
                 "mac_errors": self.notes.error_lines,
                 "events": order.events,
+                "probe": 0,
             },
             groups=[group for group in self.groups.values() if group.verdict == b"denied" and group.count],
             doubt_lines=self.doubt_lines,

@@ -95,6 +95,8 @@ class Summary:
     """What auditd's log says under the numbers of the kernel ring beside which it was read."""
     contradicted: list[int] = field(default_factory=list)
     """Numbers under which the two say different things."""
+    probed: set[bytes] = field(default_factory=set)
+    """Records of enforcement probes that stand in it and are still counted with the others."""
 
     @cached_property
     def denials(self) -> list[dict[str, Any]]:

@@ -17,6 +17,7 @@ from typing import Any
 from ..analysis import analyze
 from ..coverage import CoverageInput
 from ..knowledge.catalogue import Catalogue
+from . import probes
 from .rates import Rate, often, rates
 from .store import STREAMS, AuditStore, BootLog
 from .stream import Hole, Stream
@@ -43,6 +44,7 @@ def analyze_stored(
         replace(context or CoverageInput(), persisted=True),
         max_samples=max_samples,
         catalogue=catalogue,
+        probed=log.probed,
     )
     coverage = result["coverage"]
     measured = rates(log, context.uptime_seconds if context else None)
@@ -66,6 +68,8 @@ def rehearsal(store: AuditStore, boot_id: str) -> Iterator[AuditStore]:
         for name in ["boot.json", *(f"{stream}.{kind}" for kind in ("json", "log") for stream in STREAMS)]:
             with contextlib.suppress(FileNotFoundError):
                 shutil.copyfile(source / name, place / name)
+        for document in probes.load(source):
+            probes.keep(place, document)
         yield copy
 
 

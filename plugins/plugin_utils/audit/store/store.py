@@ -11,13 +11,14 @@ is reported as a hole.
 On disk a boot is a directory with, for each stream, ``<stream>.log`` (the bytes, only ever appended to) and
 ``<stream>.json`` (which of them are committed, and in what order; replaced in one step). Bytes are on the disk before
 the list names them, so a kill at any moment leaves the last committed state, and a reader never sees half of anything.
-``boot.json`` holds the last look at the boot, by which it is known again on releases without a boot id.
+``boot.json`` holds the last look at the boot, by which it is known again on releases without a boot id;
+``probe-<id>.json`` what is known of an enforcement probe in it (:mod:`probes`).
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,6 +27,7 @@ from typing import Any
 from ...private_files import check_private, private_directory
 from ...talos.boots import SAME, Look, compare
 from ..log import ring
+from . import probes
 from .boots import split_boots
 from .disk import load, load_look, locked, save_look
 from .join import Read, Writer
@@ -60,6 +62,8 @@ class BootLog:
 
     boot_id: str
     streams: dict[str, Stream]
+    probed: tuple[bytes, ...] = ()
+    """Records of enforcement probes in auditd's log."""
 
     @property
     def holes(self) -> list[Hole]:
@@ -189,7 +193,16 @@ class AuditStore:
         directory = self._directory(boot_id)
         if directory.exists():
             check_private(directory)
-        return BootLog(boot_id, {name: load(directory, name) for name in STREAMS})
+        streams = {name: load(directory, name) for name in STREAMS}
+        return BootLog(boot_id, streams, probes.records(probes.load(directory)))
+
+    def keep_probe(self, boot_id: str, document: Mapping[str, Any]) -> Path:
+        """Keep what is known of an enforcement probe, in the place of what was kept of it before; where it lies."""
+        return probes.keep(self._directory(boot_id), document)
+
+    def probes(self, boot_id: str) -> list[dict[str, Any]]:
+        """The enforcement probes of a boot, the oldest first."""
+        return probes.load(self._directory(boot_id))
 
     def _directory(self, boot_id: str) -> Path:
         if not NAME.match(boot_id):
