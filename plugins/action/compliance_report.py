@@ -56,6 +56,7 @@ class ActionModule(TalosAction):
             configs={host: self.variable(host, "talos_machine_config") for host in hosts},
             ledger=Path(params["ledger"]) if params["ledger"] else None,
             previous=previous,
+            probes=Path(params["probes"]) if params["probes"] else None,
         )
         report = build_report(
             subjects,

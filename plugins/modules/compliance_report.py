@@ -46,6 +46,12 @@ options:
   ledger:
     description: The rollout's ledger, for the proof of reinstalls and the progress of waves.
     type: path
+  probes:
+    description:
+      - The directory of the audit stores, in which M(talosops.selinux.enforcement_probe) keeps what it found. Nodes
+        are held against the newest probe of their present boot, and one without is C(unknown).
+      - When unset, nobody asked for probes, and rules about them do not apply.
+    type: path
   formats:
     description: Which forms are written beside the report as JSON, which always is.
     type: list

@@ -159,12 +159,12 @@ class Writer:
         if "record" in denial:
             self.emit(offset, [(str(denial["record"]), int(denial["number"]), str(denial["text"]))])
             return
-        self.pid += self.random.randrange(1, 40)
+        self.pid = int(denial.get("pid", self.pid + self.random.randrange(1, 40)))
         subject = context(denial["scontext"], "system_r")
         role = denial.get("target_role") or ("system_r" if denial["tclass"] in ("process", "bpf", "fd") else "object_r")
         target = context(denial["tcontext"], role)
         comm = str(denial.get("comm", "app"))[:15]
-        parts = [f"pid={denial.get('pid', self.pid)}", f'comm="{comm}"']
+        parts = [f"pid={self.pid}", f'comm="{comm}"']
         for key in ("path", "name"):
             if denial.get(key):
                 parts.append(f'{key}="{denial[key]}"')

@@ -19,7 +19,7 @@ from typing import Any
 import yaml
 from grpclib.const import Status
 
-from . import booting, machine_configs, services, wire, work
+from . import booting, containers, machine_configs, services, wire, work
 from . import scenario as scenarios
 from .clock import Clock
 from .etcd import Etcd
@@ -352,6 +352,12 @@ class Fleet:
             node.unschedulable = value
             node.talos_cordon = False
             node.notify()
+
+    def run_container(
+        self, name: str, container: Mapping[str, Any], behaviour: containers.Behaviour
+    ) -> containers.Finished:
+        """Run a container on a node to its end."""
+        return containers.run(self.nodes[name], container, behaviour)
 
     # -- records --
 

@@ -64,6 +64,8 @@ class KubernetesApi:
     def __init__(self, fleet: Nodes, pki: certificates.Pki, scenario: Mapping[str, Any] | None = None) -> None:
         self.cluster = Cluster(fleet, scenario)
         self.calls: list[KubernetesCall] = []
+        #: What RBAC does not allow: pairs of an HTTP method and a resource.
+        self.refused: set[tuple[str, str]] = set()
         self._fleet = fleet
         self._pki = pki
         self._server: HttpServer | None = None
@@ -122,6 +124,12 @@ class KubernetesApi:
             if group not in ("system:masters", "view") or (group == "view" and request.method in _WRITES):
                 verb = request.method.lower()
                 raise ApiError(403, "Forbidden", f'User "{user}" cannot {verb} path "{request.path}"')
+            for method, part in self.refused:
+                if method == request.method and part in request.path.split("/"):
+                    verb = {"POST": "create", "DELETE": "delete", "GET": "list"}[method]
+                    raise ApiError(
+                        403, "Forbidden", f'{part} is forbidden: User "{user}" cannot {verb} resource "{part}"'
+                    )
             response = self._route(request)
         except ApiError as error:
             response = error.response()
@@ -198,7 +206,7 @@ class KubernetesApi:
         if request.method == "DELETE":
             check_deletion(kind, item, request.body)
             self.cluster.delete(kind.resource, namespace, name)
-            if kind.resource == "pods":
+            if kind.resource in ("pods", "namespaces"):
                 return json_response(item)
             details = {"name": name, "kind": kind.resource, "uid": item["metadata"]["uid"]}
             success = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}
@@ -225,10 +233,18 @@ class KubernetesApi:
             raise ApiError(403, "Forbidden", f"{kind.resource} of a simulated cluster come from its scenario")
         if kind.namespaced and self.cluster.get("namespaces", "", item["metadata"]["namespace"]) is None:
             raise not_found(BY_PATH["v1", "namespaces"], item["metadata"]["namespace"])
+        if kind.namespaced and self._is_ending(item["metadata"]["namespace"]):
+            space = item["metadata"]["namespace"]
+            text = f'{kind.full_name} "{name}" is forbidden: unable to create new content in namespace {space} '
+            raise ApiError(403, "Forbidden", f"{text}because it is being terminated")
         check_new(kind, item)
         if self.cluster.get(kind.resource, namespace, name) is not None:
             raise ApiError(409, "AlreadyExists", f'{kind.full_name} "{name}" already exists')
         return json_response(self.cluster.create(kind.resource, item), 201)
+
+    def _is_ending(self, namespace: str) -> bool:
+        space = self.cluster.get("namespaces", "", namespace)
+        return space is not None and space["metadata"].get("deletionTimestamp") is not None
 
     def _evict(self, kind: Kind, namespace: str, name: str) -> Response:
         try:

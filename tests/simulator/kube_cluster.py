@@ -15,6 +15,8 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from .containers import Behaviour, Finished
+from .kube_jobs import Jobs
 from .kube_objects import (
     CONTROL_PLANE,
     UNSCHEDULABLE,
@@ -49,6 +51,9 @@ class Nodes(Protocol):
 
     def set_unschedulable(self, name: str, value: bool) -> None:
         """Cordon or uncordon a node."""
+
+    def run_container(self, name: str, container: Mapping[str, Any], behaviour: Behaviour) -> Finished:
+        """Run a container on a node to its end."""
 
 
 class Blocked(Exception):
@@ -85,6 +90,10 @@ class Cluster:
         # What was written through Kubernetes to a Node object: it outlives a reinstall of the machine.
         self._node_writes: dict[str, Object] = {}
         self._deleted_nodes: dict[str, str] = {}
+        #: Namespaces that do not go though they are deleted, as a finalizer would have it.
+        self.held_namespaces: set[str] = set()
+        self.behaviours: dict[str, Behaviour] = {}
+        self.jobs = Jobs(self._store("jobs"), self._store("pods"), self._run_container, self._metadata)
         self._workloads = read_workloads(self.scenario, self.fleet.kubernetes_nodes(), self.version)
         make_fixed_objects(self.scenario, self._workloads, self._fixed)
 
@@ -136,6 +145,10 @@ class Cluster:
         """Add an object."""
         item["metadata"].setdefault("uid", self._uid())
         item["metadata"].setdefault("creationTimestamp", stamp(now()))
+        if resource == "namespaces":
+            item["status"] = {"phase": "Active"}
+        if resource == "jobs":
+            item["status"] = {}
         return self.replace(resource, item)
 
     def delete(self, resource: str, namespace: str, name: str) -> None:
@@ -143,10 +156,18 @@ class Cluster:
         if resource == "nodes":
             self._deleted_nodes[name] = self._boots.get(name, ("", ""))[1]
             self._node_writes.pop(name, None)
+        elif resource == "namespaces":
+            self._end_namespace(name)
         else:
             self._store(resource).pop((namespace, name), None)
         self._next_revision()
         self.sync()
+
+    def _end_namespace(self, name: str) -> None:
+        """What it holds goes first, and then, at a later look, it itself."""
+        space = self._store("namespaces")["", name]
+        space["metadata"].setdefault("deletionTimestamp", stamp(now()))
+        space["status"] = {"phase": "Terminating"}
 
     def evict(self, namespace: str, name: str) -> None:
         """Delete a pod if every disruption budget allows it.
@@ -195,10 +216,35 @@ class Cluster:
         for node in ready.values():
             if node["role"] == "controlplane":
                 self._run_static_pods(node)
+        self.jobs.step(set(ready))
+        self._end_namespaces()
         for pod in pods.values():
             if "nodeName" not in pod["spec"]:
                 self._place(pod, list(ready.values()))
             self._label_blocked(pod)
+
+    def _end_namespaces(self) -> None:
+        for (_unused, name), space in list(self._store("namespaces").items()):
+            if space["metadata"].get("deletionTimestamp") is None or name in self.held_namespaces:
+                continue
+            held = [(kept, key) for kept in self._objects.values() for key in kept if key[0] == name]
+            for kept, key in held:
+                del kept[key]
+            if not held:
+                del self._store("namespaces")["", name]
+
+    def _run_container(self, node: str, container: Object) -> Finished:
+        return self.fleet.run_container(node, container, self.behaviours.get(node, Behaviour()))
+
+    def _metadata(self, namespace: str, name: str) -> Object:
+        return {
+            "name": name,
+            "namespace": namespace,
+            "uid": self._uid(),
+            "resourceVersion": self._next_revision(),
+            "creationTimestamp": stamp(now()),
+            "annotations": {},
+        }
 
     def _notice_boot(self, name: str, node: Mapping[str, Any]) -> None:
         """Containers on a machine that booted again are new ones, whoever wiped what."""
@@ -207,7 +253,7 @@ class Cluster:
         if seen is None or seen == present:
             return
         for pod in self._store("pods").values():
-            if pod["spec"].get("nodeName") == name:
+            if pod["spec"].get("nodeName") == name and pod["status"].get("containerStatuses"):
                 status = pod["status"]["containerStatuses"][0]
                 status["restartCount"] += 1
                 status["state"] = {"running": {"startedAt": stamp(now())}}

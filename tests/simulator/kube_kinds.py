@@ -40,7 +40,9 @@ KINDS = (
     Kind("apps/v1", "deployments", "Deployment", "deployment", True, ("deploy",)),
     Kind("apps/v1", "replicasets", "ReplicaSet", "replicaset", True, ("rs",)),
     Kind("apps/v1", "statefulsets", "StatefulSet", "statefulset", True, ("sts",)),
+    Kind("batch/v1", "jobs", "Job", "job", True),
     Kind("coordination.k8s.io/v1", "leases", "Lease", "lease", True),
+    Kind("networking.k8s.io/v1", "networkpolicies", "NetworkPolicy", "networkpolicy", True, ("netpol",)),
     Kind("policy/v1", "poddisruptionbudgets", "PodDisruptionBudget", "poddisruptionbudget", True, ("pdb",)),
     Kind("storage.k8s.io/v1", "csidrivers", "CSIDriver", "csidriver", False),
 )

@@ -338,12 +338,15 @@ class Node:
         """The rings of this boot, generated when first asked for."""
         assert self.boot is not None
         if self.boot.logs is None:
-            self.boot.logs = audit.generate(self._boot_facts(self.boot))
+            self.boot.logs = audit.generate(self.boot_facts())
             for line in self.boot.lines:
                 self.boot.logs.kernel.write(line)
         return self.boot.logs
 
-    def _boot_facts(self, boot: Boot) -> BootFacts:
+    def boot_facts(self) -> BootFacts:
+        """What the logs of this boot depend on."""
+        boot = self.boot
+        assert boot is not None
         replay = boot.id == self.first_boot_id
         return BootFacts(
             seed=boot.id,
@@ -427,14 +430,14 @@ class Node:
     def add_denial(self, denial: Any) -> None:
         """Log one more denial, in this boot and all later ones."""
         if self.boot is not None:
-            audit.append(self.kernel_logs(), self._boot_facts(self.boot), denial)
+            audit.append(self.kernel_logs(), self.boot_facts(), denial)
         self.extra_denials.append(denial)
         self.notify()
 
     def time_passed(self, since: float) -> None:
         """Go on with logs that somebody has read already, from the moment ``since`` to now."""
         if self.boot is not None and self.boot.logs is not None:
-            audit.go_on(self.boot.logs, self._boot_facts(self.boot), since)
+            audit.go_on(self.boot.logs, self.boot_facts(), since)
         self.notify()
 
     def step_clock(self, seconds: float) -> None:

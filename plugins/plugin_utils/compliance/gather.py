@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from ..audit.store.store import AuditStore
 from ..evidence import files
 from ..gate.saved import newest_verdicts
 from ..gate.shape import value_at
@@ -34,6 +35,7 @@ def gather(
     configs: Mapping[str, str | None],
     ledger: Path | None,
     previous: Mapping[str, Any] | None,
+    probes: Path | None = None,
 ) -> tuple[list[Subject], list[dict[str, Any]]]:
     """One subject for each node that any source names, and the waves of the newest rollout.
 
@@ -45,6 +47,7 @@ def gather(
         zones, configs: by host what the inventory says.
         ledger: path of the rollout's ledger, or None.
         previous: the last report; a node that only it names gets a row, once.
+        probes: the audit stores of all nodes, with the enforcement probes in them; None where nobody asked for any.
 
     Raises:
         LedgerBroken: the ledger was changed by something else.
@@ -61,6 +64,9 @@ def gather(
         subject.zone, subject.config = zones.get(host), configs.get(host)
     for host, entry in evidence.items():
         _with_evidence(named(host, "evidence"), str(entry["path"]))
+    if probes is not None:
+        for subject in subjects.values():
+            subject.probe_asked, subject.probe = True, _newest_probe(subject, probes)
     for host, problem in unread.items():
         subject = named(host, "evidence")
         subject.unread = str(problem.get("found"))
@@ -89,6 +95,23 @@ def _with_evidence(subject: Subject, path: str) -> None:
         return
     subject.evidence, subject.evidence_path = document, path
     subject.timeline.append({"at": str(document["collected_at"]), "what": "evidence collected"})
+
+
+def _newest_probe(subject: Subject, stores: Path) -> dict[str, Any] | None:
+    """The newest probe that ended, of the machine and the boot that the evidence is of."""
+    node = value_at(subject.evidence, "node")
+    boot = value_at(subject.evidence, "boot", "id") or value_at(subject.evidence, "kubernetes", "boot_id")
+    if not isinstance(node, Mapping) or not boot:
+        return None
+    store = AuditStore(stores / files.safe_name(subject.name))
+    machine = {"uuid": node.get("uuid"), "identity": node.get("identity")}
+    found = [
+        probe
+        for key in store.boots()
+        for probe in store.probes(key)
+        if probe["finished_at"] is not None and (probe["machine"], probe["boot_id"]) == (machine, boot)
+    ]
+    return max(found, key=lambda probe: str(probe["finished_at"]), default=None)
 
 
 def _with_ledger(named: Any, path: Path) -> list[dict[str, Any]]:

@@ -31,10 +31,11 @@ _MAP = {"framework", "id", "strength", "why"}
 _OWN = {"severity", "expected", "rationale", "maps", "labels"}
 _ID = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
-#: What rules may name: the document that gate checks see, and the proof of the node's last reinstall.
+#: What rules may name: the document that gate checks see, the proof of the node's last reinstall, and its last probe.
 DOCUMENT: dict[str, Any] = {
     **shape.GATE,
     "proof": {"proven": "boolean", "enforcing": "boolean", "reinstalled": "boolean"},
+    "probe": {"asked": "boolean", "id": "string", "outcome": "string", "observed": ["string"]},
 }
 
 

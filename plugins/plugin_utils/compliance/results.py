@@ -46,6 +46,8 @@ class Subject:
         proof: what the ledger's prove step recorded, ``{proven, enforcing, reinstalled, witnesses, reinstall}``.
         timeline: ``[{at, what}]``.
         config: the node's machine configuration file, for formats that need a place to point at.
+        probe_asked: whether the operator asked for enforcement probes.
+        probe: the newest one that ended, of this machine in this boot (``audit.store.probes``); None for none.
     """
 
     name: str
@@ -58,6 +60,8 @@ class Subject:
     proof: Mapping[str, Any] | None = None
     timeline: list[dict[str, str]] = field(default_factory=list)
     config: str | None = None
+    probe_asked: bool = False
+    probe: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,7 @@ def judge_node(subject: Subject, ground: Ground) -> list[dict[str, Any]]:
     document = document_for(evidence, ground.policy, target=None, waivers=ground.waivers, now=ground.now)
     proof = subject.proof
     document["proof"] = {key: proof.get(key) for key in ("proven", "enforcing", "reinstalled")} if proof else None
+    document["probe"] = _probe(subject, ground)
     used = ground.waivers.used(document["audit"])
     results = []
     checked = run_checks([rule.check for rule in ground.profile.rules], document, ground.now)
@@ -94,16 +99,34 @@ def judge_node(subject: Subject, ground: Ground) -> list[dict[str, Any]]:
     return results
 
 
+def _probe(subject: Subject, ground: Ground) -> dict[str, Any]:
+    """What rules may ask about the enforcement probe: nothing of one that is too old."""
+    probe = subject.probe
+    if probe is not None and not _is_recent(probe["finished_at"], ground):
+        probe = None
+    rows = probe["attempts"] if probe is not None else []
+    return {
+        "asked": subject.probe_asked,
+        "id": probe["id"] if probe is not None else None,
+        "outcome": probe["outcome"] if probe is not None else None,
+        "observed": [f"{row['id']} {row['outcome']}: {row['observed']}" for row in rows] if probe is not None else None,
+    }
+
+
+def _is_recent(text: Any, ground: Ground) -> bool:
+    return -60 <= (ground.now - moment(str(text))).total_seconds() <= ground.profile.max_evidence_age
+
+
 def _why_not_known(subject: Subject, ground: Ground) -> str | None:
     if subject.evidence is None:
         return subject.unread or "no evidence of this node is at hand"
     if subject.name in ground.clash:
         return ground.clash[subject.name]
     try:
-        age = (ground.now - moment(str(subject.evidence.get("collected_at")))).total_seconds()
+        recent = _is_recent(subject.evidence.get("collected_at"), ground)
     except ValueError:
         return "its evidence does not say when it was collected"
-    if not -60 <= age <= ground.profile.max_evidence_age:
+    if not recent:
         return (
             f"its evidence is of {subject.evidence['collected_at']}, and what is older than"
             f" {ground.profile.max_evidence_age} seconds or from the future says nothing about now"
@@ -150,8 +173,9 @@ def judge_fleet(rule: str, nodes: Mapping[str, str]) -> dict[str, Any]:
 
 
 def worst(statuses: Sequence[str]) -> str:
-    """The worst of some statuses; ``unknown`` of none."""
-    return min(statuses, key=STATUSES.index, default=UNKNOWN)
+    """The worst of some statuses; ``unknown`` of none. What does not apply counts only where nothing else does."""
+    applying = [status for status in statuses if status != NOT_APPLICABLE]
+    return min(applying or statuses, key=STATUSES.index, default=UNKNOWN)
 
 
 def clashes(subjects: Sequence[Subject]) -> dict[str, str]:

@@ -36,6 +36,7 @@ FROZEN = {
             "CIS RHEL 9 1.3.1.3 equivalent", "NIST 800-53 AC-3(3) partial",
         ),
         "witnesses-agree": ("NIST 800-53 SI-6 supports",),
+        "enforcement-probed": ("NIST 800-53 AC-3(3) partial", "NIST 800-53 SI-6 supports"),
         "audit-complete": ("NIST 800-53 AU-5 supports", "NIST 800-53 AU-9 partial"),
         "no-open-denials": ("NIST 800-53 AC-6 supports",),
         "no-mac-errors": ("NIST 800-53 SI-6 supports",),

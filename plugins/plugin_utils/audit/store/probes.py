@@ -75,13 +75,21 @@ def _is_sound(document: Any) -> bool:
     lines = document.get("records")
     if not isinstance(lines, list) or len(lines) > MOST or not all(_is_record(line) for line in lines):
         return False
+    machine, attempts = document.get("machine"), document.get("attempts")
+    if not isinstance(machine, dict) or not isinstance(attempts, list) or not all(map(_is_attempt, attempts)):
+        return False
+    if not all(isinstance(document.get(name), str) for name in ("id", "boot_id", "outcome")):
+        return False
     times = ("started_at", "expires_at", *(["finished_at"] if document.get("finished_at") is not None else []))
     return (
-        isinstance(document.get("id"), str)
-        and bool(_ID.fullmatch(document["id"]))
+        bool(_ID.fullmatch(document["id"]))
         and all(_is_time(document.get(name)) for name in times)
         and is_sealed(document)
     )
+
+
+def _is_attempt(row: Any) -> bool:
+    return isinstance(row, dict) and all(isinstance(row.get(name), str) for name in ("id", "outcome", "observed"))
 
 
 def _is_record(line: Any) -> bool:
