@@ -138,7 +138,8 @@ document:
   sample: /srv/selinux/audit/worker-1/0f2e6b0a-0c5e-4f0e-9d5c-3c1c6f4a1f27/probe-5f1c9e0a7b3d2468.json
 failure:
   description:
-    - What went wrong, as C(kind), C(found), C(why) and C(do). C(remains) or C(namespace) names what could not be removed.
+    - What went wrong, as C(kind), C(found), C(why) and C(do). C(remains) or C(namespace) names what could not be
+      removed.
   returned: failure
   type: dict
   sample:

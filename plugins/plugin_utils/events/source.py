@@ -16,6 +16,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any, Protocol
 
 from ..audit.knowledge.catalogue import Catalogue
@@ -50,6 +51,7 @@ class Source:
         most: records of one signature told individually in one visit.
         in_flight: nodes visited at the same time.
         node_deadline: seconds for one visit.
+        store: the audit stores, with the enforcement probes in them; None where nobody probes.
     """
 
     nodes: Sequence[str]
@@ -63,6 +65,7 @@ class Source:
     most: int = 5
     in_flight: int = 32
     node_deadline: float = 45.0
+    store: Path | None = None
 
     async def run(self) -> None:
         """Follow all nodes until cancelled.
@@ -102,7 +105,13 @@ class Source:
         try:
             async with asyncio.timeout(self.node_deadline), self.connect(node) as client:
                 return await visit(
-                    client, node, self.cursors, most=self.most, catalogue=self.catalogue, first_run=first_run
+                    client,
+                    node,
+                    self.cursors,
+                    most=self.most,
+                    catalogue=self.catalogue,
+                    first_run=first_run,
+                    store=self.store,
                 )
         except CursorProblem:
             raise

@@ -11,17 +11,22 @@ since the cursor; what was lost is an event with bounds and a cause.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from ..audit.knowledge.catalogue import Catalogue
 from ..audit.log import ring
 from ..audit.log.forgery import LATE
+from ..audit.log.probe import caused, leave_out, may_hold
 from ..audit.log.scanner import summarize
 from ..audit.log.serials import gaps, union
 from ..audit.log.summary import Summary
+from ..audit.store import probes
+from ..audit.store.stream import NAME
 from ..compliance.drift import drift_of_node
 from ..talos import boots
 from ..talos.client import NodeClient
@@ -46,7 +51,14 @@ class Visit:
 
 
 async def visit(
-    client: NodeClient, node: str, cursors: Any, *, most: int, catalogue: Catalogue, first_run: bool
+    client: NodeClient,
+    node: str,
+    cursors: Any,
+    *,
+    most: int,
+    catalogue: Catalogue,
+    first_run: bool,
+    store: Path | None = None,
 ) -> Visit:
     """Ask a node what happened since its machine was last asked.
 
@@ -57,6 +69,7 @@ async def visit(
         most: how many records of one signature are told individually in one visit; the rest is summed up.
         catalogue: marks what is known to be harmless.
         first_run: nodes are not new then.
+        store: the audit stores, with the enforcement probes in them; None where nobody probes.
 
     Raises:
         TalosError: the node did not answer, or does not say which machine it is.
@@ -82,10 +95,14 @@ async def visit(
         events.append(_hole(about, old.serial, None, cause))
     start = old.serial if same == boots.SAME else 0
     summary = await _read(client, start)
+    under_way = await asyncio.to_thread(_without_probes, summary, start, store, look)
     # What happened before auditd was there stands in the kernel's ring alone.
     early = await _summarized(ring.lines(await client.dmesg())) if not start else None
     missing = _missing(summary, early, start)
     last, waiting = _settled(summary, missing, start, old.waiting)
+    if under_way is not None and under_way <= last:
+        # Whose records these are is known once the probe ended; what came before them is told now.
+        last, waiting = max(start, under_way - 1), None
     events += [_lost(summary, about, gap) for gap in missing if gap[0] <= last]
     said = (about, most, catalogue, facts["talos_version"])
     if early is not None:
@@ -129,6 +146,28 @@ async def _read(client: NodeClient, after: int) -> Summary:
     except NotFound:
         # The service has written nothing in this boot yet.
         return await _summarized(b"")
+
+
+def _without_probes(summary: Summary, after: int, store: Path | None, look: boots.Look) -> int | None:
+    """Take the records of enforcement probes out of a summary that keeps every sample.
+
+    Returns:
+        The first serial after ``after`` of a record that may be of a probe that is under way; None without one.
+    """
+    if store is None or not look.boot_id or not NAME.match(look.boot_id):
+        return None
+    found = [caused(sample.line) for group in summary.groups if may_hold(group) for sample in group.samples]
+    fitting = {record.line: record for record in found if record is not None and record.serial > after}
+    if not fitting:
+        return None
+    # Read after the log, so that a probe whose records are in it is here too.
+    known = [document for place in store.glob(f"*/{look.boot_id}") for document in probes.load(place)]
+    own = set(probes.records(known)) & set(fitting)
+    leave_out(summary, own)
+    end = probes.open_until(known)
+    if end is None or end < time.time():
+        return None
+    return min((record.serial for line, record in fitting.items() if line not in own), default=None)
 
 
 async def _summarized(data: bytes) -> Summary:

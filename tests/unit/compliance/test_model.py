@@ -28,9 +28,11 @@ def status(report, name, rule):
 
 def test_a_node_that_enforces_passes_every_rule():
     report = fleets.report([fleets.subject("n", 1)])
-    assert {item["status"] for item in row(report, "n")["results"]} == {"pass"}
+    # Nobody asked for a probe.
+    assert status(report, "n", "enforcement-probed") == "not_applicable"
+    assert row(report, "n")["status"] == "pass"
     assert report["counts"]["results"] == {
-        "total": 9, "fail": 0, "unknown": 0, "waived": 0, "not_applicable": 0, "pass": 9,
+        "total": 10, "fail": 0, "unknown": 0, "waived": 0, "not_applicable": 1, "pass": 9,
     }  # fmt: skip
     assert is_sealed(report)
     assert is_report(report)
@@ -58,6 +60,34 @@ def test_a_node_that_enforces_passes_every_rule():
 )
 def test_a_rule_notices(change, rule, expected):
     assert status(fleets.report([fleets.subject("n", 1, **change)]), "n", rule) == expected
+
+
+def probed(outcome: str, *, ago: dt.timedelta = dt.timedelta(minutes=5)) -> dict:
+    at = (fleets.NOW - ago).strftime("%Y-%m-%dT%H:%M:%SZ")
+    rows = [{"id": "pid1", "outcome": outcome, "observed": "attach ended with 1: \x1b[31mred"}]
+    return {"id": "a" * 16, "outcome": outcome, "finished_at": at, "attempts": rows}
+
+
+@pytest.mark.parametrize(
+    ("probe", "expected"),
+    [
+        (probed("refused"), "pass"),
+        (probed("allowed"), "fail"),
+        (probed("inconclusive"), "unknown"),
+        (probed("not_attempted"), "unknown"),
+        (probed("Refused"), "unknown"),
+        (probed("refused", ago=dt.timedelta(hours=25)), "unknown"),
+        (probed("refused", ago=dt.timedelta(hours=-1)), "unknown"),
+        (None, "unknown"),
+    ],
+)
+def test_a_probe_that_was_asked_for_passes_only_where_everything_was_refused(probe, expected):
+    subject = fleets.subject("n", 1)
+    subject.probe_asked, subject.probe = True, probe
+    report = fleets.report([subject])
+    assert status(report, "n", "enforcement-probed") == expected
+    (result,) = [item for item in row(report, "n")["results"] if item["rule"] == "enforcement-probed"]
+    assert "\x1b" not in result["observed"] or "\\x1b" in result["observed"]
 
 
 def test_a_denial_is_open_until_it_is_waived_and_a_waiver_is_quoted():

@@ -53,6 +53,11 @@ options:
       denial_summary with their number.
     type: int
     default: 5
+  store:
+    description: >-
+      Directory of the audit stores, in which enforcement probes are kept. Records that a probe caused are left out, and
+      while one is under way what may be its own is told once it ended.
+    type: path
   in_flight:
     description: How many nodes are visited at the same time.
     type: int
@@ -110,4 +115,5 @@ async def main(queue: asyncio.Queue[Any], args: dict[str, Any]) -> None:
         poll=options["poll_seconds"],
         most=options["most_per_signature"],
         in_flight=options["in_flight"],
+        store=Path(options["store"]).expanduser() if options["store"] else None,
     ).run()

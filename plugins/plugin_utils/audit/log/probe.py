@@ -91,6 +91,12 @@ def caused(line: bytes) -> Caused | None:
     return None
 
 
+def may_hold(group: Group) -> bool:
+    """Whether records of this signature can be a probe's."""
+    signature = (group.target, group.tclass, group.permissions)
+    return group.source == SOURCE and any((one.target, one.tclass, one.permissions) == signature for one in KINDS)
+
+
 def attributed(log: bytes, pids: Mapping[str, int], begin: float, end: float) -> list[Caused]:
     """The records of a log that the attempts of one probe caused.
 
