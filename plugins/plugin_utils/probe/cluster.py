@@ -17,22 +17,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..kube import ClusterProblem, items_of, unread
+from ..kube import ApiException, ClusterProblem, HTTPError, items_of, request, unread
 from ..problem import Problem
 from ..rollout.owner import is_gone, shown
 from ..texts import printable
 from . import pod
 from .pod import Plan
 
-try:
-    import kubernetes
-    from urllib3.exceptions import HTTPError
-except ImportError:
-    # Whoever makes a client is told so by kube_client, before either name is needed.
-    kubernetes = None
-
 _WHY = "without it a node's enforcement cannot be probed"
 _REQUEST_SECONDS = 35.0
+_NODES = ("api", "v1", "nodes")
+_NAMESPACES = ("api", "v1", "namespaces")
 #: The clocks of two controllers may differ; a time is only taken for over when it surely is.
 _CLOCKS = dt.timedelta(seconds=60)
 #: Reasons of a waiting container that no waiting mends (kubernetes: pkg/kubelet/images, pkg/kubelet/kuberuntime).
@@ -87,19 +82,17 @@ class ProbeApi:
     """
 
     def __init__(self, client: Any, kubeconfig: str, poll: float) -> None:
-        self._core = kubernetes.client.CoreV1Api(client)
-        self._batch = kubernetes.client.BatchV1Api(client)
-        self._networking = kubernetes.client.NetworkingV1Api(client)
+        self._client = client
         self._kubeconfig = kubeconfig
         self._poll = poll
 
     def nodes(self) -> list[dict[str, Any]]:
         """All Node objects."""
-        return self._items("list nodes", self._core.list_node)
+        return self._items("list nodes", _NODES)
 
     def leftovers(self) -> list[dict[str, Any]]:
         """Namespaces of probes whose owner is gone or whose time is over, and that nobody is removing yet."""
-        found = self._items("list namespaces", lambda **how: self._core.list_namespace(label_selector=pod.LABEL, **how))
+        found = self._items("list namespaces", _NAMESPACES, labelSelector=pod.LABEL)
         return [item for item in found if _is_ours(item) and _is_left(item) and not _is_leaving(item)]
 
     def remove(self, namespace: Mapping[str, Any], *, timeout: float) -> None:
@@ -130,8 +123,8 @@ class ProbeApi:
                 last = "it is being removed"
                 if not _is_leaving(found):
                     body = {"preconditions": {"uid": found["metadata"]["uid"]}, "propagationPolicy": "Background"}
-                    self._core.delete_namespace(name, body=body, **_limit())
-            except kubernetes.client.ApiException as error:
+                    self._request("DELETE", (*_NAMESPACES, name), body)
+            except ApiException as error:
                 if error.status not in (404, 409):
                     last = f"{error.status} {_message(error)}"
                 if error.status == 403:
@@ -155,8 +148,8 @@ class ProbeApi:
             ProbeRunning: there is one already.
         """
         try:
-            return self._plain(self._core.create_namespace(pod.namespace(plan), _preload_content=False, **_limit()))
-        except kubernetes.client.ApiException as error:
+            return self._request("POST", _NAMESPACES, pod.namespace(plan))
+        except ApiException as error:
             if error.status != 409:
                 raise self._refused("create namespaces", error) from error
         except HTTPError as error:
@@ -165,12 +158,16 @@ class ProbeApi:
 
     def begin(self, plan: Plan) -> None:
         """Make what the namespace holds. The Job comes last: before it nothing runs."""
-        name = plan.namespace
-        self._call(
-            "create networkpolicies.networking.k8s.io",
-            lambda: self._networking.create_namespaced_network_policy(name, pod.network_policy(plan), **_limit()),
-        )
-        self._call("create jobs.batch", lambda: self._batch.create_namespaced_job(name, pod.job(plan), **_limit()))
+        space = ("namespaces", plan.namespace)
+        for verb, path, body in (
+            (
+                "create networkpolicies.networking.k8s.io",
+                ("apis", "networking.k8s.io", "v1", *space, "networkpolicies"),
+                pod.network_policy(plan),
+            ),
+            ("create jobs.batch", ("apis", "batch", "v1", *space, "jobs"), pod.job(plan)),
+        ):
+            self._call(verb, "POST", path, body)
 
     def wait(self, plan: Plan) -> Ended:
         """Wait until the container ended, or it is clear that it will not.
@@ -200,27 +197,38 @@ class ProbeApi:
             time.sleep(self._poll)
 
     def _pods(self, namespace: str) -> list[dict[str, Any]]:
-        return self._items("list pods", lambda **how: self._core.list_namespaced_pod(namespace, **how))
+        return self._items("list pods", (*_NAMESPACES, namespace, "pods"))
 
     def _namespace(self, name: str) -> dict[str, Any] | None:
         try:
-            return self._plain(self._core.read_namespace(name, _preload_content=False, **_limit()))
-        except kubernetes.client.ApiException as error:
+            found = self._request("GET", (*_NAMESPACES, name))
+        except ApiException as error:
             if error.status == 404:
                 return None
             raise
-
-    def _items(self, verb: str, read: Callable[..., Any]) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = self._call(verb, lambda: items_of(read, _REQUEST_SECONDS))
+        if not isinstance(found.get("metadata"), dict):
+            raise unread(self._kubeconfig, ValueError("an answer that is no object"), _WHY)
         return found
 
-    def _call(self, verb: str, work: Callable[[], Any]) -> Any:
+    def _items(self, verb: str, path: tuple[str, ...], **query: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self._call(verb, "GET", path, query=query)["items"]
+        return found
+
+    def _call(
+        self, verb: str, method: str, path: tuple[str, ...], body: Mapping[str, Any] | None = None, **how: Any
+    ) -> dict[str, Any]:
         try:
-            return work()
-        except kubernetes.client.ApiException as error:
+            answer = self._request(method, path, body, **how)
+            return {"items": items_of(answer)} if method == "GET" else answer
+        except ApiException as error:
             raise self._refused(verb, error) from error
         except (HTTPError, ValueError) as error:
             raise unread(self._kubeconfig, error, _WHY) from error
+
+    def _request(
+        self, method: str, path: tuple[str, ...], body: Mapping[str, Any] | None = None, **how: Any
+    ) -> dict[str, Any]:
+        return request(self._client, method, path, body, timeout=_REQUEST_SECONDS, **how)
 
     def _refused(self, verb: str, error: Any) -> ClusterProblem:
         return ClusterProblem(
@@ -230,12 +238,6 @@ class ProbeApi:
             kubeconfig=self._kubeconfig,
             status=error.status,
         )
-
-    def _plain(self, answer: Any) -> dict[str, Any]:
-        found = json.loads(answer.data)
-        if not isinstance(found, dict) or not isinstance(found.get("metadata"), dict):
-            raise unread(self._kubeconfig, ValueError("an answer that is no object"), _WHY)
-        return found
 
 
 def _look(pods: Sequence[Mapping[str, Any]], plan: Plan) -> tuple[Ended | None, str]:
@@ -305,10 +307,6 @@ def _is_leaving(namespace: Mapping[str, Any]) -> bool:
 def _part(value: Any, key: str) -> Mapping[str, Any]:
     found = value.get(key) if isinstance(value, Mapping) else None
     return found if isinstance(found, Mapping) else {}
-
-
-def _limit() -> dict[str, float]:
-    return {"_request_timeout": _REQUEST_SECONDS}
 
 
 def _message(error: Any) -> str:

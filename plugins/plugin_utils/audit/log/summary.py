@@ -42,6 +42,7 @@ class Event:
 
 
 Events = dict[int, Event]
+Line = bytes
 
 
 @dataclass
@@ -95,7 +96,7 @@ class Summary:
     """What auditd's log says under the numbers of the kernel ring beside which it was read."""
     contradicted: list[int] = field(default_factory=list)
     """Numbers under which the two say different things."""
-    probed: set[bytes] = field(default_factory=set)
+    probed: set[Line] = field(default_factory=set)
     """Records of enforcement probes that stand in it and are still counted with the others."""
 
     @cached_property
