@@ -137,27 +137,6 @@ def may_remove(member_id: int | str, assessment: Mapping[str, Any]) -> None:
         raise _unsafe("the remaining members would have no quorum", member)
 
 
-def may_remove_dead(member_id: int | str, assessment: Mapping[str, Any]) -> None:
-    """Permit that the entry of a member that no longer answers is removed from the list, by returning.
-
-    For the member left over by a reset that could not leave by itself. The caller proves by other means that the
-    machine behind it was wiped.
-
-    Raises:
-        EtcdUnsafe: when the member answers, or any other voter is not healthy, or there is no quorum to decide it.
-    """
-    member = _require_member(member_id, assessment)
-    if member["healthy"] is not None:
-        raise _unsafe(f"member {_named(member)} still answers", member)
-    others = [other for other in assessment["members"] if other["id"] != member["id"]]
-    ailing = [_named(other) for other in others if other["healthy"] is not True]
-    if ailing:
-        raise _unsafe(f"other members are not healthy: {', '.join(ailing)}", member)
-    alive = sum(1 for other in others if other["is_learner"] is False)
-    if alive < quorum(assessment["voters"]):
-        raise _unsafe("etcd has no quorum to decide the removal", member)
-
-
 def _require_member(member_id: int | str, assessment: Mapping[str, Any]) -> dict[str, Any]:
     if assessment["agreed"] is not True:
         raise _unsafe(

@@ -64,41 +64,13 @@ class NotInBundle(BundleError):
     kind = "not_in_bundle"
 
 
-def prepare(
-    factory: Factory,
-    directory: str | os.PathLike[str],
-    schematic_texts: Sequence[str],
-    targets: Sequence[Target],
-    *,
-    goal: kernel_args.Goal = "enforcing",
-) -> dict[str, Any]:
-    """Verify every schematic for every target with the factory, and write down the outcome.
-
-    A bundle that is there already is extended: an image of the same schematic, target and goal is replaced. For a
-    rollout with a way back, prepare the permissive images too.
-
-    Returns:
-        the sealed manifest: ``{schema, created_at, factory, images: [outcome of Factory.verify], sha256}``.
-
-    Raises:
-        factory.FactoryError, references.BadReference, schematic.SchematicError: as `Factory.verify`.
-        BundleError: an old manifest in the directory is broken.
-    """
-    images = [
-        factory.verify(text, target.version, target.platform, target.arch, secureboot=target.secureboot, goal=goal)
-        for text in schematic_texts
-        for target in targets
-    ]
-    return add(directory, factory.access.url, images)
-
-
 def add(directory: str | os.PathLike[str], factory_url: str, images: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Write outcomes of `factory.Factory.verify` into a bundle; one of the same schematic, target and goal is replaced.
 
     Ansible works on several hosts at a time, each in a process of its own, so the directory is locked meanwhile.
 
     Returns:
-        the sealed manifest, as `prepare` does.
+        the sealed manifest: ``{schema, created_at, factory, images: [outcome of Factory.verify], sha256}``.
 
     Raises:
         BundleError: an old manifest in the directory is broken, or the directory cannot be written.

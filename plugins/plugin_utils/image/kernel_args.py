@@ -81,11 +81,6 @@ class Effective:
     disabling: tuple[str, ...]
     blinding: tuple[str, ...]
 
-    @property
-    def boots_enforcing(self) -> bool:
-        """Whether a Talos image with this command line starts SELinux enforcing, and leaves the audit able to see."""
-        return not self.problems("enforcing")
-
     def problems(self, goal: Goal) -> list[str]:
         """Why this command line does not reach ``goal``, one sentence each; empty when it does."""
         found: list[str] = []

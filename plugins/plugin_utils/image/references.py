@@ -13,12 +13,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 from urllib.parse import urlsplit
 
 from ..problem import Problem
-
-Arch = Literal["amd64", "arm64"]
 
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 

@@ -32,7 +32,7 @@ from .errors import LedgerBroken, LedgerProblem, LockHeld, held, refused, unusab
 from .halts import halt_entry, lift_entry, refuse_halted
 from .index import Index, Stale
 from .secret_facts import refuse_secrets
-from .state import ANSWERS, INTENT, SCHEMA, SENT, LedgerState, NextStep, NodeState, next_step, replay
+from .state import ANSWERS, INTENT, SCHEMA, SENT, LedgerState, NodeState, replay
 from .steps import BY_NAME, DISRUPTIVE, STEP_NAMES, up_to
 
 CONTROL_PLANE_LOCK = "control-plane"
@@ -146,10 +146,6 @@ class Ledger:
         """
         state = self.read()
         return {name: state.nodes[name].as_dict() for name in state.unfinished}
-
-    def next_step(self, node: str) -> NextStep | None:
-        """Where this node goes on; None when every step is done."""
-        return next_step(self.node(node))
 
     # -- steps --------------------------------------------------------------------------------------------------
 

@@ -17,17 +17,6 @@ T = TypeVar("T", bound=Hashable)
 V = TypeVar("V")
 
 MAX_IN_FLIGHT = 256
-_DIRECT = 64
-_PER_ENDPOINT = 16
-
-
-def recommended_in_flight(route: str, endpoints: int) -> int:
-    """How many nodes to ask at once on a ``route`` (``direct``, ``endpoint``, ``auto``) with that many endpoints.
-
-    Direct: above 64 nodes only wait for the processor. Through endpoints: Talos runs apid with 128 MiB of memory
-    (pkg/machinery/constants), and every forwarded node takes some of it, so each endpoint gets few at a time.
-    """
-    return _DIRECT if route == "direct" else max(1, min(_DIRECT, _PER_ENDPOINT * endpoints))
 
 
 async def ask_all(

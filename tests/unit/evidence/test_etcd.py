@@ -14,7 +14,6 @@ from ansible_collections.talosops.selinux.plugins.plugin_utils.evidence.etcd imp
     EtcdUnsafe,
     assess,
     may_remove,
-    may_remove_dead,
 )
 
 
@@ -85,14 +84,6 @@ def test_every_cluster(size):
             else:
                 assert safe
                 permitted += 1
-            well = all(kinds[n] in "hl" for n in rest)
-            dead_safe = kinds[target] == "s" and well and votes >= len(voters) // 2 + 1
-            try:
-                may_remove_dead(100 + target, assessment)
-            except EtcdUnsafe:
-                assert not dead_safe
-            else:
-                assert dead_safe
     assert permitted == (size if size >= 3 else 0)
 
 
@@ -183,9 +174,8 @@ def test_agreement_needs_two_equal_views(view, agreed):
     assert assessment["agreed"] is agreed
     if agreed is not True:
         assert assessment["problems"]
-        for call in (may_remove, may_remove_dead):
-            with pytest.raises(EtcdUnsafe):
-                call(100, assessment)
+        with pytest.raises(EtcdUnsafe):
+            may_remove(100, assessment)
 
 
 def test_a_stale_twin_and_a_stranger_refuse():

@@ -21,9 +21,19 @@ VERSION = "v1.14.1"
 METAL = Target(VERSION)
 
 
+def prepare(factory, directory, texts, targets, goal="enforcing"):
+    """A bundle of every schematic for every target, as the factory verifies them."""
+    images = [
+        factory.verify(text, target.version, target.platform, target.arch, secureboot=target.secureboot, goal=goal)
+        for text in texts
+        for target in targets
+    ]
+    bundle.add(directory, factory.access.url, images)
+
+
 @pytest.fixture
 def made(sim, tmp_path):
-    bundle.prepare(Factory(sim.url), tmp_path, [ENFORCING], [METAL, Target(VERSION, "aws", "arm64")])
+    prepare(Factory(sim.url), tmp_path, [ENFORCING], [METAL, Target(VERSION, "aws", "arm64")])
     return tmp_path
 
 
@@ -47,8 +57,8 @@ def test_a_bundle_says_what_the_factory_said(sim, made):
 
 
 def test_a_bundle_grows(sim, made):
-    bundle.prepare(Factory(sim.url), made, [PERMISSIVE], [METAL], goal="permissive")
-    bundle.prepare(Factory(sim.url), made, [ENFORCING], [METAL])
+    prepare(Factory(sim.url), made, [PERMISSIVE], [METAL], goal="permissive")
+    prepare(Factory(sim.url), made, [ENFORCING], [METAL])
     assert len(bundle.load(made)["images"]) == 3
     assert bundle.verify_offline(made, PERMISSIVE, VERSION, goal="permissive")["goal"] == "permissive"
     with pytest.raises(bundle.NotInBundle):
@@ -69,7 +79,7 @@ def test_another_registry_behind_the_air_gap(sim, made):
 
 def test_an_owner_of_an_enterprise_factory(start, tmp_path):
     sim = start(auth=simulated.FactoryAuth(users={"alice": "hunter2"}))
-    bundle.prepare(Factory(Access(sim.url, "alice", "hunter2")), tmp_path, [ENFORCING], [METAL])
+    prepare(Factory(Access(sim.url, "alice", "hunter2")), tmp_path, [ENFORCING], [METAL])
     assert "hunter2" not in (tmp_path / "manifest.json").read_text()
     assert bundle.verify_offline(tmp_path, ENFORCING, VERSION)["owner"] == "alice"
 
@@ -148,7 +158,7 @@ def test_a_failed_preparation_leaves_the_old_bundle(sim, made):
     before = (made / "manifest.json").read_bytes()
     sim.set_fault("wrong_cmdline")
     with pytest.raises(errors.WrongCmdline):
-        bundle.prepare(Factory(sim.url), made, [ENFORCING], [METAL])
+        prepare(Factory(sim.url), made, [ENFORCING], [METAL])
     assert (made / "manifest.json").read_bytes() == before
 
 

@@ -498,8 +498,6 @@ def test_a_problem_that_all_nodes_share_is_raised_once() -> None:
         with pytest.raises(ValueError, match="in_flight"):
             fleet.run(fleet.ask_all(["a"], ask_one, in_flight=wrong))
     assert fleet.run(fleet.ask_all([], ask_one)) == {}
-    assert [fleet.recommended_in_flight("endpoint", count) for count in (0, 1, 3, 9)] == [1, 16, 48, 64]
-    assert fleet.recommended_in_flight("direct", 0) == 64
 
 
 def test_fleet_gives_a_value_or_an_error_for_each(authority: Authority) -> None:
