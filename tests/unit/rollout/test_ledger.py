@@ -95,6 +95,20 @@ def test_a_whole_operation(ledger, clock):
     assert ledger.state("w-1")["done"] == [], "a new operation after a complete one"
 
 
+def test_a_canary_stays_one_when_it_is_resumed_and_when_it_fails(ledger):
+    ledger.begin("w-1", "verify", wave="canary", machine_type="worker")
+    ledger.finish("w-1", "verify", "done")
+    ledger.begin("w-1", "gate", wave="resume")
+    assert ledger.read().canaries == ["w-1"]
+    ledger.finish("w-1", "gate", "failed", found="no")
+    ledger.fail("w-1", "gate", wave="workers", found="no")
+    assert ledger.read().canaries == ["w-1"] == ledger.read().failed
+    ledger.fail("w-2", "verify", wave="canary", found="before its first step")
+    ledger.fail("w-2", "verify", wave="resume", found="again")
+    ledger.fail("w-3", "verify", wave="workers", found="no")
+    assert ledger.read().canaries == ["w-1", "w-2"]
+
+
 def test_order_is_kept(ledger):
     for step in ("gate", "soak", "no-such-step"):
         with pytest.raises(StepRefused):
