@@ -45,7 +45,8 @@ class Covering:
         reached = self._reached(mutant) if mutant.path.endswith(".py") else Counter[str]()
         named = Counter({name: self._named(mutant.path, text) for name, text in self._texts.items()})
         names = {name for name, count in named.items() if count} | set(reached)
-        return sorted(names, key=lambda name: self._rank(name, mutant.path, reached[name], named[name]))
+        ranked = sorted(names, key=lambda name: self._rank(name, mutant.path, reached[name], named[name]))
+        return list(dict.fromkeys([*mutant.tests, *ranked]))
 
     def _reached(self, mutant: Mutant) -> Counter[str]:
         """How many lines of the mutant's file are reached by what reaches the mutant (or, failing that, the file)."""

@@ -23,7 +23,7 @@ class Mutant:
         line: the line of ``start``, from 1.
         operator: what kind of change it is, or the name of a fixed mutant.
         start: the offset of ``old`` in the file's text, in characters.
-        last: the line on which ``old`` ends.
+        tests: files and folders below ``tests`` that are to notice it, which are asked before any other.
     """
 
     path: str
@@ -32,9 +32,11 @@ class Mutant:
     start: int
     old: str
     new: str
+    tests: tuple[str, ...] = ()
 
     @property
     def last(self) -> int:
+        """The line on which ``old`` ends."""
         return self.line + self.old.count("\n")
 
     @property
@@ -59,6 +61,6 @@ class Mutant:
         return [line for line in list(lines)[2:] if not line.startswith("@@")]
 
 
-def at(path: str, text: str, start: int, old: str, new: str, operator: str) -> Mutant:
+def at(path: str, text: str, start: int, old: str, new: str, operator: str, tests: tuple[str, ...] = ()) -> Mutant:
     """A mutant of the text at an offset."""
-    return Mutant(path, text.count("\n", 0, start) + 1, operator, start, old, new)
+    return Mutant(path, text.count("\n", 0, start) + 1, operator, start, old, new, tests)

@@ -36,7 +36,8 @@ def fixed(root: Path) -> list[Mutant]:
             raise DoesNotApply(
                 f"{entry['name']}: {entry['file']} holds {entry['old']!r} {text.count(entry['old'])} times, not once"
             )
-        found.append(at(entry["file"], text, text.index(entry["old"]), entry["old"], entry["new"], entry["name"]))
+        start, tests = text.index(entry["old"]), tuple(entry.get("tests", ()))
+        found.append(at(entry["file"], text, start, entry["old"], entry["new"], entry["name"], tests))
     return found
 
 
