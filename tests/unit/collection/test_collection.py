@@ -84,3 +84,13 @@ def test_no_expression_is_possessive():
     ]
     assert len(texts) > 50
     assert not found
+
+
+def test_what_is_attacked_is_held_by_tests_that_exist() -> None:
+    rows = [line for line in (ROOT / "tests" / "README.md").read_text().splitlines() if "::test_" in line]
+    assert len(rows) > 30
+    for row in rows:
+        named = re.findall(r"`((?:unit|integration)/[^`\s]+\.py)::(test_\w+)`", row)
+        assert len(named) >= 2, row
+        for path, name in named:
+            assert re.search(rf"^def {name}\(", (ROOT / "tests" / path).read_text(), re.MULTILINE), f"{path}::{name}"
