@@ -246,21 +246,35 @@ class _Assessment:
                 self._gap("F5", "no start of auditd is in the service's history")
             elif any(str(event.get("state")) in ("Failed", "Finished", "Skipped") for event in events):
                 self._gap("F5", "auditd stopped at least once")
-            started = _seconds_of(starts[0].get("ts")) if starts else None
-            late = self._seconds_after_boot(started) if started is not None else None
-            if late is not None and late > EARLY_START:
-                self._gap("F5", f"auditd started {int(late)} seconds after boot: an earlier start is likely")
-        pids = self._pid_changes()
+            self._start(starts)
+        pids = list(dict.fromkeys(pid for _unused, pid in self._sockets()))
         if len(pids) > 1:
             self._gap("F30", f"the audit socket changed hands {len(pids) - 1} times (audit_pid {', '.join(pids)})")
 
-    def _pid_changes(self) -> list[str]:
-        found: list[str] = []
+    def _start(self, starts: list[dict[str, Any]]) -> None:
+        """Whether the start that the service's history shows is the boot's only one.
+
+        The kernel numbers the record that auditd writes when it takes the audit socket. Where every number up to the
+        only one is there, no earlier auditd wrote one, whatever the clocks say; where none tells, they have to.
+        """
+        taken = sorted({serial for serial, _unused in self._sockets()})
+        if len(taken) > 1:
+            self._gap("F5", f"auditd took the audit socket {len(taken)} times: records in between went to the ring")
+        if len(taken) == 1 and all(low > taken[0] for low, _unused in gaps(self._seen(), self._lowest())):
+            return
+        started = _seconds_of(starts[0].get("ts")) if starts else None
+        late = self._seconds_after_boot(started) if started is not None else None
+        if late is not None and late > EARLY_START:
+            self._gap("F5", f"auditd started {int(late)} seconds after boot: an earlier start is likely")
+
+    def _sockets(self) -> list[tuple[int, str]]:
+        """Serial and process of each record by which somebody took the audit socket."""
+        found = []
         for summary in (self.kernel, self.service):
             for change in summary.changes if summary is not None else []:
-                match = re.search(r"\bop=set audit_pid=(\d{1,10}) ", str(change["text"]) + " ")
-                if change["type"] == "CONFIG_CHANGE" and match and match[1] not in found:
-                    found.append(match[1])
+                match = re.search(r"\bop=set audit_pid=([1-9]\d{0,9}) ", str(change["text"]) + " ")
+                if change["type"] == "CONFIG_CHANGE" and match:
+                    found.append((int(change["serial"]), match[1]))
         return found
 
     def _service_log(self) -> None:
@@ -338,11 +352,13 @@ class _Assessment:
             self._gap("F11", "the kernel ring was not read")
             return
         ring = log.ring
-        if not ring.has_head:
+        if ring.first_load and not ring.has_head:
+            self._note("F11", "the kernel ring lost its beginning, and holds all from the first policy load on")
+        elif not ring.has_head:
             self._gap(
                 "F11", "the kernel ring does not start with the kernel's first line: its beginning is overwritten"
             )
-        if not ring.initialized:
+        if not ring.initialized and (ring.has_head or not ring.first_load):
             text = "the kernel ring has no record with serial 1"
             self._gap("F3" if ring.has_head else "F11", text)
         if log.broken:
@@ -392,7 +408,8 @@ class _Assessment:
         seen = self._seen()
         if not seen:
             return
-        missing = gaps(seen, 1)
+        lowest = self._lowest()
+        missing = gaps(seen, lowest)
         if self.service is not None and self.kernel is not None and self.service.boots == self.kernel.boots == 1:
             first, ms = self.service.first_ms, self.kernel.last_ms
             if (
@@ -411,8 +428,9 @@ class _Assessment:
         # Some may be the numbers of doubtful records, which have a reason of their own.
         claimed = self._claimed()
         count = _unclaimed(missing, claimed)
-        if missing and missing[0][0] == 1:
-            self._gap("F10" if self.kernel is not None else "F11", f"serials 1 to {missing[0][1]} are in neither log")
+        if missing and missing[0][0] == lowest:
+            id_ = "F10" if self.kernel is not None else "F11"
+            self._gap(id_, f"serials {lowest} to {missing[0][1]} are in neither log")
             if self.kernel is None:
                 # They stand in a log that nobody looked into.
                 count -= _unclaimed(missing[:1], claimed)
@@ -457,6 +475,10 @@ class _Assessment:
                 parts += summary.seen
         return union(parts)
 
+    def _lowest(self) -> int:
+        """The number from which on a denial is possible: there is none before the first policy load."""
+        return 2 if self.kernel is not None and self.kernel.ring.first_load else 1
+
     def _claimed(self) -> list[int]:
         found: set[int] = set()
         for summary in (self.kernel, self.service):
@@ -472,8 +494,9 @@ class _Assessment:
         starts = [float(look.boot_time) for look in (self.given.looks or ()) if look.boot_time is not None]
         if not starts and self.given.now is not None and self.given.uptime_seconds is not None:
             starts.append(self.given.now - self.given.uptime_seconds)
-        if self.kernel is not None and self.kernel.ring.initialized and self.kernel.first_ms is not None:
-            starts.append(self.kernel.first_ms / 1000)
+        kernel = self.kernel
+        if kernel and kernel.first_ms is not None and (kernel.ring.initialized or kernel.ring.first_load):
+            starts.append(kernel.first_ms / 1000)
         return min((moment - start for start in starts), default=None)
 
     def _seconds(self, complete: bool) -> float | None:

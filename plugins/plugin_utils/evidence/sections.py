@@ -261,11 +261,20 @@ def role_of(resource: Any) -> str | None:
     return known.get(str(resource.spec)) if resource is not None else None
 
 
+#: What machined and the kernel say of SELinux before the first load.
+_BEFORE_LOAD = re.compile(rb"selinux: loading policy|SELinux:\s+Initializing")
+
+
 def _unknown_classes(kernel_log: bytes | None) -> list[str] | None:
-    """Classes and permissions the kernel has and the policy lacks: denied to everyone once enforcing (kernel 6.18)."""
+    """Classes and permissions the kernel has and the policy lacks: denied to everyone once enforcing (kernel 6.18).
+
+    The kernel lists them while it loads the policy, so a ring that lost what stood before that load does not tell.
+    """
     if kernel_log is None:
         return None
     lines = re.findall(rb"SELinux:\s+((?:Permission|Class) [^\n]*?not defined in policy)", kernel_log)
+    if not lines and not _BEFORE_LOAD.search(kernel_log.partition(b": audit: type=1403 ")[0]):
+        return None
     return sorted({line.decode("ascii", "replace") for line in lines})
 
 

@@ -149,7 +149,7 @@ def test_records_out_of_order_behind_messages_are_doubtful_but_not_lost() -> Non
 
 def test_a_receiver_that_was_killed() -> None:
     found = analysis("restart")
-    assert {reason.split()[0] for reason in reasons(found)} == {"F30", "F4", "F6"}
+    assert {reason.split()[0] for reason in reasons(found)} == {"F30", "F4", "F5", "F6"}
     assert found["coverage"]["lost_at_least"] == 26
     assert found["counts"]["doubtful"] == 0
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from .records import MAC_ERRORS, Line, decode, fields, moment, show
+from .records import MAC_ERRORS, Line, Record, decode, fields, moment, show
 from .summary import Ring
 
 #: Records that are noted.
@@ -38,6 +38,11 @@ def error_key(type_: bytes, payload: bytes) -> ErrorKey:
         show(found.get(b"oldcontext", found.get(b"scontext"))) or "",
         show(found.get(b"newcontext", found.get(b"tcontext", decode(found.get(b"invalid_context"))))) or "",
     )
+
+
+def is_first_load(record: Record) -> bool:
+    """Whether a record is the load of the boot's first policy: on a real node the first one after serial 1."""
+    return record.type == b"MAC_POLICY_LOAD" and record.serial == 2 and b"lsm=selinux res=1" in record.payload
 
 
 class Notes:

@@ -97,6 +97,20 @@ def is_head(line: bytes) -> bool:
     return match is not None and match[1].startswith(b"kern:") and match[3].startswith(b"Linux version ")
 
 
+_FIRST_LOAD = re.compile(
+    rb"(?m)^kern: +[a-z]{3,7}: \[[-0-9T:.Z+]{20,40}\]: audit: type=1403 audit\([0-9.]{1,20}:2\): "
+    rb"[^\n]*lsm=selinux res=1"
+)
+
+
+def begins(log: bytes) -> bool:
+    """Whether a ring holds all that matters: the kernel's first line, or the boot's first policy load.
+
+    Before that load, record 2 of every real boot, nothing can be denied; what stands behind it was never overwritten.
+    """
+    return is_head(log[:4096].partition(b"\n")[0]) or _FIRST_LOAD.search(log) is not None
+
+
 def occupied(line: bytes) -> int:
     """Bytes of the ring that a record takes: its text and a number, aligned (kernel/printk/printk_ringbuffer.c)."""
     match = _LINE.match(line)

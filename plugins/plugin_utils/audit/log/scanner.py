@@ -22,7 +22,7 @@ from typing import Any
 from .both import Beside, keep
 from .denials import Group, Sample, group_of, join, joined
 from .forgery import NONE, SHADOW, Order, Seen, closes_quote, reach_of
-from .notes import NOTED, Notes
+from .notes import NOTED, Notes, is_first_load
 from .probe import Watch
 from .records import (
     IGNORED,
@@ -621,6 +621,7 @@ class Scanner:
         keep(self.printed, record)
         ring = self.notes.ring
         ring.initialized = ring.initialized or (record.type == b"KERNEL" and record.serial == 1)
+        ring.first_load = ring.first_load or is_first_load(record)
 
     def _join(self, record: Record) -> None:
         """A record that goes with others: add what it tells to the samples of its event, those to come included."""

@@ -23,6 +23,8 @@ class Ring:
     cmdline: str | None = None
     initialized: bool = False
     """The type=2000 record with serial 1 was seen."""
+    first_load: bool = False
+    """The policy load with serial 2 was seen: before it there is serial 1 alone, and nothing to be denied."""
     losses: list[str] = field(default_factory=list)
     loss_lines: int = 0
     audit_lost: int = 0

@@ -148,7 +148,7 @@ class AuditStore:
             data: the bytes as read, unchanged.
             collected_at: when the read ended; now by default.
             begins: whether the data starts where the stream started; by default judged by size (service) or by the
-                kernel's first line.
+                kernel's first records (`ring.begins`).
             looks: what was seen of the boot around the read, oldest first.
 
         A persisted log is of this boot as far as it joins what the node's memory held, so merge that first.
@@ -221,4 +221,4 @@ def _read(stream: str, data: bytes, frames: tuple[int, ...]) -> Read:
 def _begins(source: str, data: bytes) -> bool:
     if source == "service":
         return len(data) < RING_MAY_HAVE_WRAPPED
-    return source == "kernel" and ring.is_head(data[:4096].partition(b"\n")[0])
+    return source == "kernel" and ring.begins(data)
