@@ -92,7 +92,8 @@ counts:
   returned: always
   type: dict
   sample:
-    {lines: 10, parsed: 8, ignored: 2, unparsed: 0, denied: 1, granted: 0, doubtful: 0, mac_errors: 0, events: 3}
+    {lines: 10, parsed: 8, ignored: 2, unparsed: 0, denied: 1, granted: 0, doubtful: 0, mac_errors: 0, events: 3,
+     probe: 0}
 coverage:
   description: How complete the logs are, with every reason against it. For a fleet, the verdict by node.
   returned: always

@@ -126,7 +126,13 @@ selinux:
   type: str
   sample: enforcing
 leftovers:
-  description: Namespaces of earlier probes that were removed. In check mode, those that would be.
+  description: Namespaces that earlier probes left, which were removed. In check mode, those that would be.
+  returned: success
+  type: list
+  elements: str
+  sample: []
+remains:
+  description: What of these could not be removed, and why.
   returned: success
   type: list
   elements: str

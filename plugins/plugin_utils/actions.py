@@ -182,6 +182,11 @@ class TalosAction(ActionBase):  # type: ignore[misc]
             self._hosts[host] = self.variables["hostvars"][host]
         return plain(self._hosts[host].get(name))
 
+    def has_variable(self, host: str, name: str) -> bool:
+        """Whether a host's variable is set, be it to nothing."""
+        self.variable(host, name)
+        return name in self._hosts[host]
+
     def _decrypt(self, path: str) -> bytes:
         # The public method decodes as UTF-8, and the one that names a file writes the plain text to disk.
         content: tuple[bytes, bool] = self._loader._get_file_contents(path)

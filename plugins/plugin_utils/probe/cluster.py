@@ -91,9 +91,9 @@ class ProbeApi:
         return self._items("list nodes", _NODES)
 
     def leftovers(self) -> list[dict[str, Any]]:
-        """Namespaces of probes whose owner is gone or whose time is over, and that nobody is removing yet."""
+        """Namespaces of probes whose owner is gone or whose time is over."""
         found = self._items("list namespaces", _NAMESPACES, labelSelector=pod.LABEL)
-        return [item for item in found if _is_ours(item) and _is_left(item) and not _is_leaving(item)]
+        return [item for item in found if _is_ours(item) and _is_left(item)]
 
     def remove(self, namespace: Mapping[str, Any], *, timeout: float) -> None:
         """Remove a leftover, that very one, and wait until it is gone with all that is in it.
@@ -141,20 +141,36 @@ class ProbeApi:
             namespace=name,
         )
 
-    def make(self, plan: Plan) -> dict[str, Any]:
+    def make(self, plan: Plan, *, timeout: float) -> None:
         """Make the namespace of a probe, which is also what keeps a second one of the same machine away.
+
+        One that is being removed is waited for.
 
         Raises:
             ProbeRunning: there is one already.
         """
+        end = time.monotonic() + timeout
+        while True:
+            try:
+                self._request("POST", _NAMESPACES, pod.namespace(plan))
+                return
+            except ApiException as error:
+                if error.status != 409:
+                    raise self._refused("create namespaces", error) from error
+            except (HTTPError, ValueError) as error:
+                raise unread(self._kubeconfig, error, _WHY) from error
+            present = self._present(plan)
+            if not _is_leaving(present) or time.monotonic() + self._poll >= end:
+                raise _running(plan, present)
+            time.sleep(self._poll)
+
+    def _present(self, plan: Plan) -> dict[str, Any]:
         try:
-            return self._request("POST", _NAMESPACES, pod.namespace(plan))
+            return self._namespace(plan.namespace) or {"metadata": {"deletionTimestamp": "it is gone"}}
         except ApiException as error:
-            if error.status != 409:
-                raise self._refused("create namespaces", error) from error
-        except HTTPError as error:
+            raise self._refused("get namespaces", error) from error
+        except (HTTPError, ValueError) as error:
             raise unread(self._kubeconfig, error, _WHY) from error
-        raise _running(plan, self._namespace(plan.namespace))
 
     def begin(self, plan: Plan) -> None:
         """Make what the namespace holds. The Job comes last: before it nothing runs."""
@@ -270,8 +286,8 @@ def _look(pods: Sequence[Mapping[str, Any]], plan: Plan) -> tuple[Ended | None, 
     return None, said if waiting else f"the pod is {printable(status.get('phase'), 40)}"
 
 
-def _running(plan: Plan, present: Mapping[str, Any] | None) -> ProbeRunning:
-    notes = _part(_part(present or {}, "metadata"), "annotations")
+def _running(plan: Plan, present: Mapping[str, Any]) -> ProbeRunning:
+    notes = _part(_part(present, "metadata"), "annotations")
     by = f" by {shown(printable(notes[pod.OWNER]))}" if notes.get(pod.OWNER) else ""
     until = f", until {printable(notes[pod.EXPIRES], 40)} at the latest" if notes.get(pod.EXPIRES) else ""
     return ProbeRunning(

@@ -28,7 +28,7 @@ from ..problem import Problem
 from ..rollout.owner import of_process
 from ..talos import boots
 from ..talos.client import NodeClient
-from ..talos.errors import NotFound, Unsupported
+from ..talos.errors import NotFound, TalosError, Unsupported
 from . import attempts, pod
 from .attempts import ATTEMPTS, INCONCLUSIVE, Outcome
 from .cluster import Ended, ProbeApi, ProbeRemains
@@ -37,6 +37,8 @@ from .pod import Plan
 NOT_ATTEMPTED = "not_attempted"
 #: Seconds in which a namespace goes, of a cluster that is not in trouble.
 _REMOVAL = 120.0
+#: A namespace that has not gone by then waits for somebody.
+_LEFTOVER = 30.0
 
 V = TypeVar("V")
 #: Asks the node one thing on a connection of its own.
@@ -86,7 +88,7 @@ def probe(ask: Ask[Any], store: AuditStore, settings: Settings) -> dict[str, Any
 
     Returns:
         ``{outcome, why, selinux, attempts: [{id, title, outcome, observed, expected, records}], leftovers: [str],
-        document: str | None, changed}``. ``outcome`` is ``refused``, ``allowed``, ``inconclusive`` or
+        remains: [str], document: str | None, changed}``. ``outcome`` is ``refused``, ``allowed``, ``inconclusive`` or
         ``not_attempted``; ``records`` counts the AVC records that an attempt is known to have caused.
 
     Raises:
@@ -102,12 +104,11 @@ def probe(ask: Ask[Any], store: AuditStore, settings: Settings) -> dict[str, Any
         api = ProbeApi(client, settings.kubeconfig, settings.poll)
         _require_joined(api, seen)
         leftovers = api.leftovers()
-        if not settings.check:
-            for leftover in leftovers:
-                api.remove(leftover, timeout=_REMOVAL)
+        remains = [] if settings.check else _removed(api, leftovers)
         result = {
             "selinux": seen.selinux,
             "leftovers": [leftover["metadata"]["name"] for leftover in leftovers],
+            "remains": remains,
             "document": None,
             "changed": bool(leftovers),
         }
@@ -173,6 +174,17 @@ def _require_joined(api: ProbeApi, seen: Seen) -> None:
         )
 
 
+def _removed(api: ProbeApi, leftovers: list[dict[str, Any]]) -> list[str]:
+    """Remove what earlier probes left; what does not go keeps no other machine from being probed, and is named."""
+    remains = []
+    for leftover in leftovers:
+        try:
+            api.remove(leftover, timeout=_LEFTOVER)
+        except ProbeRemains as problem:
+            remains.append(problem.found)
+    return remains
+
+
 def _attempted(ask: Ask[Any], api: ProbeApi, store: AuditStore, seen: Seen, settings: Settings) -> dict[str, Any]:
     now = dt.datetime.now(dt.UTC)
     key = store.boot_key(seen.look)
@@ -212,7 +224,7 @@ def _attempted(ask: Ask[Any], api: ProbeApi, store: AuditStore, seen: Seen, sett
 def _run(api: ProbeApi, plan: Plan) -> tuple[Ended, ProbeRemains | None]:
     """Let the pod run and remove everything, whatever happens; how it ended, and what could not be removed."""
     try:
-        api.make(plan)
+        api.make(plan, timeout=_REMOVAL)
         api.begin(plan)
         ended = api.wait(plan)
     except BaseException as error:
@@ -240,7 +252,12 @@ def _judge(ask: Ask[Any], seen: Seen, plan: Plan, ended: Ended) -> tuple[tuple[O
     )
 
     async def again(client: NodeClient) -> tuple[Seen, bytes]:
-        return await look(client), await client.logs("auditd")
+        now = await look(client)
+        try:
+            return now, await client.logs("auditd")
+        except TalosError:
+            # A refusal without its record is one all the same.
+            return now, b""
 
     try:
         now, log = ask(again)

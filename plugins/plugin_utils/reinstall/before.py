@@ -153,11 +153,20 @@ def gate(work: Work) -> dict[str, Any]:
 
 
 def _require_planned(work: Work, identity: str | None) -> None:
-    """Return unless another machine answers for the host than when the plan was made.
+    """Return unless nobody planned this, or another machine answers for the host than when the plan was made.
+
+    The plan knows no identity of a node that it only resumes: that is the ledger's.
 
     Raises:
         StepProblem: another does. One that passes the gate too would get the configuration of this host.
     """
+    if not work.action.has_variable(work.host, "talos_planned_identity"):
+        raise StepProblem(
+            f"{work.host} is not part of a plan: the role runs without the rollout's playbook",
+            "budgets, order and the machine that the image was chosen for are the plan's; without it none is checked",
+            "run the playbook talosops.selinux.rollout; rollout_hosts limits it to the nodes that are meant",
+            node=work.host,
+        )
     planned = work.action.variable(work.host, "talos_planned_identity")
     if planned is not None and identity != planned:
         raise StepProblem(

@@ -10,6 +10,7 @@ import datetime as dt
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,8 +19,8 @@ from typing import Any
 import pytest
 from ansible_collections.talosops.selinux.plugins.plugin_utils.evidence.joined import NotThisNode
 from ansible_collections.talosops.selinux.plugins.plugin_utils.kube import ClusterProblem
-from ansible_collections.talosops.selinux.plugins.plugin_utils.probe import pod
-from ansible_collections.talosops.selinux.plugins.plugin_utils.probe.cluster import ProbeRemains, ProbeRunning
+from ansible_collections.talosops.selinux.plugins.plugin_utils.probe import pod, run
+from ansible_collections.talosops.selinux.plugins.plugin_utils.probe.cluster import ProbeApi, ProbeRemains, ProbeRunning
 from ansible_collections.talosops.selinux.plugins.plugin_utils.probe.pod import ImageProblem
 from ansible_collections.talosops.selinux.plugins.plugin_utils.problem import Problem
 from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.errors import TalosError
@@ -440,3 +441,123 @@ def test_every_problem_says_what_to_do(world: World) -> None:
     assert caught.value.found
     assert caught.value.why
     assert "docs/enforcement-probe.md" in caught.value.do
+
+
+# -- what goes wrong meanwhile
+
+
+def hold_at_wait(monkeypatch: pytest.MonkeyPatch, meanwhile: Any) -> None:
+    """Let something happen once the container ended, before anything else is asked."""
+    wait = ProbeApi.wait
+
+    def waited(self: ProbeApi, plan: pod.Plan) -> Any:
+        ended = wait(self, plan)
+        meanwhile()
+        return ended
+
+    monkeypatch.setattr(ProbeApi, "wait", waited)
+
+
+def test_a_node_that_rebooted_meanwhile(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def reboot() -> None:
+        before = world.sim.nodes["worker-4"].boot_id
+        world.sim.power_cycle("worker-4")
+        while world.sim.nodes["worker-4"].boot_id in ("", before):
+            time.sleep(0.02)
+        world.sim.wait_for("worker-4", "running", ready=True)
+
+    hold_at_wait(monkeypatch, reboot)
+    result = world.probe("worker-4")
+    assert outcomes(result) == ["inconclusive"] * 3
+    assert "boot in which it was probed" in result["attempts"][0]["observed"]
+    assert world.remains() == []
+
+
+def test_a_node_that_is_gone_meanwhile(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    hold_at_wait(monkeypatch, lambda: world.sim.set_fault("worker-1", "unreachable"))
+    try:
+        result = world.probe()
+    finally:
+        world.sim.clear_fault("worker-1", "unreachable")
+    assert outcomes(result) == ["inconclusive"] * 3
+    assert "could not be looked at again" in result["attempts"][0]["observed"]
+    assert world.remains() == []
+
+
+def test_another_machine_that_answers_meanwhile(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    hold_at_wait(monkeypatch, lambda: world.sim.set_fault("worker-1", "wrong_machine", "worker-4"))
+    try:
+        result = world.probe()
+    finally:
+        world.sim.clear_fault("worker-1", "wrong_machine")
+    assert outcomes(result) == ["inconclusive"] * 3
+    assert "another machine" in result["attempts"][0]["observed"]
+
+
+def test_a_log_that_cannot_be_read_takes_nothing_from_a_refusal(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    hold_at_wait(monkeypatch, lambda: world.sim.set_fault("worker-1", "permission_denied", ["Logs"]))
+    try:
+        result = world.probe()
+    finally:
+        world.sim.clear_fault("worker-1", "permission_denied")
+    assert (result["outcome"], [row["records"] for row in result["attempts"]]) == ("refused", [0, 0, 0])
+
+
+def test_whoever_interrupts_it_finds_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    hold_at_wait(monkeypatch, interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        world.probe()
+    assert world.remains() == []
+    (known,) = [known for key in world.store("worker-1").boots() for known in world.store("worker-1").probes(key)]
+    assert known["finished_at"] is not None
+    assert known["outcome"] == "inconclusive"
+
+
+def test_a_namespace_that_does_not_go_is_named_and_keeps_no_other_machine_waiting(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "_REMOVAL", 0.5)
+    monkeypatch.setattr(run, "_LEFTOVER", 0.5)
+    hold_at_wait(monkeypatch, lambda: world.cluster.held_namespaces.update(world.namespaces()))
+    with pytest.raises(ProbeRemains) as caught:
+        world.probe()
+    (name,) = world.namespaces()
+    assert name in caught.value.found
+    monkeypatch.undo()
+    monkeypatch.setattr(run, "_LEFTOVER", 0.5)
+    expire(world)
+    other = world.probe("worker-4")
+    assert (other["outcome"], other["leftovers"]) == ("refused", [name])
+    assert name in other["remains"][0]
+    world.cluster.held_namespaces.clear()
+    assert world.probe()["outcome"] == "refused"
+    assert world.remains() == []
+
+
+def test_a_namespace_of_its_own_that_is_going_is_waited_for(world: World) -> None:
+    world.cluster.jobs.trouble.hangs.add("worker-1")
+    killed(world, "begin", "after")
+    world.cluster.jobs.trouble.hangs.clear()
+    (name,) = world.namespaces()
+    with config.new_client_from_config(world.kubeconfig) as api:
+        notes = {pod.OWNER: "elsewhere:5:other-boot:1:1"}
+        client.CoreV1Api(api).patch_namespace(name, {"metadata": {"annotations": notes}})
+        world.cluster.held_namespaces.add(name)
+        client.CoreV1Api(api).delete_namespace(name)
+    with ThreadPoolExecutor() as pool:
+        going = pool.submit(world.probe)
+        while not any(call.status == 409 for call in world.sim.fleet.kubernetes.calls[-20:]):
+            assert not going.done()
+        world.cluster.held_namespaces.clear()
+        assert going.result()["outcome"] == "refused"
+
+
+def test_where_it_cannot_be_kept_nothing_is_made(world: World) -> None:
+    (world.directory / "audit").write_text("a file")
+    with pytest.raises(Problem) as caught:
+        world.probe()
+    assert "cannot be kept" in caught.value.found
+    assert world.writes() == []

@@ -99,7 +99,11 @@ class OneNode(Work):
     """The work on one node. ``answers`` gives the machine that answers at each visit; None for nobody."""
 
     def __init__(self, directory: Path, answers: Iterator[Machine | None], **variables: Any) -> None:
-        self.action: Any = SimpleNamespace(host=HOST, variable=lambda host, name: variables.get(name))
+        self.action: Any = SimpleNamespace(
+            host=HOST,
+            variable=lambda host, name: variables.get(name),
+            has_variable=lambda host, name: name in variables,
+        )
         self.host = HOST
         self.params = {
             "directory": str(directory),

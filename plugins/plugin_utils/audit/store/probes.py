@@ -20,6 +20,7 @@ from typing import Any
 from ...canonical import canonical_json, is_sealed, sealed
 from ...private_files import write_private
 from ..log.probe import MOST, caused
+from .stream import StoreError
 
 SCHEMA = 1
 KIND = "enforcement-probe"
@@ -32,12 +33,19 @@ def keep(directory: Path, document: Mapping[str, Any]) -> Path:
     """Write a probe's document (``probe.document`` makes it) below a boot's directory, sealed; where it lies.
 
     Raises:
-        NotPrivate, OSError: it cannot be kept there.
+        NotPrivate, StoreError: it cannot be kept there.
     """
     if not _ID.fullmatch(document["id"]):
         raise ValueError(f"{document['id']!r} is no id of a probe")
     path = directory / f"probe-{document['id']}.json"
-    write_private(path, canonical_json(sealed(document)) + b"\n")
+    try:
+        write_private(path, canonical_json(sealed(document)) + b"\n")
+    except OSError as error:
+        raise StoreError(
+            f"the enforcement probe cannot be kept in {path}: {error.strerror}",
+            "its records in the audit log would count as denials of the node's workloads",
+            "make the directory of the store writable for this user",
+        ) from error
     return path
 
 

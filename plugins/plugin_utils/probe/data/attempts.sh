@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # What the probe's container runs: three attempts, and one report of how each ended, as its termination message.
 #
 # It needs a POSIX shell with timeout, tr, head, mkdir, mount, umount and dd (busybox has them), strace and socat.
