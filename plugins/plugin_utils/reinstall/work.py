@@ -20,7 +20,7 @@ from ..problem import Problem
 from ..rollout.cluster_lock import ClusterLock
 from ..rollout.errors import LockHeld
 from ..rollout.ledger import CLUSTER_LOCK, CONTROL_PLANE_LOCK, FLEET, ROLLOUT_LOCK, Ledger
-from ..rollout.owner import Owner, of_process
+from ..rollout.owner import Owner, is_gone, of_process
 from ..talos import fleet
 from ..talos.client import NodeClient, connect_maintenance
 from ..talos.errors import TalosError
@@ -173,6 +173,8 @@ class Work:
             LockHeld: somebody else has it.
         """
         lock, left = self._ours(ROLLOUT_LOCK)
+        if lock is None:
+            self._refuse_renewed(take_over)
         self.ledger.run = lock["run"] if lock else uuid.uuid4().hex[:12]
         if left <= _RENEW:
             self._acquire(ROLLOUT_LOCK, take_over)
@@ -202,6 +204,18 @@ class Work:
             self._again_at = now + _PATIENCE
             return
         self._acquire(CLUSTER_LOCK, "the Lease in the cluster is ours" if lock is None else None)
+
+    def _refuse_renewed(self, take_over: str | None) -> None:
+        """Return unless the lock in the directory is over by this clock only, which may be ahead.
+
+        Raises:
+            LockHeld: its controller still holds the lock in the cluster, by the API server's clock.
+            ClusterProblem: the Kubernetes API gave no answer.
+        """
+        other = self.ledger.lock(ROLLOUT_LOCK)
+        over = other is not None and dt.datetime.fromisoformat(other["expires"]) <= dt.datetime.now(dt.UTC)
+        if other and over and self.params.get("kubeconfig") and not (is_gone(other["owner"]) or take_over):
+            self.cluster_lock(ROLLOUT_LEASE, self.ledger.owner).check()
 
     def let_go(self) -> None:
         """Release the rollout's locks, as far as they are ours."""

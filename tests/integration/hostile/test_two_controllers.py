@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import os
 import shutil
@@ -15,6 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.talosops.selinux.plugins.plugin_utils.reinstall.work import ROLLOUT_LEASE
+from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.cluster_lock import ClusterLock
+from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.ledger import FLEET, ROLLOUT_LOCK, Ledger
 from integration import playbook
 from simulator import Simulator
 
@@ -81,6 +85,26 @@ def test_others_end_with_who_holds_the_lock(tmp_path: Path) -> None:
         again = playbook.finish(_start(sim, tmp_path / "E", other, "worker-2"), tmp_path / "E")
         assert again.code == 0, again.output
         assert playbook.resets(sim) == ["worker-1", "worker-2"]
+
+
+@pytest.mark.parametrize("renewed", [True, False])
+def test_a_clock_that_is_ahead_ends_no_other_controller(renewed: bool, tmp_path: Path) -> None:
+    """By this host's clock the lock of a controller on another host is over; by the API server's it may not be."""
+    directory, other = tmp_path / "one", "other-host:7:boot:1:1"
+    with Simulator({"name": "ahead", "time_scale": 60, "uptime": "96h", "nodes": NODES}, tmp_path / "fleet") as sim:
+        over = dt.datetime.now(dt.UTC) - dt.timedelta(minutes=5)
+        Ledger(directory / "ledger.jsonl", run="other", owner=other).acquire(ROLLOUT_LOCK, FLEET, other, over)
+        lease = ClusterLock(str(sim.directory / "kubeconfig"), None, ROLLOUT_LEASE, other)
+        if renewed:
+            lease.acquire(dt.timedelta(minutes=30), about="the other's rollout")
+        variables = playbook.settings(sim, directory, rollout_hosts="worker-1", rollout_consent="")
+        run = playbook.run(sim, tmp_path / "run", "talosops.selinux.rollout", variables=variables)
+        told = " ".join(run.output.split())
+        assert ("process 7 of other-host holds the lock" in told) == renewed, run.output
+        assert ("nobody agreed to wipe worker-1" in told) == (not renewed), run.output
+        owners = {entry["by"] for entry in playbook.ledger(directory)}
+        assert (owners == {other}) == renewed
+        assert playbook.talos_writes(sim) == []
 
 
 @pytest.mark.parametrize("directories", [("one", "one"), ("one", "two")])
