@@ -217,3 +217,30 @@ def test_one_view_of_a_larger_cluster_is_no_agreement(kinds, views):
 def test_a_member_that_gave_no_list_is_no_agreement():
     members, statuses = cluster("h")
     assert assess({"cp-0": members, "cp-1": None}, statuses, [])["agreed"] is None
+
+
+def test_members_without_a_name_are_not_called_alike():
+    members, statuses = cluster("hhh")
+    nameless = [{**member, "hostname": None} for member in members]
+    assert not [one for one in assess({"a": nameless, "b": nameless}, statuses, [])["problems"] if "are called" in one]
+    twins = [{**member, "hostname": "cp-0"} for member in members]
+    found = assess({"a": twins, "b": twins}, statuses, [])
+    assert "two members are called cp-0: one is stale" in found["problems"] and found["healthy"] is False
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("raft_index", None),
+        ("raft_index", "50"),
+        ("raft_applied_index", None),
+        ("raft_applied_index", "50"),
+        ("errors", None),
+    ],
+)
+def test_a_status_that_is_incomplete_is_no_health(field, value):
+    members, statuses = cluster("hhh")
+    statuses["cp-1"] = {**statuses["cp-1"], field: value}
+    found = assess({"a": members, "b": members}, statuses, [])
+    assert any("the status of member cp-1 (101) is incomplete" in one for one in found["problems"])
+    assert found["healthy"] is None and {m["hostname"]: m["healthy"] for m in found["members"]}["cp-1"] is None

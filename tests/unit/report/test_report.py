@@ -228,6 +228,20 @@ def test_html_is_inert_and_whole(fleet):
     assert is_sealed(model), "rendering leaves the model as it was"
 
 
+def test_html_shows_each_proof_and_each_reason(fleet):
+    page = html.render(model_of(fleet))
+    assert page.count('<li><code>selinux_state</code>: <b class="yes">yes</b>, SecurityState says enforcing</li>') == 2
+    assert '<li><code>identity</code>: <b class="yes">yes</b>, the node identity was a and is b</li>' in page
+    assert '<code>identity</code>: <b class="unknown">not known</b>, the node identity is not known on' in page
+    assert page.count("</ul>") >= 4
+    assert '<p class="do"><b>Do:</b> add a disk</p>' in page
+    assert '<p class="do">See d</p>' in page
+    failed = {**GOOD, "reinstall": [{"id": "identity", "ok": False, "found": "the same"}]}
+    unproven = html.render(model_of({**fleet, "proofs": {"moved": failed}}))
+    assert '<code>identity</code>: <b class="no">NO</b>, the same</li>' in unproven
+    assert "<ul></ul>" not in page
+
+
 def _alike(count, found="up for 60 seconds"):
     reason = {"id": "soak-reached", "found": found, "reason": "", "remedy": "Wait.", "doc": None}
     row = {"outcome": "refused", "role": "worker", "zone": None, "reasons": [reason], "waived": [], "witnesses": []}

@@ -96,6 +96,20 @@ def test_a_line_that_was_changed_under_the_index_is_found(path):
         Ledger(path).node("w-3")
 
 
+def test_a_last_line_that_was_changed_without_a_trace_in_the_files_times_is_read_again(path):
+    fill(path, 4)
+    before = path.stat()
+    content = path.read_bytes()
+    start = content.rstrip(b"\n").rindex(b"\n") + 1
+    with path.open("r+b") as file:
+        file.seek(start)
+        file.write(content[start:].replace(b'"by":"a"', b'"by":"b"'))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert path.stat().st_size == before.st_size and path.read_bytes() != content
+    Ledger(path).begin("w-9", "verify")
+    assert verify(path).ok, "what follows is chained to the line that is there"
+
+
 def test_entries_that_another_program_cut_off_are_missed_by_any_process(path):
     fill(path, 4)
     lines = path.read_bytes().splitlines(keepends=True)
