@@ -35,7 +35,9 @@ class ActionModule(TalosAction):
         if not nodes:
             raise FleetUnread.of(unread)
         shown = table(nodes, unread)
-        Display().display("\n" + "\n".join(shown) + "\n")
+        if self.params["show"]:
+            # Not every result callback shows text with line breaks as people would want to read it.
+            Display().display("\n" + "\n".join(shown) + "\n")
         return {
             "nodes": nodes,
             "unread": unread,

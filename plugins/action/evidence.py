@@ -79,7 +79,9 @@ class ActionModule(TalosAction):
             document = collection.document
             path = None if self.check else files.save(self.params["directory"], document, collection.logs)
             nodes[host] = files.entry_of(document, path)
-        table = collected_table.render({host: entry["summary"] for host, entry in nodes.items()}, unread)
+        summaries = {host: entry["summary"] for host, entry in nodes.items()}
+        logs = self.params["logs"]
+        table = collected_table.render(summaries, unread, (logs.get("nodes") or {}) if logs else None)
         if self.params["show"]:
             # Not every result callback shows text with line breaks as people would want to read it.
             Display().display(f"\n{table}\n")

@@ -36,6 +36,10 @@ options:
         stream that ends early is told in RV(nodes), and is no failure, as the fetch after it closes the gap.
     type: float
     default: 0
+  show:
+    description: Whether to show RV(table) as text, whatever the result callback does with results.
+    type: bool
+    default: false
 attributes:
   check_mode:
     description: In check mode the logs are read, and joined with a copy to tell what would be added and what is lost.

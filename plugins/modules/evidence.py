@@ -84,6 +84,10 @@ options:
   run:
     description: The id of this run. An operation of this run does not hold its own node.
     type: str
+  logs:
+    description: What M(talosops.selinux.audit_log) returned for these hosts. RV(table) then says how fast their logs
+      fill and how often to collect.
+    type: dict
   show:
     description: Whether to show RV(table) as text, whatever the result callback does with results.
     type: bool

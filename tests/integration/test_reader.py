@@ -37,6 +37,9 @@ def test_a_reader_reads_all_and_changes_nothing(tmp_path: Path) -> None:
         for name, entry in result["nodes"].items():
             assert playbook.document(entry)["audit"]["coverage"]["verdict"] == "complete", name
             assert playbook.document(entry)["selinux"]["state"] == "permissive"
+        # What was found is said once: the rates stand in the table of what was collected.
+        assert collected.output.count("collect all of them every") == 1 and "fills by" not in collected.output
+        assert "log lasts" in result["table"] and result["table"].splitlines()[0] in collected.output
         assert {call.role for call in sim.calls if call.node != "kubernetes"} == {"os:reader"}
 
         judged = playbook.run(

@@ -9,18 +9,25 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..audit.store.rates import advice, shortest
 from ..texts import printable
 from .status import aligned, shared
 
-_HEADINGS = ("node", "coverage", "covers", "denials", "lost", "why it is not complete")
+_HEADINGS = ("node", "coverage", "covers", "denials", "lost", "log lasts", "why it is not complete")
+_RATE = _HEADINGS.index("log lasts")
 
 
-def render(nodes: Mapping[str, Mapping[str, Any]], unread: Mapping[str, Mapping[str, Any]]) -> str:
-    """A summary line, the nodes that could not be read, and a row for each that could.
+def render(
+    nodes: Mapping[str, Mapping[str, Any]],
+    unread: Mapping[str, Mapping[str, Any]],
+    logs: Mapping[str, Mapping[str, Any]] | None = None,
+) -> str:
+    """A summary line, the nodes that could not be read, a row for each that could, and how often to collect.
 
     Args:
         nodes: summaries of evidence documents (``evidence.files.summary_of``) by inventory name.
         unread: ``{found, do}`` by inventory name. A problem that several nodes share is told once.
+        logs: what ``audit_log`` returned for the nodes, by inventory name; without it nothing is said of rates.
 
     Returns:
         Text without control characters that ends with a newline.
@@ -29,7 +36,12 @@ def render(nodes: Mapping[str, Mapping[str, Any]], unread: Mapping[str, Mapping[
     lines += [part for text in shared(unread) for part in ("", *text)]
     if nodes:
         ordered = sorted(nodes, key=lambda host: (_is_complete(nodes[host]), not _denied(nodes[host]), host))
-        lines += ["", *aligned([_HEADINGS, *(_row(host, nodes[host]) for host in ordered)])]
+        rows = [_HEADINGS, *(_row(host, nodes[host], (logs or {}).get(host)) for host in ordered)]
+        if logs is None:
+            rows = [(*row[:_RATE], *row[_RATE + 1 :]) for row in rows]
+        lines += ["", *aligned(rows)]
+    if logs is not None:
+        lines += ["", advice(logs.values())]
     return "\n".join(line.rstrip() for line in lines) + "\n"
 
 
@@ -43,7 +55,7 @@ def summary_line(nodes: Mapping[str, Mapping[str, Any]], unread: Mapping[str, An
     return line + (f"; {denied} with denials" if denied else "")
 
 
-def _row(host: str, node: Mapping[str, Any]) -> tuple[str, ...]:
+def _row(host: str, node: Mapping[str, Any], log: Mapping[str, Any] | None) -> tuple[str, ...]:
     coverage = node["coverage"]
     lost, seconds = coverage["lost_at_least"], coverage["seconds"]
     cells = (
@@ -52,6 +64,7 @@ def _row(host: str, node: Mapping[str, Any]) -> tuple[str, ...]:
         "-" if seconds is None else f"{seconds / 3600:.1f} h",
         _denials(node),
         "unknown" if lost is None else str(lost) if lost else "-",
+        "unknown" if log is None else shortest(log),
         _why(coverage["reasons"]),
     )
     return tuple(printable(cell) for cell in cells)

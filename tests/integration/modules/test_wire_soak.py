@@ -89,7 +89,7 @@ def test_a_wrapped_ring_leaves_a_hole_that_is_told(sim: Simulator, tmp_path: Pat
     assert playbook.document(run.of("Check")["nodes"]["worker-1"])["audit"]["coverage"]["verdict"] == "partial"
     looked = run.of("Check logs")
     assert looked["changed"] and looked["nodes"]["worker-1"]["holes"][0]["kind"] == "gap"
-    run = playbook.play(sim, tmp_path / "3", [collect(store), evidence(tmp_path, store)])
+    run = playbook.play(sim, tmp_path / "3", [collect(store, show=True), evidence(tmp_path, store)])
     kept = run.of("Keep the logs")["nodes"]["worker-1"]
     assert kept["appended"] == looked["nodes"]["worker-1"]["appended"]
     assert [hole["kind"] for hole in kept["holes"]] == ["gap"]

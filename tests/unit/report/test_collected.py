@@ -40,6 +40,23 @@ def test_what_needs_a_look_comes_first() -> None:
     assert rows[3][1:] == ["complete", "96.0", "h", "-", "-"]
 
 
+def test_how_fast_logs_fill_stands_in_the_same_table() -> None:
+    def rate(pause: int | None, per_hour: int | None) -> dict[str, Any]:
+        return {"longest_pause_seconds": pause, "bytes_per_hour": per_hour}
+
+    logs = {
+        "a": {"rates": {"service": rate(36_900, 97_000), "kernel": rate(4_860, 720_000)}},
+        "b": {"rates": {"service": rate(None, None), "kernel": rate(None, None)}},
+    }
+    lines = render({"a": node(), "b": node(), "c": node()}, {}, logs).splitlines()
+    assert lines[2].split("  ")[-1] == "why it is not complete" and "log lasts" in lines[2]
+    assert lines[3].endswith("81 minutes, 704 KiB/h")
+    assert lines[4].endswith("unknown") and lines[5].endswith("unknown")
+    assert lines[6:] == ["", "collect all of them every 40 minutes or more often"]
+    assert "log lasts" not in render({"a": node()}, {})
+    assert render({"a": node()}, {}, {}).endswith("\nhow fast the logs fill is known after a second collection\n")
+
+
 def test_what_is_not_known_is_never_complete() -> None:
     assert render({"n": node(None)}, {}).startswith("1 node: 0 without a gap\n")
 

@@ -84,7 +84,7 @@ def table(nodes: Mapping[str, Mapping[str, Any]], unread: Iterable[str] = ()) ->
         unread: names of nodes whose logs could not be kept.
     """
     rows = [
-        (rate["longest_pause_seconds"], host, _NAMES[name], rate["bytes_per_hour"], len(node["holes"]))
+        (rate["longest_pause_seconds"], host, _NAMES[name], rate, len(node["holes"]))
         for host, node in nodes.items()
         for name, rate in node["rates"].items()
         if rate["longest_pause_seconds"] is not None
@@ -92,15 +92,35 @@ def table(nodes: Mapping[str, Mapping[str, Any]], unread: Iterable[str] = ()) ->
     rows.sort(key=lambda row: row[:3])
     lines = [f"{host}: not read" for host in sorted(unread)]
     lines += [
-        f"{host}: {name} fills by {-(-(per_hour or 0) // 1024)} KiB an hour, and lasts {_duration(pause)}"
+        f"{host}: {name} fills by {_per_hour(rate)} KiB an hour, and lasts {_duration(pause)}"
         + (f"; {holes} hole{'s' if holes != 1 else ''}" if holes else "")
-        for pause, host, name, per_hour, holes in rows[:_MOST_ROWS]
+        for pause, host, name, rate, holes in rows[:_MOST_ROWS]
     ]
     if len(rows) > _MOST_ROWS:
         lines.append(f"{len(rows) - _MOST_ROWS} more logs last longer")
-    if not rows:
-        return [*lines, "how fast the logs fill is known after a second collection"]
-    return [*lines, f"collect all of them {often(Rate(None, None, rows[0][0], None))} or more often"]
+    return [*lines, advice(nodes.values())]
+
+
+def advice(nodes: Iterable[Mapping[str, Any]]) -> str:
+    """How often to collect a fleet so that none of its logs is overwritten unread, in words; nodes as in `table`."""
+    pauses = [rate["longest_pause_seconds"] for node in nodes for rate in node["rates"].values()]
+    known = [pause for pause in pauses if pause is not None]
+    if not known:
+        return "how fast the logs fill is known after a second collection"
+    return f"collect all of them {often(Rate(None, None, min(known), None))} or more often"
+
+
+def shortest(node: Mapping[str, Any]) -> str:
+    """Of a node's logs (as in `table`) the one that is overwritten first: in which time it fills, and how fast."""
+    known = [rate for rate in node["rates"].values() if rate["longest_pause_seconds"] is not None]
+    if not known:
+        return "unknown"
+    rate = min(known, key=lambda one: int(one["longest_pause_seconds"]))
+    return f"{_duration(rate['longest_pause_seconds'])}, {_per_hour(rate)} KiB/h"
+
+
+def _per_hour(rate: Mapping[str, Any]) -> int:
+    return -(-(rate["bytes_per_hour"] or 0) // 1024)
 
 
 def _duration(seconds: int) -> str:
