@@ -167,14 +167,25 @@ class _Api:
         self._reached = False
 
     def set_unschedulable(self, node: str, wanted: bool, check: bool, require: Require) -> bool:
-        path = ("api", "v1", "nodes", node)
-        found = self._call("GET", path, missing=node)
-        require([found])
-        if bool(_path(found, "spec", "unschedulable")) == wanted:
-            return False
-        if not check:
-            self._call("PATCH", path, {"spec": {"unschedulable": wanted}}, missing=node)
-        return True
+        path, ours = ("api", "v1", "nodes", node), False
+        while True:
+            found = self._call("GET", path, missing=node)
+            require([found])
+            if bool(_path(found, "spec", "unschedulable")) == wanted:
+                return ours
+            if check:
+                return True
+            # Bound to the object that was looked at: another machine may take the name over meanwhile.
+            seen = {key: found["metadata"][key] for key in ("uid", "resourceVersion")}
+            try:
+                self._call("PATCH", path, {"metadata": seen, "spec": {"unschedulable": wanted}}, missing=node)
+            except _Changed as changed:
+                ours = ours or changed.may_be_ours
+                if self.is_over(self.poll):
+                    raise self._unread(changed.error) from changed
+                time.sleep(self.poll)
+            else:
+                return True
 
     def pods(self, node: str) -> list[Pod]:
         """The pods on a node, in order of name."""
@@ -240,6 +251,7 @@ class _Api:
         A server that answered once is given time to come back, since control planes are part of a rollout; one that
         never answered is most likely a wrong kubeconfig, which no waiting fixes.
         """
+        lost = False
         while True:
             try:
                 answer = request(self._client, method, path, body, query=query, timeout=_REQUEST_SECONDS)
@@ -253,9 +265,12 @@ class _Api:
                         "give the node's name as kubectl get nodes shows it, and the kubeconfig of its cluster",
                         node=missing,
                     ) from error
+                if error.status == 409:
+                    raise _Changed(error, may_be_ours=lost) from error
                 if not _is_passing(error) or self.is_over(self.poll):
                     raise self._unread(error) from error
             except HTTPError as error:
+                lost = True
                 if not self._reached or self.is_over(self.poll):
                     raise self._unread(error) from error
             except ValueError as error:
@@ -270,6 +285,14 @@ class _Api:
 
     def _unread(self, error: Exception) -> Problem:
         return unread(self._kubeconfig, error, "a node is only wiped after its pods have left it")
+
+
+class _Changed(Exception):
+    """The object is not any more as it was looked at; perhaps by an earlier try whose answer was lost."""
+
+    def __init__(self, error: Exception, *, may_be_ours: bool) -> None:
+        super().__init__(str(error))
+        self.error, self.may_be_ours = error, may_be_ours
 
 
 class _AnswerLost(Exception):

@@ -159,6 +159,33 @@ def test_cordon_and_uncordon_change_what_is_not_so_yet(world: World) -> None:
     assert world.writes() == [("PATCH /api/v1/nodes/worker-2", "200")] * 2
 
 
+def test_a_node_object_that_changed_since_the_look_is_looked_at_again(world: World) -> None:
+    looks: list[str] = []
+
+    def require(found: Any) -> None:
+        looks.append(found[0]["metadata"]["uid"])
+        if len(looks) == 1:
+            world.core.patch_node("worker-2", {"metadata": {"labels": {"changed": "1"}}})
+
+    where = (world.kubeconfig, None, "worker-2")
+    assert rollout_drain.cordon(*where, poll=0.05, require=require) and world.unschedulable("worker-2")
+    assert len(looks) == 2
+    assert [code for method, code in world.writes() if method.endswith("/nodes/worker-2")] == ["200", "409", "200"]
+
+
+def test_a_name_that_another_machine_took_since_the_look_is_not_cordoned(world: World) -> None:
+    def require(found: Any) -> None:
+        if found[0]["metadata"]["labels"].get("machine") == "another":
+            raise PermissionError("another machine")
+        world.core.patch_node("worker-2", {"metadata": {"labels": {"machine": "another"}}})
+
+    for change in (rollout_drain.cordon, rollout_drain.drain):
+        with pytest.raises(PermissionError, match="another machine"):
+            change(world.kubeconfig, None, "worker-2", poll=0.05, require=require)
+        assert not world.unschedulable("worker-2")
+        world.core.patch_node("worker-2", {"metadata": {"labels": {"machine": None}}})
+
+
 def test_a_budget_that_lets_go_is_waited_for(world: World) -> None:
     world.sim.set_fault("worker-1", "drain_blocked")
     with ThreadPoolExecutor(1) as pool:
