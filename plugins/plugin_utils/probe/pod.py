@@ -15,7 +15,6 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from ..evidence.identity import spelled
 from ..problem import Problem
 from . import attempts
 
@@ -42,7 +41,8 @@ class Plan:
 
     Attributes:
         id: 16 hexadecimal digits that no other probe has.
-        uuid: the machine's, by which its namespace is named: so two probes of one machine cannot run at once.
+        machine: its machine id, by which the namespace is named: so two probes of one machine cannot run at once. (A
+            UUID may be one that a vendor gave to many.)
         node: the machine's name in Kubernetes.
         image: by digest.
         device: of the STATE partition, None where it is not known.
@@ -52,7 +52,7 @@ class Plan:
     """
 
     id: str
-    uuid: str
+    machine: str
     node: str
     image: str
     device: str | None
@@ -63,7 +63,7 @@ class Plan:
     @property
     def namespace(self) -> str:
         """The namespace's name."""
-        return PREFIX + hashlib.sha256(spelled("uuid", self.uuid).encode()).hexdigest()[:16]
+        return PREFIX + hashlib.sha256(self.machine.encode()).hexdigest()[:16]
 
 
 def require_digest(image: str) -> None:

@@ -190,7 +190,7 @@ def _attempted(ask: Ask[Any], api: ProbeApi, store: AuditStore, seen: Seen, sett
     key = store.boot_key(seen.look)
     plan = Plan(
         id=secrets.token_hex(8),
-        uuid=seen.uuid or "",
+        machine=machine_id_of(seen.identity) or "",
         node=seen.nodename or "",
         image=settings.image,
         device=seen.device,

@@ -88,7 +88,7 @@ def test_a_second_run_compares_itself_with_the_first(fleet: Simulator, tmp_path:
     assert second["drift"] == []
     assert [item["counts"] for item in second["history"]] == [first["counts"]["results"]]
     assert {item["previous_result"] for row in second["nodes"] for item in row["results"]} <= {
-        "pass", "fail", "unknown",
+        "pass", "fail", "unknown", "not_applicable",
     }  # fmt: skip
 
 

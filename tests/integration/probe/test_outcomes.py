@@ -21,7 +21,7 @@ from simulator.containers import TOOLS, Behaviour, run
 ID = "0123456789abcdef"
 PLAN = pod.Plan(
     id=ID,
-    uuid="6f1d0a9e-0000-4000-8000-000000000001",
+    machine="aabb7c92b104cedc578189d1c0ffee00",
     node="worker-1",
     image="r.example/p@sha256:" + "a" * 64,
     device="/dev/sda3",
@@ -119,6 +119,8 @@ def test_a_mount_that_is_refused_says_nothing_of_the_file(sim: Simulator, answer
 
 
 def test_the_script_is_plain_posix() -> None:
+    # Some builds of busybox have a tr that knows no classes of characters.
+    assert "[:" not in attempts.script()
     for shell in ("dash", "bash", "busybox"):
         path = shutil.which(shell)
         if path is not None:

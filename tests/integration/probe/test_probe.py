@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.talosops.selinux.plugins.plugin_utils.evidence.joined import NotThisNode
-from ansible_collections.talosops.selinux.plugins.plugin_utils.kube import ClusterProblem
+from ansible_collections.talosops.selinux.plugins.plugin_utils.kube import ApiException, ClusterProblem, HTTPError
 from ansible_collections.talosops.selinux.plugins.plugin_utils.probe import pod, run
 from ansible_collections.talosops.selinux.plugins.plugin_utils.probe.cluster import ProbeApi, ProbeRemains, ProbeRunning
 from ansible_collections.talosops.selinux.plugins.plugin_utils.probe.pod import ImageProblem
@@ -561,3 +561,68 @@ def test_where_it_cannot_be_kept_nothing_is_made(world: World) -> None:
         world.probe()
     assert "cannot be kept" in caught.value.found
     assert world.writes() == []
+
+
+def test_machines_that_share_a_uuid_are_probed_each_by_itself(tmp_path: Path) -> None:
+    shared = {"kernel_args": ["enforcing=1"], "extra": {"uuid": "03000200-0400-0500-0006-000700080009"}}
+    with Simulator(
+        {"name": "twins", "uptime": "96h", "nodes": {"w-1": shared, "w-2": shared}}, tmp_path / "sim"
+    ) as sim:
+        twins = World(sim, tmp_path)
+        twins.cluster.jobs.trouble.hangs.add("w-1")
+        with ThreadPoolExecutor() as pool:
+            first = pool.submit(twins.probe, "w-1")
+            while not twins.all("jobs"):
+                assert not first.done()
+            assert twins.probe("w-2")["outcome"] == "refused"
+            twins.cluster.jobs.trouble.hangs.clear()
+            assert first.result()["outcome"] == "refused"
+
+
+# -- an API that is away for a moment
+
+
+class Flaky:
+    """Loses requests, or only their answers, as often as it was told."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, method: str, part: str, times: int, lost: str) -> None:
+        real, self.left = ProbeApi._request, times
+
+        def request(api: ProbeApi, sent: str, path: tuple[str, ...], *body: Any, **how: Any) -> Any:
+            met = sent == method and path[-1].startswith(part) and self.left > 0
+            if met:
+                self.left -= 1
+                if lost == "answer":
+                    real(api, sent, path, *body, **how)
+                if lost == "overloaded":
+                    raise ApiException(status=503, reason="Service Unavailable")
+                raise HTTPError("away")
+            return real(api, sent, path, *body, **how)
+
+        monkeypatch.setattr(ProbeApi, "_request", request)
+
+
+@pytest.mark.parametrize("lost", ["request", "answer", "overloaded"])
+@pytest.mark.parametrize("part", ["namespaces", "networkpolicies", "jobs"])
+def test_a_write_whose_answer_is_lost_leaves_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch, part: str, lost: str
+) -> None:
+    flaky = Flaky(monkeypatch, "POST", part, 1, lost)
+    with pytest.raises(ClusterProblem):
+        world.probe()
+    assert flaky.left == 0
+    assert world.remains() == []
+
+
+@pytest.mark.parametrize("lost", ["request", "answer", "overloaded"])
+@pytest.mark.parametrize(
+    ("method", "part"), [("GET", "pods"), ("GET", "talos-selinux-probe-"), ("DELETE", "talos-selinux-probe-")]
+)
+def test_looks_and_the_removal_are_tried_again(
+    world: World, monkeypatch: pytest.MonkeyPatch, method: str, part: str, lost: str
+) -> None:
+    flaky = Flaky(monkeypatch, method, part, 3, lost)
+    assert world.probe()["outcome"] == "refused"
+    # A removal whose answer was lost once was done all the same.
+    assert flaky.left == 0 or (method, lost) == ("DELETE", "answer")
+    assert world.remains() == []

@@ -43,7 +43,7 @@ try() {
     '' | *[!0-9]*) pid=- ;;
     *) text=${text#"$pid"} ;;
     esac
-    text=$(printf '%s' "$text" | tr '\n' '|' | tr -c '[:print:]' '?' | head -c 500)
+    text=$(printf '%s' "$text" | tr '\n' '|' | tr -c '\040-\176' '?' | head -c 500)
     add "try $id $step $code $pid $text"
     return "$code"
 }
