@@ -9,23 +9,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-import os
-import subprocess
-import tempfile
 import time
 from typing import Any, NoReturn
 
 from ..actions import NotYet, Target
 from ..evidence import files
-from ..image.kernel_args import MASK
 from ..rollout.boot_paths import BY_NAME
 from ..rollout.state import DID_NOT, HAPPENED, SENT, UNKNOWN
 from ..talos import boots
 from ..talos.client import NodeClient
 from ..talos.errors import TalosError
-from ..texts import printable
 from .before import verify_image
 from .configuration import prepared
+from .hook import run_hook
 from .looks import Seen, WrongMachine, effect_of_reset, look_back, same_machine, see
 from .members import ask_a_peer, peers, require_same_etcd
 from .order import Order, send
@@ -39,8 +35,6 @@ _SILENT_LOOKS = 24
 _LAST_TASK = "stopAllServices"
 #: For how many seconds at most a node is listened to before the locks are looked at again.
 _LISTEN = 300.0
-#: A shorter value of a hook's environment is no secret, and would mask words by chance.
-_SHORTEST_SECRET = 4
 
 
 def reset(work: Work) -> dict[str, Any]:
@@ -72,7 +66,7 @@ def boot(work: Work) -> dict[str, Any]:
     if answer == UNKNOWN:
         work.ledger.intent(work.host, "boot")
         work.changed = True
-        _run_hook(work)
+        run_hook(work)
         work.ledger.sent(work.host, "boot")
     return {}
 
@@ -364,56 +358,3 @@ def _wait_until_left(work: Work) -> None:
         waiting_for=f"the etcd member {work.facts['member']} of {work.host} to leave",
         do="look at etcd on the other control planes (talosctl etcd members), and run the rollout again",
     )
-
-
-def _run_hook(work: Work) -> None:
-    target = work.facts["target"]
-    environment = {
-        **os.environ,
-        **{str(name): str(value) for name, value in work.params["boot_hook_environment"].items()},
-        "TALOS_NODE": work.host,
-        "TALOS_ADDRESS": work.facts["address"],
-        "TALOS_UUID": work.facts["uuid"] or "",
-        "TALOS_SCHEMATIC": target["schematic"],
-        "TALOS_VERSION": target["version"],
-    }
-    command = [str(word) for word in work.params["boot_hook"]]
-    why, do = "the wiped machine stays down until something boots it", "fix the hook, then run the rollout again"
-    end = time.monotonic() + work.params["wipe_timeout"]
-    with tempfile.TemporaryFile() as output:
-        try:
-            process = subprocess.Popen(
-                command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
-            )
-        except OSError as error:
-            raise StepProblem(
-                f"the boot hook {command[0] if command else ''} cannot be run: {error.strerror}",
-                why,
-                do,
-                node=work.host,
-            ) from error
-        while (code := _ended(process)) is None:
-            work.hold_cluster()
-            if time.monotonic() >= end:
-                process.kill()
-                process.wait()
-                found = f"the boot hook did not end within {work.params['wipe_timeout']:g} seconds"
-                raise StepProblem(found, why, do, node=work.host)
-        output.seek(0)
-        told = printable(_without_secrets(work, output.read(10_000).decode("utf-8", "replace")), 300)
-    if code != 0:
-        raise StepProblem(f"the boot hook ended with {code}: {told}", why, do, node=work.host)
-
-
-def _without_secrets(work: Work, text: str) -> str:
-    """What a hook wrote, without the values of its environment, among which is the BMC's password."""
-    for value in sorted(map(str, work.params["boot_hook_environment"].values()), key=len, reverse=True):
-        text = text.replace(value, MASK) if len(value) >= _SHORTEST_SECRET else text
-    return text
-
-
-def _ended(process: subprocess.Popen[bytes]) -> int | None:
-    try:
-        return process.wait(timeout=1)
-    except subprocess.TimeoutExpired:
-        return None

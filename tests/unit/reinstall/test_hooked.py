@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from ansible_collections.talosops.selinux.plugins.plugin_utils.problem import Problem
 from ansible_collections.talosops.selinux.plugins.plugin_utils.reinstall import before, wipe
+from ansible_collections.talosops.selinux.plugins.plugin_utils.reinstall.hook import run_hook
 from ansible_collections.talosops.selinux.plugins.plugin_utils.reinstall.settle import settle
 from ansible_collections.talosops.selinux.plugins.plugin_utils.reinstall.step import fail_and_give_back, take
 from ansible_collections.talosops.selinux.plugins.plugin_utils.reinstall.work import NotKnown
@@ -22,13 +23,11 @@ from ansible_collections.talosops.selinux.plugins.plugin_utils.talos import boot
 
 from .machines import Machine, OneNode
 
-_RUN_HOOK = wipe._run_hook
-
 
 @pytest.fixture(autouse=True)
 def hooks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     run: list[str] = []
-    monkeypatch.setattr(wipe, "_run_hook", lambda work: run.append(work.host))
+    monkeypatch.setattr(wipe, "run_hook", lambda work: run.append(work.host))
     return run
 
 
@@ -89,7 +88,7 @@ def test_what_a_hook_says_is_shown_without_its_secrets(tmp_path: Path, script: s
     work.params["boot_hook_environment"] = {"BMC_PASSWORD": secret, "BMC_URL": f"https://u:{secret}@bmc", "N": 1}
     work.params["boot_hook"] = ["sh", "-c", f"{script}; exit 7"]
     with pytest.raises(Problem, match="the boot hook ended with 7") as caught:
-        _RUN_HOOK(work)
+        run_hook(work)
     assert "hunter2" not in str(caught.value)
 
 
