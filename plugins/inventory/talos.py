@@ -101,6 +101,7 @@ from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructa
 from ..plugin_utils.gate.saved import newest_verdicts
 from ..plugin_utils.inventory import machines, sightings, visits
 from ..plugin_utils.inventory.sightings import Sighting, SourceProblem
+from ..plugin_utils.operator_files import decrypting, read_text
 from ..plugin_utils.problem import Problem
 from ..plugin_utils.talos.config import Context, Talosconfig
 from ..plugin_utils.yaml_loader import load_yaml
@@ -122,7 +123,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
         super().parse(inventory, loader, path, cache)
         self._read_config_data(path)
         try:
-            raw = self._raw(path, cache)
+            with decrypting(self._decrypt):
+                raw = self._raw(path, cache)
             found = machines.settle(
                 machines.group_sightings(
                     [Sighting.from_dict(item) for item in raw["sightings"]],
@@ -179,15 +181,12 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
         return found
 
     def _text(self, file: str) -> str:
-        try:
-            return str(self.loader.get_text_file_contents(file))
-        except Exception as error:
-            # The loader has its own errors for missing, vaulted and undecodable files; each means the same here.
-            raise SourceProblem(
-                f"{file} cannot be read: {error}",
-                "a machine that is left out of the inventory is a machine that nobody looks at",
-                "correct the path, or leave the source out",
-            ) from error
+        why = "a machine that is left out of the inventory is a machine that nobody looks at"
+        return read_text(self.loader.path_dwim(file), "inventory source", why=why)
+
+    def _decrypt(self, path: str) -> bytes:
+        # The loader's public methods decode as UTF-8.
+        return bytes(self.loader._get_file_contents(path)[0])
 
     def _fill(self, found: list[machines.Machine], decisions: Mapping[str, Mapping[str, Any]]) -> None:
         strict = self.get_option("strict")

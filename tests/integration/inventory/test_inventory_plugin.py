@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import os
 import subprocess
@@ -16,6 +17,7 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible.parsing.vault import VaultLib, VaultSecret
 from integration import playbook
 from simulator import Simulator
 
@@ -34,7 +36,9 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulator]:
         yield sim
 
 
-def listed(directory: Path, *sources: dict[str, Any], code: int = 0, cache: bool = False) -> tuple[dict[str, Any], str]:
+def listed(
+    directory: Path, *sources: dict[str, Any], code: int = 0, cache: bool = False, vault: Path | None = None
+) -> tuple[dict[str, Any], str]:
     """``ansible-inventory --list`` over the sources, and what it printed beside."""
     arguments = []
     for number, source in enumerate(sources):
@@ -56,6 +60,7 @@ def listed(directory: Path, *sources: dict[str, Any], code: int = 0, cache: bool
             "ANSIBLE_CACHE_PLUGIN": "ansible.builtin.jsonfile",
             "ANSIBLE_CACHE_PLUGIN_CONNECTION": str(directory / "cache"),
             "ANSIBLE_NOCOLOR": "1",
+            **({"ANSIBLE_VAULT_PASSWORD_FILE": str(vault)} if vault else {}),
         },
     )
     assert (done.returncode == 0) == (code == 0), done.stderr
@@ -165,3 +170,77 @@ def test_a_discovery_that_nobody_answers_for_is_not_an_empty_one(fleet: Simulato
         fleet.clear_fault("cp-1", "unreachable")
     assert "no endpoint answered for the discovery members" in said.replace("\n", " ")
     assert sorted(found["_meta"]["hostvars"]) == sorted(_NODES)
+
+
+def test_a_lookup_hidden_in_what_a_node_or_its_cluster_says_never_runs(tmp_path: Path) -> None:
+    touched = tmp_path / "touched"
+    hidden = "{{ lookup('ansible.builtin.pipe', 'touch " + str(touched) + "') }}"
+    nodes: dict[str, Any] = {"cp-1": {"role": "controlplane"}, "worker-1": {"zone": hidden}}
+    with Simulator({"name": "hostile", "nodes": nodes}, tmp_path / "fleet") as sim:
+        more = {
+            "compose": {"again": "talos_zone", "joined": "talos_zone ~ '!'"},
+            "keyed_groups": [{"key": "talos_zone", "prefix": "rack"}],
+            "groups": {"zoned": "talos_zone is not none"},
+        }
+        cold, _said = listed(tmp_path, source(sim, **more), cache=True)
+        warm, _said = listed(tmp_path, source(sim, **more), cache=True)
+    assert warm == cold
+    variables = cold["_meta"]["hostvars"]["worker-1"]
+    assert variables["talos_zone"] == variables["again"] == hidden
+    assert variables["joined"] == f"{hidden}!"
+    assert "worker-1" in members(cold, "zoned")
+    assert not touched.exists()
+
+
+def test_a_keyed_group_is_warned_of_once_also_from_a_warm_cache_and_for_two_sources(
+    fleet: Simulator, tmp_path: Path
+) -> None:
+    groups = [{"key": "talos_rack", "prefix": "a"}, {"key": "talos_zone | upper", "prefix": "b"}]
+    sources = (source(fleet, keyed_groups=groups), source(fleet, keyed_groups=groups, discovery=False))
+    for _run in ("cold", "warm"):
+        found, said = listed(tmp_path, *sources, cache=True)
+        assert said.replace("\n", " ").count("keyed group talos_rack is undefined") == 1
+        assert "upper is undefined" not in said
+        assert members(found, "b_A") == ["cp-1"]
+
+
+def test_a_keyed_group_that_is_undefined_is_an_error_where_it_is_strict(fleet: Simulator, tmp_path: Path) -> None:
+    groups = [{"key": "talos_rack", "prefix": "a"}]
+    _found, said = listed(tmp_path, source(fleet, keyed_groups=groups, strict=True), code=1)
+    assert "talos_rack" in said
+
+
+FORMS: dict[str, Any] = {
+    "vault": lambda data: VaultLib([("default", VaultSecret(b"correct-horse"))]).encrypt(data),
+    "byte-order-mark": lambda data: codecs.BOM_UTF8 + data,
+    "utf-16": lambda data: codecs.BOM_UTF16_LE + data.decode().encode("utf-16-le"),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_files_are_read_vaulted_and_with_a_byte_order_mark(fleet: Simulator, tmp_path: Path, form: str) -> None:
+    contents = {
+        "talosconfig": (fleet.directory / "talosconfig").read_bytes(),
+        "kubeconfig": (fleet.directory / "kubeconfig").read_bytes(),
+        "talconfig.yaml": b"nodes:\n- {hostname: planned, ipAddress: 127.99.0.1, controlPlane: false}\n",
+        "topf.yaml": b"nodes:\n- {host: spare, ip: 127.99.0.2, role: worker}\n",
+        "nodes/third.yaml": b'# talm: nodes=["127.99.0.3"]\nmachine: {}\n',
+    }
+    (tmp_path / "nodes").mkdir()
+    for name, data in contents.items():
+        (tmp_path / name).write_bytes(FORMS[form](data))
+    (tmp_path / "password").write_text("correct-horse")
+    files = {
+        "talosconfig": "talosconfig",
+        "kubeconfig": "kubeconfig",
+        "talhelper": "talconfig.yaml",
+        "topf": "topf.yaml",
+        "talm": "nodes",
+    }
+    found, _said = listed(tmp_path, files, vault=tmp_path / "password")
+    seen = {name: variables["talos_seen_in"] for name, variables in found["_meta"]["hostvars"].items()}
+    assert seen["worker-1"] == ["discovery", "kubernetes", "talosconfig"]
+    assert [seen[name] for name in ("planned", "spare", "third")] == [["talhelper"], ["topf"], ["talm"]]
+    if form == "vault":
+        _found, said = listed(tmp_path, files, code=1)
+        assert "encrypted by Ansible Vault and was not decrypted" in " ".join(said.split())
