@@ -149,6 +149,8 @@ async def _reset(node: Node, actor: str, labels: dict[str, bool], disks: list[st
     node.ready = False
     node.notify()
     await sleep(node, STOP)
+    # With its services the API ended: of the wipe itself nobody hears.
+    await node.fleet.silence(node)
     phase(node, actor, "wipe")
     await sleep(node, WIPE)
     kexec = bool(labels)
