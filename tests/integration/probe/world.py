@@ -7,11 +7,16 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
+import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.store.store import AuditStore
 from ansible_collections.talosops.selinux.plugins.plugin_utils.evidence.collect import collect
+from ansible_collections.talosops.selinux.plugins.plugin_utils.probe import pod
 from ansible_collections.talosops.selinux.plugins.plugin_utils.probe.run import Settings, probe
 from ansible_collections.talosops.selinux.plugins.plugin_utils.talos import fleet
 from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.client import NodeClient, connect
@@ -140,3 +145,69 @@ class World:
 async def _sync(cluster: Any) -> None:
     cluster.sync()
     await asyncio.sleep(0)
+
+
+def outcomes(result: dict[str, Any]) -> list[str]:
+    return [row["outcome"] for row in result["attempts"]]
+
+
+def expire(world: World) -> None:
+    past = (dt.datetime.now(dt.UTC) - dt.timedelta(minutes=2)).isoformat(timespec="seconds")
+    for name in world.namespaces():
+        with config.new_client_from_config(world.kubeconfig) as api:
+            client.CoreV1Api(api).patch_namespace(name, {"metadata": {"annotations": {pod.EXPIRES: past}}})
+
+
+_KILLED = """
+import json, os, signal, sys
+from pathlib import Path
+sys.path[:0] = {paths!r}
+from ansible_collections.talosops.selinux.plugins.plugin_utils.probe import cluster, run
+from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.store.store import AuditStore
+from ansible_collections.talosops.selinux.plugins.plugin_utils.talos import fleet
+from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.client import connect
+from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.config import Talosconfig
+
+step, when, given = {step!r}, {when!r}, json.loads({given!r})
+place = AuditStore if step == "keep_probe" else cluster.ProbeApi
+name, _blank, number = step.partition(" ")
+left = int(number or 1)
+method = getattr(place, "_request" if name == "write" else name)
+
+def killed(*arguments, **options):
+    global left
+    counts = name != "write" or arguments[1] != "GET"
+    left -= counts
+    if counts and not left and when == "before":
+        os.kill(os.getpid(), signal.SIGKILL)
+    result = method(*arguments, **options)
+    if counts and not left:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return result
+
+setattr(place, method.__name__, killed)
+context = Talosconfig.load(given["talosconfig"]).context(None)
+
+def ask(question):
+    async def visit():
+        async with connect(context, given["address"]) as client:
+            return await question(client)
+    return fleet.run(visit())
+
+run.probe(ask, AuditStore(Path(given["store"])), run.Settings(**given["settings"]))
+"""
+
+
+def killed(world: World, step: str, when: str) -> None:
+    """Probe in a process that is killed at a step."""
+    settings = {"name": "worker-1", "image": IMAGE, "kubeconfig": world.kubeconfig, "context": None}
+    given = {
+        "talosconfig": str(world.sim.directory / "talosconfig"),
+        "address": world.sim.nodes["worker-1"].address,
+        "store": str(world.store("worker-1").directory),
+        "settings": {**settings, "seconds": 60, "poll": 0.02, "check": False},
+    }
+    paths = [path for path in sys.path if path]
+    text = _KILLED.format(paths=paths, step=step, when=when, given=json.dumps(given))
+    done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == -9, done.stderr
