@@ -45,6 +45,8 @@ class Covering:
         reached = self._reached(mutant) if mutant.path.endswith(".py") else Counter[str]()
         named = Counter({name: self._named(mutant.path, text) for name, text in self._texts.items()})
         names = {name for name, count in named.items() if count} | set(reached)
+        if not any(name.startswith("unit/") for name in reached):
+            names |= {name for name in self._texts if _is_near(name, mutant.path)}
         ranked = sorted(names, key=lambda name: self._rank(name, mutant.path, reached[name], named[name]))
         return list(dict.fromkeys([*mutant.tests, *ranked]))
 
@@ -75,6 +77,10 @@ class Covering:
 
     def _rank(self, name: str, path: str, reached: int, named: int) -> tuple[int, int, int, int, str]:
         own = Path(name).stem == f"test_{Path(path).stem}"
-        unit = name.startswith("unit/")
-        near = unit and name.split("/")[1] in Path(path).parts
+        unit, near = name.startswith("unit/"), _is_near(name, path)
         return (not own, not near, 0 if unit else 1 + self._slow.get(name, 0), -(reached or named), name)
+
+
+def _is_near(name: str, path: str) -> bool:
+    """Whether a unit test is of the mutant's package."""
+    return name.startswith("unit/") and name.split("/")[1] in Path(path).parts

@@ -35,7 +35,9 @@ def test_each_release_and_both_outcomes_are_there() -> None:
 
 @pytest.mark.parametrize("run", RUNS, ids=lambda run: f"{run.version}-{run.name}")
 def test_hunks_are_as_long_as_their_heads_say(run: DryRun) -> None:
-    for head, lines in hunks(run.answer):
+    found = list(hunks(run.answer))
+    assert bool(found) is ("No changes." not in run.answer)
+    for head, lines in found:
         removed, added = (int(head[group] or 1) for group in (2, 4))
         assert sum(line[0] in " -" for line in lines) == removed
         assert sum(line[0] in " +" for line in lines) == added

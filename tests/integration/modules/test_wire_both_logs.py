@@ -53,6 +53,7 @@ def denied(audit: dict[str, Any]) -> list[int]:
 
 @pytest.mark.parametrize("name", ["silent", "audit-1"])
 def test_each_record_counts_once(audits: dict[str, list[dict[str, Any]]], name: str) -> None:
+    assert audits[name]
     for audit in audits[name]:
         assert denied(audit) == [5, 5]
         assert audit["coverage"]["reasons"] == [], audit["coverage"]
@@ -63,6 +64,7 @@ def test_each_record_counts_once(audits: dict[str, list[dict[str, Any]]], name: 
 def test_what_the_kernel_had_no_room_for_was_printed_all_the_same(
     audits: dict[str, list[dict[str, Any]]], name: str, complete: bool
 ) -> None:
+    assert audits[name]
     for audit in audits[name]:
         assert denied(audit) == [43, 43]
         assert (audit["coverage"]["verdict"] == "complete") is complete
@@ -70,6 +72,7 @@ def test_what_the_kernel_had_no_room_for_was_printed_all_the_same(
 
 
 def test_what_auditd_finds_after_a_restart_counts_once(audits: dict[str, list[dict[str, Any]]]) -> None:
+    assert audits["restarted"]
     for audit in audits["restarted"]:
         assert denied(audit) == [6, 6]
         assert {reason["id"] for reason in audit["coverage"]["reasons"]} == {"F5"}

@@ -67,7 +67,9 @@ def test_a_cut_end_does_not_run_into_the_next_file(tmp_path: Path) -> None:
 
 def test_every_record_is_kept_on_request(tmp_path: Path) -> None:
     (tmp_path / "log").write_bytes(LOG)
-    for denial in analyze_files([tmp_path / "log"], max_samples=0)["denials"]:
+    denials = analyze_files([tmp_path / "log"], max_samples=0)["denials"]
+    assert denials
+    for denial in denials:
         assert len(denial["samples"]) == denial["count"]
 
 

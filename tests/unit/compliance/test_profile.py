@@ -66,12 +66,13 @@ def test_rule_ids_and_mappings_are_frozen(name):
 
 @pytest.mark.parametrize("name", profiles.BUILT_IN)
 def test_nothing_claims_a_benchmark_of_kubernetes_and_only_full_answers_claim_more_than_support(name):
-    for rule in load_profile(name).rules:
-        for item in rule.maps:
-            assert "kubernetes" not in item["framework"].lower()
-            assert item["why"].endswith(".")
-            if item["id"] in ("AU-5", "AC-6", "CM-6", "SI-6", "SI-7"):
-                assert item["strength"] == "supports"
+    items = [item for rule in load_profile(name).rules for item in rule.maps]
+    assert items
+    for item in items:
+        assert "kubernetes" not in item["framework"].lower()
+        assert item["why"].endswith(".")
+        if item["id"] in ("AU-5", "AC-6", "CM-6", "SI-6", "SI-7"):
+            assert item["strength"] == "supports"
 
 
 def own(tmp_path, **changes):

@@ -221,6 +221,7 @@ def test_an_entry_that_is_not_known_is_told(tmp_path: Path, change: dict[str, An
 def test_what_evidence_says_of_a_denial_has_the_type_that_the_shape_gives_it() -> None:
     whole = denial(waiver_id="agent", catalogue_id="agent", constraint="mls")
     document = evidence(audit__denials=[whole])
+    assert "permissive" in shape.GATE["audit"]["denials"][0]
     for key in shape.GATE["audit"]["denials"][0]:
         assert list(shape.defects(document, ("audit", "denials", "[]", key), frozenset(), shape.GATE)) == [], key
 
@@ -325,6 +326,7 @@ def test_what_is_said_of_evidence_that_is_not_judged() -> None:
 
 def test_a_note_is_added_to_what_was_found(strict: Policy) -> None:
     given = judge(evidence(node__identity=None, talos__ready=None, time__synced=None), strict, now=NOW)
+    assert {"unknown", "pass"} <= {check["result"] for check in given["checks"]}
     for check in given["checks"]:
         if check["result"] == "unknown":
             assert check["found"].endswith(" is not known)"), check

@@ -97,3 +97,48 @@ def test_other_refusals():
     with pytest.raises(r.BadReference):
         r.installer(ID, r.Target("v1.14.1", "aws"), "factory.talos.dev", legacy=True)
     assert r.parse_version("v1.15.0-alpha.1") == (1, 15, 0)
+
+
+#: The disk image, media and architectures of Talos' platforms, as the Image Factory offers them.
+BUILT = {
+    "metal": ("raw.zst", ("iso", "pxe"), True, True),
+    "akamai": ("raw.gz", (), False, False),
+    "aws": ("raw.xz", (), True, False),
+    "azure": ("vhd.xz", (), True, False),
+    "cloudstack": ("raw.gz", (), True, True),
+    "digital-ocean": ("raw.gz", (), False, False),
+    "equinixMetal": (None, ("pxe",), True, False),
+    "exoscale": ("qcow2", (), True, False),
+    "gcp": ("raw.tar.gz", (), True, False),
+    "hcloud": ("raw.xz", (), False, False),
+    "nocloud": ("raw.xz", ("iso", "pxe"), True, True),
+    "opennebula": ("raw.zst", ("iso",), True, False),
+    "openstack": ("raw.xz", ("iso", "pxe"), True, False),
+    "oracle": ("qcow2", (), True, False),
+    "scaleway": ("raw.zst", ("iso",), True, False),
+    "upcloud": ("raw.xz", (), False, False),
+    "vmware": ("ova", ("iso",), True, False),
+    "vultr": (None, ("iso", "pxe"), False, False),
+}
+
+
+def test_what_the_factory_builds_for_each_platform():
+    assert set(BUILT) == set(r.PLATFORMS)
+    for name, (disk, media, arm, secureboot) in BUILT.items():
+        found = r.media(ID, r.Target("v1.14.1", name), URL)
+        assert found.get("disk_image") == (f"{URL}/image/{ID}/v1.14.1/{name}-amd64.{disk}" if disk else None), name
+        assert {"iso", "pxe"} & set(found) == set(media), name
+        for options, offered in (({"arch": "arm64"}, arm), ({"secureboot": True}, secureboot)):
+            if offered:
+                r.Target("v1.14.1", name, **options)
+            else:
+                with pytest.raises(r.BadReference):
+                    r.Target("v1.14.1", name, **options)
+
+
+def test_what_is_a_registry_and_what_a_name():
+    for registry in ("localhost", "localhost:5000", "registry.example", "host:5000", "[::1]:5000"):
+        assert r.parse(f"{registry}/a/b:v1").registry == registry
+    for text in ("host/a/b:v1", "Localhost/a:v1", "local/a:v1"):
+        with pytest.raises(r.BadReference):
+            r.parse(text)

@@ -402,3 +402,37 @@ def test_a_text_that_does_not_belong_to_the_nodes_id():
     with pytest.raises(schematic.SchematicError, match="does not belong"):
         schematic.derive("customization: {}\n", present_id="0" * 64)
     assert schematic.derive("customization: {}\n", present_id=EMPTY).changed
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        ("a", "a"),
+        ("-a", "-a"),
+        ("- a", "'- a'"),
+        ("-", "'-'"),
+        ("? a", "'? a'"),
+        ("?a", "?a"),
+        (": a", "': a'"),
+        (":a", ":a"),
+        ("a: b", "'a: b'"),
+        ("a:b", "a:b"),
+        ("a:", "'a:'"),
+        ("a #b", "'a #b'"),
+        ("a#b", "a#b"),
+        ("#a", "'#a'"),
+        (" a", "' a'"),
+        ("a ", "'a '"),
+        ("---", "'---'"),
+        ("...a", "'...a'"),
+        ("it's", "it's"),
+        ("'a", "'''a'"),
+        ("1", '"1"'),
+        ("true", '"true"'),
+        ("", '""'),
+    ],
+)
+def test_a_text_is_quoted_where_it_would_read_as_something_else(value, written):
+    read = schematic.parse(json.dumps({"customization": {"extraKernelArgs": [value]}}))
+    assert read.canonical() == f"customization:\n    extraKernelArgs:\n        - {written}\n"
+    assert schematic.parse(read.canonical()).data == read.data

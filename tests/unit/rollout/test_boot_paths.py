@@ -30,6 +30,11 @@ def test_the_reset_module_offers_the_same_paths():
     assert yaml.safe_load(text.split('"""')[1])["options"]["boot_path"]["choices"] == [path.name for path in BOOT_PATHS]
 
 
+def test_there_are_two_of_which_one_wipes_labels():
+    assert {path.name: path.labels for path in BOOT_PATHS} == {"in_place": ("META", "STATE", "EPHEMERAL"), "hook": ()}
+    assert set(BY_NAME) == {"in_place", "hook"}
+
+
 def test_the_documentation_shows_the_table():
     text = (ROOT / "docs" / "rollout.md").read_text()
     for path in BOOT_PATHS:

@@ -109,6 +109,32 @@ def test_a_canary_stays_one_when_it_is_resumed_and_when_it_fails(ledger):
     assert ledger.read().canaries == ["w-1", "w-2"]
 
 
+@pytest.mark.parametrize("write", ["begin", "intent", "sent", "look", "finish", "fail"])
+def test_nothing_is_written_for_a_node_while_another_controller_holds_the_rollout(ledger, clock, write):
+    for step in ("verify", "gate", "save"):
+        ledger.begin("w-1", step, machine_type="worker")
+        ledger.finish("w-1", step, "done")
+    ledger.begin("w-1", "drain")
+    writes = {
+        "begin": lambda: ledger.begin("w-2", "verify"),
+        "intent": lambda: ledger.intent("w-1", "drain"),
+        "sent": lambda: ledger.sent("w-1", "drain"),
+        "look": lambda: ledger.look("w-1", "drain", "unknown", found="f"),
+        "finish": lambda: ledger.finish("w-1", "drain", "done"),
+        "fail": lambda: ledger.fail("w-2", "verify", found="f"),
+    }
+    if write == "sent":
+        ledger.intent("w-1", "drain")
+    other = Ledger(ledger.path, run="r2", owner="host-b", now=clock)
+    other.acquire("rollout", "fleet", "host-b", clock.now + timedelta(hours=1))
+    size = ledger.path.stat().st_size
+    with pytest.raises(LockHeld):
+        writes[write]()
+    assert ledger.path.stat().st_size == size
+    clock.now += timedelta(hours=2)
+    assert writes[write]()["seq"] > 0
+
+
 def test_order_is_kept(ledger):
     for step in ("gate", "soak", "no-such-step"):
         with pytest.raises(StepRefused):
