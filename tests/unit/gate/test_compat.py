@@ -6,12 +6,15 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.talosops.selinux.plugins.plugin_utils.gate import compat
+from ansible_collections.talosops.selinux.plugins.plugin_utils.gate import (
+    compat,
+)
 from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.errors import PolicyProblem
 from ansible_collections.talosops.selinux.plugins.plugin_utils.operator_files import FileProblem
 
@@ -160,3 +163,47 @@ def test_a_wrong_table_is_refused(tmp_path: Path, text: str) -> None:
         compat.load(path)
     with pytest.raises(FileProblem, match="cannot be read"):
         compat.load(tmp_path / "none.yml")
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ({"verdict": "fine"}, "a row of cni x has no verdict of works, breaks, unknown, or keys that are not known"),
+        ({"source": None}, "a row of cni x has no source or no date"),
+        ({"since": "1.14"}, "since of a row of cni x is not a version"),
+    ],
+)
+def test_a_wrong_row_is_told_with_its_file(tmp_path: Path, row: dict[str, Any], words: str) -> None:
+    path = tmp_path / "table.yml"
+    whole = {"verdict": "works", "source": "s", "date": dt.date(2026, 1, 1), **row}
+    entry = {"kind": "cni", "name": "x", "title": "X", "rows": [whole]}
+    path.write_text(yaml.safe_dump({"schema": 1, "find_out": "Try it.", "entries": [entry]}), encoding="utf-8")
+    with pytest.raises(PolicyProblem) as caught:
+        compat.load(path)
+    assert caught.value.found == f"the compatibility table {path} cannot be used: {words}"
+    assert caught.value.context == {"table": str(path)}
+
+
+@pytest.mark.parametrize("field", ["since", "until", "versions_since", "versions_until"])
+def test_each_version_of_a_row_is_read(tmp_path: Path, field: str) -> None:
+    row = {"verdict": "works", "source": "s", "date": dt.date(2026, 1, 1), field: "new"}
+    entry = {"kind": "cni", "name": "x", "title": "X", "rows": [row]}
+    path = tmp_path / "table.yml"
+    path.write_text(yaml.safe_dump({"schema": 1, "find_out": "Try it.", "entries": [entry]}), encoding="utf-8")
+    with pytest.raises(PolicyProblem) as caught:
+        compat.load(path)
+    assert f"cannot be used: {field} of a row of cni x is not a version" in caught.value.found
+
+
+@pytest.mark.parametrize("change", [{"kind": "pet"}, {"more": 1}], ids=str)
+def test_an_entry_that_is_not_known_is_told(tmp_path: Path, change: dict[str, Any]) -> None:
+    row = {"verdict": "works", "source": "s", "date": dt.date(2026, 1, 1)}
+    entry = {"kind": "cni", "name": "x", "title": "X", "rows": [row], **change}
+    path = tmp_path / "table.yml"
+    path.write_text(yaml.safe_dump({"schema": 1, "find_out": "Try it.", "entries": [entry]}), encoding="utf-8")
+    with pytest.raises(PolicyProblem) as caught:
+        compat.load(path)
+    assert caught.value.found == (
+        f"the compatibility table {path} cannot be used: an entry has no kind of cni, csi, addons, extensions, no rows,"
+        " or keys that are not known"
+    )

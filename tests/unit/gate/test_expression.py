@@ -11,14 +11,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from ansible_collections.talosops.selinux.plugins.plugin_utils.gate import expression, functions, shape
-from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.errors import PolicyProblem
+from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.errors import (
+    PolicyProblem,
+)
 from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.expression import Expression, NotKnown, Template
+from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.policy import load_policy
+from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.verdict import judge
 from ansible_collections.talosops.selinux.plugins.plugin_utils.problem import MissingLibrary
 from hypothesis import given
 from hypothesis import strategies as st
 
-from .samples import NOW
+from .samples import NOW, evidence
 
 SHAPE: dict[str, Any] = {
     "a": {"b": "string", "n": "number", "f": "boolean", "list": ["string"], "any": "any"},
@@ -336,3 +341,70 @@ def test_whatever_the_document_it_answers_or_says_that_it_does_not_know(document
         except NotKnown:
             continue
         assert isinstance(value, bool)
+
+
+def test_a_check_for_some_versions_says_that_it_does_not_know_the_version(tmp_path: Path) -> None:
+    path = tmp_path / "since.yml"
+    own = {
+        "id": "our-since",
+        "title": "Since",
+        "severity": "block",
+        "assert": "time.synced",
+        "found": "it",
+        "reason": "Only from this release.",
+        "remedy": "Wait for it.",
+        "since": "v1.14.0",
+    }
+    path.write_text(
+        yaml.safe_dump({"schema": 1, "name": "since", "extends": "strict", "checks": [own]}), encoding="utf-8"
+    )
+    given = judge(evidence(talos__version=None), load_policy(path), now=NOW)["checks"][-1]
+    assert given["result"] == "unknown"
+    assert given["found"] == "it (talos.version is not known, and this check depends on it)"
+
+
+def test_what_an_expression_cannot_answer_is_told() -> None:
+    kinds: dict[str, Any] = {"a": {"b": "string"}, "n": "number"}
+    with pytest.raises(expression.NotKnown) as caught:
+        expression.Expression("a.b == 'x' && n == `1`", kinds).evaluate({}, NOW)
+    assert str(caught.value) == "a is missing; n is missing"
+    with pytest.raises(expression.NotKnown) as caught:
+        expression.Expression("duration(a.b)", kinds).evaluate({"a": {"b": "4w"}}, NOW)
+    assert str(caught.value) == (
+        "the expression cannot be evaluated: '4w' is not a duration such as 4h (units: s, m, h, d)"
+    )
+    for text, why in (
+        ("a.lost", "the document has no a.lost"),
+        ("(a).b.c", "the document has no a.b.c"),
+        ("{x: n}.x", "x is a field of a computed value, which cannot be checked for gaps"),
+        ("no_such(n)", "there is no function no_such"),
+    ):
+        with pytest.raises(PolicyProblem) as refused:
+            expression.Expression(text, kinds)
+        assert refused.value.found == f"the expression {text!r} cannot be used: {why}"
+        assert refused.value.context == {"expression": text}
+    with pytest.raises(PolicyProblem, match=r"JMESPath cannot read it: .*[Ii]ncomplete expression"):
+        expression.Expression("a ==", kinds)
+
+
+def test_the_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(expression, "jmespath", None)
+    monkeypatch.setattr(expression, "_IMPORT_ERROR", ImportError("it is not there"))
+    with pytest.raises(MissingLibrary) as caught:
+        expression.Expression("a", {"a": "string"})
+    assert caught.value.context == {"library": "jmespath"}
+    assert "the Python library jmespath cannot" in caught.value.found
+    assert "(it is not there)" in caught.value.found
+
+
+def test_null_may_be_an_answer_in_what_was_found_too() -> None:
+    kinds: dict[str, Any] = {"a": {"b": "string"}}
+    assert expression.Template("{a.b}", kinds, [("a", "b")]).render({"a": {"b": None}}, NOW) == "null"
+    assert expression.Template("{a.b}", kinds).render({"a": {"b": None}}, NOW) == "unknown"
+
+
+def test_elements_of_a_computed_list_cannot_be_checked() -> None:
+    kinds: dict[str, Any] = {"items": [{"name": "string"}]}
+    for text in ("sort_by(items, &name)[*].name", "sort_by(items, &name)[?name == 'x']", "map(&name, items)[].name"):
+        with pytest.raises(PolicyProblem, match="name is a field of a computed value"):
+            expression.Expression(text, kinds)

@@ -8,13 +8,23 @@ from __future__ import annotations
 
 import copy
 import datetime as dt
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from ansible_collections.talosops.selinux.plugins.plugin_utils.canonical import is_sealed, sealed
-from ansible_collections.talosops.selinux.plugins.plugin_utils.gate import signing
+from ansible_collections.talosops.selinux.plugins.plugin_utils.gate import (
+    cohort,
+    functions,
+    signing,
+)
+from ansible_collections.talosops.selinux.plugins.plugin_utils.gate import request as requests
 from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.cohort import judge_cohort
-from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.errors import EvidenceRefused, RequestRefused
+from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.errors import (
+    EvidenceRefused,
+    RequestRefused,
+)
 from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.policy import Policy, load_policy
 from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.request import (
     judge_history,
@@ -27,6 +37,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from .samples import DELETED, NOW, TARGET, changed, evidence, healthy_evidence
+
+AT_NOW = "seconds_since('2026-11-22T12:00:00Z') == `0`"
 
 ALL = ["META", "STATE", "EPHEMERAL"]
 IN_PLACE = {"api": "Reset", "path": "in_place", "mode": "SYSTEM_DISK", "labels": ALL}
@@ -251,12 +263,12 @@ def test_the_truth_table_of_cohorts(strict: Policy) -> None:
         ([good, {"pool": "workers", "workload": "web"}], "inconclusive", None),
         ([good, {"verdict": "text"}], "inconclusive", None),
     ]
-    for cohort, decision, named in table:
-        given = ask(cohort, strict)
+    for members, decision, named in table:
+        given = ask(members, strict)
         assert given["decision"] == decision, (decision, stops(given))
         if named is not None:
             assert set(stops(given)) >= named
-            if cohort is not None:
+            if members is not None:
                 assert set(stops(given)) == named
 
 
@@ -381,3 +393,103 @@ def test_an_old_target_is_refused_for_new_machines_too(strict: Policy) -> None:
     assert stops(ask([member(strict)], strict, target=loose))["target-pinned"] == "fail"
     config = {**healthy_evidence()["config"], "install": {"image": "other"}}
     assert stops(ask([member(strict)], strict, config=config)) == {"config-target-image": "fail"}
+
+
+def found_of(verdict: dict[str, Any], identifier: str) -> str:
+    return str(next(check["found"] for check in verdict["checks"] if check["id"] == identifier))
+
+
+def test_a_cohort_verdict_carries_no_denials(strict: Policy) -> None:
+    given = ask([member(strict)], strict)
+    assert (given["denials"], given["waived"]) == (None, [])
+
+
+def test_the_members_are_named(strict: Policy) -> None:
+    given = ask([member(strict), member(strict, "node-2"), {"verdict": None}], strict)
+    assert found_of(given, "cohort-named") == "members: node-1, node-2, unnamed"
+
+
+def test_what_is_unsound_is_told(strict: Policy) -> None:
+    good = member(strict)
+    verdict = good["verdict"]
+    for case, words in (
+        (changed(verdict, "binds.policy_sha256", "0" * 64), "it was judged by another policy"),
+        (changed(verdict, "binds.target.version", "v1.15.0"), "it was judged for another target"),
+        (changed(verdict, "binds.evidence_sha256", None), "it rests on no evidence"),
+    ):
+        given = ask([{**good, "verdict": sealed(case)}], strict)
+        assert found_of(given, "cohort-verdicts-sound") == f"unsound: {words}"
+
+
+def test_a_signed_member_that_is_not_eligible_is_sound(strict: Policy) -> None:
+    key = Ed25519PrivateKey.generate()
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    refused = member(strict, talos__ready=False)
+    signed = {**refused, "verdict": signing.sign(refused["verdict"], private)}
+    assert stops(ask([signed], strict)) == {"cohort-eligible": "fail"}
+
+
+def test_checks_of_a_cohort_know_the_time(strict: Policy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "timed.yml"
+    by = {"who": "Ada", "why": "a test of the clock"}
+    own = {"id": "target-pinned", "assert": f"now == '2026-11-22T12:00:00Z' && {AT_NOW}"}
+    path.write_text(
+        yaml.safe_dump({"schema": 1, "name": "timed", "extends": "strict", "weakened_by": by, "checks": [own]}),
+        encoding="utf-8",
+    )
+    timed = load_policy(path)
+    checks = yaml.safe_load(cohort._CHECKS.read_text(encoding="utf-8"))
+    checks["checks"][0]["assert"] += f" && {AT_NOW}"
+    (tmp_path / "cohort.yml").write_text(yaml.safe_dump(checks), encoding="utf-8")
+    monkeypatch.setattr(cohort, "_CHECKS", tmp_path / "cohort.yml")
+    given = ask([{**member(strict), "verdict": judge(evidence("worker"), timed, target=TARGET, now=NOW)}], timed)
+    assert stops(given) == {}
+
+
+@pytest.fixture
+def timed_checks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Checks of requests and of the past that ask how long ago the evidence was collected."""
+    texts = {"found": "collected some time ago", "reason": "Time passes.", "remedy": "Collect it again."}
+    own = {"id": "fresh", "title": "The evidence is fresh", "severity": "block", **texts}
+    for name, part in (("request", ""), ("history", "after.")):
+        checks = [{**own, "assert": f"seconds_since({part}collected_at) < `600`"}]
+        (tmp_path / f"{name}.yml").write_text(yaml.safe_dump({"checks": checks}), encoding="utf-8")
+    monkeypatch.setattr(requests, "_DATA", tmp_path)
+
+
+@pytest.mark.usefixtures("timed_checks")
+def test_requests_and_the_past_are_judged_at_the_given_time() -> None:
+    now, later = evidence(selinux__state="enforcing"), NOW + dt.timedelta(hours=1)
+    for when, result in ((NOW, "pass"), (later, "fail")):
+        assert [check["result"] for check in requests.request_checks({}, now, when)] == [result]
+        assert [check["result"] for check in requests.judge_history(now, now, when)] == [result]
+        assert [check["result"] for check in requests.judge_past(now, [now], when)] == [result]
+    assert requests.judge_request({}, now, NOW)
+    with pytest.raises(RequestRefused):
+        requests.judge_request({}, now, later)
+
+
+@pytest.mark.usefixtures("timed_checks")
+def test_requests_and_the_past_are_judged_now_when_no_time_is_given() -> None:
+    fresh = evidence(selinux__state="enforcing", collected_at=functions.iso(dt.datetime.now(dt.UTC)))
+    assert [check["result"] for check in requests.request_checks({}, fresh)] == ["pass"]
+    assert [check["result"] for check in requests.judge_history(fresh, fresh)] == ["pass"]
+    assert [check["result"] for check in requests.judge_past(fresh, [fresh])] == ["pass"]
+    with pytest.raises(RequestRefused):
+        requests.judge_request({}, evidence())
+
+
+def test_all_that_stops_a_request_is_told() -> None:
+    node = evidence(talos__staged_upgrade=True)
+    request = {"api": "Reset", "path": "in_place", "mode": "SYSTEM_DISK", "labels": []}
+    with pytest.raises(RequestRefused) as caught:
+        requests.judge_request(request, node, NOW)
+    results = {check["id"]: check for check in requests.request_checks(request, node, NOW)}
+    stops = [results["wipe-fits-boot-path"], results["staged-upgrade-pending"]]
+    assert caught.value.context == {"checks": [check["id"] for check in stops]}
+    one, other = stops
+    assert caught.value.found == f"{one['id']}: {one['found']}; {other['id']}: {other['found']}"
+    assert caught.value.why == f"{one['reason']} {other['reason']}"
+    assert caught.value.do == f"{one['remedy']} {other['remedy']}"
