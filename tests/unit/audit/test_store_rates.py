@@ -137,6 +137,16 @@ def test_a_pause_that_lost_nobody_knows_how_much_is_halved(tmp_path: Path) -> No
     assert rates(store.read(BOOT))["service"].longest_pause_seconds == 4000
 
 
+def test_reads_on_both_sides_of_a_full_minute_are_as_one(tmp_path: Path) -> None:
+    for host, moments in (("one", (50, 55)), ("two", (75, 85))):
+        assert (at(moments[0]).minute == at(moments[1]).minute) == (host == "one")
+        store = AuditStore(tmp_path / host)
+        for end, moment in zip((100, 150), moments, strict=True):
+            store.merge(BOOT, "service", service(1, end + 1), collected_at=at(moment))
+    found = {host: rates(AuditStore(tmp_path / host).read(BOOT), 7200.0)["service"] for host in ("one", "two")}
+    assert found["one"].bytes_per_hour == found["two"].bytes_per_hour == len(service(1, 151)) // 2
+
+
 def test_the_table_names_who_forgets_soonest_and_how_often_to_collect(tmp_path: Path) -> None:
     nodes = {}
     for host, each in (("slow", 10), ("fast", 1)):

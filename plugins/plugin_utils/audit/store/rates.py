@@ -30,9 +30,9 @@ class Rate:
     """One log of a node.
 
     ``capacity`` is what the node keeps of it, in bytes; ``bytes_per_hour`` the highest rate between two reads, what was
-    lost between them included, or the one since boot after a single read; ``longest_pause_seconds`` the time in which
-    it fills at that rate, and no longer than half of a pause that lost nobody knows how much; ``new_percent`` how much
-    of the capacity the last read found new. None where it is not known.
+    lost between them included, or the one since boot while all reads lie within a minute; ``longest_pause_seconds`` the
+    time in which it fills at that rate, and no longer than half of a pause that lost nobody knows how much;
+    ``new_percent`` how much of the capacity the last read found new. None where it is not known.
     """
 
     capacity: int | None
@@ -131,8 +131,9 @@ def _rate(stream: Stream, capacity: int | None, uptime: float | None) -> Rate:
     lost = _lost(stream)
     reads = [(_seconds(at), new + lost.get(at, 0)) for at, new in stream.history]
     found = [new / (end - start) for (start, _unused), (end, new) in pairwise(reads) if end - start >= _SHORTEST]
-    if not found and len(reads) == 1 and uptime is not None and uptime >= _SHORTEST:
-        found = [reads[0][1] / uptime]
+    if not found and reads and uptime is not None and uptime >= _SHORTEST:
+        # The first read brought all since boot, and others so soon after it tell nothing by themselves.
+        found = [sum(new for _unused, new in reads) / uptime]
     per_second = max(found, default=None)
     news = stream.history[-1][1] if len(reads) > 1 else None
     moments = {at for at, _unused in stream.history}
