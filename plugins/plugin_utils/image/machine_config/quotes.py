@@ -33,11 +33,23 @@ _ENCODED_UP_TO = 8_192
 #: More than this and the text is not shown at all.
 _MOST_CHARACTERS = 4_000_000
 
+#: Words of Talos' own that its errors hold, whatever a configuration says.
+_TALOS = ("/v1alpha1/", "non-controlplane", "worker", "init", "kube-apiserver", "kube-controller-manager", "kubernetes")
+#: Values that many configurations hold and everybody knows: what `talosctl gen config` writes, API versions, and images
+#: that Talos and Kubernetes publish. In a place that is named after a secret nothing is taken for one of them.
+_PUBLIC = re.compile(
+    r"(?:[a-z0-9.-]{1,80}\.k8s\.io/)?v[0-9]{1,3}(?:(?:alpha|beta)[0-9]{1,3})?"
+    r"|(?:registry\.k8s\.io|ghcr\.io/siderolabs)/[a-z0-9/._-]{1,80}:v[0-9]{1,4}(?:\.[0-9]{1,4}){2}"
+    r"|controlplane|worker|init|baseline|restricted|latest|kube-system|NoSchedule|PodSecurity|PodSecurityConfiguration"
+    r"|Metadata|Policy|RBAC|Node|vxlan|https://discovery\.talos\.dev/"
+)
+
 #: What the context of a problem says in our own words.
 _OWN = ("node", "method", "endpoint")
 
 _SPACE = re.compile(r"\s+")
 _SPACE_OR_ESCAPE = re.compile(r"(?:\s|\\(?:[nrtabfv]|x[0-9a-f]{2}|u[0-9a-f]{4}|U[0-9a-f]{8}))+")
+_BREAK = re.compile(r"\\[nrt]")
 _WORD_PART = re.compile(r"[A-Za-z0-9+/=_.~%\\-]")
 _WITHHELD = "the node's text is not shown, since it could not be told from the configuration's values"
 
@@ -52,16 +64,20 @@ class Quotes:
         self._withhold = sum(map(len, texts)) > _MOST_CHARACTERS
         if self._withhold:
             return
-        words = set(SINCE) | {key for keys in KEYS.values() for key in keys}
+        words = {*SINCE, *_TALOS, *(key for keys in KEYS.values() for key in keys)}
         try:
-            for text in texts:
-                self._learn(Configuration(text), words)
+            configs = [Configuration(text) for text in texts]
         except ConfigError:
             self._withhold = True
             return
+        for config in configs:
+            self._learn(config, words)
         self._short -= words
         for word in words:
             self._runs.difference_update(_runs(word))
+        # A password may be a word.
+        for config in configs:
+            self._learn_named(config)
 
     def masked(self, text: str, limit: int = 600, keep: Sequence[str] = ()) -> str:
         """The text in one line of at most ``limit`` characters, with everything masked that it quotes.
@@ -83,7 +99,7 @@ class Quotes:
         for word in filter(None, keep):
             for match in re.finditer(re.escape(word), text):
                 hidden[match.start() : match.end()] = b"\2" * len(word)
-        shown = " ".join("".join(_without(text, hidden)).split())
+        shown = " ".join(_BREAK.sub(" ", "".join(_without(text, hidden))).split())
         shown = "".join(character if character.isprintable() else " " for character in shown)
         return shown if len(shown) <= limit else f"{shown[: limit - 3]}..."
 
@@ -113,16 +129,26 @@ class Quotes:
         for document in config.documents:
             for path, value in leaves(document.data):
                 words.update(part for part in path if isinstance(part, str) and len(part) <= 40)
-                if not isinstance(value, str):
+                if not isinstance(value, str) or is_secret_key(path) or _PUBLIC.fullmatch(value):
                     continue
                 if visible(document.kind, path):
                     words.add(value)
                     continue
-                for variant in _variants(value):
-                    self._runs.update(_runs(variant))
-                short = value.strip()
-                if (_SHORTEST <= len(short) < _RUN) or (short and len(short) < _RUN and is_secret_key(path)):
-                    self._short.add(short)
+                self._learn_value(value, _SHORTEST)
+
+    def _learn_named(self, config: Configuration) -> None:
+        """Learn what stands in places that are named after secrets."""
+        for document in config.documents:
+            for path, value in leaves(document.data):
+                if isinstance(value, str) and is_secret_key(path):
+                    self._learn_value(value, 1)
+
+    def _learn_value(self, value: str, shortest: int) -> None:
+        for variant in _variants(value):
+            self._runs.update(_runs(variant))
+        short = value.strip()
+        if shortest <= len(short) < _RUN:
+            self._short.add(short)
 
 
 def _variants(value: str) -> Iterator[str]:

@@ -19,8 +19,10 @@ from ansible_collections.talosops.selinux.plugins.plugin_utils.texts import prin
 from hypothesis import given
 from hypothesis import strategies as st
 from operator_configs import Config
+from rejected_configs import judged_configs, two_clusters
 
 CONFIG = Config()
+SECRETS = two_clusters()
 QUOTES = Quotes(CONFIG.text)
 VALUES = [str(value) for document in Configuration(CONFIG.text).documents for _path, value in leaves(document.data)]
 #: Comments are no values: Talos drops them when it reads.
@@ -99,9 +101,56 @@ def test_the_words_of_talos_stay():
     assert QUOTES.masked(text, limit=1000) == text
 
 
+def is_readable(text):
+    return not Quotes(text).masked("x").startswith("the node's text")
+
+
+JUDGED = [one for one in judged_configs(SECRETS) if one.dry_run and is_readable(one.sent)]
+#: Harmless words that a rejection may hold although the configuration holds them, or parts of them, as values.
+HARMLESS = (
+    *("error decoding document /v1alpha1/ (line 1)", "not allowed on non-controlplane nodes", "*v1alpha1.Config"),
+    *("only allowed on control plane machines", "kube-apiserver CA is already set in v1alpha1 config", "typ: worker"),
+)
+
+
+def test_harmless_words_of_a_rejection_stay():
+    """Secrets are values with something in them; what everybody's configuration says is none."""
+    assert len(JUDGED) > 80
+    seen = dict.fromkeys(HARMLESS, 0)
+    for case in JUDGED:
+        said, shown = " ".join(case.dry_run.split()), Quotes(case.sent).masked(case.dry_run, limit=10_000)
+        for words in HARMLESS:
+            seen[words] += words in said
+            assert words not in said or words in shown, shown
+    assert all(seen.values()), seen
+
+
+def test_no_rejection_shows_a_secret_of_its_configuration():
+    secrets = [value for name, value in SECRETS.items() if not name.endswith("_CRT")]
+    lines = [line for text in secrets if "." not in text for line in base64.b64decode(text).decode("latin-1").split()]
+    for case in JUDGED:
+        whole = "; ".join([case.dry_run, *(secret for secret in (*secrets, *lines) if secret in case.sent)])
+        shown = Quotes(case.sent).masked(whole, limit=100_000)
+        assert not [secret for secret in (*secrets, *lines) if len(secret) >= 8 and secret[:8] in shown]
+
+
+@pytest.mark.parametrize("value", ["controlplane", "worker", "v1alpha1", "kubernetes", "latest"])
+def test_a_word_that_is_a_password_is_masked(value):
+    """In a place that is named after a secret even a word is one."""
+    quotes = Quotes(f"machine: {{registries: {{config: {{r: {{auth: {{password: {value}}}}}}}}}}}")
+    assert quotes.masked(f"login with {value} failed") == "login with <masked> failed"
+    assert Quotes(f"machine: {{type: {value}}}").masked(f"login with {value} failed") == f"login with {value} failed"
+
+
 def test_a_text_is_one_line_of_bounded_length_without_control_characters():
     shown = QUOTES.masked("a\x1b]0;x\x07\u202e\n\r\tb " + "c " * 5000)
     assert len(shown) == 600 and shown.isprintable() and shown.endswith("...")
+
+
+def test_a_list_of_errors_reads_as_one_line():
+    said = "1 error occurred:\n\t* KubeClusterConfig: endpoint must be specified\n\n"
+    plain = "1 error occurred: * KubeClusterConfig: endpoint must be specified"
+    assert QUOTES.masked(said) == QUOTES.masked(printable(said, 500)) == plain
 
 
 def test_our_own_words_stay():
