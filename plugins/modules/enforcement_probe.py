@@ -21,8 +21,8 @@ description:
   - What an earlier probe left that was killed is removed first, on nodes that are permissive too.
   - The AVC records that the probe is known to have caused are kept beside the node's audit log. Evidence that is
     collected with the same store counts them under C(probe) and as no denials.
-  - A container, a namespace and a Job are explained in C(docs/enforcement-probe.md), with the Kubernetes role that is
-    needed and what the image has to hold.
+  - C(docs/enforcement-probe.md) describes the pod, what its image has to hold, the role that is needed in Kubernetes,
+    and what remains when a controller is killed.
 options:
   image:
     description: The image, as C(REGISTRY/NAME@sha256:DIGEST). A tag is refused.

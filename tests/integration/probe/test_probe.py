@@ -11,6 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from ansible_collections.talosops.selinux.plugins.plugin_utils.compliance.gather import _newest_probe
+from ansible_collections.talosops.selinux.plugins.plugin_utils.compliance.results import Subject
 from ansible_collections.talosops.selinux.plugins.plugin_utils.evidence.joined import NotThisNode
 from ansible_collections.talosops.selinux.plugins.plugin_utils.probe import pod
 from ansible_collections.talosops.selinux.plugins.plugin_utils.probe.cluster import ProbeRunning
@@ -192,3 +194,40 @@ def test_machines_that_share_a_uuid_are_probed_each_by_itself(tmp_path: Path) ->
             assert twins.probe("w-2")["outcome"] == "refused"
             twins.cluster.jobs.trouble.hangs.clear()
             assert first.result()["outcome"] == "refused"
+
+
+def test_a_reader_is_enough_where_talos_tells_the_boot(fleet: Simulator, tmp_path: Path) -> None:
+    reader = World(fleet, tmp_path, "reader")
+    assert reader.probe("cp-1")["outcome"] == "refused"
+    assert reader.remains() == []
+
+
+def test_a_release_that_does_not_tell_its_boot_is_known_by_the_kernels_own_id(tmp_path: Path) -> None:
+    old = {"talos": "v1.13.2", "kernel_args": ["enforcing=1"]}
+    with Simulator({"name": "old", "uptime": "96h", "nodes": {"w-1": old}}, tmp_path / "sim") as sim:
+        world = World(sim, tmp_path)
+        before = world.evidence("w-1")
+        result = world.probe("w-1")
+        assert (result["outcome"], [row["records"] for row in result["attempts"]]) == ("refused", [2, 1, 1])
+        document = world.evidence("w-1")
+        assert document["boot"]["id"] is None
+        assert document["audit"]["counts"]["denied"] == before["audit"]["counts"]["denied"]
+        assert document["audit"]["counts"]["probe"] == 4
+        subject = Subject("w-1", evidence=document)
+        found = _newest_probe(subject, world.directory / "audit")
+        assert found is not None
+        assert found["outcome"] == "refused"
+        # Whoever may not read the kernel's id does not know the node in Kubernetes.
+        with pytest.raises(NotThisNode):
+            World(sim, tmp_path, "reader").probe("w-1")
+
+
+def test_a_probe_of_another_machine_or_boot_is_not_the_nodes(world: World) -> None:
+    world.probe()
+    document = world.evidence("worker-1")
+    stores = world.directory / "audit"
+    assert _newest_probe(Subject("worker-1", evidence=document), stores) is not None
+    for part, key in (("node", "uuid"), ("node", "identity"), ("boot", "id")):
+        changed = {**document, part: {**document[part], key: "other"}}
+        assert _newest_probe(Subject("worker-1", evidence=changed), stores) is None
+    assert _newest_probe(Subject("worker-1"), stores) is None

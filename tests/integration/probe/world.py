@@ -46,10 +46,10 @@ _KINDS = ("namespaces", "networkpolicies", "jobs", "pods")
 class World:
     """One fleet and its Kubernetes API."""
 
-    def __init__(self, sim: Simulator, directory: Path) -> None:
+    def __init__(self, sim: Simulator, directory: Path, role: str | None = None) -> None:
         self.sim, self.directory = sim, directory
         self.kubeconfig = str(sim.directory / "kubeconfig")
-        self.context = Talosconfig.load(str(sim.directory / "talosconfig")).context(None)
+        self.context = Talosconfig.load(str(sim.directory / "talosconfig")).context(role)
         self.cluster = sim.fleet.kubernetes.cluster
         self._writes = 0
 
