@@ -70,6 +70,23 @@ def results(finished: playbook.Finished, tmp_path_factory: pytest.TempPathFactor
                 "register": "reported",
             },
             {"talosops.selinux.compliance_bundle_info": {"path": "{{ reported.bundle }}"}, "run_once": True},
+            {
+                "talosops.selinux.rollout_halt": {
+                    "directory": str(finished.directory / "evidence"),
+                    "reason": "a sample",
+                    "who": "the tests",
+                },
+                "run_once": True,
+                "check_mode": True,
+            },
+            {
+                "talosops.selinux.enforcement_probe": {
+                    "image": f"registry.example.org/probe@sha256:{'0' * 64}",
+                    "kubeconfig": str(finished.sim.directory / "kubeconfig"),
+                    "store": str(directory / "kept"),
+                },
+                "run_once": True,
+            },
         ],
     )
     assert more.code == 0, more.output
