@@ -41,7 +41,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--only", action="append", default=[], metavar="PATTERN", help="files; !PATTERN takes out")
     parser.add_argument("--jobs", type=int, default=2, help="mutants at a time (2)")
     parser.add_argument("--most", type=int, default=25, help="test files that a survivor passes (25)")
-    parser.add_argument("--seconds", type=int, default=120, help="that the tests of a mutant may take (120)")
+    parser.add_argument("--seconds", type=int, default=300, help="that the tests of a mutant may take (300)")
     return parser.parse_args()
 
 
@@ -111,13 +111,14 @@ class Run:
         """The last lines of the report."""
         counts = Counter(outcome.state for outcome in self.outcomes.values())
         minutes = (time.monotonic() - self._begun) / 60
-        lines = [f"{counts['killed']} of {len(self.outcomes)} killed in {minutes:.0f} min"]
-        lines += [f"survived: {mutant.where} {mutant.operator}" for mutant in self.survivors()]
+        unknown = f", {counts['unknown']} not known for want of time" if counts["unknown"] else ""
+        lines = [f"{counts['killed']} of {len(self.outcomes)} killed{unknown}, in {minutes:.0f} min"]
+        lines += [f"{self.outcomes[one].state}: {one.where} {one.operator}" for one in self.left()]
         return "\n".join(lines)
 
-    def survivors(self) -> list[Mutant]:
-        """The mutants that no test noticed, in order of their places."""
-        left = [mutant for mutant, outcome in self.outcomes.items() if outcome.state == "survived"]
+    def left(self) -> list[Mutant]:
+        """The mutants that no test is known to notice, in order of their places."""
+        left = [mutant for mutant, outcome in self.outcomes.items() if outcome.state != "killed"]
         return sorted(left, key=lambda mutant: (mutant.path, mutant.line))
 
 
@@ -163,7 +164,7 @@ def main() -> int:
     broken = run.confirm()
     print("\n".join(f"fails without any mutant: {name}" for name in broken))
     print(run.summary())
-    return 1 if broken or (options.fixed and run.survivors()) else 0
+    return 1 if broken or (options.fixed and run.left()) else 0
 
 
 if __name__ == "__main__":

@@ -53,8 +53,8 @@ class Outcome:
     """What became of a mutant.
 
     Attributes:
-        state: ``killed`` or ``survived``.
-        by: the test that noticed it; for a survivor how it ended.
+        state: ``killed``, ``survived``, or ``unknown`` where the time was over before a test failed or all had passed.
+        by: the test that noticed it; else how it ended.
         tests: the files that were run.
         seconds: wall-clock time.
     """
@@ -108,7 +108,7 @@ class Trial:
                 code = self._pytest(tests)
             finally:
                 self._write(path, text)
-        state = {0: "survived", 1: "killed", 2: "killed", _OUT_OF_TIME: "survived"}.get(code)
+        state = {0: "survived", 1: "killed", 2: "killed", _OUT_OF_TIME: "unknown"}.get(code)
         output = (self._copy / "output.txt").read_text(encoding="utf-8", errors="replace")
         if not state:
             raise RuntimeError(f"pytest ended with {code} for {mutant}:\n{output[-2000:]}")

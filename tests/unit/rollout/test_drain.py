@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import pytest
@@ -139,6 +140,25 @@ def test_a_terminating_pod_is_waited_for_and_not_evicted_again() -> None:
     api = Api([named("old", **TERMINATING), named("new", **TERMINATING)], [named("new", **TERMINATING)], [])
     assert evict(api, named("old", **TERMINATING), named("new")) == ["new"]
     assert api.asked == ["new"]
+
+
+def test_a_check_counts_only_pods_that_a_drain_would_evict(monkeypatch: pytest.MonkeyPatch) -> None:
+    daemon = {"ownerReferences": [{"kind": "DaemonSet", "name": "d", "controller": True}]}
+    api: Any = Api(
+        [
+            named("daemon", **daemon),
+            named("ended", phase="Failed"),
+            named("here"),
+            named("leaving", **TERMINATING),
+            named("mirror", annotations={"kubernetes.io/config.mirror": "x"}),
+        ]
+    )
+    api.set_unschedulable = lambda node, wanted, check, require: wanted and check
+    monkeypatch.setattr(drain, "_api", lambda *_arguments: contextlib.nullcontext(api))
+    found = drain.drain("kubeconfig", None, "worker-1", check=True)
+    assert (found["pods"], found["staying"]) == (["demo/here"], ["demo/daemon", "demo/mirror"])
+    assert (found["cordoned"], found["unmanaged"], found["empty_dirs"]) == (True, ["demo/here"], [])
+    assert api.asked == []
 
 
 def test_a_pod_that_was_told_to_go_is_told_once() -> None:
