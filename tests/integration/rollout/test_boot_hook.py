@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -56,6 +57,31 @@ def test_a_hooked_worker_ends_enforcing(tmp_path: Path) -> None:
         assert playbook.report(tmp_path / "evidence")["worker-1"]["outcome"] == "moved"
         assert playbook.resets(sim) == ["worker-1"]
         assert sim.upgrades() == []
+
+
+def test_a_hooked_control_plane_is_heard_through_an_endpoint(tmp_path: Path) -> None:
+    nodes: dict[str, Any] = {f"cp-{number}": {"role": "controlplane"} for number in (1, 2, 3)}
+    nodes |= {"cp-1": {"role": "controlplane", **HOOKED}, "worker-1": {}}
+    hook = tmp_path / "hook.py"
+    hook.write_text(HOOK)
+    with Simulator({"name": "heard", "time_scale": 120, "uptime": "96h", "nodes": nodes}, tmp_path / "fleet") as sim:
+        variables = playbook.settings(
+            sim,
+            tmp_path / "evidence",
+            rollout_hosts="cp-1",
+            rollout_boot_hook=[sys.executable, str(hook), sim.control_url],
+            talos_route="endpoint",
+            talos_endpoints=[sim.nodes[name].address for name in ("cp-2", "cp-3")],
+        )
+        run = playbook.run(sim, tmp_path / "run", "talosops.selinux.rollout", variables=variables)
+        assert run.code == 0, run.output
+        (gone,) = [
+            entry["facts"]["gone"]
+            for entry in playbook.ledger(tmp_path / "evidence")
+            if (entry["kind"], entry.get("step")) == ("finish", "reset")
+        ]
+        assert "its reset stopped all services" in gone
+        assert len(sim.fleet.etcd.voters()) == 3
 
 
 @pytest.mark.timeout(900)

@@ -20,6 +20,7 @@ from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.client impo
     connect_maintenance,
 )
 from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.errors import (
+    InvalidAnswer,
     NotFound,
     PermissionRefused,
     Refused,
@@ -31,6 +32,7 @@ from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.errors impo
 )
 from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.resources import RESOURCES
 from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.versions import parse_version
+from simulator.proto import make
 
 from .conftest import VERSIONS, Lab
 from .peers import Authority
@@ -297,6 +299,42 @@ def test_following_a_log_gives_its_start(lab: Lab) -> None:
         return b""
 
     assert lab.ask("worker-1", question, role="reader").startswith(b"type=")
+
+
+def _task(name: str, action: int) -> bytes:
+    return bytes(make("machine.TaskEvent", task=name, action=action).SerializeToString())
+
+
+def test_following_an_order_gives_the_tasks_that_it_begins_and_no_others(lab: Lab) -> None:
+    node = lab.sim.nodes["worker-1"]
+    node.add_event("machine.TaskEvent", _task("stopAllServices", 0), "of somebody else")
+    node.add_event("machine.TaskEvent", _task("stopAllServices", 0))
+    node.add_event("machine.PhaseEvent", _task("stopAllServices", 0), "mine")
+    node.add_event("machine.TaskEvent", _task("stopAllServices", 1), "mine")
+    for name in ("drain", "leave\x1b[2J", "last"):
+        node.add_event("machine.TaskEvent", _task(name, 0), "mine")
+
+    async def question(client: NodeClient) -> list[str]:
+        told = []
+        async with contextlib.aclosing(client.follow_tasks("mine")) as tasks:
+            async for task in tasks:
+                told.append(task)
+                if task == "last":
+                    break
+        return told
+
+    assert lab.ask("worker-1", question, role="reader") == ["drain", "leave\\x1b[2J", "last"]
+
+
+def test_an_event_that_cannot_be_read_is_no_task(lab: Lab) -> None:
+    lab.sim.nodes["worker-1"].add_event("machine.TaskEvent", b"\xff\xff", "torn")
+
+    async def question(client: NodeClient) -> str:
+        async with contextlib.aclosing(client.follow_tasks("torn")) as tasks:
+            return await anext(tasks)
+
+    with pytest.raises(InvalidAnswer, match="an event that cannot be read"):
+        lab.ask("worker-1", question, role="reader")
 
 
 def test_a_fleet_with_two_dead_nodes(lab: Lab) -> None:
