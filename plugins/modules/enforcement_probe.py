@@ -103,7 +103,7 @@ attempts:
       description: V(refused), V(allowed) or V(inconclusive).
       type: str
     observed:
-      description: What the tool said.
+      description: How the step ended that SELinux decides about, and which error the tool named.
       type: str
     expected:
       description: What it says where SELinux refuses.
@@ -115,9 +115,7 @@ attempts:
     - id: machined
       title: connect to machined's socket
       outcome: refused
-      observed: >-
-        connect ended with 1: socat[7] E connect(5, AF=1 "/host/system/run/machined/machine.sock", 40): Permission
-        denied
+      observed: 'connect ended with 1: Permission denied'
       expected: permission denied
       records: 1
 selinux:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -275,15 +276,18 @@ def _look(pods: Sequence[Mapping[str, Any]], plan: Plan) -> tuple[Ended | None, 
         # Both are in whole seconds.
         return Ended(message, "", begin.timestamp(), end.timestamp() + 1), ""
     if terminated:
-        reason = f"{terminated.get('reason')}, exit code {terminated.get('exitCode')}"
-        return Ended(None, f"the container ended without a report: {printable(reason, 200)}"), ""
-    said = f"{printable(waiting.get('reason'), 80)}: {printable(waiting.get('message') or '', 200)}"
+        return Ended(None, f"the container ended without a report: {_reason(terminated)}"), ""
     if status.get("phase") == "Failed":
-        reason = f"{status.get('reason')}: {status.get('message') or ''}"
-        return Ended(None, f"the pod failed: {printable(reason, 300)}"), ""
+        return Ended(None, f"the pod failed: {_reason(status)}"), ""
     if waiting.get("reason") in _STUCK:
-        return Ended(None, f"the container cannot be started: {said}"), ""
-    return None, said if waiting else f"the pod is {printable(status.get('phase'), 40)}"
+        return Ended(None, f"the container cannot be started: {_reason(waiting)}"), ""
+    return None, _reason(waiting) if waiting else f"the pod is {printable(status.get('phase'), 40)}"
+
+
+def _reason(state: Mapping[str, Any]) -> str:
+    """The one word that Kubernetes gives as a reason; its message may quote what others wrote."""
+    found = state.get("reason")
+    return found if isinstance(found, str) and re.fullmatch(r"[A-Za-z]{1,60}", found) else "for no known reason"
 
 
 def _running(plan: Plan, present: Mapping[str, Any]) -> ProbeRunning:

@@ -108,3 +108,23 @@ def test_one_attempt_that_was_allowed_outweighs_the_others():
     assert overall(found.outcomes) == "allowed"
     found = read_report("\n".join([*with_line(3, "try machined connect 0 11 ")[:5], *LINES[6:]]), ID)
     assert overall(found.outcomes) == "allowed"
+
+
+SECRET = "machine.token-0123456789abcdef"
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [SECRET],
+        with_line(2, f"try pid1 attach 1 10 {SECRET}"),
+        with_line(2, f"try pid1 attach 1 10 {SECRET} strace: attach: ptrace(PTRACE_SEIZE, 1): Permission denied"),
+        with_line(4, f"try state mount 1 10 {SECRET}"),
+        with_line(1, f"self 0 000001ffffffffff {SECRET} - {SECRET}"),
+        with_line(6, SECRET),
+    ],
+)
+def test_no_text_of_others_is_shown(lines):
+    found = read_report("\n".join(lines), ID)
+    assert [one for one in found.outcomes if SECRET in one.observed] == []
+    assert all(one.observed for one in found.outcomes)
