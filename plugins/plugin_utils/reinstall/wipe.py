@@ -188,7 +188,7 @@ def _look_back(work: Work, earlier: str) -> str:
     """
 
     answer, found = look_back(work)
-    if answer == UNKNOWN and earlier != SENT:
+    if answer == UNKNOWN and earlier != SENT and not _confirmed(work):
         try:
             answer, found = work.wait(
                 lambda: effect_of_reset(work.facts, see(work)),
@@ -333,12 +333,19 @@ def _of_silence(work: Work, *, ended: bool) -> tuple[str, str] | None:
     """What it means that the machine answers nobody; None when that is not known."""
     if ended:
         return HAPPENED, "its reset stopped all services of the old installation, and nobody answers since"
-    reason = str(work.params["confirm_wiped"].get(work.host) or "").strip()
-    if not reason or not work.ledger.node(work.host).wiped:
+    reason = _confirmed(work)
+    if not reason:
         return None
     found = "a person confirmed that the machine was wiped"
     work.ledger.look(work.host, "reset", HAPPENED, found=found, because=reason)
     return HAPPENED, f"{found}: {reason}"
+
+
+def _confirmed(work: Work) -> str:
+    """What a person saw that shows that the machine was wiped, once its reset may have been sent; empty for nothing."""
+    if not (BY_NAME[work.facts["boot_path"]].needs_hook and work.ledger.node(work.host).may_be_wiped):
+        return ""
+    return str(work.params["confirm_wiped"].get(work.host) or "").strip()
 
 
 def _wait_until_left(work: Work) -> None:

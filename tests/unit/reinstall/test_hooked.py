@@ -166,15 +166,28 @@ def test_what_a_person_confirms_is_recorded_with_what_was_seen(tmp_path: Path, m
     [
         ({"worker-2": "seen"}, ["intent", "sent"]),
         ({"worker-1": " "}, ["intent", "sent"]),
-        ({"worker-1": "s"}, ["intent"]),
+        ({"worker-1": "s"}, []),
     ],
-    ids=["of another node", "without a word", "nothing was sent"],
+    ids=["of another node", "without a word", "nothing was begun"],
 )
 def test_no_other_word_counts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, confirmed: dict[str, str], writes: list[str]
 ) -> None:
     with pytest.raises(NotKnown):
         reset(tmp_path, monkeypatch, [], writes=writes, confirm_wiped=confirmed)
+
+
+@pytest.mark.parametrize("writes", [["intent"], ["intent", "sent"]], ids=["before its answer", "after it"])
+def test_a_run_that_was_stopped_goes_on_with_what_a_person_confirms(tmp_path: Path, writes: list[str]) -> None:
+    work = OneNode(tmp_path, itertools.repeat(None)).at("reset", boot_path="hook")
+    work.ledger.begin(work.host, "reset", machine_type="worker")
+    for write in writes:
+        getattr(work.ledger, write)(work.host, "reset")
+    with pytest.raises(NotKnown):
+        take(work, "reset")
+    work.params["confirm_wiped"] = {work.host: "its console finds nothing to boot"}
+    work.params["wipe_timeout"] = 5
+    assert "nothing to boot" in take(work, "reset")["facts"]["gone"]
 
 
 def test_a_confirmation_is_no_answer_to_what_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
