@@ -135,53 +135,88 @@ class Peer:
         self._tls = tls
         self._answer = answer
         self._greet = greet
-        self._open: list[socket.socket] = []
+        self._open: set[socket.socket] = set()
+        self._threads: list[threading.Thread] = []
+        self._lock = threading.Lock()
+        self._closing = threading.Event()
         self._listener = socket.create_server((HOST, port))
         self.port = int(self._listener.getsockname()[1])
         self.address = f"{HOST}:{self.port}"
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._start(self._accept)
 
     def close(self) -> None:
-        """Stop listening and drop all connections."""
-        for item in (self._listener, *self._open):
-            with contextlib.suppress(OSError):
-                item.shutdown(socket.SHUT_RDWR)
-            item.close()
+        """Stop listening and drop all connections.
+
+        A connection is closed by the thread that serves it alone: its number may be another connection's right after,
+        and a thread that still reads or writes there would take from, or write into, that one's TLS.
+        """
+        self._closing.set()
+        with self._lock:
+            for item in (self._listener, *self._open):
+                with contextlib.suppress(OSError):
+                    # Of the plain socket: ssl's own would let the other thread go on without TLS.
+                    socket.socket.shutdown(item, socket.SHUT_RDWR)
+        for thread in self._threads:
+            # An answer may close its own peer.
+            if thread is not threading.current_thread():
+                thread.join()
+        self._listener.close()
+
+    def _start(self, target: Callable[..., None], *arguments: object) -> None:
+        thread = threading.Thread(target=target, args=arguments, daemon=True)
+        self._threads.append(thread)
+        thread.start()
 
     def _accept(self) -> None:
-        while True:
+        while not self._closing.is_set():
             try:
                 raw, _unused = self._listener.accept()
             except OSError:
                 return
-            self._open.append(raw)
-            threading.Thread(target=self._serve, args=(raw,), daemon=True).start()
+            self._start(self._serve, raw)
 
     def _serve(self, raw: socket.socket) -> None:
-        with contextlib.suppress(OSError, ValueError):
-            connection = raw if self._tls is None else self._tls.wrap_socket(raw, server_side=True)
-            self._open.append(connection)
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(contextlib.suppress(OSError, ValueError))
+            connection = raw
+            if self._tls is not None:
+                connection = self._tls.wrap_socket(raw, server_side=True, do_handshake_on_connect=False)
+            stack.callback(self._drop, connection)
+            with self._lock:
+                self._open.add(connection)
+                if self._closing.is_set():
+                    return
+            if isinstance(connection, ssl.SSLSocket):
+                connection.do_handshake()
             self.handshakes += 1
             if self._tls is None or not self._greet:
                 connection.recv(100)
-                threading.Event().wait(30)
+                self._closing.wait(30)
                 return
-            h2 = H2Connection(H2Configuration(client_side=False, header_encoding="utf-8"))
-            h2.initiate_connection()
+            self._talk(connection)
+
+    def _drop(self, connection: socket.socket) -> None:
+        with self._lock:
+            self._open.discard(connection)
+            connection.close()
+
+    def _talk(self, connection: socket.socket) -> None:
+        h2 = H2Connection(H2Configuration(client_side=False, header_encoding="utf-8"))
+        h2.initiate_connection()
+        connection.sendall(h2.data_to_send())
+        exchanges: dict[int, Exchange] = {}
+        while data := connection.recv(65536):
+            for event in h2.receive_data(data):
+                if isinstance(event, RequestReceived):
+                    exchange = exchanges[event.stream_id] = Exchange(self, connection, h2, event.stream_id)
+                    exchange.request = dict(event.headers)
+                elif isinstance(event, DataReceived):
+                    exchanges[event.stream_id].body += event.data
+                elif isinstance(event, StreamEnded):
+                    exchange = exchanges[event.stream_id]
+                    self.requests.append(exchange.path)
+                    self._answer(exchange)
             connection.sendall(h2.data_to_send())
-            exchanges: dict[int, Exchange] = {}
-            while data := connection.recv(65536):
-                for event in h2.receive_data(data):
-                    if isinstance(event, RequestReceived):
-                        exchange = exchanges[event.stream_id] = Exchange(self, connection, h2, event.stream_id)
-                        exchange.request = dict(event.headers)
-                    elif isinstance(event, DataReceived):
-                        exchanges[event.stream_id].body += event.data
-                    elif isinstance(event, StreamEnded):
-                        exchange = exchanges[event.stream_id]
-                        self.requests.append(exchange.path)
-                        self._answer(exchange)
-                connection.sendall(h2.data_to_send())
 
 
 def server_tls(
