@@ -57,7 +57,6 @@ STOPS = {
     "stage-running": "without a Kubernetes API the node is never ready",
     "selinux-permissive": "the node enforces already",
     "no-unknown-classes": "the laboratory's kernel knows classes and permissions that the policy does not",
-    "auditd-trusted": "a release candidate is older than the release that the check asks for",
     "etcd-quorum-to-spare": "the node is the only member of its etcd",
     "soak-reached": "the node had run for minutes",
     "no-denials": "the laboratory and the overlay root caused denials",
