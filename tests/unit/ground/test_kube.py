@@ -131,3 +131,36 @@ def test_a_server_that_is_gone_is_no_answer(server: Server, client: Any) -> None
 def test_a_list_without_objects_is_not_an_empty_list(answer: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="list of objects"):
         items_of(answer)
+
+
+def test_several_files_are_one(server: Server, tmp_path: Path) -> None:
+    """As KUBECONFIG lists them: the cluster in one file, who asks and the context in the other."""
+    url = f"http://127.0.0.1:{server.server_port}"
+    cluster = {"clusters": [{"name": "c", "cluster": {"server": url}}]}
+    user = {
+        "users": [{"name": "u", "user": {"token": "t"}}],
+        "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
+        "current-context": "x",
+    }
+    for name, part in (("one", cluster), ("two", user)):
+        (tmp_path / name).write_text(yaml.safe_dump({"apiVersion": "v1", "kind": "Config", **part}))
+    with kube_client(f"{tmp_path / 'one'}:{tmp_path / 'two'}", None) as client:
+        assert request(client, "GET", ("version",), timeout=5) == {"kind": "Status"}
+    assert server.received[0]["path"] == "/version"
+
+
+def test_a_file_with_a_mark_is_read_as_one_without(server: Server, tmp_path: Path) -> None:
+    """The library reads plain UTF-8 only; paths in the file are relative to it."""
+    document = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "c", "cluster": {"server": f"http://127.0.0.1:{server.server_port}"}}],
+        "users": [{"name": "u", "user": {"tokenFile": "token"}}],
+        "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
+        "current-context": "x",
+    }
+    (tmp_path / "token").write_text("t")
+    (tmp_path / "marked").write_bytes(b"\xef\xbb\xbf" + yaml.safe_dump(document).encode())
+    with kube_client(str(tmp_path / "marked"), "x") as client:
+        request(client, "GET", ("version",), timeout=5)
+    assert len(server.received) == 1

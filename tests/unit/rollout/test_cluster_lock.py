@@ -90,6 +90,15 @@ def test_it_is_released_by_its_holder_only(lock: Any) -> None:
         lock("host-a").check()
 
 
+def test_one_that_nobody_has_is_free_and_is_released_without_a_sign(lock: Any) -> None:
+    lock("host-a").check()
+    lock("host-a").release()
+    lock("host-a").acquire(HOUR)
+    lock("host-a").release()
+    lock("host-a").release()
+    lock("host-b").check()
+
+
 def test_one_that_was_not_renewed_in_time_is_taken_over(lock: Any, sim: Simulator) -> None:
     lock("host-a").acquire(dt.timedelta(seconds=60))
     age(lock("host-a"), sim, dt.timedelta(seconds=90))
