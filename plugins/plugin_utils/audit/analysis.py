@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -87,29 +89,33 @@ def analyze(
 
 def merge(denials: list[dict[str, Any]], max_samples: int = 5) -> list[dict[str, Any]]:
     """Add up denials of several streams by signature (and by who says so: kernel or program)."""
-    merged: dict[tuple[str, bool], dict[str, Any]] = {}
+    alike: dict[tuple[str, bool], list[dict[str, Any]]] = {}
     for denial in denials:
-        key = (denial["signature"], denial["userspace"])
-        kept = merged.get(key)
-        if kept is None:
-            merged[key] = dict(denial)
-            continue
-        for name in ("count", "doubtful", "enforced", "mcs_count"):
-            kept[name] += denial[name]
-        kept["permissive"] = _least(kept["permissive"], denial["permissive"])
-        kept["first"] = min(filter(None, (kept["first"], denial["first"])), default=None)
-        kept["last"] = max(filter(None, (kept["last"], denial["last"])), default=None)
-        kept["constraint"] = kept["constraint"] or denial["constraint"]
-        kept["catalogue_id"] = kept["catalogue_id"] or denial["catalogue_id"]
-        # Harmless on one node's release says nothing about another's.
-        kept["known_benign"] = kept["known_benign"] and denial["known_benign"]
-        for name in ("comms", "paths", "owners", "raw_contexts"):
-            values = set(kept[name]) | set(denial[name])
-            kept[name] = sorted(values - {MORE}) + ([MORE] if MORE in values else [])
-        kept["samples"] = kept["samples"] + denial["samples"]
-        if max_samples:
-            kept["samples"] = kept["samples"][:max_samples]
-    return sorted(merged.values(), key=lambda denial: (-denial["count"], denial["signature"]))
+        alike.setdefault((denial["signature"], denial["userspace"]), []).append(denial)
+    merged = [_one_of(parts, max_samples) for parts in alike.values()]
+    return sorted(merged, key=lambda denial: (-denial["count"], denial["signature"]))
+
+
+def _one_of(parts: list[dict[str, Any]], max_samples: int) -> dict[str, Any]:
+    """One denial for all of one signature: each value is put together once, however many nodes there are."""
+    kept = dict(parts[0])
+    if len(parts) == 1:
+        return kept
+    for name in ("count", "doubtful", "enforced", "mcs_count"):
+        kept[name] = sum(part[name] for part in parts)
+    kept["permissive"] = functools.reduce(_least, (part["permissive"] for part in parts))
+    kept["first"] = min((part["first"] for part in parts if part["first"]), default=None)
+    kept["last"] = max((part["last"] for part in parts if part["last"]), default=None)
+    for name in ("constraint", "catalogue_id"):
+        kept[name] = next((part[name] for part in parts if part[name]), parts[-1][name])
+    # Harmless on one node's release says nothing about another's.
+    kept["known_benign"] = all(part["known_benign"] for part in parts)
+    for name in ("comms", "paths", "owners", "raw_contexts"):
+        values = {value for part in parts for value in part[name]}
+        kept[name] = sorted(values - {MORE}) + ([MORE] if MORE in values else [])
+    samples = itertools.chain.from_iterable(part["samples"] for part in parts)
+    kept["samples"] = list(itertools.islice(samples, max_samples or None))
+    return kept
 
 
 def _least(one: bool | None, other: bool | None) -> bool | None:
