@@ -162,22 +162,6 @@ class Entry:
         parsed = parse_version(version)
         return parsed is not None and not parsed[3] and any(in_range(str(version), b.versions) for b in self.benign)
 
-    def as_dict(self) -> dict[str, Any]:
-        """What reports print about the entry: plain data, no matcher and no examples."""
-        return {
-            "id": self.id,
-            "family": self.family,
-            "title": self.title,
-            "cause": self.cause,
-            "breaks": self.breaks,
-            "impact": self.impact,
-            "breaking": self.breaking,
-            "remedies": [{"kind": r.kind, "do": r.do, "value": r.value, "version": r.version} for r in self.remedies],
-            "issues": list(self.issues),
-            "fixed_in": self.fixed_in,
-            "checked": self.checked.isoformat(),
-        }
-
 
 class Catalogue:
     """The entries, most specific first."""
