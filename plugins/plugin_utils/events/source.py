@@ -29,6 +29,8 @@ from .waivers import WaiverWatch
 from .watch import Visit, silent, visit
 
 logger = logging.getLogger(__name__)
+#: How long an event may be with the rule engine before that is said in the log.
+_FEEDBACK_SECONDS = 60.0
 
 
 class Queue(Protocol):
@@ -133,5 +135,12 @@ class Source:
 
     async def _put(self, event: Event) -> None:
         await self.queue.put({"talos": event})
-        if self.feedback is not None:
-            await self.feedback.get()
+        while self.feedback is not None:
+            try:
+                await asyncio.wait_for(self.feedback.get(), _FEEDBACK_SECONDS)
+                return
+            except TimeoutError:
+                # It is not put again: a rule engine that is only busy would act on it twice.
+                logger.warning(
+                    "the rule engine has not given event %s back yet; nothing is told meanwhile", event["id"]
+                )

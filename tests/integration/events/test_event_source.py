@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.talosops.selinux.plugins.plugin_utils.events import source
 from ansible_collections.talosops.selinux.plugins.plugin_utils.events.arguments import BadArguments
 from integration.events.following import MAIN, SOURCE, Collected, follow, settled
 from simulator import Simulator
@@ -148,3 +149,16 @@ def test_what_a_log_says_is_no_template_and_steers_no_terminal(fleet: Simulator,
     assert "lookup" in told and "[31m" in told, "the record was not told at all"
     values = [value for event in found.events for value in event.values() if isinstance(value, str)]
     assert values and not [value for value in values if "{" in value or not value.isprintable()]
+
+
+def test_an_engine_that_gives_nothing_back_is_said_and_loses_nothing(
+    fleet: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(source, "_FEEDBACK_SECONDS", 0.1)
+    fleet.add_denial("worker-1", "csi_unlabeled")
+    state = tmp_path / "state"
+    stuck = follow(fleet, state, lambda queue: bool(caplog.records), eda_feedback_queue=asyncio.Queue())
+    (event,) = stuck.events
+    assert f"has not given event {event['id']} back yet" in caplog.text
+    again = follow(fleet, state, lambda queue: bool(queue.of("denial_summary")), feedback=True)
+    assert event["id"] in {one["id"] for one in again.events}
