@@ -137,7 +137,9 @@ class Source:
         await self.queue.put({"talos": event})
         while self.feedback is not None:
             try:
-                await asyncio.wait_for(self.feedback.get(), _FEEDBACK_SECONDS)
+                # Not wait_for, which before Python 3.12 can take a cancellation for the end of the time.
+                async with asyncio.timeout(_FEEDBACK_SECONDS):
+                    await self.feedback.get()
                 return
             except TimeoutError:
                 # It is not put again: a rule engine that is only busy would act on it twice.
