@@ -13,7 +13,7 @@ import audit_streams as streams
 import pytest
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.analysis import analyze
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.coverage import assess
-from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.log.records import NUMBERS
+from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.log.record_types import NUMBERS
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.log.scanner import Scanner, summarize
 
 AT = 20

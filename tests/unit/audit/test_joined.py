@@ -12,7 +12,7 @@ from typing import Any
 import audit_streams as streams
 import pytest
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.log.denials import MOST_NAMES, socket_address
-from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.log.records import NUMBERS
+from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.log.record_types import NUMBERS
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.log.scanner import Scanner, summarize
 
 

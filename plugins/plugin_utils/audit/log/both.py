@@ -20,7 +20,8 @@ from typing import Any
 
 from .denials import Group
 from .notes import error_key
-from .records import MAC_ERRORS, Avc, Record, context_type, parse_avc, read_line, show
+from .record_types import MAC_ERRORS
+from .records import Avc, Record, context_type, parse_avc, read_line, show
 from .serials import common
 from .summary import Event, Events, Summary
 

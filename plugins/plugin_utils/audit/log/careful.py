@@ -15,20 +15,8 @@ from .both import keep
 from .denials import Group, Sample, group_of, join, joined
 from .forgery import Order
 from .notes import NOTED, Notes, is_first_load
-from .records import (
-    IGNORED,
-    NUMBERS,
-    SECONDARY,
-    UNDERSTOOD,
-    UNPARSED,
-    Avc,
-    Record,
-    fields,
-    is_user,
-    parse_avc,
-    read_line,
-    show,
-)
+from .record_types import NUMBERS, SECONDARY, UNDERSTOOD, is_user
+from .records import IGNORED, UNPARSED, Avc, Record, fields, parse_avc, read_line, show
 from .summary import Events
 
 _MOST_BARE = 10_000

@@ -17,7 +17,8 @@ from .denials import Group, Sample, group_of, joined
 from .forgery import NONE, SHADOW, Seen, closes_quote, reach_of
 from .patterns import AVC_LINE, HEAD, NODE, PLAIN, RUN, Entry, begun, lines_of, next_avc
 from .patterns import joined as run_together
-from .records import UNDERSTOOD, UNPARSED, Tail, parse_avc, read_line
+from .record_types import UNDERSTOOD
+from .records import UNPARSED, Tail, parse_avc, read_line
 
 # How long one event is waited for: the records of the longest command line (kernel: audit_log_execve_info) fit.
 LONGEST_EVENT = 1 << 20

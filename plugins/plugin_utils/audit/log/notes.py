@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from .records import MAC_ERRORS, Line, Record, decode, fields, moment, show
+from .record_types import MAC_ERRORS
+from .records import Line, Record, decode, fields, moment, show
 from .summary import Ring
 
 #: Records that are noted.
