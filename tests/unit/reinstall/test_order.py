@@ -118,3 +118,44 @@ def test_what_stayed_the_same_is_wiped(monkeypatch: pytest.MonkeyPatch) -> None:
     node = Node()
     assert act(node, monkeypatch, told).actor_id == "actor"
     assert len(node.resets) == 1 and told == ["intent", "sent actor"]
+
+
+@pytest.mark.parametrize(
+    ("reached", "told"),
+    [
+        ("nothing", ["taken", "released"]),
+        ("intent", ["taken", "intent"]),
+        ("unsent", ["taken", "intent", "unsent: it changed", "released"]),
+    ],
+)
+def test_a_control_planes_lock_stays_once_its_reset_may_have_been_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reached: str, told: list[str]
+) -> None:
+    """What happens is recorded with whoever ordered it, whether or not the lock hangs on it."""
+    said: list[str] = []
+    (tmp_path / "verdict.json").write_text("{}")
+    document = {"node": {"machine_type": "controlplane"}, "operation": {"boot_path": "in_place"}}
+    lock = SimpleNamespace(release=lambda: said.append("released"))
+    monkeypatch.setattr(order.files, "load", lambda path: document)
+    monkeypatch.setattr(order, "_refuse_own_branch", lambda host, where: None)
+    monkeypatch.setattr(order, "_cluster_lock", lambda *_given: lock)
+    monkeypatch.setattr(order, "_take_lock", lambda *_given: said.append("taken"))
+
+    def act(action: Any, recorded: order.Order, *_given: Any) -> None:
+        if reached != "nothing":
+            recorded.record_intent()
+        if reached == "unsent":
+            recorded.record_unsent("it changed")
+        raise Problem("it broke", "w", "d")
+
+    monkeypatch.setattr(order, "_act", act)
+    given = order.Order(
+        *("evidence.json", str(tmp_path / "verdict.json"), "in_place", "c", "d", "strict"),
+        *(None, None, None, None, None),
+        record_intent=lambda: said.append("intent"),
+        record_unsent=lambda found: said.append(f"unsent: {found}"),
+    )
+    action: Any = SimpleNamespace(host="cp-1", check=False, ask=lambda question, where: question(None))
+    with pytest.raises(Problem, match="it broke"):
+        order.send(action, given, SimpleNamespace())  # type: ignore[arg-type]  # nobody is reached
+    assert said == told
