@@ -16,7 +16,7 @@ from integration import playbook
 from simulator import Simulator
 
 REAL = Path(__file__).resolve().parents[2] / "data" / "real-kernel"
-COUNTS = {"lines", "parsed", "ignored", "unparsed", "denied", "granted", "doubtful", "mac_errors", "events"}
+COUNTS = {"lines", "parsed", "ignored", "unparsed", "denied", "granted", "doubtful", "mac_errors", "events", "probe"}
 DENIAL = {
     *("signature", "source_type", "target_type", "class", "permissions", "permissive", "count", "first", "last"),
     *("comms", "paths", "owners", "catalogue_id", "known_benign", "waiver_id", "constraint", "doubtful", "samples"),
