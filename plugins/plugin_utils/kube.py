@@ -29,7 +29,7 @@ except ImportError as error:
     _IMPORT_ERROR = error
     if not TYPE_CHECKING:
         # So that both can be named in an "except" where the library is absent; nothing raises them then.
-        ApiException = HTTPError = ConnectionError
+        ApiException, HTTPError = ConnectionRefusedError, ConnectionResetError
 
 __all__ = ["ApiException", "ClusterProblem", "HTTPError", "items_of", "kube_client", "request", "unread"]
 
