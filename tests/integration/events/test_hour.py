@@ -4,7 +4,7 @@
 
 """Nodes that disconnect and reboot at random: nothing is lost without a hole, and nothing is told twice.
 
-A small fleet for a quarter of an hour by a seed that is printed; `make nightly` follows 100 nodes for an hour.
+A small fleet for ten minutes by a seed that is printed; `make nightly` follows 100 nodes for an hour.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from integration.events.following import Collected, follow
 from simulator import Simulator
 
 NIGHTLY = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
-NODES, STEPS = (100, 60) if NIGHTLY else (10, 15)
+NODES, STEPS = (100, 60) if NIGHTLY else (6, 10)
 pytestmark = pytest.mark.timeout(3600 if NIGHTLY else 280)
 
 
