@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -284,7 +285,11 @@ def test_before_1_14_another_boot_time_is_another_boot(tmp_path: Path) -> None:
         task = _task("wipe", {**_arguments(judged), "policy": str(policy)})
         same = playbook.play(sim, tmp_path / "same", [{**task, "check_mode": True}], hosts="worker-1")
         assert same.of("wipe")["changed"] is True
+        before = sim.nodes["worker-1"].boot_id
         sim.power_cycle("worker-1")
+        # It runs and is ready until the power goes.
+        while sim.nodes["worker-1"].boot_id in (None, before):
+            time.sleep(0.02)
         sim.wait_for("worker-1", "running", ready=True)
         other = playbook.play(sim, tmp_path / "other", [task], hosts="worker-1")
         failure = other.of("wipe")["failure"]
