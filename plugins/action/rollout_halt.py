@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from ..plugin_utils.actions import TalosAction
 from ..plugin_utils.reinstall.work import Work
-from ..plugin_utils.rollout.halts import halt_entry, lift_entry
+from ..plugin_utils.rollout.halts import halt_entry, lift_entry, stands
 from ..plugin_utils.texts import printable
 
 
@@ -31,7 +31,7 @@ class ActionModule(TalosAction):
                 changed = True
             else:
                 halt_entry(state, reason, who)
-                changed = not any((halt["reason"], halt["who"]) == (reason, who) for halt in state.halts)
+                changed = not stands(state, reason, who)
         elif self.params["state"] == "lifted":
             changed = bool(ledger.lift(numbers, reason, who))
         else:

@@ -109,7 +109,7 @@ from ..plugin_utils.yaml_loader import load_yaml
 _FILE_NAMES = ("talos.yml", "talos.yaml")
 
 
-class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: ignore[misc]
+class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: ignore[misc]  # no types
     """One host for each machine that any source names."""
 
     NAME = "talosops.selinux.talos"

@@ -99,7 +99,7 @@ class Target:
         return connect(self.context, self.address, route=self.route, server_name=self.server_name)
 
 
-class TalosAction(ActionBase):  # type: ignore[misc]
+class TalosAction(ActionBase):  # type: ignore[misc]  # ansible-core ships no types
     """Base of the collection's actions: a subclass names its module and implements :meth:`act`."""
 
     _requires_connection = False

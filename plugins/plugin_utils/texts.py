@@ -10,7 +10,7 @@ operator's terminal nor the order in which the letters of a line are read.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 
@@ -35,13 +35,7 @@ def printable_lines(text: str) -> str:
 
 def printable_all(value: Any, limit: int = 2000) -> Any:
     """:func:`printable` for every text in plain data, keys included."""
-    if isinstance(value, str):
-        return printable(value, limit)
-    if isinstance(value, Mapping):
-        return {printable(key, limit): printable_all(item, limit) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [printable_all(item, limit) for item in value]
-    return value
+    return _all(value, lambda text: printable(text, limit))
 
 
 def inert_all(value: Any, limit: int = 2000) -> Any:
@@ -49,12 +43,16 @@ def inert_all(value: Any, limit: int = 2000) -> Any:
 
     For data that leaves this collection, and that others may take for Jinja, such as the variables of a playbook.
     """
+    return _all(value, lambda text: printable(text, limit).replace("{", "\\x7b"))
+
+
+def _all(value: Any, shown: Callable[[Any], str]) -> Any:
     if isinstance(value, str):
-        return printable(value, limit).replace("{", "\\x7b")
+        return shown(value)
     if isinstance(value, Mapping):
-        return {inert_all(key, limit): inert_all(item, limit) for key, item in value.items()}
+        return {shown(key): _all(item, shown) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [inert_all(item, limit) for item in value]
+        return [_all(item, shown) for item in value]
     return value
 
 

@@ -4,7 +4,8 @@
 
 """The safe YAML loader that everything here reads with.
 
-The one written in C is an order of magnitude faster; it is there wherever PyYAML was built with libyaml.
+The one written in C is an order of magnitude faster, and its marks count characters as well; it is there wherever
+PyYAML was built with libyaml.
 """
 
 from __future__ import annotations

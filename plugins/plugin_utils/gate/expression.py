@@ -31,7 +31,7 @@ try:
     import jmespath.exceptions
     import jmespath.functions
 except ImportError as error:
-    jmespath = None  # type: ignore[assignment]
+    jmespath = None  # type: ignore[assignment]  # whoever needs it is told that it is missing
     _IMPORT_ERROR = error
 
 _HOLE = re.compile(r"\{([^{}]+)\}")
@@ -218,7 +218,7 @@ def _class() -> Any:
     def seconds_since(self: Any, text: str) -> float:
         return functions.seconds_since(text, self.now)
 
-    seconds_since.signature = ({"types": ["string"]},)  # type: ignore[attr-defined]
+    seconds_since.signature = ({"types": ["string"]},)  # type: ignore[attr-defined]  # as jmespath wants it
     members["_func_seconds_since"] = seconds_since
     return type("GateFunctions", (jmespath.functions.Functions,), members)
 
@@ -231,5 +231,5 @@ def _typed(function: Any, types: tuple[str, ...]) -> Any:
     def call(self: Any, *arguments: Any) -> Any:
         return function(*arguments)
 
-    call.signature = tuple({"types": [kind]} for kind in types)  # type: ignore[attr-defined]
+    call.signature = tuple({"types": [kind]} for kind in types)  # type: ignore[attr-defined]  # likewise
     return call

@@ -145,6 +145,7 @@ def load_policy(name_or_path: str | Path = "strict") -> Policy:
 
 @functools.cache
 def _built_in(name: str, _directory: Path) -> Policy:
+    # Whoever gives the policies another directory is not answered from the one before.
     return _load(name)
 
 
@@ -373,7 +374,7 @@ def compile_check(item: Mapping[str, Any], document_shape: Any, where: str) -> C
     )
 
 
-class _OnceOnly(LOADER):  # type: ignore[misc]
+class _OnceOnly(LOADER):  # type: ignore[misc]  # either of PyYAML's loaders
     """YAML in which a key written twice is an error: the second would silently win."""
 
 

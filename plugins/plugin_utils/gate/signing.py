@@ -23,7 +23,7 @@ try:
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 except ImportError as error:
-    serialization = None  # type: ignore[assignment]
+    serialization = None  # type: ignore[assignment]  # whoever needs it is told that it is missing
     _IMPORT_ERROR = error
 
 ALGORITHM = "ed25519"

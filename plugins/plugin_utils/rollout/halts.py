@@ -56,6 +56,11 @@ def refuse_halted(node: str, step: str, known: NodeState, state: LedgerState) ->
         raise halted(f"step {step} of {node}", state.halts)
 
 
+def stands(state: LedgerState, reason: str, who: str) -> bool:
+    """Whether the same halt stands already."""
+    return any((halt["reason"], halt["who"]) == (reason, who) for halt in state.halts)
+
+
 def halt_entry(state: LedgerState, reason: str, who: str) -> dict[str, Any]:
     """The entry of a halt.
 

@@ -29,7 +29,7 @@ from ..canonical import canonical_json
 from ..private_files import check_private, private_directory
 from . import owner as owners
 from .errors import LedgerBroken, LedgerProblem, LockHeld, held, refused, unusable
-from .halts import halt_entry, lift_entry, refuse_halted
+from .halts import halt_entry, lift_entry, refuse_halted, stands
 from .index import Index, Stale
 from .secret_facts import refuse_secrets
 from .state import ANSWERS, INTENT, SCHEMA, SENT, LedgerState, NodeState, replay
@@ -303,7 +303,7 @@ class Ledger:
         facts = {"reason": reason, "who": who}
         # Looked at before anything is opened for writing, which would make a ledger where there is none.
         self._read(lambda state: halt_entry(state, **facts))
-        if any((halt["reason"], halt["who"]) == (reason, who) for halt in self.halts()):
+        if self._read(lambda state: stands(state, **facts)):
             return None
         return self._append(lambda state: halt_entry(state, **facts), facts)
 

@@ -153,7 +153,7 @@ class Context:
         # cryptography before 42 has only the naive spelling, which is in UTC too.
         return (
             certificate.not_valid_before.replace(tzinfo=timezone.utc),  # noqa: UP017 (same spelling as below)
-            certificate.not_valid_after.replace(tzinfo=timezone.utc),  # noqa: UP017
+            certificate.not_valid_after.replace(tzinfo=timezone.utc),  # noqa: UP017 (as above)
         )
 
     def check_dates(self, now: datetime | None = None) -> None:

@@ -11,7 +11,7 @@ aliases nor default namespaces, so they are spelled out here.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 
@@ -104,7 +104,7 @@ def moment(stamp: Any) -> datetime | None:
     if stamp.seconds <= -62135596800:
         return None
     try:
-        epoch = datetime(1970, 1, 1, tzinfo=timezone.utc)  # noqa: UP017
+        epoch = datetime(1970, 1, 1, tzinfo=UTC)
         return epoch + timedelta(seconds=stamp.seconds, microseconds=stamp.nanos // 1000)
     except OverflowError:
         return None

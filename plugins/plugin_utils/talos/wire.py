@@ -24,7 +24,7 @@ try:
 except ImportError as error:
     _IMPORT_ERROR: ImportError | None = error
 
-    class DecodeError(Exception):  # type: ignore[no-redef]
+    class DecodeError(Exception):  # type: ignore[no-redef]  # so that it can be named without protobuf
         """Stands in for protobuf's error so that the module can be imported without it."""
 else:
     _IMPORT_ERROR = None

@@ -348,7 +348,7 @@ def _child(work: object) -> int:
     pid = os.fork()
     if pid == 0:
         try:
-            work()  # type: ignore[operator]
+            work()  # type: ignore[operator]  # each case is a callable
         finally:
             os._exit(0)
     return pid

@@ -355,7 +355,7 @@ def test_a_fleet_with_two_dead_nodes(lab: Lab) -> None:
     assert list(answers) == nodes
     failed = {node: answer for node, answer in answers.items() if isinstance(answer, TalosError)}
     assert {node: error.kind for node, error in failed.items()} == {"worker-2": "unreachable", "v1-11": "unreachable"}
-    assert all(answers[node][1] for node in nodes if node not in failed)  # type: ignore[index]
+    assert all(answers[node][1] for node in nodes if node not in failed)  # type: ignore[index]  # these have an answer
 
 
 @pytest.fixture(scope="module")

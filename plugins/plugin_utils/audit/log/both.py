@@ -18,10 +18,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from .denials import Group
+from .denials import Group, key_of
 from .notes import error_key
 from .record_types import MAC_ERRORS
-from .records import Avc, Record, context_type, parse_avc, read_line, show
+from .records import Record, parse_avc, read_line, show
 from .serials import common
 from .summary import Event, Events, Summary
 
@@ -128,7 +128,7 @@ def _without(summary: Summary, lines: Iterable[bytes], events: int) -> Summary:
     """The summary without records that are counted elsewhere, each of ``lines`` once."""
     counts = dict(summary.counts)
     counts["events"] -= events
-    groups = {_key(group): _copy(group) for group in summary.groups}
+    groups = {group.key: _copy(group) for group in summary.groups}
     errors = [dict(error) for error in summary.mac_errors]
     for line in lines:
         (record,) = read_line(line).records
@@ -140,7 +140,7 @@ def _without(summary: Summary, lines: Iterable[bytes], events: int) -> Summary:
         if avc is None:
             continue
         counts["denied" if avc.verdict == b"denied" else "granted"] -= 1
-        group = groups.get(_key_of(record, avc))
+        group = groups.get(key_of(avc, record.type == b"USER_AVC"))
         if group is not None:
             group.take(line, avc.tail)
     return replace(
@@ -163,11 +163,11 @@ def _doubted(summary: Summary, lines: list[bytes], serials: list[int]) -> Summar
     if not lines:
         return summary
     reason = "the other log says otherwise under its number"
-    groups = {_key(group): _copy(group) for group in summary.groups}
+    groups = {group.key: _copy(group) for group in summary.groups}
     for line in lines:
         (record,) = read_line(line).records
         avc = parse_avc(record.payload, record.type == b"USER_AVC") if record.type not in MAC_ERRORS else None
-        group = groups.get(_key_of(record, avc)) if avc is not None else None
+        group = groups.get(key_of(avc, record.type == b"USER_AVC")) if avc is not None else None
         if group is not None:
             group.doubtful += 1
     return replace(
@@ -185,15 +185,6 @@ def _copy(group: Group) -> Group:
     made = copy.copy(group)
     made.samples = list(group.samples)
     return made
-
-
-def _key(group: Group) -> tuple[Any, ...]:
-    return (group.verdict, group.userspace, group.source, group.target, group.tclass, group.permissions)
-
-
-def _key_of(record: Record, avc: Avc) -> tuple[Any, ...]:
-    source, target = context_type(avc.tail.source), context_type(avc.tail.target)
-    return (avc.verdict, record.type == b"USER_AVC", source, target, avc.tail.tclass, avc.permissions)
 
 
 def _type(line: bytes) -> bytes:

@@ -112,6 +112,12 @@ class Group:
         return _remember(self.paths, path)
 
     @property
+    def key(self) -> tuple[bytes, ...]:
+        """See :func:`key_of`."""
+        by = b"u" if self.userspace else b""
+        return (self.verdict, by, self.source, self.target, self.tclass, *self.permissions)
+
+    @property
     def signature(self) -> str:
         """See :func:`signature_of`."""
         source, target, tclass = (show(part) or "" for part in (self.source, self.target, self.tclass))
@@ -236,12 +242,18 @@ _TOLD_BY: dict[bytes, tuple[tuple[str, ...], re.Pattern[bytes]]] = {
 
 def group_of(groups: dict[tuple[bytes, ...], Group], avc: Avc, userspace: bool) -> Group:
     """The group of a decision, made when it is the first of its kind."""
-    source, target = context_type(avc.tail.source), context_type(avc.tail.target)
-    key = (avc.verdict, b"u" if userspace else b"", source, target, avc.tail.tclass, *avc.permissions)
+    key = key_of(avc, userspace)
     group = groups.get(key)
     if group is None:
+        source, target = context_type(avc.tail.source), context_type(avc.tail.target)
         group = groups[key] = Group(source, target, avc.tail.tclass, avc.permissions, avc.verdict, userspace)
     return group
+
+
+def key_of(avc: Avc, userspace: bool) -> tuple[bytes, ...]:
+    """What decisions of one group have in common; as ``Group.key``."""
+    source, target = context_type(avc.tail.source), context_type(avc.tail.target)
+    return (avc.verdict, b"u" if userspace else b"", source, target, avc.tail.tclass, *avc.permissions)
 
 
 def signature_of(source: str, target: str, tclass: str, permissions: list[str]) -> str:

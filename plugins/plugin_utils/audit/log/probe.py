@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from .denials import Group
+from .denials import Group, key_of
 from .records import Avc, context_type, decode, fields, parse_avc
 from .summary import Summary
 
@@ -146,10 +146,11 @@ def leave_out(summary: Summary, lines: Iterable[bytes]) -> None:
     Args:
         lines: records that stood in the log, whole. One that is doubtful stays: a process may have written it.
     """
+    groups = {group.key: group for group in summary.groups}
     for line in set(lines) - summary.doubt_lines:
         record = caused(line)
         avc = parse_avc(line.partition(b"): ")[2])
-        group = _group_of(summary, avc) if record is not None and avc is not None else None
+        group = groups.get(key_of(avc, False)) if record is not None and avc is not None else None
         if group is None or avc is None or group.count < 1 or group.enforced < 1:
             continue
         group.take(line, avc.tail)
@@ -162,11 +163,3 @@ def _is_plain(avc: Avc) -> bool:
     tail = avc.tail
     extra = tail.torn or tail.stray_quote or tail.srawcon is not None or tail.trawcon is not None
     return not extra and tail.permissive is False and context_type(tail.source) == SOURCE
-
-
-def _group_of(summary: Summary, avc: Avc) -> Group | None:
-    wanted = (context_type(avc.tail.source), context_type(avc.tail.target), avc.tail.tclass, avc.permissions)
-    for group in summary.groups:
-        if not group.userspace and (group.source, group.target, group.tclass, group.permissions) == wanted:
-            return group
-    return None

@@ -20,8 +20,6 @@ Path = tuple[Any, ...]
 
 BOM = "\ufeff"
 
-# The C loader is many times faster, and its marks count characters as well.
-
 #: Aliases repeat what they name, so a small text can mean a huge configuration. Real ones have a few thousand values.
 _MOST_VALUES = 200_000
 
