@@ -61,7 +61,7 @@ class Hour:
                 self._silent.pop(name, None)
                 self._starting[name] = node.boot_id
                 self.sim.set_fault(name, "unreachable")
-                self.sim.power_cycle(name)
+                self.sim.restart(name)
                 self.reboots += 1
 
     def end(self) -> None:

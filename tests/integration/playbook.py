@@ -217,6 +217,18 @@ def verdict(entry: Mapping[str, Any]) -> dict[str, Any]:
     return verdict_of(entry)
 
 
+def reset_options(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of ``machine_reset`` for a node in the result of the gate task, wiped in place."""
+    bound = verdict(entry)["binds"]
+    return {
+        "evidence": str(Path(entry["path"]).parent / "evidence.json"),
+        "verdict": entry["path"],
+        "boot_path": "in_place",
+        "config_sha256": bound["config_sha256"],
+        "installer_digest": bound["target"]["installer_digest"],
+    }
+
+
 def report(evidence: Path) -> dict[str, dict[str, Any]]:
     """The rows of a report by node."""
     document = json.loads((evidence / "report.json").read_text())

@@ -290,9 +290,14 @@ class Fleet:
                 }
             if wiped is True or "STATE" in wiped:
                 node.new_identity()
+        await self.restart(name)
+
+    async def restart(self, name: str) -> None:
+        """Cut the power and wait until the machine is in its next boot; until the cut it runs as if nothing were."""
+        node = self.nodes[name]
         before = node.boot_id
         await self.power_cycle(name)
-        while node.boot_id == before:
+        while node.boot_id in ("", None, before):
             await node.changed.wait()
 
     async def add_denial(self, name: str, denial: Any) -> None:

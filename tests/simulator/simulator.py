@@ -176,6 +176,6 @@ class Simulator:
         """Cut a machine's power."""
         self.run(self.fleet.power_off(name))
 
-    def power_cycle(self, name: str) -> None:
-        """Restart a machine through its firmware."""
-        self.run(self.fleet.power_cycle(name))
+    def restart(self, name: str) -> None:
+        """Restart a machine through its firmware; returns when it is in another boot."""
+        self.run(self.fleet.restart(name))

@@ -88,7 +88,7 @@ def test_a_reboot_is_a_hole_with_its_cause(fleet: Simulator, tmp_path: Path) -> 
         fleet,
         state,
         lambda queue: bool(queue.of("hole")),
-        during=lambda _queue: fleet.power_cycle("worker-1"),
+        during=lambda _queue: fleet.run(fleet.fleet.power_cycle("worker-1")),
     )
     (hole,) = [event for event in found.of("hole") if event["cause"] == "reboot"]
     assert hole["uuid"] == fleet.nodes["worker-1"].uuid.lower()

@@ -34,14 +34,8 @@ def test_at_most_one_is_reset(count: int, wiped: tuple[str, ...], tmp_path: Path
         spare = next(name for name in nodes if name not in wiped)
         given = {}
         for name in wiped:
-            entry = judged["nodes"][name]
-            bound, path = playbook.verdict(entry)["binds"], entry["path"]
             given[name] = {
-                "evidence": str(Path(path).parent / "evidence.json"),
-                "verdict": path,
-                "boot_path": "in_place",
-                "config_sha256": bound["config_sha256"],
-                "installer_digest": bound["target"]["installer_digest"],
+                **playbook.reset_options(judged["nodes"][name]),
                 "route": "endpoint",
                 "endpoints": [sim.nodes[spare].address],
                 "kubeconfig": str(sim.directory / "kubeconfig"),

@@ -51,7 +51,7 @@ def tried(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Simulator,
         gate = playbook.run(sim, directory / "gate", "talosops.selinux.gate", variables=variables)
         judged = gate.of("Judge the evidence")
         assert judged["decisions"]["eligible"] == sorted([*LATE, "unchanged"]), gate.output
-        given = {name: _arguments(entry) for name, entry in judged["nodes"].items()}
+        given = {name: playbook.reset_options(entry) for name, entry in judged["nodes"].items()}
         for name in FORGED:
             _pass_all(Path(given[name]["verdict"]))
         for name, (change, _unused) in LATE.items():
@@ -60,17 +60,6 @@ def tried(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Simulator,
         tasks = [{"name": "wipe", "talosops.selinux.machine_reset": task, "ignore_errors": True}]
         run = playbook.play(sim, directory / "reset", tasks, hosts="workers", variables={"given": given})
         yield sim, run
-
-
-def _arguments(judged: dict[str, Any]) -> dict[str, Any]:
-    bound = playbook.verdict(judged)["binds"]
-    return {
-        "evidence": str(Path(judged["path"]).parent / "evidence.json"),
-        "verdict": judged["path"],
-        "boot_path": "in_place",
-        "config_sha256": bound["config_sha256"],
-        "installer_digest": bound["target"]["installer_digest"],
-    }
 
 
 def _pass_all(path: Path) -> None:

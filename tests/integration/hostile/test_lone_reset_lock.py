@@ -49,13 +49,8 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
         gate = playbook.run(sim, directory / "gate", "talosops.selinux.gate", variables=variables)
         entry = gate.of("Judge the evidence")["nodes"]["cp-1"]
         assert entry["decision"] == "eligible", gate.output
-        bound, path = playbook.verdict(entry)["binds"], entry["path"]
         options = {
-            "evidence": str(Path(path).parent / "evidence.json"),
-            "verdict": path,
-            "boot_path": "in_place",
-            "config_sha256": bound["config_sha256"],
-            "installer_digest": bound["target"]["installer_digest"],
+            **playbook.reset_options(entry),
             "route": "endpoint",
             "endpoints": [sim.nodes["cp-2"].address],
             "kubeconfig": str(sim.directory / "kubeconfig"),

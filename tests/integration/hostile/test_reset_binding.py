@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -82,11 +81,11 @@ def tried(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tried]:
         )
         judged = gate.of("Judge the evidence")
         assert judged["decisions"]["eligible"] == sorted(nodes), gate.output
-        given = {name: _arguments(entry) for name, entry in judged["nodes"].items()}
+        given = {name: playbook.reset_options(entry) for name, entry in judged["nodes"].items()}
 
         sim.set_fault("worker-2", "wrong_machine")
         sim.add_denial("worker-3", "nfs")
-        sim.power_cycle("worker-4")
+        sim.restart("worker-4")
         sim.set_fault("worker-5", "lost_records")
         sim.wait_for("worker-4", "running", ready=True)
         workers = playbook.play(sim, directory / "workers", _worker_tasks(directory, given), hosts="worker-1")
@@ -108,17 +107,6 @@ def tried(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tried]:
         two = playbook.play(sim, directory / "two", [{**tasks[1], "name": "two members"}], hosts="cp-1")
         bound = playbook.verdict(judged["nodes"]["worker-1"])["binds"]
         yield Tried(sim, bound, workers, live, dataclasses.replace(three, records=[*three.records, *two.records]))
-
-
-def _arguments(judged: dict[str, Any]) -> dict[str, Any]:
-    bound = playbook.verdict(judged)["binds"]
-    return {
-        "evidence": str(Path(judged["path"]).parent / "evidence.json"),
-        "verdict": judged["path"],
-        "boot_path": "in_place",
-        "config_sha256": bound["config_sha256"],
-        "installer_digest": bound["target"]["installer_digest"],
-    }
 
 
 def _task(name: str, arguments: dict[str, Any], **more: Any) -> dict[str, Any]:
@@ -282,14 +270,10 @@ def test_before_1_14_another_boot_time_is_another_boot(tmp_path: Path) -> None:
         assert judged["decision"] == "eligible", gate.output
         bound = playbook.verdict(judged)["binds"]
         assert bound["boot_id"] is None and bound["boot_time"] is not None
-        task = _task("wipe", {**_arguments(judged), "policy": str(policy)})
+        task = _task("wipe", {**playbook.reset_options(judged), "policy": str(policy)})
         same = playbook.play(sim, tmp_path / "same", [{**task, "check_mode": True}], hosts="worker-1")
         assert same.of("wipe")["changed"] is True
-        before = sim.nodes["worker-1"].boot_id
-        sim.power_cycle("worker-1")
-        # It runs and is ready until the power goes.
-        while sim.nodes["worker-1"].boot_id in (None, before):
-            time.sleep(0.02)
+        sim.restart("worker-1")
         sim.wait_for("worker-1", "running", ready=True)
         other = playbook.play(sim, tmp_path / "other", [task], hosts="worker-1")
         failure = other.of("wipe")["failure"]

@@ -102,14 +102,7 @@ def tried(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tried]:
             key=7,
             value=b"factory.talos.dev/metal-installer:v1.14.1",
         )
-        bound = playbook.verdict(before["nodes"]["staged"])["binds"]
-        arguments = {
-            "evidence": str(Path(before["nodes"]["staged"]["path"]).parent / "evidence.json"),
-            "verdict": before["nodes"]["staged"]["path"],
-            "boot_path": "in_place",
-            "config_sha256": bound["config_sha256"],
-            "installer_digest": bound["target"]["installer_digest"],
-        }
+        arguments = playbook.reset_options(before["nodes"]["staged"])
         task = {"name": "Wipe", "talosops.selinux.machine_reset": arguments, "ignore_errors": True}
         reset = playbook.play(sim, directory / "reset", [task], hosts="staged")
         for name, wiped in {**OLD, "reinstalled": True, "enforcing": False}.items():

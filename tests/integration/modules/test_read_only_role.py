@@ -49,20 +49,13 @@ def test_a_reader_reads_all_and_changes_nothing(tmp_path: Path) -> None:
             variables=playbook.settings(sim, tmp_path / "evidence", **as_reader),
         ).of("Judge the evidence")["nodes"]["worker-1"]
         assert judged["decision"] == "eligible", judged["summary"]
-        bound = playbook.verdict(judged)["binds"]
         reset = playbook.play(
             sim,
             tmp_path / "reset",
             [
                 {
                     "name": "reset",
-                    "talosops.selinux.machine_reset": {
-                        "evidence": str(Path(judged["path"]).parent / "evidence.json"),
-                        "verdict": judged["path"],
-                        "boot_path": "in_place",
-                        "config_sha256": bound["config_sha256"],
-                        "installer_digest": bound["target"]["installer_digest"],
-                    },
+                    "talosops.selinux.machine_reset": playbook.reset_options(judged),
                 }
             ],
             hosts="worker-1",

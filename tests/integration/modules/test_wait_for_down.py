@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -41,10 +40,7 @@ def test_a_step_of_the_clock_is_no_reboot(tmp_path: Path) -> None:
             for name in WORKERS:
                 assert stepped.of("wait", name)["failure"]["kind"] == "timeout", stepped.output
         for name in WORKERS:
-            before = sim.nodes[name].boot_id
-            sim.power_cycle(name)
-            while sim.nodes[name].boot_id in (None, before):
-                time.sleep(0.02)
+            sim.restart(name)
             sim.wait_for(name, "running", ready=True)
         rebooted = wait("rebooted", 60)
         for name in WORKERS:

@@ -29,7 +29,10 @@ CASES: dict[str, tuple[Callable[[Simulator, str], Any], str]] = {
     "half-read": (lambda sim, name: sim.set_fault(name, "permission_denied", ["Logs"]), UNREAD),
     "lost": (lambda sim, name: sim.set_fault(name, "lost_records"), UNREAD),
     "denied": (lambda sim, name: sim.add_denial(name, "nfs"), "it enforces, and denied"),
-    "rebooted": (lambda sim, name: sim.power_cycle(name), "is not known to be in the boot that was proven"),
+    "rebooted": (
+        lambda sim, name: sim.run(sim.fleet.power_cycle(name)),
+        "is not known to be in the boot that was proven",
+    ),
 }
 
 

@@ -307,7 +307,7 @@ def test_an_enforcing_boot_that_never_reaches_its_api(fleet: Operator, kind: str
     assert "avc:  denied  {" in told and "permissive=0" in told
     # The way back: a permissive image on a medium.
     fleet.sim.boot_medium("worker-1", version="v1.14.1", kernel_args=[])
-    fleet.sim.power_cycle("worker-1")
+    fleet.sim.restart("worker-1")
     fleet.sim.wait_for("worker-1", "running", ready=True)
     assert node.selinux == "permissive" and fleet.sim.console("worker-1") != told
 
