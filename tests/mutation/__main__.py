@@ -40,8 +40,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=random.randrange(1_000_000), help="of the sample")
     parser.add_argument("--only", action="append", default=[], metavar="PATTERN", help="files; !PATTERN takes out")
     parser.add_argument("--jobs", type=int, default=2, help="mutants at a time (2)")
-    parser.add_argument("--most", type=int, default=25, help="test files that a survivor passes (25)")
-    parser.add_argument("--seconds", type=int, default=300, help="that the tests of a mutant may take (300)")
+    parser.add_argument("--most", type=int, default=12, help="files of integration tests that a survivor passes (12)")
+    parser.add_argument("--seconds", type=int, default=90, help="of CPU that the tests of a mutant may take (90)")
     return parser.parse_args()
 
 
@@ -75,8 +75,7 @@ class Run:
                 mutant = self._waiting.get_nowait()
             except Empty:
                 break
-            tests = self.covering.tests(mutant)[: self.options.most]
-            outcome = worker.run(mutant, tests)
+            outcome = worker.run(mutant, self.covering.stages(mutant, self.options.most))
             with self._lock:
                 self.outcomes[mutant] = outcome
                 self._say(mutant, outcome)
@@ -96,7 +95,7 @@ class Run:
         worker = Worker(SCRATCH / "copy-0", 3600)
         broken = []
         while killers:
-            outcome = worker.run(None, [name.removeprefix("tests/") for name in killers])
+            outcome = worker.run(None, [[name.removeprefix("tests/") for name in killers]])
             if outcome.state == "survived":
                 break
             failed = outcome.by.split(" - ")[0]
@@ -131,9 +130,9 @@ class Worker:
             command, cwd=ROOT / "tests", stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
 
-    def run(self, mutant: Mutant | None, tests: list[str]) -> trial.Outcome:
-        """Try one mutant, or none, with these tests."""
-        request = [dataclasses.asdict(mutant) if mutant else None, tests]
+    def run(self, mutant: Mutant | None, stages: list[list[str]]) -> trial.Outcome:
+        """Try one mutant, or none, with these tests, a stage of them at a time."""
+        request = [dataclasses.asdict(mutant) if mutant else None, stages]
         assert self._process.stdin is not None and self._process.stdout is not None
         self._process.stdin.write(json.dumps(request) + "\n")
         self._process.stdin.flush()

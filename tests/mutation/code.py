@@ -43,6 +43,8 @@ _VALUE = re.compile(r"[\w./:@=-]+\Z")
 _UNSEEN = {"encoding", "errors", "strict"}
 #: What is called to speak to people.
 _SPEAKING = {"display", "warning", "vv", "vvv", "deprecated"}
+#: What is given the names of a codec and of what it does to what it cannot hold, which have many spellings.
+_CODECS = {"encode", "decode"}
 _TYPING = {"TypeVar", "cast", "NewType", "ParamSpec"}
 
 
@@ -261,7 +263,7 @@ class _Finder(ast.NodeVisitor):
         if isinstance(node.func, ast.Name) and name in _CALLED:
             self._replace(node.func, f"{name} to {_CALLED[name]}", _CALLED[name])
         self.visit(node.func)
-        self._all(node.args)
+        self._all(node.args if name not in _CODECS else ())
         for keyword in node.keywords:
             if keyword.arg in _UNSEEN or _is_message(keyword.value):
                 continue

@@ -2,15 +2,16 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Which tests may notice a mutant: those that reach its lines, the nearest first.
+"""Which tests may notice a mutant: those that reach its lines, in stages, what is near and quick first.
 
-What reaches what is measured by ``make coverage``, by file of tests (or by folder, where its files look at one fleet).
-Lines that run when a module is imported belong to nobody there, and plays are not measured: so tests that name or
-import what is mutated are asked too.
+What reaches what is measured by ``make coverage``, by file of tests (or by folder, where its files look at one fleet),
+and so is how long each test takes. Lines that run when a module is imported belong to nobody there, and plays are not
+measured: so tests that name or import what is mutated are asked too.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from pathlib import Path
@@ -19,8 +20,10 @@ import coverage
 
 from .mutant import Mutant
 
-#: What runs a play or a role, however little of their text it names.
-_PLAYED = ("integration/rollout/demo", "integration/rollout", "integration/gate", "integration/modules")
+#: Unit tests that take no longer than this many seconds are run together, before any other.
+_QUICK = 15.0
+#: For how long what was not measured is taken, in seconds: unit tests, others.
+_UNKNOWN = (5.0, 60.0)
 
 
 class Covering:
@@ -28,27 +31,40 @@ class Covering:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._data = coverage.CoverageData(str(root / "build" / "coverage" / "data"))
+        measured = root / "build" / "coverage"
+        self._data = coverage.CoverageData(str(measured / "data"))
         self._data.read()
         tests = root / "tests"
-        self._texts = {
+        texts = {
             str(path.relative_to(tests)): path.read_text(encoding="utf-8")
             for folder in ("unit", "integration")
             for path in sorted((tests / folder).rglob("test_*.py"))
             if "simulator" not in path.parts
         }
-        longest = (tests / "longest.txt").read_text(encoding="utf-8").split()
-        self._slow = {name: len(longest) - number for number, name in enumerate(longest)}
+        self._texts: dict[str, str] = {}
+        for name, text in texts.items():
+            together = _together(name)
+            self._texts[together] = self._texts.get(together, "") + text
+        self._seconds: Counter[str] = Counter()
+        for name, seconds in times(root).items():
+            self._seconds[_together(name.split("::")[0].removeprefix("tests/"))] += seconds
 
-    def tests(self, mutant: Mutant) -> list[str]:
-        """Files and folders below ``tests``, the likeliest to notice the mutant first."""
+    def stages(self, mutant: Mutant, most: int) -> list[list[str]]:
+        """Files and folders below ``tests``, at most so many outside ``unit``; a stage is run as a whole."""
         reached = self._reached(mutant) if mutant.path.endswith(".py") else Counter[str]()
         named = Counter({name: self._named(mutant.path, text) for name, text in self._texts.items()})
         names = {name for name, count in named.items() if count} | set(reached)
         if not any(name.startswith("unit/") for name in reached):
             names |= {name for name in self._texts if _is_near(name, mutant.path)}
-        ranked = sorted(names, key=lambda name: self._rank(name, mutant.path, reached[name], named[name]))
-        return list(dict.fromkeys([*mutant.tests, *ranked]))
+        names -= set(mutant.tests)
+        ranked = sorted(names, key=lambda name: (self._rank(name, mutant.path, reached[name], named[name]), name))
+        units = [name for name in ranked if name.startswith("unit/")]
+        quick = [name for name in units if self._cost(name) <= _QUICK or _is_own(name, mutant.path)]
+        near = [name for name in quick if _is_near(name, mutant.path) or _is_own(name, mutant.path)]
+        far = [name for name in quick if name not in near]
+        slow = [[name] for name in units if name not in quick]
+        others = [[name] for name in ranked if name not in units][:most]
+        return [stage for stage in ([*mutant.tests], near, far, *slow, *others) if stage]
 
     def _reached(self, mutant: Mutant) -> Counter[str]:
         """How many lines of the mutant's file are reached by what reaches the mutant (or, failing that, the file)."""
@@ -57,7 +73,8 @@ class Covering:
         lines = {line: [name.rpartition("|")[2] for name in names] for line, names in found.items()}
         counts = Counter(name for names in lines.values() for name in names if name)
         there = {name for line in range(mutant.line, mutant.last + 1) for name in lines.get(line, ()) if name}
-        return Counter({name: count for name, count in counts.items() if name in there or not there})
+        measured = {name: count for name, count in counts.items() if name in there or not there}
+        return Counter({name: measured[of] for of in measured for name in self._texts if _is_in(name, of)})
 
     def _named(self, path: str, text: str) -> int:
         """How often a test names what is mutated: a module's path of import, a role or a playbook."""
@@ -75,10 +92,34 @@ class Covering:
         name = "rollout|gate" if path.startswith("playbooks/tasks") else stem
         return len(re.findall(rf"selinux\.({name})\b", text))
 
-    def _rank(self, name: str, path: str, reached: int, named: int) -> tuple[int, int, int, int, str]:
-        own = Path(name).stem == f"test_{Path(path).stem}"
-        unit, near = name.startswith("unit/"), _is_near(name, path)
-        return (not own, not near, 0 if unit else 1 + self._slow.get(name, 0), -(reached or named), name)
+    def _rank(self, name: str, path: str, reached: int, named: int) -> tuple[bool, float]:
+        """What is named after the mutant's file comes first; then what looks at much of it in little time."""
+        return not _is_own(name, path), self._cost(name) / (1 + reached) / (1 + named)
+
+    def _cost(self, name: str) -> float:
+        return self._seconds[name] or _UNKNOWN[not name.startswith("unit/")]
+
+
+def times(root: Path) -> dict[str, float]:
+    """How many seconds each test took when ``make coverage`` ran it."""
+    kept = root / "build" / "coverage" / "times.json"
+    found: dict[str, float] = json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else {}
+    return found
+
+
+def _together(name: str) -> str:
+    """A file of tests, or the folder whose files look at one fleet, which are run as one."""
+    return str(Path(name).parent) if len(Path(name).parts) > 3 and not name.startswith("unit/") else name
+
+
+def _is_in(name: str, measured: str) -> bool:
+    """Whether tests are what was measured under a name, or are in that folder."""
+    return name == measured or name.startswith(f"{measured}/")
+
+
+def _is_own(name: str, path: str) -> bool:
+    """Whether a test is named after the mutant's file."""
+    return Path(name).stem == f"test_{Path(path).stem}"
 
 
 def _is_near(name: str, path: str) -> bool:

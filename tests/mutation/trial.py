@@ -4,12 +4,14 @@
 
 """Try mutants: each in a copy of the working copy, with the tests that may notice it.
 
-A worker has what tests import loaded once, and forks for each mutant, which spares a second and a half each time. The
-project's own modules are imported by the fork, from the copy.
+A worker has what tests import loaded once, and forks for each stage of tests, which spares a second and a half each
+time. The project's own modules are imported by the fork, from the copy. What a mutant may cost is counted in seconds of
+CPU, so that a busy machine changes nothing.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib
 import json
@@ -20,10 +22,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import psutil
+import pytest
+
+from .covering import times
 from .mutant import Mutant
 
 #: Third-party modules that most tests import.
@@ -46,6 +52,8 @@ _LOADED = (
 _MEMORY = 6 << 30
 #: What stands for the code of a pytest that was stopped.
 _OUT_OF_TIME = -1
+#: Arguments that pytest does not understand, or no tests: no mutant does that.
+_ASKED_WRONGLY = (4, 5)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,10 +61,10 @@ class Outcome:
     """What became of a mutant.
 
     Attributes:
-        state: ``killed``, ``survived``, or ``unknown`` where the time was over before a test failed or all had passed.
+        state: ``killed``; ``survived`` where all its tests passed; ``unknown`` where its time was over before that.
         by: the test that noticed it; else how it ended.
-        tests: the files that were run.
-        seconds: wall-clock time.
+        tests: the files that were run to their end, or to the first failure.
+        seconds: of CPU.
     """
 
     state: str
@@ -84,36 +92,63 @@ def copy(root: Path, into: Path) -> None:
     link.symlink_to("../../..", target_is_directory=True)
 
 
+class _Quickest:
+    """Makes pytest begin with the quick tests of each file of unit tests, and end sooner what hangs."""
+
+    def __init__(self, times: Mapping[str, float]) -> None:
+        self._times = times
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        files = {name: number for number, name in enumerate(dict.fromkeys(item.path for item in items))}
+        slow = {item: self._times.get(item.nodeid, 0.0) if "/unit/" in str(item.path) else 0.0 for item in items}
+        items.sort(key=lambda item: (files[item.path], slow[item]))
+        for item in items:
+            if item.nodeid in self._times:
+                # Ten times what it took where other tests ran beside it and all was measured.
+                item.add_marker(pytest.mark.timeout(min(280, 40 + 10 * self._times[item.nodeid])))
+
+
 class Trial:
     """Runs mutants one after another in its own copy."""
 
     def __init__(self, root: Path, directory: Path, *, seconds: int) -> None:
         self._copy = directory
         self._seconds = seconds
+        self._times = times(root)
         self._written = time.time() - 1_000_000
         copy(root, directory)
         for name in _LOADED:
             importlib.import_module(name)
 
-    def run(self, mutant: Mutant | None, tests: Sequence[str]) -> Outcome:
+    def run(self, mutant: Mutant | None, stages: Sequence[Sequence[str]]) -> Outcome:
         """Run tests until one fails; with no mutant they should not."""
-        begun = time.monotonic()
         if mutant is None:
-            code = self._pytest(tests)
-        else:
-            path = self._copy / mutant.path
-            text = path.read_text(encoding="utf-8")
-            try:
-                self._write(path, mutant.applied(text))
-                code = self._pytest(tests)
-            finally:
-                self._write(path, text)
-        state = {0: "survived", 1: "killed", 2: "killed", _OUT_OF_TIME: "unknown"}.get(code)
-        output = (self._copy / "output.txt").read_text(encoding="utf-8", errors="replace")
-        if not state:
-            raise RuntimeError(f"pytest ended with {code} for {mutant}:\n{output[-2000:]}")
-        by = "out of time" if code == _OUT_OF_TIME else _first_failure(output) if state == "killed" else "all passed"
-        return Outcome(state, by, list(tests), time.monotonic() - begun)
+            return self._run(stages)
+        path = self._copy / mutant.path
+        text = path.read_text(encoding="utf-8")
+        try:
+            self._write(path, mutant.applied(text))
+            return self._run(stages)
+        finally:
+            self._write(path, text)
+
+    def _run(self, stages: Sequence[Sequence[str]]) -> Outcome:
+        spent = 0.0
+        passed: list[str] = []
+        for tests in stages:
+            code, seconds = self._pytest(tests, self._seconds - spent)
+            spent += seconds
+            if code == _OUT_OF_TIME:
+                left = sum(map(len, stages)) - len(passed)
+                return Outcome("unknown", f"out of time, with {left} test files left", passed, spent)
+            passed += tests
+            output = (self._copy / "output.txt").read_text(encoding="utf-8", errors="replace")
+            if code in _ASKED_WRONGLY:
+                raise RuntimeError(f"pytest ended with {code}:\n{output[-2000:]}")
+            if code != 0:
+                return Outcome("killed", _first_failure(output), passed, spent)
+        return Outcome("survived", "all passed", passed, spent)
 
     def _write(self, path: Path, text: str) -> None:
         path.write_text(text, encoding="utf-8")
@@ -121,10 +156,11 @@ class Trial:
         self._written += 2
         os.utime(path, (self._written, self._written))
 
-    def _pytest(self, tests: Sequence[str]) -> int:
-        """The code that pytest ended with; it and all that it started is killed when the time is over.
+    def _pytest(self, tests: Sequence[str], limit: float) -> tuple[int, float]:
+        """The code that pytest ended with and the CPU time that it took.
 
-        Then no test had failed yet. A single test that hangs is not meant, it fails by its own timeout.
+        It and all that it started is killed where it takes more, then no test had failed yet; so is what waits for ever
+        where no test's own timeout ends it.
         """
         pid = os.fork()
         if pid == 0:
@@ -132,20 +168,21 @@ class Trial:
                 self._be_pytest(tests)
             finally:
                 os._exit(70)
-        end = time.monotonic() + self._seconds
-        while time.monotonic() < end:
-            ended, status = os.waitpid(pid, os.WNOHANG)
-            if ended:
-                _kill_group(pid)
-                return os.waitstatus_to_exitcode(status)
-            time.sleep(0.05)
+        end = time.monotonic() + 10 * self._seconds
+        spent = 0.0
+        while spent < limit and time.monotonic() < end:
+            for _moment in range(10):
+                ended, status, usage = os.wait4(pid, os.WNOHANG)
+                if ended:
+                    _kill_group(pid)
+                    return os.waitstatus_to_exitcode(status), usage.ru_utime + usage.ru_stime
+                time.sleep(0.05)
+            spent = _cpu(pid)
         _kill_group(pid)
         os.waitpid(pid, 0)
-        return _OUT_OF_TIME
+        return _OUT_OF_TIME, spent
 
     def _be_pytest(self, tests: Sequence[str]) -> None:
-        import pytest
-
         os.setsid()
         os.chdir(self._copy)
         output = os.open("output.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
@@ -160,7 +197,7 @@ class Trial:
         os.environ["ANSIBLE_COLLECTIONS_PATH"] = imports[1]
         os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = str(self._copy / ".hypothesis")
         options = ["-x", "-rfE", "--tb=line", "-p", "no:cacheprovider", f"--basetemp={self._copy / 'temporary'}"]
-        code = pytest.main([*options, *(f"tests/{name}" for name in tests)])
+        code = pytest.main([*options, *(f"tests/{name}" for name in tests)], [_Quickest(self._times)])
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(int(code))
@@ -168,6 +205,18 @@ class Trial:
     def _ours(self) -> set[Path]:
         here = Path(__file__).resolve().parent.parent
         return {here, here.parent, here.parent / ".collections"}
+
+
+def _cpu(pid: int) -> float:
+    """How much CPU time a process took, with all that it started and waited for."""
+    spent = 0.0
+    with contextlib.suppress(psutil.NoSuchProcess):
+        process = psutil.Process(pid)
+        for one in (process, *process.children(recursive=True)):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                taken = one.cpu_times()
+                spent += taken.user + taken.system + taken.children_user + taken.children_system
+    return spent
 
 
 def _kill_group(pid: int) -> None:
@@ -188,7 +237,7 @@ def serve(root: Path, directory: Path, seconds: int, requests: Any, answers: Any
     """Be a worker: mutants and their tests as lines of JSON come in, outcomes go out."""
     trial = Trial(root, directory, seconds=seconds)
     for line in requests:
-        fields, tests = json.loads(line)
-        outcome = trial.run(Mutant(**fields) if fields else None, tests)
+        fields, stages = json.loads(line)
+        outcome = trial.run(Mutant(**fields) if fields else None, stages)
         answers.write(json.dumps(dataclasses.asdict(outcome)) + "\n")
         answers.flush()

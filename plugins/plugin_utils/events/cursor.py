@@ -7,15 +7,13 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ..private_files import private_directory
+from ..private_files import private_directory, write_private
 from ..problem import Problem
 from ..talos.boots import Look
 
@@ -91,14 +89,8 @@ class Cursors:
         if not _UUID.fullmatch(cursor.uuid):
             raise _unusable(self._directory, f"a machine has the UUID {cursor.uuid[:80]!a}")
         data = json.dumps({**asdict(cursor), "boot": cursor.boot.as_dict()}).encode()
-        path = self._directory / f"{cursor.uuid.lower()}.json"
         try:
-            descriptor, scratch = tempfile.mkstemp(prefix=".cursor-", dir=self._directory)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(scratch).replace(path)
+            write_private(self._directory / f"{cursor.uuid.lower()}.json", data)
         except OSError as error:
             raise _unusable(self._directory, str(error.strerror)) from error
         self._known[cursor.uuid.lower()] = cursor

@@ -183,6 +183,25 @@ def test_a_record_asked_for_by_a_rule_is_no_orphan() -> None:
     assert assess(streams.healthy(service_log=log))["verdict"] == "complete"
 
 
+@pytest.mark.parametrize(
+    ("later", "changes", "found"),
+    [
+        (b"1795000100", {"looks": ()}, True),
+        # The clock may be set a little while both are read, or processors may differ.
+        (b"1795000060", {"looks": ()}, False),
+        (b"1795000100", {}, False),
+        (b"1795000100", {"looks": (), "kernel_log": None}, False),
+    ],
+    ids=["another boot", "within a minute", "seen to be the same boot", "no kernel log"],
+)
+def test_a_kernel_ring_that_is_later_than_the_log_is_of_another_boot(
+    later: bytes, changes: dict[str, Any], found: bool
+) -> None:
+    kernel = streams.kernel_ring().replace(b"(1795000005", b"(" + later)
+    reasons = assess(streams.healthy(**{"kernel_log": kernel, **changes}))["reasons"]
+    assert [reason["id"] for reason in reasons].count("F31") == found
+
+
 def test_every_number_of_the_catalogue_is_tested_or_explained() -> None:
     tested = {case[0] for case in CASES}
     documented = set(re.findall(r"^\| (F\d+) \|", DOCS.read_text(encoding="utf-8"), re.MULTILINE))

@@ -97,6 +97,25 @@ def test_a_hole_makes_the_union_partial_and_covers_less(tmp_path: Path) -> None:
     assert len([window for window in coverage["windows"] if window["stream"] == "service"]) == 2
 
 
+@pytest.mark.parametrize(
+    ("second", "kind", "number"),
+    [
+        (b"kern: info: [2026-11-22T10:20:00.000000000Z]: much later\n", "gap", "F11"),
+        (kernel().replace(b"type=1403", b"type=1404"), "conflict", "F31"),
+    ],
+)
+def test_a_hole_of_the_kernel_log_has_its_own_number(second: bytes, kind: str, number: str, tmp_path: Path) -> None:
+    store = AuditStore(tmp_path)
+    store.merge(BOOT, "service", b"".join(service()), collected_at=at(6200))
+    store.merge(BOOT, "kernel", kernel(), collected_at=at(60))
+    assert analyze_stored(store.read(BOOT), CONTEXT)["coverage"]["reasons"] == []
+    store.merge(BOOT, "kernel", second, collected_at=at(6300))
+    coverage = analyze_stored(store.read(BOOT), CONTEXT)["coverage"]
+    assert [(hole["stream"], hole["kind"]) for hole in coverage["holes"]] == [("kernel", kind)]
+    assert number in {reason["id"] for reason in coverage["reasons"]}
+    assert coverage["verdict"] == "partial"
+
+
 def test_a_hole_without_missing_serials_is_still_a_hole(tmp_path: Path) -> None:
     """Serials alone could call this complete: the events around the hole are neighbours."""
     lines = service()

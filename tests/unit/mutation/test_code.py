@@ -42,6 +42,7 @@ LEFT = (
     'Display().display("a b", color="red")',
     'x = f"{a if b else c} of {d[0]}"',
     "assert a == b",
+    'a = b.decode("ascii", "replace")',
     "if TYPE_CHECKING:\n    import a",
 )
 

@@ -31,8 +31,6 @@ def acceptable_repair(judged: Mapping[str, Any], fixed: Mapping[str, Any]) -> li
         One sentence for each reason. What either side does not say, and the other does, is a reason.
     """
     problems = [f"the fixed configuration is not valid: {problem}" for problem in fixed["problems"]]
-    if not fixed["valid"] and not problems:
-        problems.append("the fixed configuration is not valid")
     problems += [
         f"the fixed configuration has another {name} than the one that was judged"
         for key, name in _SAME
