@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from .coverage import CoverageInput, assess, read_both
+from .coverage import CoverageInput, assess
+from .coverage_logs import read_both
 from .knowledge import catalogue as known
 from .log.denials import MORE
 from .log.sources import Source

@@ -11,17 +11,15 @@ input is a way of losing one. Reasons carry the ids of the false-negative catalo
 from __future__ import annotations
 
 import re
-from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from ..talos.boots import SAME, Look
+from .coverage_logs import Logs, read_both
 from .coverage_node import NodeChecks
-from .log.both import once
-from .log.probe import leave_out
-from .log.scanner import summarize
-from .log.serials import gaps, union
+from .log.serials import gaps
+from .log.shadow import SYSTEM_DOMAINS
 from .log.sources import Source
 from .log.summary import Summary
 
@@ -74,32 +72,11 @@ def assess(given: CoverageInput) -> dict[str, Any]:
     return _Assessment(given).result()
 
 
-def read_both(
-    service: Source | Summary | None,
-    kernel: Source | Summary | None,
-    max_samples: int = 5,
-    probed: Sequence[bytes] = (),
-) -> tuple[Summary | None, Summary | None]:
-    """Read auditd's log and the kernel ring, unless they were read before; what stands in both is counted once.
-
-    ``probed`` are records of enforcement probes, which are counted as such and as nothing else.
-    """
-    if kernel is not None and not isinstance(kernel, Summary):
-        kernel = summarize(kernel, max_samples=max_samples)
-    if service is not None and not isinstance(service, Summary):
-        service = summarize(service, max_samples=max_samples, kernel=kernel, probed=probed)
-    if service is not None and kernel is not None:
-        kernel, service = once(kernel, service)
-    if service is not None and service.probed:
-        leave_out(service, service.probed)
-        service.probed = set()
-    return service, kernel
-
-
 class _Assessment(NodeChecks):
     def __init__(self, given: CoverageInput) -> None:
         super().__init__(given)
-        self.service, self.kernel = read_both(given.service_log, given.kernel_log, 1)
+        self.logs = Logs(*read_both(given.service_log, given.kernel_log, 1))
+        self.service, self.kernel = self.logs.service, self.logs.kernel
         self.lost = 0
 
     def result(self) -> dict[str, Any]:
@@ -112,7 +89,7 @@ class _Assessment(NodeChecks):
         self._kernel_log()
         self._contradictions()
         self._numbers()
-        seen = self._seen()
+        seen = self.logs.seen
         verdict = "complete"
         if self.reasons:
             verdict = "none" if any(reason["severity"] == "fatal" for reason in self.reasons) else "partial"
@@ -156,7 +133,7 @@ class _Assessment(NodeChecks):
             elif any(str(event.get("state")) in ("Failed", "Finished", "Skipped") for event in events):
                 self._gap("F5", "auditd stopped at least once")
             self._start(starts)
-        pids = list(dict.fromkeys(pid for _unused, pid in self._sockets()))
+        pids = list(dict.fromkeys(pid for _unused, pid in self.logs.sockets()))
         if len(pids) > 1:
             self._gap("F30", f"the audit socket changed hands {len(pids) - 1} times (audit_pid {', '.join(pids)})")
 
@@ -166,25 +143,15 @@ class _Assessment(NodeChecks):
         The kernel numbers the record that auditd writes when it takes the audit socket. Where every number up to the
         only one is there, no earlier auditd wrote one, whatever the clocks say; where none tells, they have to.
         """
-        taken = sorted({serial for serial, _unused in self._sockets()})
+        taken = sorted({serial for serial, _unused in self.logs.sockets()})
         if len(taken) > 1:
             self._gap("F5", f"auditd took the audit socket {len(taken)} times: records in between went to the ring")
-        if len(taken) == 1 and all(low > taken[0] for low, _unused in gaps(self._seen(), self._lowest())):
+        if len(taken) == 1 and all(low > taken[0] for low, _unused in gaps(self.logs.seen, self.logs.lowest)):
             return
         started = _seconds_of(starts[0].get("ts")) if starts else None
         late = self._seconds_after_boot(started) if started is not None else None
         if late is not None and late > EARLY_START:
             self._gap("F5", f"auditd started {int(late)} seconds after boot: an earlier start is likely")
-
-    def _sockets(self) -> list[tuple[int, str]]:
-        """Serial and process of each record by which somebody took the audit socket."""
-        found = []
-        for summary in (self.kernel, self.service):
-            for change in summary.changes if summary is not None else []:
-                match = re.search(r"\bop=set audit_pid=([1-9]\d{0,9}) ", str(change["text"]) + " ")
-                if change["type"] == "CONFIG_CHANGE" and match:
-                    found.append((int(change["serial"]), match[1]))
-        return found
 
     def _service_log(self) -> None:
         log = self.service
@@ -219,7 +186,7 @@ class _Assessment(NodeChecks):
             self._gap("F26", f"{counts['unparsed']} lines of the {name} could not be read")
         if log.torn:
             self._gap("F26", f"{log.torn} records of the {name} are cut or run into one another")
-        orphans = log.orphans - self._completed(log)
+        orphans = log.orphans - self.logs.completed(log)
         if orphans:
             rules = "; some may be due to an audit rule without a key" if log.rules else ""
             self._gap("F6", f"{orphans} events of the {name} lack the record they were written for{rules}")
@@ -232,7 +199,7 @@ class _Assessment(NodeChecks):
                 "forged",
                 f"the {name} ends right after a message of a workload: {log.unconfirmed} events are not confirmed",
             )
-        workloads = {name: count for name, count in log.user_domains.items() if name not in _SYSTEM}
+        workloads = {name: count for name, count in log.user_domains.items() if name.encode() not in SYSTEM_DOMAINS}
         if workloads:
             told = ", ".join(f"{domain} ({count})" for domain, count in workloads.items())
             if self.given.strict_messages:
@@ -241,19 +208,6 @@ class _Assessment(NodeChecks):
                 self._note("forged", f"audit messages were sent by workloads: {told}")
         if log.clock_steps:
             self._note("F32", f"the clock was set back {log.clock_steps} times; numbers, not times, were followed")
-
-    def _completed(self, log: Summary) -> int:
-        """Events of one log without the record they were written for, which stands in the other.
-
-        When auditd's socket is full or closed, the kernel prints what is left of an event.
-        """
-        other = self.kernel if log is self.service else self.service
-        if other is None:
-            return 0
-        return sum(
-            any(low <= serial <= high for low, high in other.seen) and serial not in other.orphan_serials
-            for serial in log.orphan_serials
-        )
 
     def _kernel_log(self) -> None:
         log = self.kernel
@@ -285,7 +239,7 @@ class _Assessment(NodeChecks):
                 f"{len(ring.undefined)} kernel classes or permissions are not in the policy: denied once enforcing",
             )
         self._quality(log, "kernel ring")
-        after = self._after_start()
+        after = self.logs.after_start()
         if after:
             self._gap("F4", f"{after} events went to the kernel ring after auditd had started")
 
@@ -299,25 +253,11 @@ class _Assessment(NodeChecks):
                 " written by the kernel, or not in this boot",
             )
 
-    def _after_start(self) -> int:
-        """Events in the kernel ring alone, with numbers above the first one auditd wrote: auditd was not there then.
-
-        With ``audit=1`` the kernel prints what it later delivers (kernel/audit.c, kauditd_hold_skb): no loss.
-        """
-        service, kernel = self.service, self.kernel
-        if service is None or kernel is None or service.first_serial is None:
-            return 0
-        return sum(
-            high - max(low, service.first_serial + 1) + 1
-            for low, high in _without(kernel.seen, service.seen)
-            if high > service.first_serial
-        )
-
     def _numbers(self) -> None:
-        seen = self._seen()
+        seen = self.logs.seen
         if not seen:
             return
-        lowest = self._lowest()
+        lowest = self.logs.lowest
         missing = gaps(seen, lowest)
         if self.service is not None and self.kernel is not None and self.service.boots == self.kernel.boots == 1:
             first, ms = self.service.first_ms, self.kernel.last_ms
@@ -335,14 +275,13 @@ class _Assessment(NodeChecks):
                     "F31", "the kernel ring's last record is later than the log's first: they are not of one boot"
                 )
         # Some may be the numbers of doubtful records, which have a reason of their own.
-        claimed = self._claimed()
-        count = _unclaimed(missing, claimed)
+        count = self.logs.unclaimed(missing)
         if missing and missing[0][0] == lowest:
             id_ = "F10" if self.kernel is not None else "F11"
             self._gap(id_, f"serials {lowest} to {missing[0][1]} are in neither log")
             if self.kernel is None:
                 # They stand in a log that nobody looked into.
-                count -= _unclaimed(missing[:1], claimed)
+                count -= self.logs.unclaimed(missing[:1])
             missing = missing[1:]
         if self.service is not None and self.service.first_serial is not None:
             before = [gap for gap in missing if gap[1] == self.service.first_serial - 1]
@@ -350,7 +289,7 @@ class _Assessment(NodeChecks):
                 shown = f"{before[0][0]} to {before[0][1]}"
                 self._gap("F10", f"serials {shown}, between the kernel ring's records and the log's first, are missing")
                 missing.remove(before[0])
-        inner = _unclaimed(missing, claimed)
+        inner = self.logs.unclaimed(missing)
         logins = sum(summary.logins for summary in (self.kernel, self.service) if summary is not None)
         if inner + logins > self.given.baseline_missing:
             if inner:
@@ -376,24 +315,6 @@ class _Assessment(NodeChecks):
             self.lost = max(self.lost, count - min(inner, self.given.baseline_missing))
 
     # -- what the checks ask
-
-    def _seen(self) -> list[tuple[int, int]]:
-        parts: list[tuple[int, int]] = []
-        for summary in (self.kernel, self.service):
-            if summary is not None:
-                parts += summary.seen
-        return union(parts)
-
-    def _lowest(self) -> int:
-        """The number from which on a denial is possible: there is none before the first policy load."""
-        return 2 if self.kernel is not None and self.kernel.ring.first_load else 1
-
-    def _claimed(self) -> list[int]:
-        found: set[int] = set()
-        for summary in (self.kernel, self.service):
-            if summary is not None:
-                found |= summary.doubtful_serials
-        return sorted(found)
 
     def _seconds_after_boot(self, moment: float) -> float | None:
         """How long after boot a moment of the node's clock was, at the least that anything says.
@@ -431,47 +352,6 @@ class _Assessment(NodeChecks):
         return self.kernel.first if self.kernel is not None else None
 
 
-_SYSTEM = frozenset(
-    [
-        "init_t",
-        "initramfs_t",
-        "kernel_t",
-        "udev_t",
-        "installer_t",
-        "sys_containerd_t",
-        "pod_containerd_t",
-        "kubelet_t",
-        "etcd_t",
-        "apid_t",
-        "trustd_t",
-        "dashboard_t",
-    ]
-)
-
-
-def _unclaimed(missing: list[tuple[int, int]], claimed: list[int]) -> int:
-    """How many numbers of closed intervals no doubtful record gives (``claimed``, ascending)."""
-    total = 0
-    for first, last in missing:
-        total += last - first + 1 - (bisect_right(claimed, last) - bisect_left(claimed, first))
-    return total
-
-
-def _without(some: list[tuple[int, int]], others: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """What of ascending closed intervals lies in none of the others."""
-    left = []
-    for low, high in some:
-        for first, last in others:
-            if last < low or first > high:
-                continue
-            if first > low:
-                left.append((low, first - 1))
-            low = last + 1
-        if low <= high:
-            left.append((low, high))
-    return left
-
-
 def _loss_id(line: str) -> str:
     if "callbacks suppressed" in line:
         return "F9"
@@ -488,8 +368,6 @@ def _seconds_of(moment: Any) -> float | None:
         return float(moment)
     if not isinstance(moment, str):
         return None
-    from datetime import datetime
-
     text = re.sub(r"(\.\d{1,6})\d*", r"\1", moment).replace("Z", "+00:00")
     try:
         return datetime.fromisoformat(text).timestamp()

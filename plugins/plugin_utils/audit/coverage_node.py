@@ -6,15 +6,14 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from ..talos.boots import ANOTHER, SAME, UNKNOWN, compare
+from ..talos.versions import parse_version
 
 if TYPE_CHECKING:
     from .coverage import CoverageInput
 
-_VERSION = re.compile(r"v?(\d+)\.(\d+)(?:\.(\d+))?")
 _HEALTHY_STAGES = frozenset({"running"})
 
 
@@ -25,7 +24,7 @@ class NodeChecks:
         self.given = given
         self.reasons: list[dict[str, str]] = []
         self.notes: list[dict[str, str]] = []
-        self.version = _version(given.talos_version)
+        self.release = _release(given.talos_version)
         self.boot = compare(*given.looks) if given.looks else UNKNOWN
 
     def _mode(self) -> None:
@@ -37,7 +36,7 @@ class NodeChecks:
         if given.stage is None:
             self._gap("F18", "the node's stage is not known")
         elif given.stage == "maintenance":
-            before = self.version is not None and self.version < (1, 13, 0)
+            before = self.release is not None and self.release < (1, 13)
             tail = "; releases before 1.13 serve no logs there" if before else ""
             self._fatal("F18", f"the node is in maintenance mode{tail}")
         elif given.stage not in _HEALTHY_STAGES:
@@ -93,10 +92,10 @@ class NodeChecks:
                 self._fatal("F15", f"the first selinux= on the kernel command line is {first!r}: Talos loads no policy")
 
     def _version_facts(self) -> None:
-        if self.given.talos_version is None or self.version is None:
+        if self.given.talos_version is None or self.release is None:
             self._gap("F16", "the Talos version is not known")
             return
-        if self.version < (1, 10, 0):
+        if self.release < (1, 10):
             self._fatal("F16", f"Talos {self.given.talos_version} has no policy active by default")
         self._note("F21", "a clean run under this version's policy says nothing firm about another version's")
 
@@ -130,6 +129,8 @@ class NodeChecks:
             self.notes.append(note)
 
 
-def _version(text: str | None) -> tuple[int, int, int] | None:
-    match = _VERSION.match(text or "")
-    return (int(match[1]), int(match[2]), int(match[3] or 0)) if match else None
+def _release(text: str | None) -> tuple[int, int] | None:
+    try:
+        return parse_version(text or "").release
+    except ValueError:
+        return None

@@ -7,15 +7,14 @@
 from __future__ import annotations
 
 import base64
-import copy
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.analysis import analyze
-from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.knowledge import catalogue
+from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.knowledge import catalogue, catalogue_file
+from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.knowledge.entries import Entry, Example
 
 CATALOGUE = catalogue.load()
 EXAMPLES = [(entry, example) for entry in CATALOGUE.entries for example in entry.examples]
@@ -53,7 +52,7 @@ def denial_of(record: str, owner: str | None = None) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("entry", "example"), EXAMPLES, ids=lambda value: getattr(value, "id", ""))
-def test_entry_finds_its_own_record(entry: catalogue.Entry, example: catalogue.Example) -> None:
+def test_entry_finds_its_own_record(entry: Entry, example: Example) -> None:
     found = CATALOGUE.match(denial_of(example.record, example.owner), None)
     assert found is entry
 
@@ -61,7 +60,7 @@ def test_entry_finds_its_own_record(entry: catalogue.Entry, example: catalogue.E
 @pytest.mark.parametrize(
     ("entry", "example"), [pair for pair in EXAMPLES if not pair[1].owner], ids=lambda value: getattr(value, "id", "")
 )
-def test_the_parser_sees_the_same_entry(entry: catalogue.Entry, example: catalogue.Example) -> None:
+def test_the_parser_sees_the_same_entry(entry: Entry, example: Example) -> None:
     found = analyze(example.record.encode() + b"\n", None)
     assert [denial["catalogue_id"] for denial in found["denials"]] == [entry.id]
 
@@ -78,7 +77,7 @@ def test_every_family_of_the_field_reports_is_covered() -> None:
 def test_entries_are_documented() -> None:
     page = PAGE.read_text()
     assert not [entry.id for entry in CATALOGUE.entries if f"`{entry.id}`" not in page]
-    fields = catalogue._Reader.REQUIRED | catalogue._Reader.OPTIONAL | catalogue._Reader.MATCH
+    fields = catalogue_file._Reader.REQUIRED | catalogue_file._Reader.OPTIONAL | catalogue_file._Reader.MATCH
     assert not [field for field in sorted(fields) if f"`{field}`" not in page]
 
 
@@ -155,98 +154,3 @@ def test_versions_bound_the_overlay_entry() -> None:
 def test_order_does_not_depend_on_the_file() -> None:
     turned = catalogue.Catalogue(reversed(CATALOGUE.entries))
     assert [entry.id for entry in turned.entries] == [entry.id for entry in CATALOGUE.entries]
-
-
-def _broken(change: str) -> dict[str, Any]:
-    document: dict[str, Any] = copy.deepcopy(yaml.safe_load(catalogue.DATA.read_text()))
-    first = document["entries"][0]
-    benign = next(entry for entry in document["entries"] if "benign" in entry)
-    match change:
-        case "schema":
-            document["schema"] = 2
-        case "empty":
-            document["entries"] = []
-        case "twice":
-            document["entries"].append(copy.deepcopy(first))
-        case "unknown field":
-            first["sources"] = []
-        case "missing field":
-            del first["cause"]
-        case "unknown match":
-            first["match"]["scontext"] = ["x"]
-        case "bad regex":
-            first["match"]["comm"] = "("
-        case "bad type":
-            first["match"]["source"] = ["Pod T"]
-        case "impact":
-            first["impact"] = "big"
-        case "breaking":
-            first["breaking"] = "yes"
-        case "date":
-            first["checked"] = "someday"
-        case "issue":
-            first["issues"] = ["#12"]
-        case "no example":
-            first["examples"] = []
-        case "example":
-            first["examples"] = ["hello"]
-        case "upgrade without version":
-            first["remedies"] = [{"kind": "upgrade", "do": "x"}]
-        case "version":
-            first["fixed_in"] = "soon"
-        case "open benign":
-            benign["benign"][0]["versions"] = ">=1.14.0"
-        case "breaking benign":
-            benign["breaking"] = True
-        case "benign by name alone":
-            benign["match"] = {"comm": "^cilium"}
-        case "benign without permissions":
-            del benign["match"]["permissions"]
-        case "range":
-            first["match"]["versions"] = "1.14"
-    return document
-
-
-@pytest.mark.parametrize(
-    ("change", "says"),
-    [
-        ("schema", "schema is not 1"),
-        ("empty", "entries is not a list"),
-        ("twice", "occurs twice"),
-        ("unknown field", "unknown field sources"),
-        ("missing field", "lacks the field cause"),
-        ("unknown match", "unknown field scontext"),
-        ("bad regex", "match.comm is not a regular expression"),
-        ("bad type", "match.source has 'Pod T'"),
-        ("impact", "impact is not one of"),
-        ("breaking", "breaking is not true or false"),
-        ("date", "checked is not a date"),
-        ("issue", "issues has '#12'"),
-        ("no example", "examples is not a list of at least 1"),
-        ("example", "not one line with an AVC record"),
-        ("upgrade without version", "belongs to the kind upgrade"),
-        ("version", "fixed_in is not a version"),
-        ("open benign", "no upper bound"),
-        ("breaking benign", "contradicts breaking"),
-        ("benign by name alone", "can be forged"),
-        ("benign without permissions", "needs a match on permissions"),
-        ("range", "is not a version range"),
-    ],
-)
-def test_a_wrong_catalogue_is_refused_with_the_place(change: str, says: str, tmp_path: Path) -> None:
-    file = tmp_path / "catalogue.yml"
-    file.write_text(yaml.safe_dump(_broken(change)))
-    with pytest.raises(catalogue.CatalogueError) as caught:
-        catalogue.load(file)
-    assert says in caught.value.found
-    assert str(file) in caught.value.found
-
-
-@pytest.mark.parametrize("content", [b"\xff\xfe\xfa", b"a: [", b"- 1", b""])
-def test_an_unreadable_catalogue_is_refused(content: bytes, tmp_path: Path) -> None:
-    file = tmp_path / "catalogue.yml"
-    file.write_bytes(content)
-    with pytest.raises(catalogue.CatalogueError):
-        catalogue.load(file)
-    with pytest.raises(catalogue.CatalogueError):
-        catalogue.load(tmp_path / "absent.yml")

@@ -20,8 +20,8 @@ import pytest
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.analysis import analyze
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.coverage import assess
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.files import analyze_files
+from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.log.contexts import refused_by_categories
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.log.record_types import NUMBERS
-from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.log.records import refused_by_categories
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.log.scanner import summarize
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.log.summary import Summary
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.analysis import analyze
-from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.coverage import read_both
+from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.coverage_logs import read_both
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.log.probe import attributed, caused
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.log.summary import Summary
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.store import probes

@@ -16,15 +16,11 @@ from typing import Any
 
 import pytest
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.analysis import analyze
-from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.log.records import (
-    context_type,
-    decode,
-    fields,
-    parse_avc,
-    read_line,
-    show,
-)
+from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.log.avc import parse_avc
+from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.log.contexts import context_type
+from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.log.records import read_line
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.log.scanner import Scanner, summarize
+from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.log.values import decode, fields, show
 
 DATA = Path(__file__).resolve().parents[2] / "data" / "real-kernel"
 LOG, RING = DATA / "permissive.audit.log.gz", DATA / "permissive.dmesg.log.gz"

@@ -17,9 +17,10 @@ import audit_streams as streams
 import pytest
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.analysis import analyze
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.coverage import CoverageInput
-from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.log.records import decode, fields, parse_avc
+from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.log.avc import parse_avc
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.log.scanner import summarize
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.log.summary import Summary
+from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.log.values import decode, fields
 from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.boots import Look
 
 DATA = Path(__file__).resolve().parents[2] / "data" / "real-modes"

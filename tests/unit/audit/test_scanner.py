@@ -15,16 +15,14 @@ from typing import Any
 
 import audit_streams as streams
 import pytest
-from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.log.records import (
+from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.log.contexts import (
     categories,
-    decode,
-    moment,
-    read_line,
     refused_by_categories,
-    show,
 )
+from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.log.records import read_line
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.log.scanner import Scanner, summarize
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.log.summary import Summary
+from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.log.values import decode, moment, show
 
 LOG = streams.service_log(5, 60)
 LINES = LOG.splitlines()

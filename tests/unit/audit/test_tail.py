@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.analysis import analyze
-from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.log.records import parse_avc
+from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.log.avc import parse_avc
 
 CONTEXTS = b" scontext=system_u:system_r:logind_t:s0 tcontext=system_u:system_r:manager_t:s0"
 USER_HEAD = (

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.knowledge import catalogue as known_denials
+from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.knowledge.entries import Match
 from ansible_collections.talosops.selinux.plugins.plugin_utils.gate import (
     waivers,
 )
@@ -45,7 +46,7 @@ def written(directory: Path, *entries: dict[str, Any]) -> Path:
 def breaking(versions: str | None = None, permissions: frozenset[str] | None = None) -> known_denials.Catalogue:
     """A catalogue of one family: what pods do to etcd's sockets, on some versions, breaks."""
     known = next(entry for entry in known_denials.load().entries if entry.breaking)
-    match = known_denials.Match(
+    match = Match(
         source=frozenset({"pod_t"}),
         target=frozenset({"etcd_t"}),
         classes=frozenset({"sock_file"}),

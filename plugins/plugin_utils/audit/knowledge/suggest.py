@@ -15,7 +15,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .catalogue import Catalogue, Entry, has_raw_context, in_range, load
+from .catalogue import Catalogue, load
+from .entries import Entry, has_raw_context
+from .ranges import in_range
 
 ORDER = ("upgrade", "mount_option", "chart_value", "workload_change", "relabel", "reinstall", "none_needed", "waiver")
 

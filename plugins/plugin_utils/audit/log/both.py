@@ -18,12 +18,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from .avc import parse_avc
 from .denials import Group, key_of
 from .notes import error_key
 from .record_types import MAC_ERRORS
-from .records import Record, parse_avc, read_line, show
+from .records import Record, read_line
 from .serials import common
 from .summary import Event, Events, Summary
+from .values import show
 
 #: What is counted, record for record.
 COUNTED = MAC_ERRORS | {b"AVC", b"USER_AVC"}

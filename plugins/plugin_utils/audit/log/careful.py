@@ -11,13 +11,15 @@ from collections import Counter, deque
 from functools import partial
 from typing import Any
 
+from .avc import Avc, parse_avc
 from .both import keep
 from .denials import Group, Sample, group_of, join, joined
 from .forgery import Order
 from .notes import NOTED, Notes, is_first_load
 from .record_types import NUMBERS, SECONDARY, UNDERSTOOD, is_user
-from .records import IGNORED, UNPARSED, Avc, Record, fields, parse_avc, read_line, show
+from .records import IGNORED, UNPARSED, Record, read_line
 from .summary import Events
+from .values import fields, show
 
 _MOST_BARE = 10_000
 _MOST_KEPT = 200

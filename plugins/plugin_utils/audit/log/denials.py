@@ -12,7 +12,9 @@ from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any, NamedTuple
 
-from .records import Avc, Tail, context_type, decode, fields, moment, refused_by_categories, show
+from .avc import Avc, Tail
+from .contexts import context_type, refused_by_categories
+from .values import decode, fields, moment, show
 
 MORE = "(more)"
 """Stands at the end of ``comms`` or ``paths`` when there were more than are kept."""

@@ -12,13 +12,15 @@ from __future__ import annotations
 
 from functools import partial
 
+from .avc import Tail, parse_avc
 from .careful import KINDS, SECOND, USER, Careful
 from .denials import Group, Sample, group_of, joined
-from .forgery import NONE, SHADOW, Seen, closes_quote, reach_of
+from .forgery import NONE, Seen
 from .patterns import AVC_LINE, HEAD, NODE, PLAIN, RUN, Entry, begun, lines_of, next_avc
 from .patterns import joined as run_together
 from .record_types import UNDERSTOOD
-from .records import UNPARSED, Tail, parse_avc, read_line
+from .records import UNPARSED, read_line
+from .shadow import SHADOW, closes_quote, reach_of
 
 # How long one event is waited for: the records of the longest command line (kernel: audit_log_execve_info) fit.
 LONGEST_EVENT = 1 << 20

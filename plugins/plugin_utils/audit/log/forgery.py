@@ -19,14 +19,9 @@ from bisect import insort
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from .records import USER_MESSAGE_BYTES, context_type, milliseconds
 from .serials import Serials
-
-SYSTEM_DOMAINS = frozenset(
-    b"init_t initramfs_t kernel_t udev_t installer_t sys_containerd_t pod_containerd_t kubelet_t etcd_t apid_t trustd_t"
-    b" dashboard_t".split()
-)
-"""Domains of Talos' own programs; everything else may run code of a workload."""
+from .shadow import SHADOW, SYSTEM_DOMAINS, USER_MESSAGE_BYTES, closes_quote, subject
+from .values import milliseconds
 
 # No serial yet; not -1, as a log may claim number 0 and nothing comes before the first number.
 NONE = -2
@@ -41,10 +36,6 @@ LATE = 64
 # Events in a row behind the clock before the clock is taken to have been set back.
 CLOCK_STEP = 8
 _RECENT = 8192
-SHADOW = USER_MESSAGE_BYTES + 512
-# Of a message the kernel keeps 8560 bytes (AUDIT_MESSAGE_TEXT_MAX) and puts a quote behind them. So much may stand
-# before them in its line for the quote to fit into auditd's buffer as well.
-_QUOTED_WITHIN = 400
 _AHEAD = "it runs ahead of the records after it"
 _TWO_TIMES = "its number has two times"
 _ENDED = "it comes after the end of its event"
@@ -188,7 +179,7 @@ class Order:
 
     def shade(self, start: int, text: bytes, reach: int = SHADOW) -> None:
         """The message at ``start`` may go on for ``reach`` bytes, whether or not its first line was believed."""
-        self.trusted = _subject(text) in SYSTEM_DOMAINS and (self.trusted or start >= self.shadow_end)
+        self.trusted = subject(text) in SYSTEM_DOMAINS and (self.trusted or start >= self.shadow_end)
         self.shadow_end = max(self.shadow_end, start + reach)
 
     def close(self) -> None:
@@ -279,7 +270,7 @@ class Order:
         """Remember a message of a process: from here on anything may be its text."""
         self._message = start
         self.users[serial] = stamp
-        domain = _subject(text)
+        domain = subject(text)
         self.user_domains[domain] = self.user_domains.get(domain, 0) + 1
 
     def _run_ahead(self, serial: int, stamp: bytes, user: bool, start: int, text: bytes) -> bool:
@@ -468,31 +459,3 @@ class Order:
 
 def _number(seen: Seen) -> int:
     return seen.serial
-
-
-def reach_of(block: bytes, start: int, final: bool) -> int:
-    """How many bytes the message at ``start`` can hold: up to the last line that ends with the quote put behind it.
-
-    -1 where ``block`` ends too early to tell. ``final``: the stream ends with it, and with a whole line.
-    """
-    until = start + SHADOW
-    if until > len(block) and not final:
-        return -1
-    opening = block.find(b" msg='", start, start + _QUOTED_WITHIN)
-    last = block.rfind(b"'\n", start, until)
-    # With CRLF a block does not tell how many bytes were written.
-    if opening < 0 or last < opening or block[block.find(b"\n", opening) - 1] == 13:
-        return SHADOW
-    return last + 2 - start
-
-
-def closes_quote(text: bytes) -> bool:
-    """Whether a line ends with the quote that the kernel puts behind the text of a user message."""
-    return b"'" in text and (b"'\n" in text or b"'\r\n" in text or text.endswith(b"'"))
-
-
-def _subject(text: bytes) -> bytes:
-    """The type in ``subj=`` of a user record, from the part the kernel wrote."""
-    header = text[:1024].partition(b" msg=")[0] if b" msg='" not in text[:1024] else text[: text.find(b" msg='")]
-    start = header.rfind(b" subj=")
-    return context_type(header[start + 6 :].split(b" ", 1)[0]) if start >= 0 else b"unknown"

@@ -10,8 +10,9 @@ import re
 from typing import Any
 
 from .record_types import MAC_ERRORS
-from .records import Line, Record, decode, fields, moment, show
+from .records import Line, Record
 from .summary import Ring
+from .values import decode, fields, moment, show
 
 #: Records that are noted.
 NOTED = MAC_ERRORS | {b"MAC_STATUS", b"MAC_POLICY_LOAD", b"CONFIG_CHANGE", b"KERNEL"}

@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from .avc import Tail
 from .denials import Group
 from .record_types import NUMBERS, is_user
-from .records import Tail
 
 # What the kernel writes after the first record of an event, the most frequent ones.
 _FOLLOWING = rb"type=(?:SYSCALL|PROCTITLE|EOE|PATH|CWD|EXECVE|SOCKADDR|KERN_MODULE|BPF|FD_PAIR|BPRM_FCAPS|MMAP|OBJ_PID)"

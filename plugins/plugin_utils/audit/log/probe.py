@@ -14,9 +14,11 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from .avc import Avc, parse_avc
+from .contexts import context_type
 from .denials import Group, key_of
-from .records import Avc, context_type, decode, fields, parse_avc
 from .summary import Summary
+from .values import decode, fields
 
 _LINE = re.compile(rb"type=AVC msg=audit\(([0-9]{1,10}\.[0-9]{3}):([0-9]{1,12})\): ([\x20-\x7e]{1,4096})")
 #: So many processes a program starts while it tests itself, at most; their numbers follow its own.

@@ -18,9 +18,9 @@ from .both import Beside
 from .careful import serial_of
 from .fast import Fast
 from .probe import Watch
-from .records import moment, show
 from .sources import Source, chunks
 from .summary import Summary
+from .values import moment, show
 
 # A line longer than this is cut: no record of auditd is longer than 9 KiB, and memory has to stay flat.
 LONGEST_LINE = 4 << 20

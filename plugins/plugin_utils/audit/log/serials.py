@@ -121,3 +121,18 @@ def gaps(seen: list[tuple[int, int]], first: int) -> list[tuple[int, int]]:
 def common(some: list[tuple[int, int]], others: list[tuple[int, int]]) -> int:
     """How many numbers stand in two lists of ascending closed intervals."""
     return sum(max(0, min(high, last) - max(low, first) + 1) for low, high in some for first, last in others)
+
+
+def without(some: list[tuple[int, int]], others: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """What of ascending closed intervals lies in none of the others."""
+    left = []
+    for low, high in some:
+        for first, last in others:
+            if last < low or first > high:
+                continue
+            if first > low:
+                left.append((low, first - 1))
+            low = last + 1
+        if low <= high:
+            left.append((low, high))
+    return left
