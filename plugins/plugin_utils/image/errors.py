@@ -85,3 +85,39 @@ class UnsafeUrl(FactoryError):
     """An address without TLS, or one that cannot be used."""
 
     kind = "unsafe_url"
+
+
+class SchematicError(Problem):
+    """A schematic that cannot be read, or not with certainty."""
+
+    kind = "bad_schematic"
+
+
+class UnknownField(SchematicError):
+    """A field that this version does not know: dropping it would build another image."""
+
+    kind = "unknown_schematic_field"
+
+
+class UncertainSchematic(SchematicError):
+    """A schematic whose canonical text only the factory can tell."""
+
+    kind = "uncertain_schematic"
+
+
+def bad_schematic(found: str, detail: str = "") -> SchematicError:
+    """The error for a text that is no schematic; ``detail`` is the place in it."""
+    return SchematicError(
+        f"{found}{f' ({detail.strip()})' if detail else ''}",
+        "no image can be derived from it",
+        "compare it with the schematic fields in the Image Factory documentation",
+    )
+
+
+def uncertain_schematic(found: str) -> UncertainSchematic:
+    """The error for a schematic with something that the factory may write or read in another way."""
+    return UncertainSchematic(
+        found,
+        "the schematic's id cannot be computed offline with certainty",
+        "let the Image Factory compute it (verify with the factory instead of offline)",
+    )

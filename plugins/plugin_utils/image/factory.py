@@ -18,7 +18,7 @@ from urllib.parse import quote
 
 from . import kernel_args, references
 from . import schematic as schematics
-from .errors import LostSchematic, MissingExtension, NotFound, WrongCmdline, WrongId
+from .errors import LostSchematic, MissingExtension, NotFound, SchematicError, WrongCmdline, WrongId
 from .http import Access, Answer, Http, bad_answer, expect, json_of, not_found, reject, text_of
 from .references import Target
 from .registry import Registries
@@ -67,7 +67,7 @@ class Factory:
             WrongId: the id, or the text behind it, is another than what was sent.
             LostSchematic: it cannot be read back.
             FactoryError: see the module.
-            schematic.SchematicError: the text is no schematic.
+            SchematicError: the text is no schematic.
         """
         wanted = schematics.parse(text)
         answer = self._call("POST", "/schematics", wanted.body().encode(), {"Content-Type": "application/yaml"})
@@ -121,7 +121,7 @@ class Factory:
             raise self._wrong_id(expected, given, "the text it answered with has not this id either")
         try:
             kept = dict(schematics.parse(returned).data)
-        except schematics.SchematicError:
+        except SchematicError:
             raise self._wrong_id(expected, given, "the text it answered with cannot be read") from None
         if self.access.authorization() is not None and "owner" not in wanted.data:
             # An enterprise factory stamps the caller as the owner, which is part of the id.

@@ -136,7 +136,7 @@ def resolve(params: Mapping[str, Any], found: dict[str, Any] | None, *, check: b
         target = references.Target(wanted["version"], wanted["platform"], wanted["arch"], wanted["secureboot"])
         target.require_installer()
         derived = schematic.derive(wanted["schematic"], params["goal"], present_id=present)
-    except (references.BadReference, schematic.SchematicError) as problem:
+    except (references.BadReference, errors.SchematicError) as problem:
         # What a node runs (in a container, with a field of tomorrow) says nothing about its neighbours.
         problem.context["of_node"] = present is not None
         raise

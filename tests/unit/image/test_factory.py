@@ -155,7 +155,7 @@ def test_a_factory_that_is_not_there():
 def test_unknown_version_and_fields(sim):
     with pytest.raises(errors.NotFound):
         client(sim.url).verify(ENFORCING, "v1.99.0")
-    with pytest.raises(schematic.UnknownField):
+    with pytest.raises(errors.UnknownField):
         client(sim.url).verify("customization: {kernelArgs: [enforcing=1]}", VERSION)
     with pytest.raises(references.BadReference):
         client(sim.url).verify(ENFORCING, "v1.9.6")

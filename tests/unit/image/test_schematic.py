@@ -8,7 +8,7 @@ import json
 
 import pytest
 import yaml
-from ansible_collections.talosops.selinux.plugins.plugin_utils.image import schematic
+from ansible_collections.talosops.selinux.plugins.plugin_utils.image import errors, schematic
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -293,7 +293,7 @@ def test_secrets_do_not_reach_the_diff():
     ],
 )
 def test_unknown_fields_are_refused(text):
-    with pytest.raises(schematic.UnknownField):
+    with pytest.raises(errors.UnknownField):
         schematic.parse(text)
 
 
@@ -313,7 +313,7 @@ def test_unknown_fields_are_refused(text):
     ],
 )
 def test_what_is_no_schematic_is_refused(text):
-    with pytest.raises(schematic.SchematicError):
+    with pytest.raises(errors.SchematicError):
         schematic.parse(text)
 
 
@@ -330,14 +330,14 @@ def test_what_is_no_schematic_is_refused(text):
     ],
 )
 def test_what_reads_differently_elsewhere_is_refused(text):
-    with pytest.raises(schematic.UncertainSchematic):
+    with pytest.raises(errors.UncertainSchematic):
         schematic.parse(text)
 
 
 @pytest.mark.parametrize("value", ["caf\u00e9", "on", "1e400", "a\tb", "12:30", "2026-01-01", " \nx", "a \nb", "\n"])
 def test_uncertain_values_have_no_offline_id_but_a_body(value):
     read = schematic.parse(json.dumps({"customization": {"extraKernelArgs": [value]}}))
-    with pytest.raises(schematic.UncertainSchematic):
+    with pytest.raises(errors.UncertainSchematic):
         read.id()
     assert schematic.known_id(read) is None
     assert json.loads(read.body()) == read.data
@@ -380,7 +380,7 @@ def test_a_canonical_text_says_what_was_meant_or_is_not_claimed(data):
     read = schematic.parse(yaml.safe_dump(data))
     try:
         text = read.canonical()
-    except schematic.UncertainSchematic:
+    except errors.UncertainSchematic:
         assert schematic.parse(read.body()) == read
         return
     assert yaml.safe_load(text) == read.data
@@ -399,7 +399,7 @@ def test_beyond_the_basic_plane():
 
 
 def test_a_text_that_does_not_belong_to_the_nodes_id():
-    with pytest.raises(schematic.SchematicError, match="does not belong"):
+    with pytest.raises(errors.SchematicError, match="does not belong"):
         schematic.derive("customization: {}\n", present_id="0" * 64)
     assert schematic.derive("customization: {}\n", present_id=EMPTY).changed
 
