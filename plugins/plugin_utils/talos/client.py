@@ -17,6 +17,7 @@ from typing import Any, Literal, TypeVar
 
 from ..texts import printable
 from .answers import SecurityState
+from .channel import resolve
 from .config import API_PORT, Address, Context, parse_address
 from .cosi import ResourceReads
 from .errors import ConfigError, OnlyWay, PermissionRefused, Unsupported
@@ -24,7 +25,7 @@ from .etcd import EtcdCalls
 from .machine import MachineReads
 from .orders import Orders
 from .tls import Deadlines, mutual_tls, unverified_tls
-from .transport import Connection, resolve
+from .transport import Connection
 from .versions import TalosVersion, parse_version
 
 __all__ = ["Deadlines", "NodeClient", "Route", "connect", "connect_maintenance", "ways_without"]

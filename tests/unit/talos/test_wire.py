@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The table of messages agrees with the upstream definitions, and nothing in it can start an upgrade."""
+"""The tables of messages and enums agree with the upstream definitions, and nothing in it can start an upgrade."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.talosops.selinux.plugins.plugin_utils.talos import wire
+from ansible_collections.talosops.selinux.plugins.plugin_utils.talos import messages, wire
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from grpc_tools import protoc
 from hypothesis import HealthCheck, given, settings
@@ -47,15 +47,15 @@ def _shape(descriptor: Any) -> dict[str, tuple[Any, ...]]:
     return shape
 
 
-@pytest.mark.parametrize("name", sorted(wire.MESSAGES))
+@pytest.mark.parametrize("name", sorted(messages.MESSAGES))
 def test_fields_match_upstream(reference: Any, name: str) -> None:
     assert _shape(wire.message(name).DESCRIPTOR) == _shape(reference.FindMessageTypeByName(name))
 
 
-@pytest.mark.parametrize("name", sorted(wire.ENUMS))
+@pytest.mark.parametrize("name", sorted(messages.ENUMS))
 def test_enums_match_upstream(reference: Any, name: str) -> None:
     upstream = {value.name: value.number for value in reference.FindEnumTypeByName(name).values}
-    assert wire.ENUMS[name] == upstream
+    assert messages.ENUMS[name] == upstream
 
 
 def _values(descriptor: Any, depth: int = 0) -> st.SearchStrategy[dict[str, Any]]:
@@ -92,7 +92,7 @@ def _values(descriptor: Any, depth: int = 0) -> st.SearchStrategy[dict[str, Any]
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_bytes_mean_the_same_to_both(reference: Any, data: st.DataObject) -> None:
-    name = data.draw(st.sampled_from(sorted(wire.MESSAGES)))
+    name = data.draw(st.sampled_from(sorted(messages.MESSAGES)))
     ours = wire.message(name)(**data.draw(_values(wire.message(name).DESCRIPTOR)))
     theirs = message_factory.GetMessageClass(reference.FindMessageTypeByName(name))
     raw = ours.SerializeToString(deterministic=True)
@@ -112,7 +112,7 @@ def test_no_method_can_start_an_upgrade() -> None:
 
 def test_methods_use_known_messages() -> None:
     for method in wire.METHODS.values():
-        assert {method.request, method.reply} <= set(wire.MESSAGES)
+        assert {method.request, method.reply} <= set(messages.MESSAGES)
 
 
 def test_enum_names_and_numbers() -> None:
