@@ -16,8 +16,9 @@ import yaml
 
 from ..canonical import sha256_of
 from ..gate import shape
+from ..gate.checks import BLOCK, Check, compile_check
+from ..gate.documents import read_yaml
 from ..gate.functions import duration
-from ..gate.policy import BLOCK, Check, compile_check, read_yaml
 from ..problem import Problem
 
 SCHEMA = 1

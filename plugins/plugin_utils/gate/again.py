@@ -14,8 +14,9 @@ from typing import Any
 from ..evidence.cluster import unseen
 from ..evidence.schema import EVIDENCE
 from ..talos import boots
+from .checks import BLOCK, load_checks
 from .errors import VerdictRefused
-from .policy import BLOCK, Policy, load_checks
+from .policy import Policy
 from .verdict import (
     ELIGIBLE,
     FAIL,

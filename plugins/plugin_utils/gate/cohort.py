@@ -14,9 +14,10 @@ from typing import Any
 from ..canonical import sealed, sha256_of
 from . import shape
 from .binding import check_document
+from .checks import load_checks
 from .errors import VerdictRefused
 from .functions import iso
-from .policy import Policy, load_checks
+from .policy import Policy
 from .verdict import ELIGIBLE, SCHEMA, TARGET_KEYS, decide, policy_note, run_checks
 
 _CHECKS = Path(__file__).parent / "data" / "cohort.yml"

@@ -16,8 +16,8 @@ from typing import Any
 import yaml
 
 from ..talos.versions import parse_version
+from .documents import read_yaml
 from .errors import PolicyProblem
-from .policy import read_yaml
 from .shape import value_at
 
 SCHEMA = 1

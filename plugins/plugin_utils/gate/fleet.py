@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..evidence.identity import twins
-from .policy import load_checks
+from .checks import load_checks
 from .verdict import run_checks
 
 _CHECKS = Path(__file__).parent / "data" / "fleet.yml"

@@ -13,30 +13,20 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from ..canonical import canonical_json, sha256_of
 from ..evidence.schema import conforms
-from ..operator_files import read_text
 from ..talos.versions import parse_version
-from ..yaml_loader import LOADER
 from . import shape
+from .checks import BLOCK, FIELDS, TEXTS, Check, compile_check
+from .documents import read_policy, unusable
 from .errors import PolicyProblem
-from .expression import Expression, Template
 from .functions import duration
 
 SCHEMA = 1
 BUILT_IN = ("strict", "canary", "observe")
-BLOCK, WARN = "block", "warn"
 _DATA = Path(__file__).parent / "data"
 _ID = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _DEEPEST = 8
-#: What :func:`load_checks` read, by path.
-_LOADED: dict[Path, tuple[Check, ...]] = {}
-
-_TEXTS = ("title", "found", "reason", "remedy", "doc")
-_EXPRESSIONS = ("assert", "applies_when", "unknown_when", "waived_when")
-_FIELDS = {"id", "severity", "enabled", "nullable", "needs", "since", "until", *_TEXTS, *_EXPRESSIONS}
 
 
 def _duration_grew(old: Any, new: Any) -> bool:
@@ -79,28 +69,6 @@ _WEAKER: dict[str, Callable[[Any, Any], bool]] = {
     "waiver_max_matches": _number_grew,
 }
 _HEAD = {"schema", "name", "extends", "weakened_by", "checks", "description"}
-
-
-@dataclasses.dataclass(frozen=True)
-class Check:
-    """One check, compiled. ``raw`` is the YAML mapping it was read from."""
-
-    id: str
-    severity: str
-    raw: Mapping[str, Any]
-    assertion: Expression
-    applies_when: Expression | None
-    unknown_when: Expression | None
-    waived_when: Expression | None
-    needs: tuple[shape.Path, ...]
-    nullable: frozenset[shape.Path]
-    found: Template
-    #: The types of the document it was compiled for.
-    document_shape: Any
-
-    def text(self, field: str) -> str:
-        """One of the texts ``title``, ``reason``, ``remedy``, ``doc``."""
-        return str(self.raw[field])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -154,24 +122,17 @@ def _load(name_or_path: str | Path) -> Policy:
     return _compile(document, changes)
 
 
-def load_checks(path: Path, document_shape: Any) -> tuple[Check, ...]:
-    """The checks of a data file of ours that judges another kind of document (see ``request.py``); read once."""
-    if path not in _LOADED:
-        _LOADED[path] = tuple(compile_check(item, document_shape, str(path)) for item in _read(path)["checks"])
-    return _LOADED[path]
-
-
 def _resolve(name_or_path: str | Path, base: Path, depth: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     if depth > _DEEPEST:
-        raise _invalid(str(name_or_path), f"the chain of extends is longer than {_DEEPEST} documents, or is a circle")
+        raise unusable(str(name_or_path), f"the chain of extends is longer than {_DEEPEST} documents, or is a circle")
     built_in = str(name_or_path) in BUILT_IN
     path = _DATA / f"{name_or_path}.yml" if built_in else base / Path(name_or_path).expanduser()
-    raw = _read(path)
+    raw = read_policy(path)
     _check_head(raw, path)
     extends = raw.get("extends")
     if extends is None:
         if not built_in:
-            raise _invalid(str(path), "it does not say which policy it extends; begin with `extends: strict`")
+            raise unusable(str(path), "it does not say which policy it extends; begin with `extends: strict`")
         return raw, []
     document, changes = _resolve(extends, path.parent, depth + 1)
     merged, added = _merge(document, raw, path)
@@ -181,34 +142,34 @@ def _resolve(name_or_path: str | Path, base: Path, depth: int) -> tuple[dict[str
 def _check_head(raw: Mapping[str, Any], path: Path) -> None:
     where = str(path)
     if raw.get("schema") != SCHEMA:
-        raise _invalid(where, f"its schema is {raw.get('schema')!r}, and this gate reads schema {SCHEMA}")
+        raise unusable(where, f"its schema is {raw.get('schema')!r}, and this gate reads schema {SCHEMA}")
     if not isinstance(raw.get("name"), str) or not _ID.fullmatch(raw["name"]):
-        raise _invalid(where, "its name is not a word in lower-case letters, digits and hyphens")
+        raise unusable(where, "its name is not a word in lower-case letters, digits and hyphens")
     unknown = sorted(set(raw) - _HEAD - set(_WEAKER))
     if unknown:
-        raise _invalid(where, f"it has unknown keys: {', '.join(unknown)}")
+        raise unusable(where, f"it has unknown keys: {', '.join(unknown)}")
     checks = raw.get("checks", [])
     if not isinstance(checks, list) or not all(isinstance(item, dict) for item in checks):
-        raise _invalid(where, "its checks are not a list of mappings")
+        raise unusable(where, "its checks are not a list of mappings")
     ids = [item.get("id") for item in checks]
     for identifier in ids:
         if not isinstance(identifier, str) or not _ID.fullmatch(identifier):
-            raise _invalid(
+            raise unusable(
                 where, f"the check id {identifier!r} is not a word in lower-case letters, digits and hyphens"
             )
         if ids.count(identifier) > 1:
-            raise _invalid(where, f"the check {identifier} is there twice")
+            raise unusable(where, f"the check {identifier} is there twice")
     for item in checks:
-        unknown = sorted(set(item) - _FIELDS)
+        unknown = sorted(set(item) - FIELDS)
         if unknown:
-            raise _invalid(where, f"the check {item['id']} has unknown keys: {', '.join(unknown)}")
+            raise unusable(where, f"the check {item['id']} has unknown keys: {', '.join(unknown)}")
     by = raw.get("weakened_by")
     if by is not None and not (
         isinstance(by, dict)
         and set(by) == {"who", "why"}
         and all(isinstance(text, str) and text.strip() for text in by.values())
     ):
-        raise _invalid(where, "weakened_by does not hold exactly `who` and `why`, both with text")
+        raise unusable(where, "weakened_by does not hold exactly `who` and `why`, both with text")
 
 
 def _merge(
@@ -222,7 +183,7 @@ def _merge(
             try:
                 weaker = is_weaker(document[setting], raw[setting])
             except (ValueError, TypeError, AttributeError):
-                raise _invalid(str(path), f"the value {raw[setting]!r} of {setting} cannot be used") from None
+                raise unusable(str(path), f"the value {raw[setting]!r} of {setting} cannot be used") from None
             changes.append(_change(None, setting, document[setting], raw[setting], weaker))
             merged[setting] = raw[setting]
     checks = {item["id"]: item for item in document["checks"]}
@@ -255,7 +216,7 @@ def _weakens(old: Mapping[str, Any], field: str, value: Any) -> bool:
     that it is stronger cannot be shown."""
     if old.get("severity") != BLOCK or not old.get("enabled", True):
         return False
-    if field in _TEXTS:
+    if field in TEXTS:
         return False
     if field == "enabled":
         return value is not True
@@ -279,7 +240,7 @@ def _compile(document: Mapping[str, Any], changes: list[dict[str, Any]]) -> Poli
     try:
         canonical_json(resolved)
     except (TypeError, ValueError):
-        raise _invalid(name, "it holds a value that JSON cannot carry (write times and dates as quoted text)") from None
+        raise unusable(name, "it holds a value that JSON cannot carry (write times and dates as quoted text)") from None
     return Policy(name, settings, checks, tuple(changes), sha256_of(resolved))
 
 
@@ -290,131 +251,23 @@ def _check_settings(settings: Mapping[str, Any], name: str) -> None:
         for key in ("talos_floor", "target_floor"):
             parse_version(settings[key])
     except (ValueError, TypeError, AttributeError) as problem:
-        raise _invalid(name, str(problem)) from None
+        raise unusable(name, str(problem)) from None
     for key in ("boot_paths", "reviewed_extensions"):
         if not conforms(settings[key], ["string"]):
-            raise _invalid(name, f"{key} is not a list of texts")
+            raise unusable(name, f"{key} is not a list of texts")
     allowed = settings["allowed_kernel_args"]
     if not isinstance(allowed, dict) or not all(conforms(values, ["string"]) for values in allowed.values()):
-        raise _invalid(name, "allowed_kernel_args is not a mapping of parameters to lists of quoted values")
+        raise unusable(name, "allowed_kernel_args is not a mapping of parameters to lists of quoted values")
     for key in ("waiver_max_days", "waiver_unused_days", "waiver_max_matches"):
         # To isinstance true and false are whole numbers as well.
         if not isinstance(settings[key], int) or isinstance(settings[key], bool) or settings[key] < 1:
-            raise _invalid(name, f"{key} is not a whole number above zero")
+            raise unusable(name, f"{key} is not a whole number above zero")
     if not isinstance(settings["report_only"], bool):
-        raise _invalid(name, "report_only is neither true nor false")
+        raise unusable(name, "report_only is neither true nor false")
 
 
 def _flag(item: Mapping[str, Any], key: str, default: bool, where: str) -> bool:
     value = item.get(key, default)
     if not isinstance(value, bool):
-        raise _invalid(where, f"{key} of the check {item['id']} is neither true nor false")
+        raise unusable(where, f"{key} of the check {item['id']} is neither true nor false")
     return value
-
-
-def compile_check(item: Mapping[str, Any], document_shape: Any, where: str) -> Check:
-    """One check of a policy, or of another file that is written like one, for documents of a shape.
-
-    Raises:
-        PolicyProblem: it cannot be used; ``where`` names the file in the message.
-    """
-    identifier = item["id"]
-    if item.get("severity") not in (BLOCK, WARN):
-        raise _invalid(where, f"the severity of the check {identifier} is neither {BLOCK} nor {WARN}")
-    complete = {"doc": "docs/policies.md", **item}
-    for field in (*_TEXTS, "assert"):
-        if not isinstance(complete.get(field), str) or not complete[field].strip():
-            raise _invalid(where, f"the check {identifier} has no {field}")
-    for field in ("since", "until"):
-        try:
-            if item.get(field) is not None:
-                parse_version(item[field])
-        except (ValueError, TypeError, AttributeError):
-            raise _invalid(where, f"{field} of the check {identifier} is not a Talos version such as v1.14.1") from None
-    paths = {}
-    for field in ("nullable", "needs"):
-        texts = item.get(field, [])
-        if not conforms(texts, ["string"]):
-            raise _invalid(where, f"{field} of the check {identifier} is not a list of paths")
-        paths[field] = tuple(shape.path_of(text) for text in texts)
-        for path in paths[field]:
-            try:
-                shape.at(document_shape, path)
-            except LookupError as problem:
-                raise _invalid(where, f"{field} of the check {identifier}: {problem}") from None
-    nullable = frozenset(paths["nullable"])
-
-    def expression(field: str) -> Expression | None:
-        text = item.get(field)
-        if text is None:
-            return None
-        if not isinstance(text, str):
-            raise _invalid(where, f"{field} of the check {identifier} is not a text")
-        return Expression(text, document_shape, nullable)
-
-    assertion = Expression(complete["assert"], document_shape, nullable)
-    if not assertion.paths:
-        raise _invalid(where, f"the assert of the check {identifier} reads nothing from the document")
-    unused = nullable - assertion.paths
-    if unused:
-        listed = ", ".join(sorted(shape.text_of(path) for path in unused))
-        raise _invalid(where, f"nullable of the check {identifier} lists what its assert does not read: {listed}")
-    return Check(
-        id=identifier,
-        severity=item["severity"],
-        raw=complete,
-        assertion=assertion,
-        applies_when=expression("applies_when"),
-        unknown_when=expression("unknown_when"),
-        waived_when=expression("waived_when"),
-        needs=paths["needs"],
-        nullable=nullable,
-        found=Template(complete["found"], document_shape, nullable),
-        document_shape=document_shape,
-    )
-
-
-class _OnceOnly(LOADER):  # type: ignore[misc]  # either of PyYAML's loaders
-    """YAML in which a key written twice is an error: the second would silently win."""
-
-
-def _mapping(loader: Any, node: yaml.MappingNode) -> dict[Any, Any]:
-    keys: list[Any] = []
-    for key_node, _unused in node.value:
-        key = loader.construct_object(key_node, deep=True)
-        if key in keys:
-            raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} is there twice", key_node.start_mark)
-        keys.append(key)
-    return dict(LOADER.construct_mapping(loader, node))
-
-
-_OnceOnly.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
-
-
-def read_yaml(path: str | Path, what: str) -> Any:
-    """The content of a YAML file in which no key is written twice; ``what`` says in messages what it should be.
-
-    Raises:
-        FileProblem: it cannot be read, decrypted or decoded.
-        ValueError, yaml.YAMLError: it is no YAML.
-    """
-    return yaml.load(read_text(path, what), Loader=_OnceOnly)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        raw = read_yaml(path, "policy")
-    except (ValueError, yaml.YAMLError) as problem:
-        raise _invalid(str(path), f"it cannot be read: {' '.join(str(problem).split())}") from None
-    if not isinstance(raw, dict):
-        raise _invalid(str(path), "it is not a YAML mapping")
-    return raw
-
-
-def _invalid(where: str, why: str) -> PolicyProblem:
-    return PolicyProblem(
-        f"the gate policy {where} cannot be used: {why}",
-        "a policy that is not understood to the letter cannot decide about a wipe",
-        "correct the policy; docs/policies.md describes every field",
-        policy=where,
-    )

@@ -13,8 +13,8 @@ from typing import Any
 
 from ..evidence.schema import EVIDENCE
 from . import shape
+from .checks import BLOCK, load_checks
 from .errors import RequestRefused
-from .policy import BLOCK, load_checks
 from .verdict import FAIL, SKIPPED, UNKNOWN, check_evidence, run_checks
 
 _DATA = Path(__file__).parent / "data"

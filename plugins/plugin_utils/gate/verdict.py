@@ -13,10 +13,11 @@ from typing import Any
 from ..canonical import is_sealed, sealed
 from ..talos.versions import parse_version
 from . import compat, shape
+from .checks import BLOCK, Check
 from .errors import EvidenceRefused
 from .expression import Expression, NotKnown
 from .functions import iso
-from .policy import BLOCK, Check, Policy
+from .policy import Policy
 from .waivers import Waivers
 
 SCHEMA = 1

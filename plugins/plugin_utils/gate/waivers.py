@@ -19,9 +19,10 @@ import yaml
 
 from ..audit.knowledge import catalogue as known_denials
 from ..talos.versions import parse_version
+from .documents import read_yaml
 from .errors import WaiverProblem
 from .functions import iso, moment
-from .policy import Policy, read_yaml
+from .policy import Policy
 from .shape import value_at
 
 SCHEMA = 1

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from ansible_collections.talosops.selinux.plugins.plugin_utils.gate import policy, shape
+from ansible_collections.talosops.selinux.plugins.plugin_utils.gate import checks, policy, shape
 from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.functions import FUNCTIONS
 
 PAGE = (Path(__file__).resolve().parents[3] / "docs" / "policies.md").read_text(encoding="utf-8")
@@ -33,7 +33,7 @@ def test_each_setting(name: str) -> None:
     assert row(name)
 
 
-@pytest.mark.parametrize("name", sorted(policy._FIELDS | policy._HEAD))
+@pytest.mark.parametrize("name", sorted(checks.FIELDS | policy._HEAD))
 def test_each_key(name: str) -> None:
     assert row(name)
 

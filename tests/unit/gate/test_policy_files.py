@@ -18,10 +18,12 @@ from ansible_collections.talosops.selinux.plugins.plugin_utils.gate import polic
 from ansible_collections.talosops.selinux.plugins.plugin_utils.gate import (
     shape,
 )
+from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.checks import load_checks
+from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.documents import read_yaml
 from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.errors import (
     PolicyProblem,
 )
-from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.policy import load_policy, read_yaml
+from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.policy import load_policy
 from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.verdict import judge
 
 from .samples import NOW, evidence
@@ -77,7 +79,7 @@ def test_a_damaged_file_of_checks_is_named(tmp_path: Path) -> None:
     path = tmp_path / "checks.yml"
     path.write_text(yaml.safe_dump({"checks": [{"id": "x", "severity": "stop"}]}), encoding="utf-8")
     with pytest.raises(PolicyProblem) as caught:
-        policies.load_checks(path, shape.GATE)
+        load_checks(path, shape.GATE)
     assert caught.value.found == (
         f"the gate policy {path} cannot be used: the severity of the check x is neither block nor warn"
     )
