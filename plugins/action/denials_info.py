@@ -10,7 +10,8 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ..plugin_utils.actions import TalosAction, Target, read_once, summary
+from ..plugin_utils.actions import TalosAction, Target, summary
+from ..plugin_utils.arguments import read_once
 from ..plugin_utils.audit import analysis
 from ..plugin_utils.audit.analysis import COUNTS
 from ..plugin_utils.audit.coverage import CoverageInput

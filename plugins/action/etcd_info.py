@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from ..plugin_utils.actions import TalosAction, poll
+from ..plugin_utils.actions import TalosAction
 from ..plugin_utils.evidence.members import read_etcd
 from ..plugin_utils.evidence.visit import Visit
 from ..plugin_utils.talos.client import NodeClient
 from ..plugin_utils.talos.errors import TalosError
+from ..plugin_utils.waiting import poll
 
 
 class ActionModule(TalosAction):

@@ -12,7 +12,8 @@ from typing import Any
 
 from ansible.utils.display import Display  # type: ignore[import-untyped]  # ansible-core ships no types
 
-from ..plugin_utils.actions import TalosAction, Target, read_once, summary
+from ..plugin_utils.actions import TalosAction, Target, summary
+from ..plugin_utils.arguments import read_once
 from ..plugin_utils.audit.knowledge import catalogue
 from ..plugin_utils.audit.store.store import AuditStore
 from ..plugin_utils.evidence import files

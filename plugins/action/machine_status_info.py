@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from ..plugin_utils.actions import TalosAction, poll
+from ..plugin_utils.actions import TalosAction
 from ..plugin_utils.reinstall.looks import WrongMachine, status
 from ..plugin_utils.talos import boots, fleet
 from ..plugin_utils.talos.client import NodeClient, connect_maintenance
 from ..plugin_utils.talos.errors import PermissionRefused, TalosError, Unsupported
+from ..plugin_utils.waiting import poll
 
 
 class ActionModule(TalosAction):

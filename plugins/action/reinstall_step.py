@@ -10,7 +10,8 @@ from typing import Any, ClassVar
 
 from ansible.utils.display import Display  # type: ignore[import-untyped]  # ansible-core ships no types
 
-from ..plugin_utils.actions import TalosAction, read_once
+from ..plugin_utils.actions import TalosAction
+from ..plugin_utils.arguments import read_once
 from ..plugin_utils.audit.knowledge import catalogue
 from ..plugin_utils.gate import compat
 from ..plugin_utils.gate.policy import load_policy

@@ -2,35 +2,27 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What every action plugin shares: arguments from the documentation, nodes from the inventory, errors as messages.
+"""What every action plugin shares: nodes from the inventory, questions to them, errors as messages.
 
-This is the one file under ``plugin_utils`` that knows Ansible. The argument specification of an action is read from the
-documentation of the module of the same name, so that the two cannot disagree.
+This is the one file under ``plugin_utils`` that knows Ansible.
 """
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import dataclasses
-import functools
-import importlib
-import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, ClassVar, TypeVar
 
 from ansible.plugins.action import ActionBase  # type: ignore[import-untyped]  # ansible-core ships no types
 
+from .arguments import argument_spec, plain
 from .operator_files import decrypting, read_text
 from .problem import Problem
 from .talos import fleet
 from .talos.client import NodeClient, Route, connect
 from .talos.config import Context, Talosconfig
 from .talos.errors import TalosError
-from .yaml_loader import load_yaml
-
-_PLUGINS = __name__.rsplit(".plugin_utils.", 1)[0]
-_FRAGMENT_KEYS = ("type", "required", "default", "choices", "elements")
 
 V = TypeVar("V")
 
@@ -39,49 +31,6 @@ class InventoryProblem(Problem):
     """The inventory, or a file it or the task names, does not give what is needed."""
 
     kind = "inventory"
-
-
-def plain(value: Any) -> Any:
-    """The same data in built-in types, without Ansible's tags, so that any library accepts it."""
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return [plain(item) for item in value]
-    if isinstance(value, str):
-        return "".join(value)
-    return value
-
-
-@functools.cache
-def argument_spec(module: str) -> dict[str, Any]:
-    """The argument specification that a module's DOCUMENTATION and its fragments describe; not to be changed."""
-    documentation = load_yaml(importlib.import_module(f"{_PLUGINS}.modules.{module}").DOCUMENTATION)
-    options: dict[str, Any] = {}
-    for reference in documentation.get("extends_documentation_fragment", []):
-        _namespace, _collection, name, *section = reference.split(".")
-        fragment = importlib.import_module(f"{_PLUGINS}.doc_fragments.{name}").ModuleDocFragment
-        text = getattr(fragment, section[0].upper() if section else "DOCUMENTATION")
-        options.update(load_yaml(text).get("options", {}))
-    options.update(documentation.get("options", {}))
-    return {name: _argument(option) for name, option in options.items()}
-
-
-def _argument(option: dict[str, Any]) -> dict[str, Any]:
-    spec = {key: option[key] for key in _FRAGMENT_KEYS if key in option}
-    if "suboptions" in option:
-        spec["options"] = {name: _argument(sub) for name, sub in option["suboptions"].items()}
-    return spec
-
-
-def read_once(*reads: Callable[[], object]) -> None:
-    """Read what an action needs of the collection's own data files; called where the action is loaded.
-
-    Ansible loads an action and then forks a process for each task and host, each of which would read them anew. A
-    problem is one of the task that meets it.
-    """
-    for read in reads:
-        with contextlib.suppress(Problem):
-            read()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -367,53 +316,6 @@ class FleetUnread(TalosError):
             str(first["do"]),
             unread=dict(failures),
         )
-
-
-def poll(
-    look: Callable[[], V],
-    done: Callable[[V], bool],
-    *,
-    timeout: float,
-    sleep: float,
-    waiting_for: str,
-    do: str,
-    patient_with: tuple[type[Problem], ...] = (),
-) -> V:
-    """Look again and again until ``done``.
-
-    Args:
-        look: one look.
-        timeout: seconds after which waiting ends.
-        sleep: seconds between two looks.
-        waiting_for: what is waited for, for the message.
-        do: what the operator should do when it does not come.
-        patient_with: problems that a look may meet on the way, such as a node that is just booting.
-
-    Raises:
-        NotYet: when the time is over, with the last thing that was seen.
-    """
-    end = time.monotonic() + timeout
-    while True:
-        try:
-            seen = look()
-            if done(seen):
-                return seen
-            last = repr(seen)
-        except patient_with as problem:
-            last = problem.found
-        if time.monotonic() + sleep >= end:
-            raise NotYet(
-                f"waited {timeout:g} seconds for {waiting_for}; last seen: {last[:500]}",
-                "the next step must not start before that",
-                do,
-            )
-        time.sleep(sleep)
-
-
-class NotYet(Problem):
-    """Something that was waited for did not happen in time."""
-
-    kind = "timeout"
 
 
 def summary(answers: Sequence[Any] | Mapping[str, Any], failures: Mapping[str, Any]) -> dict[str, int]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from ..actions import NotYet
 from ..evidence import files
 from ..image.machine_config.prepare import Prepared
 from ..image.machine_config.quotes import Quotes
@@ -17,6 +16,7 @@ from ..problem import Problem
 from ..rollout.state import DID_NOT, HAPPENED, INTENT, SENT, UNKNOWN
 from ..talos.client import NodeClient
 from ..talos.errors import Refused, TlsFailure
+from ..waiting import NotYet
 from .configuration import prepared, require_repair
 from .looks import Seen, effect_of_reset, is_up, see, status
 from .wipe import require_console, require_machine

@@ -12,13 +12,14 @@ import dataclasses
 import time
 from typing import Any, NoReturn
 
-from ..actions import NotYet, Target
+from ..actions import Target
 from ..evidence import files
 from ..rollout.boot_paths import BY_NAME
 from ..rollout.state import DID_NOT, HAPPENED, SENT, UNKNOWN
 from ..talos import boots
 from ..talos.client import NodeClient
 from ..talos.errors import TalosError
+from ..waiting import NotYet
 from .before import verify_image
 from .configuration import prepared
 from .hook import run_hook

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ..actions import TalosAction, Target, poll
+from ..actions import TalosAction, Target
 from ..problem import Problem
 from ..rollout.cluster_lock import ClusterLock
 from ..rollout.errors import LockHeld
@@ -24,6 +24,7 @@ from ..rollout.owner import Owner, is_gone, of_process
 from ..talos import fleet
 from ..talos.client import NodeClient, connect_maintenance
 from ..talos.errors import TalosError
+from ..waiting import poll
 
 #: How long a lock holds without being renewed: longer than any single question to a fleet takes.
 LEASE = dt.timedelta(minutes=30)
