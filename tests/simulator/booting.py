@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from . import configuration, console, versions
+from .disk import GRUB_LAYOUT, LAYOUT, Partition, System, build_system
 from .etcd import EtcdError
-from .node import Boot, System
+from .node import Boot
 from .work import BOOT, FIRMWARE, INITIALIZE, INSTALL, KEXEC, KUBELET, LEARNER, START, STOPPED, sequence, sleep
 
 if TYPE_CHECKING:
@@ -131,9 +132,8 @@ async def _running(node: Node) -> None:
 
 def _recreate_partitions(node: Node) -> None:
     """Bring back what a label wipe took: the config describes STATE and EPHEMERAL, the old entries keep their place."""
-    from .node import _GRUB_LAYOUT, _LAYOUT, Partition
 
-    for label, index, size, filesystem in _LAYOUT if node.bootloader == "uki" else _GRUB_LAYOUT:
+    for label, index, size, filesystem in LAYOUT if node.bootloader == "uki" else GRUB_LAYOUT:
         part = node.partitions.get(label)
         if part is None:
             node.partitions[label] = Partition(label, index, size, filesystem)
@@ -208,7 +208,6 @@ async def _install(node: Node, install: dict[str, Any], unattended: dict[str, An
 
 def resolve(node: Node, image: str, install: dict[str, Any], unattended: dict[str, Any] | None) -> System:
     """The system that installing ``image`` puts on the disk, with its kernel command line. Raises InstallError."""
-    from .node import build_system
 
     assert node.boot is not None
     if "install_fails" in node.faults:

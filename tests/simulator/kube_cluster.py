@@ -15,7 +15,9 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from . import kube_pods
 from .containers import Behaviour, Finished
+from .kube_budgets import BLOCKED_LABEL, blocking, check_eviction, with_status
 from .kube_jobs import Jobs
 from .kube_objects import (
     CONTROL_PLANE,
@@ -28,13 +30,10 @@ from .kube_objects import (
     key_of,
     node_object,
     now,
-    selects,
-    share,
     stamp,
 )
 from .kube_workloads import make_fixed_objects, read_workloads
 
-BLOCKED_LABEL = "simulator.talosops/blocked-on"
 _MIRROR = "kubernetes.io/config.mirror"
 _LETTERS = "bcdfghjklmnpqrstvwxz2456789"
 
@@ -54,10 +53,6 @@ class Nodes(Protocol):
 
     def run_container(self, name: str, container: Mapping[str, Any], behaviour: Behaviour) -> Finished:
         """Run a container on a node to its end."""
-
-
-class Blocked(Exception):
-    """A disruption budget forbids the eviction; the text names the budget as Kubernetes does."""
 
 
 class Cluster:
@@ -105,7 +100,8 @@ class Cluster:
         if resource == "nodes":
             return [self._node(node) for node in self._nodes()]
         if resource == "poddisruptionbudgets":
-            return [self._budget(budget) for budget in self._budgets()]
+            pods = list(self._store("pods").values())
+            return [with_status(budget, pods) for budget in self._budgets()]
         if resource in ("deployments", "statefulsets", "replicasets", "daemonsets"):
             return [self._with_status(resource, item) for item in self._store(resource).values()]
         return list(self._store(resource).values())
@@ -178,15 +174,7 @@ class Cluster:
         """
         self.sync()
         pod = self._store("pods")[namespace, name]
-        for budget in self._budgets():
-            if budget["metadata"]["namespace"] == namespace and selects(budget["spec"]["selector"], pod):
-                shown = self._budget(budget)["status"]
-                # As in Kubernetes: a pod that is not ready may go once the others suffice.
-                if shown["disruptionsAllowed"] <= 0 and is_ready(pod):
-                    raise Blocked(
-                        f"The disruption budget {budget['metadata']['name']} needs {shown['desiredHealthy']} "
-                        f"healthy pods and has {shown['currentHealthy']} currently"
-                    )
+        check_eviction(pod, self._budgets(), list(self._store("pods").values()))
         self.delete("pods", namespace, name)
 
     # --- controllers and scheduler ---------------------------------------------------------------
@@ -301,7 +289,7 @@ class Cluster:
 
     def _place(self, pod: Object, ready: Sequence[Mapping[str, Any]]) -> None:
         open_nodes = [node for node in ready if not node["unschedulable"] and not self._taints(node["name"])]
-        wanted = pod["metadata"]["annotations"].get("simulator.talosops/only-on")
+        wanted = pod["metadata"]["annotations"].get(kube_pods.ONLY_ON)
         if wanted is not None:
             open_nodes = [node for node in open_nodes if node["name"] == wanted]
         workers = [node for node in open_nodes if node["role"] != "controlplane"]
@@ -320,71 +308,12 @@ class Cluster:
 
     def _bind(self, pod: Object, node: str) -> None:
         started = stamp(max(self._started, now())) if node in self._boots else stamp(self._started)
-        pod["spec"]["nodeName"] = node
-        container = pod["spec"]["containers"][0]
-        pod["status"] = {
-            "phase": "Running",
-            "hostIP": self._addresses.get(node, ""),
-            "startTime": pod["metadata"]["annotations"].pop("simulator.talosops/started", started),
-            "conditions": [
-                {"type": kind, "status": "True", "lastTransitionTime": started}
-                for kind in ("PodScheduled", "Initialized", "ContainersReady", "Ready")
-            ],
-            "containerStatuses": [
-                {
-                    "name": container["name"],
-                    "image": container["image"],
-                    "imageID": container["image"],
-                    "ready": True,
-                    "started": True,
-                    "restartCount": 0,
-                }
-            ],
-        }
-        pod["status"]["containerStatuses"][0]["state"] = {"running": {"startedAt": pod["status"]["startTime"]}}
+        kube_pods.run(pod, node, host_ip=self._addresses.get(node, ""), started=started)
 
     def _add_pod(self, workload: Object, name: str, node: str | None) -> Object:
-        namespace = workload["namespace"]
-        container: Object = {"name": workload["name"], "image": workload["image"]}
-        if workload.get("privileged"):
-            container["securityContext"] = {"privileged": True}
-        volumes: list[Object] = []
-        if workload.get("empty_dir"):
-            volumes.append({"name": "scratch", "emptyDir": {}})
-        if workload.get("host_path"):
-            volumes.append({"name": "host", "hostPath": {"path": workload["host_path"], "type": "DirectoryOrCreate"}})
-        annotations: dict[str, str] = {}
-        if workload.get("started"):
-            annotations["simulator.talosops/started"] = str(workload["started"])
-        if workload.get("volume"):
-            volumes.append({"name": "data", "persistentVolumeClaim": {"claimName": workload["volume"]}})
-            where = next((one["node"] for one in self._local_volumes() if one["name"] == workload["volume"]), None)
-            if where is not None:
-                annotations["simulator.talosops/only-on"] = where
-        if workload.get("node"):
-            annotations["simulator.talosops/only-on"] = str(workload["node"])
-        spec: Object = {"containers": [container], "volumes": volumes, "restartPolicy": "Always"}
-        if workload.get("host"):
-            spec["hostNetwork"] = True
-        if workload.get("selinux"):
-            spec["securityContext"] = {"seLinuxOptions": dict(workload["selinux"])}
-        if workload["kind"] == "DaemonSet" or namespace == "kube-system":
-            spec["tolerations"] = [{"key": CONTROL_PLANE, "operator": "Exists", "effect": "NoSchedule"}]
-        metadata: Object = {
-            "name": name,
-            "namespace": namespace,
-            "uid": self._uid(),
-            "resourceVersion": self._next_revision(),
-            "creationTimestamp": stamp(now()),
-            "labels": dict(workload["labels"]),
-            "annotations": annotations,
-        }
-        if "owner" in workload:
-            metadata["ownerReferences"] = [workload["owner"]]
-        waiting = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}
-        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
-        pod["status"] = {"phase": "Pending", "conditions": [waiting]}
-        self._store("pods")[namespace, name] = pod
+        metadata = self._metadata(workload["namespace"], name)
+        pod = kube_pods.pending(workload, metadata, self.scenario.get("local_volumes", []))
+        self._store("pods")[workload["namespace"], name] = pod
         if node is not None:
             self._bind(pod, node)
         return pod
@@ -496,40 +425,8 @@ class Cluster:
 
     def _budgets(self) -> list[Object]:
         """The budgets there are, and those that the fault ``drain_blocked`` adds."""
-        result = list(self._store("poddisruptionbudgets").values())
-        seen: set[Key] = set()
-        for pod in self._store("pods").values():
-            node = pod["metadata"]["labels"].get(BLOCKED_LABEL)
-            space = pod["metadata"]["namespace"]
-            if node is None or (space, node) in seen:
-                continue
-            seen.add((space, node))
-            metadata = {"name": f"blocks-{node}", "namespace": space, "uid": str(uuid.uuid5(self._uids, node))}
-            spec = {"maxUnavailable": 0, "selector": {"matchLabels": {BLOCKED_LABEL: node}}}
-            budget = {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": metadata, "spec": spec}
-            result.append(budget)
-        return result
-
-    def _budget(self, budget: Object) -> Object:
-        selected = [
-            pod
-            for pod in self._store("pods").values()
-            if pod["metadata"]["namespace"] == budget["metadata"]["namespace"]
-            and selects(budget["spec"]["selector"], pod)
-        ]
-        expected, healthy = len(selected), len([pod for pod in selected if is_ready(pod)])
-        if "minAvailable" in budget["spec"]:
-            desired = share(budget["spec"]["minAvailable"], expected)
-        else:
-            desired = max(0, expected - share(budget["spec"].get("maxUnavailable", 1), expected))
-        status = {
-            "observedGeneration": 1,
-            "expectedPods": expected,
-            "currentHealthy": healthy,
-            "desiredHealthy": desired,
-            "disruptionsAllowed": max(0, healthy - desired),
-        }
-        return {**budget, "status": status}
+        added = blocking(self._store("pods").values(), lambda node: str(uuid.uuid5(self._uids, node)))
+        return [*self._store("poddisruptionbudgets").values(), *added]
 
     # --- small things ----------------------------------------------------------------------------
 
@@ -540,9 +437,6 @@ class Cluster:
         if workload is None or "owner" not in workload:
             return []
         return [pod for pod in self._store("pods").values() if controller_of(pod) == workload["owner"]["uid"]]
-
-    def _local_volumes(self) -> list[Object]:
-        return list(self.scenario.get("local_volumes", []))
 
     def _node_uid(self, name: str) -> str:
         return str(uuid.uuid5(self._uids, f"node/{name}"))

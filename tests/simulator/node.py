@@ -23,6 +23,7 @@ import yaml
 from . import audit, versions
 from .audit_writer import BootFacts, Logs
 from .clock import Clock
+from .disk import GIB, GRUB_LAYOUT, LAYOUT, Partition, System, build_system, node_identity
 from .machine_configs import Facts
 from .rings import KernelRecord, boot_time_of, read_text
 from .scenario import NodeSpec
@@ -30,78 +31,6 @@ from .scenario import NodeSpec
 if TYPE_CHECKING:
     from .fleet import Fleet
     from .wire import Gateway
-
-GIB = 1 << 30
-# The compiled one where PyYAML has it: a thousand nodes are a lot of YAML.
-FAST_DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-
-
-@dataclass
-class System:
-    """An operating system image, on the disk or on a boot medium."""
-
-    version: str
-    schematic: str
-    arguments: list[str]
-    extensions: list[str] = field(default_factory=list)
-
-    @property
-    def schematic_id(self) -> str:
-        """Id of the schematic this system was built from."""
-        return versions.schematic_id(self.schematic)
-
-
-def build_system(version: str, schematic: dict[str, Any], platform: str, extra: list[str] | None = None) -> System:
-    """The system that the Image Factory would build; ``extra`` are arguments beyond the schematic (GRUB only)."""
-    customization = schematic.get("customization") or {}
-    arguments = versions.command_line(
-        version, platform, [*(customization.get("extraKernelArgs") or []), *(extra or [])]
-    )
-    extensions = (customization.get("systemExtensions") or {}).get("officialExtensions") or []
-    return System(version, versions.canonical_schematic(schematic), arguments, list(extensions))
-
-
-@dataclass
-class Partition:
-    """One partition of the system disk."""
-
-    label: str
-    index: int
-    size: int
-    filesystem: str
-    uuid: str = field(default_factory=lambda: str(uuid.uuid4()))
-    partition_uuid: str = field(default_factory=lambda: str(uuid.uuid4()))
-    wiped: bool = False
-
-
-_LAYOUT = (
-    ("EFI", 1, 2 * GIB, "vfat"),
-    ("META", 2, 1 << 20, "talosmeta"),
-    ("STATE", 3, 100 << 20, "xfs"),
-    ("EPHEMERAL", 4, 96 * GIB, "xfs"),
-)
-_GRUB_LAYOUT = (
-    ("EFI", 1, 100 << 20, "vfat"),
-    ("BIOS", 2, 1 << 20, ""),
-    ("BOOT", 3, 2 * GIB, "xfs"),
-    ("META", 4, 1 << 20, "talosmeta"),
-    ("STATE", 5, 100 << 20, "xfs"),
-    ("EPHEMERAL", 6, 96 * GIB, "xfs"),
-)
-
-
-def _base62(data: bytes) -> str:
-    """A node identity as Talos writes it (jxskiss/base62): six bits a letter, or five where six have no letter."""
-    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
-    number, left, text = int.from_bytes(data, "big"), len(data) * 8, ""
-    while left > 0:
-        width = min(left, 6)
-        value = number & (1 << width) - 1
-        if value & 0x1E == 0x1E and (left > 6 or value > 0x1F):
-            width, value = 5, value & 0x1F
-        text += alphabet[value]
-        number, left = number >> width, left - width
-    return text
 
 
 @dataclass
@@ -244,7 +173,7 @@ class Node:
     def make_partitions(self) -> None:
         """Lay the system disk out anew, with fresh identifiers."""
         self.disk_uuid = str(uuid.uuid4())
-        layout = _LAYOUT if self.bootloader == "uki" else _GRUB_LAYOUT
+        layout = LAYOUT if self.bootloader == "uki" else GRUB_LAYOUT
         self.partitions = {
             label: Partition(label, index, size, filesystem) for label, index, size, filesystem in layout
         }
@@ -254,7 +183,7 @@ class Node:
     def new_identity(self) -> None:
         """A fresh STATE partition: new node identity, new machine id."""
         raw = os.urandom(32)
-        self.node_id, self.machine_id = _base62(raw), raw[:16].hex()
+        self.node_id, self.machine_id = node_identity(raw), raw[:16].hex()
 
     def _installed_by(self) -> tuple[str, str, str] | None:
         """What UnattendedInstallStatus says of a node that was installed so: image, phase, no error."""

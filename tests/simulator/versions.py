@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from . import factory_schematic
+from . import factory_cmdline
 
 _VERSION = re.compile(r"^v?(\d+)\.(\d+)\.(\d+)(?:-(alpha|beta|rc)\.(\d+))?")
 _STAGES = {"alpha": 0, "beta": 1, "rc": 2, None: 3}
@@ -45,7 +45,7 @@ def command_line(version: str, platform: str, extra: Iterable[str] = ()) -> list
     """Kernel arguments of a system of this version, as the factory builds it; ``extra`` are its schematic's."""
     major, minor, patch, *_stage = parse(version)
     schematic = {"customization": {"extraKernelArgs": list(extra)}}
-    return factory_schematic.kernel_command_line(schematic, f"v{major}.{minor}.{patch}", platform=platform)
+    return factory_cmdline.kernel_command_line(schematic, f"v{major}.{minor}.{patch}", platform=platform)
 
 
 def values(arguments: Iterable[str], name: str) -> list[str]:

@@ -17,7 +17,8 @@ from typing import Any
 
 import pytest
 from simulator import factory_schematic as schematics
-from simulator.factory import Factory, FactoryAuth, ImageError
+from simulator.factory import Factory
+from simulator.factory_auth import FactoryAuth, ImageError
 
 EMPTY = "376567988ad370138ad8b2698212367b8edcb69b5fd68c80be1f2ec7d603b4ba"
 ENFORCING = "224daeedea2a793a0cd003ab8b8cadb4c8a16645d7b485fcfa965c5948be2e18"

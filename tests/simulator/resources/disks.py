@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ..disk import GIB
 from .table import Specs, resource
 
 if TYPE_CHECKING:
@@ -35,7 +36,6 @@ _LINUX = "0fc63daf-8483-4772-8e79-3d69d8477de4"
 
 @resource("DiscoveredVolumes.block.talos.dev")
 def _discovered(node: Node) -> Specs:
-    from ..node import GIB
 
     name = node.disk_path.rpartition("/")[2]
     size = 110 * GIB
@@ -101,7 +101,6 @@ def _discovered(node: Node) -> Specs:
     ),
 )
 def _disks(node: Node) -> Specs:
-    from ..node import GIB
 
     result: Specs = {}
     paths = [node.disk_path, *node.spec.user_disks]
