@@ -6,14 +6,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ansible.utils.display import Display  # type: ignore[import-untyped]  # ansible-core ships no types
 
 from ..plugin_utils.actions import TalosAction
 from ..plugin_utils.reinstall.work import Work
-from ..plugin_utils.rollout.plan import CONTROL_PLANE_TYPES, make_plan
+from ..plugin_utils.rollout.plan import CONTROL_PLANE_TYPES, make_plan, voters
 
 
 class ActionModule(TalosAction):
@@ -92,15 +92,14 @@ def _recorded(facts: Mapping[str, Any]) -> dict[str, Any]:
     return {key: facts.get(key) for key in ("machine_type", "address", "uuid", "identity", "boot_id")}
 
 
-def _voters(summaries: Any, resumed: list[Mapping[str, Any]]) -> int | None:
-    """How many members vote, by the word of etcd in the evidence; None when no control plane gave it."""
+def _voters(summaries: Iterable[Mapping[str, Any]], resumed: Iterable[Mapping[str, Any]]) -> int | None:
+    """How many members vote, by the word of etcd in the evidence."""
     told = [
         seen["etcd"]["voters"]
         for seen in summaries
         if seen["etcd"] and seen["etcd"]["agreed"] is True and seen["etcd"]["voters"] is not None
     ]
-    told += [len(facts.get("peers") or ()) + 1 for facts in resumed if facts.get("machine_type") in CONTROL_PLANE_TYPES]
-    return min(told) if told else None
+    return voters(told, [len(facts["peers"]) + 1 for facts in resumed if facts["machine_type"] in CONTROL_PLANE_TYPES])
 
 
 def _number(text: str) -> int | str:

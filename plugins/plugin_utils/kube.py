@@ -176,9 +176,12 @@ def items_of(answer: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The objects of an answer that is a list of the API.
 
     Raises:
-        ValueError: it is not a list of objects.
+        ValueError: it is not a list of objects, or only a part of one.
     """
     items = answer.get("items")
     if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
         raise ValueError("the answer is not a list of objects")
+    if (answer.get("metadata") or {}).get("continue"):
+        # Nobody asked for a part, so whatever stands between does not pass all of it on.
+        raise ValueError("the answer is a part of a list")
     return items

@@ -64,7 +64,11 @@ def check_private(path: str | Path) -> None:
         raise _shared(path, f"belongs to the user with the id {found.st_uid}", "let the user who runs this own it")
     if found.st_mode & _OTHERS_WRITE:
         raise _shared(path, f"can be written by others (mode {stat.S_IMODE(found.st_mode):04o})", f"chmod go-w {path}")
-    for parent in path.parents:
+    for link in (one for one in (path, *path.parents) if one.is_symlink()):
+        if (owner := link.lstat().st_uid) not in (os.geteuid(), 0):
+            raise _shared(path, f"is led to by {link}, a link of the user with the id {owner}", f"remove {link}")
+    # Where links lead through other directories, these count too.
+    for parent in dict.fromkeys((*path.parents, *path.resolve().parents)):
         mode = parent.stat().st_mode
         # With the sticky bit others may add to a directory, but not replace what is ours.
         if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:

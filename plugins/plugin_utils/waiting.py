@@ -50,7 +50,7 @@ def poll(
             seen = look()
             if done(seen):
                 return seen
-            last = repr(seen)
+            last = str(seen)
         except patient_with as problem:
             last = problem.found
         if time.monotonic() + sleep >= end:

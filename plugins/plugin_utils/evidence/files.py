@@ -130,7 +130,7 @@ def document_of(entry: Mapping[str, Any]) -> dict[str, Any]:
     document = load(entry["path"]) if entry["path"] is not None else dict(entry["evidence"])
     if document.get(SEAL) != entry["sha256"]:
         raise EvidenceProblem(
-            f"the evidence file {entry['path']} is not the one that was collected in this run",
+            f"the evidence file {entry['path']} is not the one that was collected",
             "another document has other facts, and would be judged in its place",
             "collect the evidence again and let the gate judge it again",
             path=str(entry["path"]),

@@ -61,6 +61,21 @@ def same_uuid(one: str | None, other: str | None) -> bool:
     return first is not None and second is not None and first in (second, uuid.UUID(bytes_le=second.bytes))
 
 
+def one_machine(one: tuple[str | None, str | None], other: tuple[str | None, str | None]) -> bool | None:
+    """Whether two readings of UUID and serial number are of one machine; None when that is not known.
+
+    A serial number that one side does not tell decides nothing, unless the UUID is one that many boards share.
+    """
+    (uuid_of_one, serial_of_one), (uuid_of_other, serial_of_other) = one, other
+    if not (uuid_of_one and uuid_of_other):
+        return None
+    serials_differ = serial_of_one and serial_of_other and serial_of_one != serial_of_other
+    if serials_differ or not same_uuid(uuid_of_one, uuid_of_other):
+        return False
+    lacks_serial = bool(serial_of_one) and not serial_of_other
+    return None if lacks_serial and doubts_of(uuid_of_one, None) else True
+
+
 def machine_id_of(node_identity: str | None) -> str | None:
     """The ``/etc/machine-id`` that Talos derives from a node identity; None when that is no identity.
 

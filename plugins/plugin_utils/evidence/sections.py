@@ -24,6 +24,9 @@ Answers = Mapping[str, Any]
 
 #: Entries of ExtensionStatuses that are no system extensions: the factory's record of the schematic, module indexes.
 _VIRTUAL_EXTENSIONS = ("schematic", "modules.dep")
+#: What the ids of volumes begin with that the operator's configuration made or took: user volumes, raw ones (which
+#: storage engines write to), and partitions that were there before (Talos: pkg/machinery/constants).
+_OPERATORS_VOLUMES = ("u-", "r-", "e-")
 _VOLUMES = ("META", "STATE", "EPHEMERAL", "ETCD", "CRI", "KUBELET", "LOG")
 #: META tags of an upgrade under way: fallback entry, staged image and options (pkg/machinery/meta/constants.go).
 _STAGED_UPGRADE_KEYS = ("0x06", "0x07", "0x08")
@@ -121,9 +124,11 @@ def volumes_section(answers: Answers) -> dict[str, dict[str, Any]] | None:
 
 
 def user_volumes_section(answers: Answers) -> list[str] | None:
-    """The ids of the volumes that the operator's configuration made."""
+    """The ids of the volumes with data that the operator's configuration made or took."""
     volumes = answers["volume_statuses"]
-    return sorted(volume.id for volume in volumes if volume.id.startswith("u-")) if volumes is not None else None
+    if volumes is None:
+        return None
+    return sorted(volume.id for volume in volumes if volume.id.startswith(_OPERATORS_VOLUMES))
 
 
 def time_section(answers: Answers, offset: float | None) -> dict[str, Any]:

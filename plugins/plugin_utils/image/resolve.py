@@ -91,8 +91,15 @@ def require_same_command_line(found: Mapping[str, Any], image: Mapping[str, Any]
         WrongCmdline: they differ.
     """
     target = image["target"]
-    if target is None or found["cmdline"] is None or found["version"] != target["version"]:
+    if target is None or found["version"] != target["version"]:
         return
+    if found["cmdline"] is None:
+        raise errors.WrongCmdline(
+            "the node does not tell its kernel command line, so nothing can be compared with that of the image",
+            "the node would be wiped and then boot in a way that nobody looked at",
+            "see why the node does not tell it (talosctl get kernelcmdline), and try again",
+            of_node=True,
+        )
     more, less = kernel_args.compare(found["cmdline"], image["cmdline"])
     if found["from_uki"] is not True:
         own = {kernel_args.masked(word) for entry in target["kernel_args"] for word in kernel_args.split(entry)}

@@ -12,7 +12,7 @@ from typing import Any
 
 from ..audit.store.store import AuditStore
 from ..evidence import files
-from ..evidence.collect import collect
+from ..evidence.collect import Collection, collect
 from ..evidence.members import read_etcd
 from ..evidence.visit import Visit
 from ..rollout.labels import PARENTS, labels_of
@@ -30,10 +30,15 @@ from .work import StepProblem, Work
 
 def prove_node(work: Work) -> dict[str, Any]:
     """Evidence of the new installation, and the proof by it and by what was saved before the wipe."""
-    document, logs = _evidence(work)
-    path = files.save(str(work.directory), document, logs)
-    before = files.load(work.facts["evidence"])
-    proof = prove(before, document, target=work.facts["target"], labels=work.ask(_labels))
+    before = work.judged()
+
+    async def look(client: NodeClient) -> tuple[Collection, dict[str, str | None]]:
+        return await _collected(work, client), await _labels(client)
+
+    found, labels = work.ask(look)
+    document = found.document
+    path = files.save(str(work.directory), document, found.logs)
+    proof = prove(before, document, target=work.facts["target"], labels=labels)
     if proof["proven"] is not True:
         doubts = [item["found"] for item in [*proof["witnesses"], *proof["reinstall"]] if item["ok"] is not True]
         raise StepProblem(
@@ -88,7 +93,7 @@ def rejoin(work: Work) -> dict[str, Any]:
 def soak(work: Work) -> dict[str, Any]:
     """Watch the new boot; a whole log without an unreviewed enforced denial lets the node take workloads again."""
     _watch(work)
-    document, _logs = _evidence(work)
+    document = work.ask(lambda client: _collected(work, client)).document
     audit = document["audit"]
     if boots.compare(boots.of_evidence(work.facts["boot_after"]), boots.of_evidence(document["boot"])) != boots.SAME:
         found = "it is not known to be in the boot that was proven"
@@ -154,26 +159,21 @@ def _not_soaked(work: Work, found: str, do: str) -> StepProblem:
     )
 
 
-def _evidence(work: Work) -> tuple[dict[str, Any], dict[str, files.Log]]:
+async def _collected(work: Work, client: NodeClient) -> Collection:
     where = work.where()
-
-    async def read(client: NodeClient) -> tuple[dict[str, Any], dict[str, files.Log]]:
-        found = await collect(
-            client,
-            name=work.host,
-            address=where.address,
-            endpoint=client.endpoint,
-            peer=lambda address: work.where(address).connect(),
-            kubernetes=None,
-            config=None,
-            operation={"target": work.facts["target"]},
-            cluster={"name": where.context.name},
-            **work.action.audit_terms(work.host),
-            store=AuditStore(work.directory / "audit" / files.safe_name(work.host)),
-        )
-        return found.document, found.logs
-
-    return work.ask(read)
+    return await collect(
+        client,
+        name=work.host,
+        address=where.address,
+        endpoint=client.endpoint,
+        peer=lambda address: work.where(address).connect(),
+        kubernetes=None,
+        config=None,
+        operation={"target": work.facts["target"]},
+        cluster={"name": where.context.name},
+        **work.action.audit_terms(work.host),
+        store=AuditStore(work.directory / "audit" / files.safe_name(work.host)),
+    )
 
 
 def _votes(work: Work) -> str:

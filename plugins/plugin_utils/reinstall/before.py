@@ -30,7 +30,7 @@ from ..rollout import drain
 from ..rollout.boot_paths import boot_path
 from ..rollout.steps import FIRST_CHANGE
 from ..talos.client import NodeClient, ways_without
-from .configuration import judged_by_node, prepared
+from .configuration import Judgement, judged_by_node, prepared
 from .members import Peer, ask_a_peer, peers_of
 from .work import StepProblem, Work
 
@@ -57,9 +57,15 @@ def verify(work: Work) -> dict[str, Any]:
     path = boot_path(
         work.action.variable(work.host, "talos_boot_path"), work.host, has_hook=bool(work.params["boot_hook"])
     )
-    verify_image(work, target)
     config = prepared(work, target)
-    judgement = judged_by_node(work, config, target)
+
+    async def ask(client: NodeClient) -> tuple[dict[str, Any], Judgement]:
+        # Of one visit, so that all of it is of the machine that was planned.
+        _require_planned(work, (await client.spec("identity")).get("nodeId"))
+        return await present_image(client), await judged_by_node(client, work, config, target)
+
+    present, judgement = work.ask(ask)
+    verify_image(work, target, present)
     return {
         "target": target,
         "config_sha256": config.facts["sha256"],
@@ -69,8 +75,11 @@ def verify(work: Work) -> dict[str, Any]:
     }
 
 
-def verify_image(work: Work, target: dict[str, Any]) -> str:
+def verify_image(work: Work, target: dict[str, Any], present: dict[str, Any]) -> str:
     """The digest of the installer image right now.
+
+    Args:
+        present: what the node runs (``present_image``).
 
     Raises:
         Problem: the image is not there any more, is another one, or does not carry what it should.
@@ -82,7 +91,6 @@ def verify_image(work: Work, target: dict[str, Any]) -> str:
         "goal": "enforcing",
         "expect_digest": target["installer_digest"],
     }
-    present = work.ask(present_image)
     found = resolve(settings, present)
     require_same_command_line(present, found)
     return str(found["target"]["installer_digest"])
@@ -199,7 +207,7 @@ def _reasons(verdict: dict[str, Any]) -> str:
 
 def save(work: Work) -> dict[str, Any]:
     """Evidence and verdict are on disk, whole; of a control plane a snapshot of its own etcd, from another member."""
-    files.load(work.facts["evidence"])
+    work.judged()
     if not work.control_plane:
         return {"snapshot": None, "snapshot_sha256": None, "snapshot_from": None}
     path = work.directory / "etcd" / f"{files.safe_name(work.host)}-{work.ledger.run}.snapshot"
@@ -216,22 +224,21 @@ def drain_node(work: Work) -> dict[str, Any]:
 
     A cordon that somebody else set is left to them: it is no write of this step, and nothing takes it back.
     """
-    judged = files.load(work.facts["evidence"])
-    machine, ours = Machine.of(judged), FIRST_CHANGE in work.writes
+    judged = work.judged()
+    machine, ours = Machine.of(judged), False
 
     def require(nodes: Sequence[Mapping[str, Any]]) -> None:
         nonlocal ours
         require_joined(nodes, machine)
-        if not (nodes[0].get("spec") or {}).get("unschedulable"):
-            ours = True
-        elif not ours and judged["kubernetes"]["unschedulable"] is not True:
+        ours, taken = drain.is_ours(nodes[0]), drain.is_cordoned(nodes[0])
+        if taken and not ours and judged["kubernetes"]["unschedulable"] is not True:
             raise StepProblem(
                 f"{work.host} is cordoned, and was not when it was judged",
                 "a cordon that is not the rollout's own is somebody at work on this node",
                 "find out who cordoned it and why; let them finish, then run the rollout again",
                 node=work.host,
             )
-        if ours:
+        if ours or not taken:
             work.ledger.intent(work.host, FIRST_CHANGE)
 
     def meanwhile() -> None:
@@ -244,9 +251,11 @@ def drain_node(work: Work) -> dict[str, Any]:
         work.node_name,
         timeout=work.params["drain_timeout"],
         poll=work.params["poll_seconds"],
+        mark=True,
         require=require,
         meanwhile=meanwhile,
     )
+    ours = ours or done["cordoned"]
     if ours:
         work.ledger.sent(work.host, FIRST_CHANGE)
     work.changed = work.changed or done["cordoned"] or bool(done["pods"])
@@ -254,7 +263,7 @@ def drain_node(work: Work) -> dict[str, Any]:
 
 
 def undo_drain(work: Work) -> bool:
-    """Uncordon the node, if Kubernetes' node of that name is the machine; whether it was cordoned.
+    """Take the rollout's own cordon back, if Kubernetes' node of that name is the machine; whether there was one.
 
     The boot and the installation may be others by now, the machine is not.
     """
@@ -275,6 +284,7 @@ def undo_drain(work: Work) -> bool:
         work.node_name,
         timeout=work.params["drain_timeout"],
         poll=work.params["poll_seconds"],
+        mark=True,
         require=require,
     )
     work.changed = work.changed or uncordoned

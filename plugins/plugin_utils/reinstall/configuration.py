@@ -44,18 +44,14 @@ def prepared(work: Work, target: dict[str, Any]) -> Prepared:
     )
 
 
-def judged_by_node(work: Work, config: Prepared, target: dict[str, Any]) -> Judgement:
+async def judged_by_node(client: NodeClient, work: Work, config: Prepared, target: dict[str, Any]) -> Judgement:
     """What the node that still runs says about the configuration that it would get, by a dry run.
 
     Raises:
         ConfigError: it rejects it, or it would become something else by it and nobody approved exactly that.
         TalosError: the node could not be asked.
     """
-
-    async def ask(client: NodeClient) -> Judgement:
-        return await judge(client, config.rewritten, target=target["version"], node=work.host)
-
-    judgement = work.ask(ask)
+    judgement = await judge(client, config.rewritten, target=target["version"], node=work.host)
     judgement.require(work.action.variable(work.host, APPROVED), node=work.host)
     return judgement
 

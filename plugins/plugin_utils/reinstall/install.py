@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from ..evidence import files
 from ..image.machine_config.prepare import Prepared
 from ..image.machine_config.quotes import Quotes
 from ..problem import Problem
@@ -30,7 +29,7 @@ def apply(work: Work) -> dict[str, Any]:
     config = prepared(work, work.facts["target"])
     repaired = None
     if config.facts["sha256"] != work.facts["config_sha256"]:
-        repaired = require_repair(work, files.load(work.facts["evidence"])["config"], config)
+        repaired = require_repair(work, work.judged()["config"], config)
     send(work, "apply", config, work.facts["fingerprint"])
     return {"applied_sha256": config.facts["sha256"], "repaired": repaired}
 

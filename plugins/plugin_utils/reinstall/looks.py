@@ -11,12 +11,12 @@ import time
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from ..evidence.identity import same_uuid
+from ..evidence.identity import one_machine
 from ..problem import Problem
 from ..rollout.state import DID_NOT, HAPPENED, UNKNOWN
 from ..talos import boots
 from ..talos.client import NodeClient
-from ..talos.errors import NotFound, TalosError, Unsupported
+from ..talos.errors import NotFound, TalosError, Unreachable, Unsupported
 from ..texts import printable, printable_all
 from .work import Work
 
@@ -35,10 +35,10 @@ class Seen:
     """What one look at a node's address found.
 
     ``how``: an installation answers over the cluster's own TLS (``running``), a machine without one (``maintenance``),
-    or nobody (``silent``). None means not known.
+    somebody who tells nothing (``unread``), or nobody (``silent``). None means not known.
     """
 
-    how: Literal["running", "maintenance", "silent"]
+    how: Literal["running", "maintenance", "unread", "silent"]
     found: str
     uuid: str | None = None
     serial_number: str | None = None
@@ -48,6 +48,9 @@ class Seen:
     unmet: tuple[str, ...] = ()
     fingerprint: str | None = None
     boot: boots.Look = dataclasses.field(default_factory=boots.Look)
+
+    def __str__(self) -> str:
+        return self.found
 
 
 async def status(client: NodeClient) -> dict[str, Any]:
@@ -88,7 +91,9 @@ def see(work: Work) -> Seen:
     try:
         return see_maintenance(work)
     except TalosError as error:
-        return Seen("silent", f"{refused.found}; nor in maintenance mode: {error.found}")
+        # One that refuses our certificate may well be the old installation.
+        silent = isinstance(refused, Unreachable) and isinstance(error, Unreachable)
+        return Seen("silent" if silent else "unread", f"{refused.found}; nor in maintenance mode: {error.found}")
 
 
 def see_maintenance(work: Work) -> Seen:
@@ -102,10 +107,8 @@ def see_maintenance(work: Work) -> Seen:
 
 def same_machine(facts: Mapping[str, Any], seen: Seen) -> bool | None:
     """Whether what answered is the machine of the evidence, by UUID and serial number; None when it is not known."""
-    if not (facts.get("uuid") and seen.uuid):
-        return None
-    serials = facts.get("serial_number"), seen.serial_number
-    return same_uuid(facts["uuid"], seen.uuid) and not (all(serials) and serials[0] != serials[1])
+    judged = (facts.get("uuid"), facts.get("serial_number"))
+    return one_machine(judged, (seen.uuid, seen.serial_number))
 
 
 def effect_of_reset(facts: Mapping[str, Any], seen: Seen) -> tuple[str, str]:
@@ -119,6 +122,8 @@ def effect_of_reset(facts: Mapping[str, Any], seen: Seen) -> tuple[str, str]:
     """
     if seen.how == "silent":
         return UNKNOWN, f"nobody answers: {seen.found}"
+    if seen.how == "unread":
+        return UNKNOWN, f"what answers tells nothing: {seen.found}"
     machine = same_machine(facts, seen)
     if machine is None:
         return UNKNOWN, "what answers does not say which machine it is"

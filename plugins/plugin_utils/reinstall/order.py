@@ -21,7 +21,8 @@ from ..audit.store.store import AuditStore
 from ..evidence import files
 from ..evidence.collect import collect
 from ..evidence.etcd import may_remove
-from ..evidence.identity import same_uuid
+from ..evidence.identity import doubts_of, same_uuid
+from ..evidence.joined import Machine, require_joined
 from ..evidence.members import read_etcd
 from ..evidence.visit import Visit
 from ..gate import waivers
@@ -31,15 +32,17 @@ from ..gate.errors import RequestRefused, VerdictRefused
 from ..gate.functions import moment
 from ..gate.policy import load_policy
 from ..gate.request import judge_request
+from ..private_files import check_private
 from ..problem import Problem
+from ..rollout import drain
 from ..rollout.boot_paths import BY_NAME
 from ..rollout.cluster_lock import ClusterLock
 from ..rollout.errors import LockHeld
 from ..talos import boots
-from ..talos.client import NodeClient
-from ..talos.errors import PermissionRefused, Refused, WriteNeedsLook
+from ..talos.client import NodeClient, ways_without
+from ..talos.errors import OnlyWay, PermissionRefused, Refused, WriteNeedsLook
 from .looks import status
-from .members import address_of
+from .members import address_of, hexadecimal
 from .work import CONTROL_PLANE_LEASE, CONTROL_PLANE_TIME, in_flight
 
 #: Statuses by which the node itself says no: Talos' handlers answer UNKNOWN, INVALID_ARGUMENT and FAILED_PRECONDITION.
@@ -51,9 +54,10 @@ _REFUSALS = (2, 3, 9)
 class Order:
     """What is to be wiped, and what it rests on.
 
+    ``evidence_sha256``: which evidence has to lie there, where somebody recorded it.
     ``record_intent`` is called before the last look, ``record_sent`` after the write; in between ``record_unsent`` is
     called with what was found when that look forbids the write. ``own_cordon``: whether this rollout cordoned the node,
-    so that its cordon is no objection.
+    so that its cordon is no objection, and has to be there still.
     """
 
     evidence: str
@@ -67,6 +71,7 @@ class Order:
     store: str | None
     kubeconfig: str | None
     kube_context: str | None
+    evidence_sha256: str | None = None
     own_cordon: bool = False
     record_intent: Callable[[], object] = lambda: None
     record_sent: Callable[[str], object] = lambda actor: None
@@ -88,7 +93,11 @@ def send(action: TalosAction, order: Order, where: Target) -> Sent:
     Raises:
         Problem: a reason not to; nothing was sent. A TalosError of the write itself may leave open whether it was.
     """
-    evidence = files.load(order.evidence)
+    evidence = (
+        files.load(order.evidence)
+        if order.evidence_sha256 is None
+        else files.document_of({"path": order.evidence, "sha256": order.evidence_sha256})
+    )
     verdict = _load_verdict(order.verdict)
     _refuse_other_path(order, evidence)
     control_plane = evidence["node"]["machine_type"] == "controlplane"
@@ -96,6 +105,8 @@ def send(action: TalosAction, order: Order, where: Target) -> Sent:
         return action.ask(lambda client: _act(action, order, where, client, evidence, verdict), where)
     _refuse_own_branch(action.host, where)
     lock = _cluster_lock(action, order, evidence)
+    # The lock of another cluster keeps nobody out of this one.
+    _require_node(order, evidence)
     _take_lock(action, lock, where, evidence)
     may_be_sent = False
 
@@ -131,6 +142,7 @@ async def _act(
     await _judge(action, order, where, client, evidence, verdict)
     if control_plane:
         await _spare(client, where)
+    _require_node(order, evidence)
     boot = await _last_look(action.host, client, evidence)
     if action.check:
         return Sent(None, labels, boot)
@@ -235,9 +247,17 @@ async def _spare(client: NodeClient, where: Target) -> None:
     visit = Visit(client)
     etcd = await read_etcd(visit, lambda address: dataclasses.replace(where, address=address).connect())
     may_remove(etcd["member_id"], etcd)
-    for member in await client.etcd_members():
+    members = await client.etcd_members()
+    if {hexadecimal(member.id) for member in members} != {member["id"] for member in etcd["members"]}:
+        raise RequestRefused(
+            "etcd lists other members now than a moment ago",
+            "whether every control plane runs is asked of those that it lists",
+            "wait until nobody changes etcd's members, then run it again",
+            checks=["control-planes-running"],
+        )
+    for member in members:
         host = address_of(member)
-        if f"{member.id:016x}" == etcd["member_id"]:
+        if hexadecimal(member.id) == etcd["member_id"]:
             await stage(member.hostname, client)
             continue
         if host is None:
@@ -271,6 +291,28 @@ async def _last_look(host: str, client: NodeClient, evidence: dict[str, Any]) ->
             bound="identity" if (identity, uuid) != expected else "boot_id",
         )
     return seen
+
+
+def _require_node(order: Order, evidence: Mapping[str, Any]) -> None:
+    """Return unless Kubernetes' node is another machine, or lost the cordon under which it was drained.
+
+    Raises:
+        NotThisNode: the kubeconfig does not lead to the node's cluster.
+        VerdictRefused: pods may have come to it since it was drained.
+        Problem: the Kubernetes API gave no answer.
+    """
+    if order.kubeconfig is None:
+        return
+    machine = Machine.of(evidence)
+    node = drain.look(order.kubeconfig, order.kube_context, machine.nodename)
+    require_joined([node], machine)
+    if (order.own_cordon or evidence["kubernetes"]["unschedulable"] is True) and not drain.is_cordoned(node):
+        raise VerdictRefused(
+            f"the Kubernetes node {machine.nodename} is not cordoned any more",
+            "pods may have come to it since it was drained, and would be lost without regard to their budgets",
+            "find out who uncordoned or replaced it; then run the rollout again, which judges and drains it anew",
+            bound="unschedulable",
+        )
 
 
 def _cluster_lock(action: TalosAction, order: Order, evidence: dict[str, Any]) -> ClusterLock:
@@ -311,7 +353,8 @@ async def _is_back(client: NodeClient, where: Target, held: Mapping[str, Any]) -
         TalosError: etcd does not say who its members are.
     """
     wiped = str(held.get("owner") or "").rpartition("(")[2].removesuffix(")")
-    if not held.get("identity"):
+    if not held.get("identity") or doubts_of(wiped, None):
+        # A UUID that many boards share shows nobody's return.
         return False
     for member in await client.etcd_members():
         try:
@@ -328,7 +371,13 @@ async def _is_back(client: NodeClient, where: Target, held: Mapping[str, Any]) -
 
 
 def _refuse_own_branch(host: str, where: Target) -> None:
-    if where.route != "endpoint" or where.address in where.context.endpoints or not where.context.endpoints:
+    try:
+        through_others = where.route == "endpoint" and set(ways_without(where.context, where.address)) >= set(
+            where.context.endpoints
+        )
+    except OnlyWay:
+        through_others = False
+    if not through_others:
         raise RequestRefused(
             f"the reset of the control plane {host} was to be sent through {where.route} to {where.address}",
             "a control plane's own API goes away during its reset, and whether it left etcd is then unknown",
@@ -362,6 +411,7 @@ def _refuse_expired_waivers(verdict: dict[str, Any], now: dt.datetime) -> None:
 
 def _load_verdict(path: str) -> dict[str, Any]:
     try:
+        check_private(path)
         verdict = json.loads(Path(path).read_bytes())
     except (OSError, ValueError):
         verdict = None

@@ -12,7 +12,7 @@ from typing import Any
 from ..problem import Problem
 from ..rollout.halts import Halted
 from ..rollout.state import DID_NOT, UNKNOWN, NodeState, next_step
-from ..rollout.steps import BY_NAME, FIRST_CHANGE, STEP_NAMES
+from ..rollout.steps import BY_NAME, DISRUPTIVE, FIRST_CHANGE, STEP_NAMES
 from . import after, before, install, wipe
 from .work import NotKnown, StepProblem, Work
 
@@ -44,8 +44,9 @@ def take(work: Work, name: str) -> dict[str, Any]:
     Raises:
         Problem: it failed. The ledger says so, or says that its effect is not known.
     """
-    work.hold_cluster()
     known = work.ledger.node(work.host)
+    # What takes a node away rests on what the cluster says now of who may, and not on what it said a while ago.
+    work.hold_cluster(sure=name in DISRUPTIVE and name not in known.done and not known.may_be_wiped)
     if name == STEP_NAMES[0] and known.unfinished and not known.may_be_wiped:
         # Evidence and verdict of an operation that was stopped before its wipe are made anew.
         start_over(work, "it was stopped before anything was wiped")
@@ -137,7 +138,8 @@ def give_back(work: Work) -> bool:
     work.facts = known.facts
     undone = FIRST_CHANGE in known.writes and before.undo_drain(work)
     if FIRST_CHANGE in known.writes:
-        work.ledger.look(work.host, FIRST_CHANGE, DID_NOT, found="the node was uncordoned again, as nothing was wiped")
+        found = "the node was uncordoned again" if undone else "the node has no cordon of the rollout's"
+        work.ledger.look(work.host, FIRST_CHANGE, DID_NOT, found=f"{found}, as nothing was wiped")
     work.release_control_plane_lock()
     return undone
 

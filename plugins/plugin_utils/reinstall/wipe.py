@@ -13,7 +13,8 @@ import time
 from typing import Any, NoReturn
 
 from ..actions import Target
-from ..evidence import files
+from ..evidence.identity import doubts_of
+from ..image.resolve import present_image
 from ..rollout.boot_paths import BY_NAME
 from ..rollout.state import DID_NOT, HAPPENED, SENT, UNKNOWN
 from ..talos import boots
@@ -41,10 +42,11 @@ _LISTEN = 300.0
 def reset(work: Work) -> dict[str, Any]:
     """Wipe the node, unless it is wiped; done only when the old installation is certainly gone."""
     earlier = work.writes.get("reset")
-    actor, before = None, None
-    if earlier is None or _look_back(work, earlier) == DID_NOT:
-        actor, before = _order(work)
-    found = _wait_until_gone(work, actor, before)
+    actor, before, confirmed = None, None, _confirmed(work) if earlier else ""
+    if earlier is None or _look_back(work, earlier, confirmed) == DID_NOT:
+        # Whatever a person said before was not seen after this reset.
+        actor, before, confirmed = *_order(work), ""
+    found = _wait_until_gone(work, actor, before, confirmed)
     if work.control_plane:
         _wait_until_left(work)
     return {"actor_id": actor, "gone": found}
@@ -54,9 +56,16 @@ def boot(work: Work) -> dict[str, Any]:
     """Run the operator's hook where the boot path needs one, unless the machine already waits in maintenance mode."""
     if not BY_NAME[work.facts["boot_path"]].needs_hook:
         return {}
+
+    def look() -> Seen:
+        seen = see(work)
+        require_machine(work, seen)
+        return seen
+
+    # Whatever answers may be the old installation, unwiped, on its way up or down: a hook would cut it off.
     seen = work.wait(
-        lambda: see(work),
-        lambda seen: not _on_its_way(work, seen),
+        look,
+        lambda seen: seen.how == "silent" or effect_of_reset(work.facts, seen)[0] != UNKNOWN,
         timeout=work.params["wipe_timeout"],
         waiting_for=f"the old installation of {work.host} to be up or gone",
         do=f"look at the console of {work.host}; then run the rollout again",
@@ -70,16 +79,6 @@ def boot(work: Work) -> dict[str, Any]:
         run_hook(work)
         work.ledger.sent(work.host, "boot")
     return {}
-
-
-def _on_its_way(work: Work, seen: Seen) -> bool:
-    """Whether the old installation surely still answers, on its way down or up: a hook would cut it off, unwiped."""
-    return (
-        seen.how == "running"
-        and same_machine(work.facts, seen) is not False
-        and seen.identity in (None, work.facts["identity"])
-        and effect_of_reset(work.facts, seen)[0] == UNKNOWN
-    )
 
 
 def identify(work: Work) -> dict[str, Any]:
@@ -110,7 +109,9 @@ def require_console(work: Work, seen: Seen) -> None:
     Raises:
         WrongMachine: it has another, or nobody read the console yet.
     """
-    if work.action.variable(work.host, "talos_identify_by") != "console":
+    # By what was judged: the variable that let the node pass may be gone when a run is resumed.
+    unmistakable = not doubts_of(work.facts.get("uuid"), work.facts.get("serial_number"))
+    if unmistakable and work.action.variable(work.host, "talos_identify_by") != "console":
         return
     told = work.action.variable(work.host, "talos_console_fingerprint")
     if not told or told != seen.fingerprint:
@@ -176,12 +177,12 @@ def _runs_as_judged(work: Work) -> bool:
     async def system(client: NodeClient) -> tuple[str, Any]:
         return (await client.version()).tag, (await client.spec("kernel_cmdline")).get("cmdline")
 
-    judged = files.load(work.facts["evidence"])
+    judged = work.judged()
     tag, line = work.ask(system)
     return (tag, str(line or "").split()) == (judged["talos"]["version"], judged["selinux"]["kernel_args"])
 
 
-def _look_back(work: Work, earlier: str) -> str:
+def _look_back(work: Work, earlier: str, confirmed: str) -> str:
     """Whether the reset that an earlier run may have sent wiped the node.
 
     Raises:
@@ -189,7 +190,7 @@ def _look_back(work: Work, earlier: str) -> str:
     """
 
     answer, found = look_back(work)
-    if answer == UNKNOWN and earlier != SENT and not _confirmed(work):
+    if answer == UNKNOWN and earlier != SENT and not confirmed:
         try:
             answer, found = work.wait(
                 lambda: effect_of_reset(work.facts, see(work)),
@@ -222,9 +223,10 @@ def _not_known(work: Work, found: str) -> NotKnown:
 
 def _order(work: Work) -> tuple[str | None, boots.Look]:
     facts = work.facts
-    digest = verify_image(work, facts["target"])
+    digest = verify_image(work, facts["target"], work.ask(present_image))
     order = Order(
         evidence=facts["evidence"],
+        evidence_sha256=facts["evidence_sha256"],
         verdict=facts["verdict"],
         boot_path=facts["boot_path"],
         config_sha256=prepared(work, facts["target"]).facts["sha256"],
@@ -262,11 +264,12 @@ def _way(work: Work) -> Target:
     )
 
 
-def _wait_until_gone(work: Work, actor: str | None, before: boots.Look | None) -> str:
+def _wait_until_gone(work: Work, actor: str | None, before: boots.Look | None, confirmed: str) -> str:
     """Wait until the old installation is certainly gone; what was found.
 
     A disk that was wiped as a whole starts nothing, so on a boot path with a hook the machine stays silent. Silence
-    alone says nothing: it counts once the node reported that its reset stopped all services, or a person confirms it.
+    alone says nothing: it counts once the node reported that its reset stopped all services, or a person ``confirmed``
+    it by what was seen after an earlier run sent the reset.
 
     Raises:
         StepProblem: the node is back, unwiped.
@@ -289,7 +292,7 @@ def _wait_until_gone(work: Work, actor: str | None, before: boots.Look | None) -
         silent = silent + 1 if seen.how == "silent" else 0
         ended = ended and not rebooted
         if hooked and silent >= _SILENT_LOOKS:
-            return _of_silence(work, ended=ended) or (answer, found)
+            return _of_silence(work, confirmed, ended=ended) or (answer, found)
         return answer, found
 
     last = (UNKNOWN, "nobody looked")
@@ -330,21 +333,20 @@ def _reports_its_end(work: Work, actor: str, seconds: float) -> bool:
         return False
 
 
-def _of_silence(work: Work, *, ended: bool) -> tuple[str, str] | None:
+def _of_silence(work: Work, confirmed: str, *, ended: bool) -> tuple[str, str] | None:
     """What it means that the machine answers nobody; None when that is not known."""
     if ended:
         return HAPPENED, "its reset stopped all services of the old installation, and nobody answers since"
-    reason = _confirmed(work)
-    if not reason:
+    if not confirmed:
         return None
     found = "a person confirmed that the machine was wiped"
-    work.ledger.look(work.host, "reset", HAPPENED, found=found, because=reason)
-    return HAPPENED, f"{found}: {reason}"
+    work.ledger.look(work.host, "reset", HAPPENED, found=found, because=confirmed)
+    return HAPPENED, f"{found}: {confirmed}"
 
 
 def _confirmed(work: Work) -> str:
-    """What a person saw that shows that the machine was wiped, once its reset may have been sent; empty for nothing."""
-    if not (BY_NAME[work.facts["boot_path"]].needs_hook and work.ledger.node(work.host).may_be_wiped):
+    """What a person saw that shows that a machine that boots by a hook was wiped; empty for nothing."""
+    if not BY_NAME[work.facts["boot_path"]].needs_hook:
         return ""
     return str(work.params["confirm_wiped"].get(work.host) or "").strip()
 

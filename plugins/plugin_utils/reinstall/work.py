@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ..actions import TalosAction, Target
+from ..evidence import files
 from ..problem import Problem
 from ..rollout.cluster_lock import ClusterLock
 from ..rollout.errors import LockHeld
@@ -111,6 +112,14 @@ class Work:
         """The node's name in Kubernetes, by its evidence."""
         return str(self.facts["hostname"])
 
+    def judged(self) -> dict[str, Any]:
+        """The evidence that the verdict was given for, as it was saved then.
+
+        Raises:
+            EvidenceProblem: it cannot be read, or another document lies in its place.
+        """
+        return files.document_of({"path": self.facts["evidence"], "sha256": self.facts["evidence_sha256"]})
+
     # -- asking -------------------------------------------------------------------------------------------------
 
     def ask(self, question: Callable[[NodeClient], Awaitable[V]], target: Target | None = None) -> V:
@@ -180,10 +189,14 @@ class Work:
         if left <= _RENEW:
             self._acquire(ROLLOUT_LOCK, take_over)
 
-    def hold_cluster(self, *, take_over: str | None = None) -> None:
+    def hold_cluster(self, *, take_over: str | None = None, sure: bool = False) -> None:
         """Hold the rollout's lock, and take or renew the one in the cluster, without which nothing there is changed.
 
         While a control plane is away its API may be too, so a lock that cannot be renewed fails only when it runs out.
+
+        Args:
+            sure: ask the cluster however long the lock still holds: somebody may have taken it over, and the kubeconfig
+                may lead to another cluster by now.
 
         Raises:
             LockHeld: somebody else has one of them.
@@ -192,7 +205,7 @@ class Work:
         self.hold(take_over=take_over)
         lock, left = self._ours(CLUSTER_LOCK)
         now = dt.datetime.now(dt.UTC)
-        if left > _RENEW or (left > dt.timedelta() and now < self._again_at):
+        if not sure and (left > _RENEW or (left > dt.timedelta() and now < self._again_at)):
             return
         about = str(self.directory.absolute())
         try:
@@ -200,11 +213,12 @@ class Work:
         except LockHeld:
             raise
         except Problem:
-            if left <= dt.timedelta():
+            if sure or left <= dt.timedelta():
                 raise
             self._again_at = now + _PATIENCE
             return
-        self._acquire(CLUSTER_LOCK, "the Lease in the cluster is ours" if lock is None else None)
+        if left <= _RENEW:
+            self._acquire(CLUSTER_LOCK, "the Lease in the cluster is ours" if lock is None else None)
 
     def _refuse_renewed(self, take_over: str | None) -> None:
         """Return unless the lock in the directory is over by this clock only, which may be ahead.

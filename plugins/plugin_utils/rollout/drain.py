@@ -21,6 +21,8 @@ from ..problem import Problem
 from ..texts import printable
 
 _MIRROR = "kubernetes.io/config.mirror"
+#: On a node that a rollout cordoned, so that nobody else's cordon is taken back.
+_OURS = "talosops.selinux/cordoned"
 #: How the Eviction API words the one refusal with a status of 500 that does not pass.
 _TOO_MANY_BUDGETS = "more than one PodDisruptionBudget"
 #: An eviction may have to pass admission webhooks, each of which may take up to 30 seconds.
@@ -43,6 +45,24 @@ class DrainProblem(Problem):
     kind = "drain"
 
 
+def is_cordoned(node: Mapping[str, Any]) -> bool:
+    """Whether a Node object (``core/v1``) takes no new pods."""
+    return bool(_path(node, "spec", "unschedulable"))
+
+
+def is_ours(node: Mapping[str, Any]) -> bool:
+    """Whether a rollout cordoned a node, by the mark that it left with the cordon."""
+    return is_cordoned(node) and _path(node, "metadata", "annotations", _OURS) is not None
+
+
+def look(
+    kubeconfig: str, context: str | None, node: str, *, timeout: float = 60.0, poll: float = 2.0
+) -> dict[str, Any]:
+    """The Node object as plain data, read just now; arguments and errors as of :func:`cordon`."""
+    with _api(kubeconfig, context, timeout, poll) as api:
+        return api.node(node)
+
+
 def cordon(
     kubeconfig: str,
     context: str | None,
@@ -51,6 +71,7 @@ def cordon(
     timeout: float = 600.0,
     poll: float = 5.0,
     check: bool = False,
+    mark: bool = False,
     require: Require = _anybody,
 ) -> bool:
     """Keep new pods off a node.
@@ -62,6 +83,7 @@ def cordon(
         timeout: seconds after which an API server that is overloaded or went away is given up.
         poll: seconds between two tries.
         check: only look.
+        mark: leave a mark with the cordon (:func:`is_ours`), or take back none but a marked one.
         require: raises unless the Node object, read just before it is changed, is the machine that is meant.
 
     Returns:
@@ -73,7 +95,7 @@ def cordon(
         MissingLibrary: without the ``kubernetes`` library.
     """
     with _api(kubeconfig, context, timeout, poll) as api:
-        return api.set_unschedulable(node, True, check, require)
+        return api.set_unschedulable(node, True, check, mark, require)
 
 
 def uncordon(
@@ -84,11 +106,12 @@ def uncordon(
     timeout: float = 600.0,
     poll: float = 5.0,
     check: bool = False,
+    mark: bool = False,
     require: Require = _anybody,
 ) -> bool:
     """Let pods onto a node again; arguments, result and errors as of :func:`cordon`."""
     with _api(kubeconfig, context, timeout, poll) as api:
-        return api.set_unschedulable(node, False, check, require)
+        return api.set_unschedulable(node, False, check, mark, require)
 
 
 def drain(
@@ -99,6 +122,7 @@ def drain(
     timeout: float = 600.0,
     poll: float = 5.0,
     check: bool = False,
+    mark: bool = False,
     require: Require = _anybody,
     meanwhile: Callable[[], object] = lambda: None,
 ) -> dict[str, Any]:
@@ -114,7 +138,7 @@ def drain(
         timeout: seconds after which the drain is given up.
         poll: seconds between two tries.
         check: only look.
-        require: as of :func:`cordon`.
+        mark, require: as of :func:`cordon`.
         meanwhile: called between two tries, such as to renew a lock.
 
     Returns:
@@ -131,7 +155,7 @@ def drain(
         MissingLibrary: without the ``kubernetes`` library.
     """
     with _api(kubeconfig, context, timeout, poll) as api:
-        cordoned = api.set_unschedulable(node, True, check, require)
+        cordoned = api.set_unschedulable(node, True, check, mark, require)
         evicted: dict[str, Pod] = {}
         try:
             pods = api.pods(node)
@@ -166,19 +190,24 @@ class _Api:
         self._end = time.monotonic() + timeout
         self._reached = False
 
-    def set_unschedulable(self, node: str, wanted: bool, check: bool, require: Require) -> bool:
-        path, ours = ("api", "v1", "nodes", node), False
+    def node(self, name: str) -> dict[str, Any]:
+        return dict(self._call("GET", _node(name), missing=name))
+
+    def set_unschedulable(self, node: str, wanted: bool, check: bool, mark: bool, require: Require) -> bool:
+        ours = False
         while True:
-            found = self._call("GET", path, missing=node)
+            found = self.node(node)
             require([found])
-            if bool(_path(found, "spec", "unschedulable")) == wanted:
+            if is_cordoned(found) == wanted or (mark and not wanted and not is_ours(found)):
                 return ours
             if check:
                 return True
             # Bound to the object that was looked at: another machine may take the name over meanwhile.
             seen = {key: found["metadata"][key] for key in ("uid", "resourceVersion")}
+            if mark:
+                seen["annotations"] = {_OURS: "by a rollout" if wanted else None}
             try:
-                self._call("PATCH", path, {"metadata": seen, "spec": {"unschedulable": wanted}}, missing=node)
+                self._call("PATCH", _node(node), {"metadata": seen, "spec": {"unschedulable": wanted}}, missing=node)
             except _Changed as changed:
                 ours = ours or changed.may_be_ours
                 if self.is_over(self.poll):
@@ -285,6 +314,10 @@ class _Api:
 
     def _unread(self, error: Exception) -> Problem:
         return unread(self._kubeconfig, error, "a node is only wiped after its pods have left it")
+
+
+def _node(name: str) -> tuple[str, ...]:
+    return ("api", "v1", "nodes", name)
 
 
 class _Changed(Exception):

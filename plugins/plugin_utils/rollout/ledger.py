@@ -270,12 +270,18 @@ class Ledger:
 
         Raises:
             StepRefused: without a reason.
+            LockHeld: another controller is at work, perhaps on this node; one that surely ended is none.
         """
         if not reason.strip():
             raise refused(node, "close", "no reason was given")
-        return self._append(
-            lambda state: {"kind": "close", "node": node, "facts": {"reason": reason}}, {"reason": reason}, node
-        )
+
+        def entry(state: LedgerState) -> dict[str, Any]:
+            running = state.locks.get(ROLLOUT_LOCK)
+            if running and not owners.is_gone(running["owner"]):
+                self._require_turn(state)
+            return {"kind": "close", "node": node, "facts": {"reason": reason}}
+
+        return self._append(entry, {"reason": reason}, node)
 
     # -- halts --------------------------------------------------------------------------------------------------
 

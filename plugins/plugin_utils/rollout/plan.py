@@ -99,14 +99,15 @@ def make_plan(
         max_failures: the error budget, see ``budget.assess``; only checked and recorded here.
         control_planes: False leaves the control planes out.
         control_plane_batch: anything but 1 is refused.
-        etcd_voters: voting etcd members by the evidence; counted from the nodes when not given.
+        etcd_voters: voting etcd members (:func:`voters`); None when that is not known.
         resume: nodes whose wipe an earlier run began and did not finish. They go first, whatever the gate says now:
             a node between wipe and install cannot give evidence any more.
         after_entry: how many entries the ledger had when the evidence was judged, so that a report can tell a node
             that this plan moved from one that an earlier plan moved and that has fallen back since.
 
     Raises:
-        UnsafePlan: for control planes in parallel, fewer than three etcd voters, no canary, or twins among the nodes.
+        UnsafePlan: for control planes in parallel, fewer than three etcd voters or nobody knows how many, no canary,
+            or twins among the nodes.
         budget.BadBudget: for a batch or max_failures that is no count or percentage.
     """
     rows = sorted((_row(node) for node in nodes), key=lambda row: _natural(row["name"]))
@@ -131,9 +132,8 @@ def make_plan(
         notes.append(f"{size} workers at a time can fail together, although only {limit} failures are tolerated")
     arithmetic = None
     resuming = any(row["machine_type"] in CONTROL_PLANE_TYPES for row in parts.unfinished)
-    if parts.managers or resuming:
-        listed = sum(1 for row in rows if row["machine_type"] in CONTROL_PLANE_TYPES)
-        arithmetic = _etcd_arithmetic(listed, etcd_voters, bool(parts.managers), resuming, notes)
+    if parts.managers or (resuming and etcd_voters is not None):
+        arithmetic = _etcd_arithmetic(etcd_voters, bool(parts.managers), notes)
     zoned = any(row["zone"] is not None for row in rows)
     if zoned and any(row["zone"] is None for row in parts.workers):
         notes.append("workers without a zone go alone, because other nodes have one")
@@ -268,23 +268,35 @@ def _reason(identifier: str, found: str, remedy: str) -> dict[str, Any]:
     return {"id": identifier, "found": found, "remedy": remedy, "doc": None}
 
 
-def _etcd_arithmetic(
-    listed: int, etcd_voters: int | None, starting: bool, resuming: bool, notes: list[str]
-) -> dict[str, int]:
-    voters = listed if etcd_voters is None else etcd_voters
-    if resuming:
-        # The member under reinstall is out of etcd's own list until it has joined again.
-        voters = max(voters, listed)
-    if voters < 3 and starting:
+def voters(told: Iterable[int], recorded: Iterable[int]) -> int | None:
+    """How many members of etcd vote; None when nobody told.
+
+    Args:
+        told: the numbers that control planes tell now; the smallest counts.
+        recorded: those that were recorded of control planes that are being reinstalled. Such a member is out of etcd's
+            own list until it has joined again.
+    """
+    now, before = min(told, default=None), max(recorded, default=None)
+    return before if now is None else max(now, before or 0)
+
+
+def _etcd_arithmetic(voting: int | None, starting: bool, notes: list[str]) -> dict[str, int]:
+    if voting is None:
         raise UnsafePlan(
-            f"etcd has {voters} voting member{'s' if voters != 1 else ''}, and control planes are to be reinstalled",
+            "how many members of etcd vote is not known, and control planes are to be reinstalled",
+            "a cluster of one or two members cannot lose one and keep its data safe",
+            "see that the control planes' evidence tells of etcd, or run with control_planes=false for the workers",
+        )
+    if voting < 3 and starting:
+        raise UnsafePlan(
+            f"etcd has {voting} voting member{'s' if voting != 1 else ''}, and control planes are to be reinstalled",
             "a cluster of one or two members cannot lose one and keep its data safe",
             "run with control_planes=false for the workers, and grow the control plane to three members first",
-            voters=voters,
+            voters=voting,
         )
-    after = etcd.tolerance(voters - 1)
+    after = etcd.tolerance(voting - 1)
     notes.append(
-        f"while one of {voters} etcd members is away, "
+        f"while one of {voting} etcd members is away, "
         + (
             "the loss of any other one stops the cluster: a fresh, verified snapshot is required"
             if after <= 0
@@ -292,9 +304,9 @@ def _etcd_arithmetic(
         )
     )
     return {
-        "voters": voters,
-        "quorum": etcd.quorum(voters),
-        "tolerance": etcd.tolerance(voters),
+        "voters": voting,
+        "quorum": etcd.quorum(voting),
+        "tolerance": etcd.tolerance(voting),
         "tolerance_after_removal": after,
     }
 

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from ..canonical import is_sealed
+from ..evidence.identity import one_machine
 from ..problem import Problem
 from ..talos import boots
 from .labels import judge_labels
@@ -171,18 +172,19 @@ def _same_machine(before: Evidence, after: Evidence) -> Answer:
     if names[0] != names[1]:
         return False, f"the evidence is of {names[0]} before and of {names[1]} after"
     called = _get(before, "node", "hostname"), _get(after, "node", "hostname")
-    if all(called) and called[0] != called[1]:
+    if called[0] != called[1]:
         # Kubernetes' node of the old name would be uncordoned, and the one of the new name was never cordoned.
-        return False, f"it is called {called[0]} before, {called[1]} after"
-    told = []
-    # Many boards may share a vendor's UUID, so what differs counts although the UUID does not.
-    for key, what in (("uuid", "hardware UUID"), ("serial_number", "serial number")):
-        old, new = _get(before, "node", key), _get(after, "node", key)
-        if old is not None and new is not None:
-            told.append(f"{what} {old} before, {new} after")
-            if str(old).lower() != str(new).lower():
-                return False, told[-1]
-    return (True, told[0]) if told else (None, "neither hardware UUID nor serial number is known on both sides")
+        return False if all(called) else None, f"it is called {called[0]} before, {called[1]} after"
+    (old, old_serial), (new, new_serial) = (
+        (_get(one, "node", "uuid"), _get(one, "node", "serial_number")) for one in (before, after)
+    )
+    serials = f"serial number {old_serial} before, {new_serial} after"
+    if old and new:
+        answer = one_machine((str(old), old_serial), (str(new), new_serial))
+        return answer, f"hardware UUID {old} before, {new} after, {serials}"
+    if old_serial and new_serial:
+        return old_serial == new_serial, serials
+    return None, "neither hardware UUID nor serial number is known on both sides"
 
 
 def _later(before: Evidence, after: Evidence) -> Answer:

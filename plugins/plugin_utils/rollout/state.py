@@ -122,16 +122,6 @@ class NextStep:
         """Whether the step may already have had its effect."""
         return self.changes_world and (self.interrupted or self.failed_before)
 
-    def as_dict(self) -> dict[str, Any]:
-        """``{name, changes_world, interrupted, failed_before, look_first}``."""
-        return {
-            "name": self.name,
-            "changes_world": self.changes_world,
-            "interrupted": self.interrupted,
-            "failed_before": self.failed_before,
-            "look_first": self.look_first,
-        }
-
 
 def next_step(known: NodeState) -> NextStep | None:
     """Where the node goes on; None when every step is done."""

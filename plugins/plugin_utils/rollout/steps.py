@@ -60,7 +60,7 @@ STEPS = (
         "save",
         "evidence and verdict are on disk; for a control plane, a snapshot of etcd from another member",
         "everything; a further snapshot replaces the one before",
-        needs=("evidence", "machine_type", "peers"),
+        needs=("evidence", "evidence_sha256", "machine_type", "peers"),
         leaves=("snapshot", "snapshot_sha256", "snapshot_from"),
     ),
     Step(
@@ -68,7 +68,7 @@ STEPS = (
         "cordon, then drain within the disruption budgets; one that does not let go in time is named",
         "cordon and evictions; those that are gone stay gone",
         changes_world=True,
-        needs=("hostname", "uuid", "boot_id"),
+        needs=("evidence", "evidence_sha256", "hostname", "uuid"),
         leaves=("cordoned", "evicted"),
     ),
     Step(
@@ -77,7 +77,17 @@ STEPS = (
         "a control plane through another one, after every etcd member agreed",
         "the wipe, only while the old installation certainly still answers",
         changes_world=True,
-        needs=("evidence", "verdict", "target", "config_sha256", "boot_path", "uuid", "identity", "machine_type"),
+        needs=(
+            "evidence",
+            "evidence_sha256",
+            "verdict",
+            "target",
+            "config_sha256",
+            "boot_path",
+            "uuid",
+            "identity",
+            "machine_type",
+        ),
         leaves=("actor_id", "gone"),
     ),
     Step(
@@ -99,7 +109,7 @@ STEPS = (
         "the machine configuration, pointed at the enforcing image",
         "the configuration, only while the machine waits in maintenance mode",
         changes_world=True,
-        needs=("fingerprint", "target", "config_sha256", "evidence"),
+        needs=("fingerprint", "target", "config_sha256", "evidence", "evidence_sha256"),
         leaves=("applied_sha256", "repaired"),
     ),
     Step(
@@ -114,7 +124,7 @@ STEPS = (
         "the witnesses of enforcing, and a new identity, new volumes and the labels of a new system: "
         "a reinstall, not an upgrade",
         "everything; nothing is changed",
-        needs=("evidence", "target"),
+        needs=("evidence", "evidence_sha256", "target"),
         leaves=("proven", "witnesses", "reinstall", "evidence_after", "boot_after"),
     ),
     Step(

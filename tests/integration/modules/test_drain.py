@@ -159,6 +159,19 @@ def test_cordon_and_uncordon_change_what_is_not_so_yet(world: World) -> None:
     assert world.writes() == [("PATCH /api/v1/nodes/worker-2", "200")] * 2
 
 
+def test_none_but_a_marked_cordon_is_taken_back(world: World) -> None:
+    where = (world.kubeconfig, None, "worker-2")
+    assert rollout_drain.cordon(*where, mark=True)
+    assert rollout_drain.is_ours(rollout_drain.look(*where))
+    assert rollout_drain.uncordon(*where, mark=True) and not world.unschedulable("worker-2")
+    assert not (world.core.read_node("worker-2").metadata.annotations or {}).get(rollout_drain._OURS)
+    assert rollout_drain.cordon(*where)
+    assert not rollout_drain.is_ours(rollout_drain.look(*where))
+    assert not rollout_drain.uncordon(*where, mark=True) and world.unschedulable("worker-2")
+    # Another's cordon is not marked as ours, and one that was taken back is nobody's.
+    assert not rollout_drain.cordon(*where, mark=True) and not rollout_drain.is_ours(rollout_drain.look(*where))
+
+
 def test_a_node_object_that_changed_since_the_look_is_looked_at_again(world: World) -> None:
     looks: list[str] = []
 

@@ -73,6 +73,11 @@ def test_another_line_is_refused(present: dict[str, Any], change: Any) -> None:
         require_same_command_line(present, _image(change(good)))
 
 
+def test_a_node_that_does_not_tell_its_line_has_none_that_is_the_same(present: dict[str, Any]) -> None:
+    with pytest.raises(WrongCmdline, match="does not tell its kernel command line"):
+        require_same_command_line({**present, "cmdline": None}, _image(f"{present['cmdline']} enforcing=1"))
+
+
 def test_of_another_version_nothing_can_be_said(present: dict[str, Any]) -> None:
     require_same_command_line(present, _image("talos.platform=metal selinux=1 enforcing=1", "v1.14.2"))
 

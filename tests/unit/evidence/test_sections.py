@@ -10,7 +10,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ansible_collections.talosops.selinux.plugins.plugin_utils.evidence.sections import schematic_of
+from ansible_collections.talosops.selinux.plugins.plugin_utils.evidence.sections import (
+    schematic_of,
+    user_volumes_section,
+)
 
 ID = "376567988ad370138ad8b2698212367b8edcb69b5fd68c80be1f2ec7d603b4ba"
 
@@ -64,3 +67,19 @@ def test_a_text_that_is_no_schematic_is_not_known(text: str | None) -> None:
     found = schematic(text)
     assert found is not None and found["id"] == ID
     assert found["kernel_args"] is None and found["extensions"] is None and found["text"] is None
+
+
+@pytest.mark.parametrize(
+    ("ids", "found"),
+    [
+        (["META", "STATE", "EPHEMERAL", "/var/lib"], []),
+        (["u-data", "EPHEMERAL"], ["u-data"]),
+        (["r-ceph", "e-archive", "u-data"], ["e-archive", "r-ceph", "u-data"]),
+        (["s-swap", "x-nfs"], []),
+        (None, None),
+    ],
+    ids=["none", "user", "raw and existing", "without data of the disk", "not read"],
+)
+def test_every_kind_of_volume_that_a_wipe_may_destroy_is_named(ids: list[str] | None, found: list[str] | None) -> None:
+    volumes = None if ids is None else [SimpleNamespace(id=one) for one in ids]
+    assert user_volumes_section({"volume_statuses": volumes}) == found

@@ -133,6 +133,12 @@ def test_a_list_without_objects_is_not_an_empty_list(answer: dict[str, Any]) -> 
         items_of(answer)
 
 
+def test_a_part_of_a_list_is_not_the_list() -> None:
+    assert items_of({"metadata": {"continue": ""}, "items": [{}]}) == [{}]
+    with pytest.raises(ValueError, match="a part of a list"):
+        items_of({"metadata": {"continue": "eyJ2", "remainingItemCount": 3}, "items": [{}]})
+
+
 def test_several_files_are_one(server: Server, tmp_path: Path) -> None:
     """As KUBECONFIG lists them: the cluster in one file, who asks and the context in the other."""
     url = f"http://127.0.0.1:{server.server_port}"

@@ -94,6 +94,31 @@ def test_a_directory_that_anyone_can_replace_is_refused(tmp_path: Path) -> None:
     check_private(place)
 
 
+def test_a_link_hides_no_directory_that_anyone_can_replace(tmp_path: Path) -> None:
+    shared, link = tmp_path / "shared", tmp_path / "rollout"
+    (shared / "ours").mkdir(parents=True, mode=0o700)
+    link.symlink_to(shared / "ours")
+    check_private(link)
+    shared.chmod(0o777)
+    with pytest.raises(NotPrivate, match="in which anyone can replace it"):
+        check_private(link)
+    shared.chmod(0o1777)
+    check_private(link)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a link to another user")
+def test_a_link_of_another_user_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "ours").mkdir(mode=0o700)
+    link = tmp_path / "rollout"
+    link.symlink_to(tmp_path / "ours")
+    check_private(link)
+    os.lchown(link, 65534, 65534)
+    for path in (link, link / "evidence.json"):
+        (tmp_path / "ours" / "evidence.json").touch(mode=0o600)
+        with pytest.raises(NotPrivate, match="a link of the user with the id 65534"):
+            check_private(path)
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to another user")
 def test_what_another_user_owns_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "mine" / "file"

@@ -17,7 +17,11 @@ from ansible_collections.talosops.selinux.plugins.plugin_utils.reinstall.work im
 from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.ledger import Ledger
 from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.steps import STEP_NAMES
 from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.answers import SystemStat
-from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.errors import TlsFailure, Unreachable
+from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.errors import (
+    TlsFailure,
+    Unauthenticated,
+    Unreachable,
+)
 
 HOST, UUID, SERIAL = "worker-1", "4c4c4544-0042-4e10-8053-b4c04f4b4832", "PK1X7"
 FACTS = {
@@ -37,6 +41,7 @@ FACTS = {
     },
     "config_sha256": "c" * 64,
     "evidence": "evidence.json",
+    "evidence_sha256": None,
     "verdict": "verdict.json",
     "fingerprint": "first",
     "boot_id": "boot-1",
@@ -130,14 +135,15 @@ class OneNode(Work):
         self.answers = answers
         self.hooks: list[Machine | None] = []
 
-    def hold_cluster(self, *, take_over: str | None = None) -> None:
+    def hold_cluster(self, *, take_over: str | None = None, sure: bool = False) -> None:
         """Nobody else is there."""
 
     def ask(self, question: Callable[[Any], Any], target: Any = None) -> Any:
         machine = next(self.answers)
         if machine is None or machine.how != "running":
             self._next = machine
-            raise Unreachable("nobody", "w", "d")
+            kind = Unauthenticated if machine is not None and machine.how == "refusing" else Unreachable
+            raise kind("nobody", "w", "d")
         return asyncio.run(question(machine))
 
     def ask_maintenance(self, question: Callable[[Any], Any], *, fingerprint: str | None = None) -> Any:

@@ -6,8 +6,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -30,12 +32,19 @@ def work_at(directory: Path, step: str) -> OneNode:
     return OneNode(directory, itertools.repeat(Machine(identity="new"))).at(step)
 
 
+def collected(document: dict[str, Any]) -> Any:
+    async def answer(work: OneNode, client: Any) -> Any:
+        return SimpleNamespace(document=document, logs={})
+
+    return answer
+
+
 class Soak:
     """A node in its soak, with a log and a boot."""
 
     def __init__(self, directory: Path, patch: pytest.MonkeyPatch, audit: dict[str, Any], boot: dict[str, Any]) -> None:
         self.uncordoned: list[str] = []
-        patch.setattr(after, "_evidence", lambda work: ({"audit": audit, "boot": boot}, {}))
+        patch.setattr(after, "_collected", collected({"audit": audit, "boot": boot}))
         patch.setattr(after, "undo_drain", lambda work: self.uncordoned.append(work.host))
         self.work = work_at(directory, "soak")
 
@@ -108,12 +117,22 @@ def test_only_what_is_proven_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyP
     reinstall = [{"id": "meta", "ok": proven, "found": "META is as it was"}]
     answer = {"proven": proven, "witnesses": witnesses, "reinstall": reinstall}
     asked: dict[str, Any] = {}
-    monkeypatch.setattr(after, "_evidence", lambda work: ({"boot": {"id": "boot-2"}}, {}))
+    monkeypatch.setattr(after, "_collected", collected({"boot": {"id": "boot-2"}}))
     monkeypatch.setattr(after.files, "save", lambda directory, document, logs: tmp_path / "after.json")
     monkeypatch.setattr(after.files, "load", lambda path: {"of": path})
     monkeypatch.setattr(after, "prove", lambda before, now, **more: asked.update(before=before, **more) or answer)
     work = work_at(tmp_path, "prove")
-    monkeypatch.setattr(work, "ask", lambda question: {"/": "root_t"})
+    asked_of: list[Any] = []
+
+    async def labels(client: Any) -> dict[str, str]:
+        return {"/": "root_t"}
+
+    def ask(question: Any) -> Any:
+        asked_of.append(question)
+        return asyncio.run(question(None))
+
+    monkeypatch.setattr(after, "_labels", labels)
+    monkeypatch.setattr(work, "ask", ask)
     if proven is True:
         facts = take(work, "prove")["facts"]
         assert facts == {
@@ -127,4 +146,5 @@ def test_only_what_is_proven_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyP
         with pytest.raises(Problem, match=r"not proven to enforce after a reinstall: META is as it was\. what"):
             take(work, "prove")
         assert work.ledger.node("worker-1").failed == "prove"
+    assert len(asked_of) == 1, "a machine is proven by what one visit found"
     assert asked == {"before": {"of": "evidence.json"}, "target": work.facts["target"], "labels": {"/": "root_t"}}

@@ -54,6 +54,17 @@ def test_another_certificate_while_it_waits_again(tmp_path: Path) -> None:
     assert other.sent == []
 
 
+def test_what_was_judged_by_its_console_stays_so_where_the_variable_is_gone(tmp_path: Path) -> None:
+    """A run that is resumed may be given other variables than the one that the gate let pass."""
+    other = stranger()
+    resumed = OneNode(tmp_path, itertools.repeat(other), talos_console_fingerprint="first").at("identify", **FACTS)
+    with pytest.raises(Problem, match="console"):
+        take(resumed, "identify")
+    resumed.action.variable = lambda host, name: None
+    with pytest.raises(Problem, match="is to be compared with its console"):
+        take(resumed, "identify")
+
+
 def test_the_certificate_that_the_console_shows_now(tmp_path: Path) -> None:
     machine = stranger()
     take(work(tmp_path, machine, talos_console_fingerprint="second").at("apply", **FACTS), "apply")

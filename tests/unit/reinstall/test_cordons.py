@@ -8,12 +8,18 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from ansible_collections.talosops.selinux.plugins.plugin_utils.problem import Problem
 from ansible_collections.talosops.selinux.plugins.plugin_utils.reinstall import after, before
-from ansible_collections.talosops.selinux.plugins.plugin_utils.reinstall.step import fail_and_give_back, take
+from ansible_collections.talosops.selinux.plugins.plugin_utils.reinstall.step import (
+    fail_and_give_back,
+    start_over,
+    take,
+)
+from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout import drain
 
 from .machines import UUID, Machine, OneNode
 
@@ -22,13 +28,27 @@ class Kubernetes:
     """Kubernetes' node, whose cordon is set and taken back as drain and uncordon do it."""
 
     def __init__(self, *, cordoned: bool, fails: bool = False) -> None:
-        self.cordoned, self.fails, self.writes = cordoned, fails, 0
+        self.cordoned, self.fails, self.writes, self.marked = cordoned, fails, 0, False
+        self.overtaken = False
+
+    def object(self) -> dict[str, Any]:
+        return {
+            "metadata": {"annotations": {drain._OURS: "by a rollout"} if self.marked else {}},
+            "spec": {"unschedulable": self.cordoned},
+            "status": {"nodeInfo": {"systemUUID": UUID}},
+        }
 
     def _set(self, wanted: bool, require: Any) -> bool:
-        require([{"spec": {"unschedulable": self.cordoned}, "status": {"nodeInfo": {"systemUUID": UUID}}}])
-        changed, self.cordoned = self.cordoned != wanted, wanted
-        self.writes += changed
-        return changed
+        require([self.object()])
+        if self.overtaken:
+            # Somebody else wrote between the look and the write, which was refused.
+            self.cordoned = True
+            require([self.object()])
+        if self.cordoned == wanted or (not wanted and not self.marked):
+            return False
+        self.cordoned = self.marked = wanted
+        self.writes += 1
+        return True
 
     def drain(self, *_where: Any, require: Any, **_more: Any) -> dict[str, Any]:
         changed = self._set(True, require)
@@ -84,6 +104,30 @@ def test_the_rollouts_own_cordon_is_taken_back(tmp_path: Path, monkeypatch: pyte
     assert (node.cordoned, node.writes) == (False, 2)
 
 
+def test_a_cordon_that_came_before_ours_is_not_taken_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The ledger has the intent to cordon; the cordon is a colleague's."""
+    node = Kubernetes(cordoned=False)
+    node.overtaken = True
+    work = at_drain(tmp_path, monkeypatch, node, judged=False)
+    with pytest.raises(Problem, match="is cordoned, and was not when it was judged"):
+        take(work, "drain")
+    assert work.ledger.node(work.host).writes["drain"] == "intent"
+    assert fail_and_give_back(work, "it failed") == f"{work.host} was not wiped"
+    assert (node.cordoned, node.writes) == (True, 0)
+
+
+def test_a_cordon_set_after_a_controller_died_is_not_taken_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = Kubernetes(cordoned=False)
+    work = at_drain(tmp_path, monkeypatch, node, judged=False)
+    work.ledger.begin(work.host, "drain", machine_type="worker")
+    work.ledger.intent(work.host, "drain")
+    node.cordoned = True
+    start_over(work, "it was stopped")
+    assert (node.cordoned, node.writes) == (True, 0)
+
+
 @pytest.mark.parametrize("cordoned", [True, False])
 def test_after_the_soak(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cordoned: bool) -> None:
     node = Kubernetes(cordoned=cordoned)
@@ -94,7 +138,12 @@ def test_after_the_soak(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cordone
         work.ledger.begin(work.host, name)
         work.ledger.finish(work.host, name, "done", **({"boot_after": {"id": "b"}} if name == "prove" else {}))
     whole = {"coverage": {"verdict": "complete", "reasons": []}, "counts": {}, "denials": []}
-    monkeypatch.setattr(after, "_evidence", lambda work: ({"audit": whole, "boot": {"id": "b"}}, {}))
+    found = SimpleNamespace(document={"audit": whole, "boot": {"id": "b"}}, logs={})
+
+    async def collected(work: OneNode, client: Any) -> Any:
+        return found
+
+    monkeypatch.setattr(after, "_collected", collected)
     monkeypatch.setattr(after, "_stops", lambda audit: None)
     take(work, "soak")
     assert node.cordoned is cordoned

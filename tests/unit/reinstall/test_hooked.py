@@ -52,7 +52,7 @@ def test_an_old_installation_on_its_way_is_not_power_cycled(tmp_path: Path, hook
 def hooked(tmp_path: Path, hooks: list[str], monkeypatch: pytest.MonkeyPatch) -> OneNode:
     """An unwiped node that was silent when it was looked for, so that the hook was run."""
     judged = {"talos": {"version": "v1.13.7"}, "selinux": {"kernel_args": ["selinux=1"]}}
-    monkeypatch.setattr(wipe.files, "load", lambda path: judged)
+    monkeypatch.setattr(OneNode, "judged", lambda work: judged)
     work = OneNode(tmp_path, iter([None])).at("boot", boot_path="hook")
     take(work, "boot")
     assert hooks == [work.host]
@@ -153,41 +153,68 @@ def test_a_lost_answer_and_silence_are_no_sign_either(tmp_path: Path, monkeypatc
         reset(tmp_path, monkeypatch, [GOING, GOING], writes=["intent"], actor=None)
 
 
-def test_what_a_person_confirms_is_recorded_with_what_was_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    confirmed = {"worker-1": "its console finds nothing to boot"}
-    work = reset(tmp_path, monkeypatch, [], confirm_wiped=confirmed)
-    assert work.ledger.node(work.host).done[-1] == "reset"
-    looks = [entry for entry in ledger.entries(tmp_path / "ledger.jsonl") if entry["kind"] == "look"]
-    assert [look["facts"]["because"] for look in looks] == ["its console finds nothing to boot"]
+SEEN = {"worker-1": "its console finds nothing to boot"}
 
 
-@pytest.mark.parametrize(
-    ("confirmed", "writes"),
-    [
-        ({"worker-2": "seen"}, ["intent", "sent"]),
-        ({"worker-1": " "}, ["intent", "sent"]),
-        ({"worker-1": "s"}, []),
-    ],
-    ids=["of another node", "without a word", "nothing was begun"],
-)
-def test_no_other_word_counts(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, confirmed: dict[str, str], writes: list[str]
+@pytest.mark.parametrize("writes", [[], ["intent"], ["intent", "sent"]], ids=str)
+def test_what_a_person_said_before_a_reset_was_sent_says_nothing_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writes: list[str]
 ) -> None:
+    """A word may be left in the inventory from the wipe of another day."""
     with pytest.raises(NotKnown):
-        reset(tmp_path, monkeypatch, [], writes=writes, confirm_wiped=confirmed)
+        reset(tmp_path, monkeypatch, [], writes=writes, confirm_wiped=SEEN)
 
 
-@pytest.mark.parametrize("writes", [["intent"], ["intent", "sent"]], ids=["before its answer", "after it"])
-def test_a_run_that_was_stopped_goes_on_with_what_a_person_confirms(tmp_path: Path, writes: list[str]) -> None:
-    work = OneNode(tmp_path, itertools.repeat(None)).at("reset", boot_path="hook")
+def resumed(directory: Path, patch: pytest.MonkeyPatch, writes: Sequence[str]) -> OneNode:
+    """The work on a silent node whose reset an earlier run began, and could not tell whether it wiped."""
+    patch.setattr(wipe, "_SILENT_LOOKS", 3)
+    work = OneNode(directory, itertools.repeat(None)).at("reset", boot_path="hook")
     work.ledger.begin(work.host, "reset", machine_type="worker")
     for write in writes:
         getattr(work.ledger, write)(work.host, "reset")
     with pytest.raises(NotKnown):
         take(work, "reset")
-    work.params["confirm_wiped"] = {work.host: "its console finds nothing to boot"}
-    work.params["wipe_timeout"] = 5
+    return work
+
+
+@pytest.mark.parametrize("writes", [["intent"], ["intent", "sent"]], ids=["before its answer", "after it"])
+def test_a_run_that_was_stopped_goes_on_with_what_a_person_confirms(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writes: list[str]
+) -> None:
+    work = resumed(tmp_path, monkeypatch, writes)
+    work.params["confirm_wiped"] = SEEN
     assert "nothing to boot" in take(work, "reset")["facts"]["gone"]
+    looks = [entry for entry in ledger.entries(tmp_path / "ledger.jsonl") if entry["kind"] == "look"]
+    assert [look["facts"]["because"] for look in looks if "because" in look["facts"]] == list(SEEN.values())
+
+
+@pytest.mark.parametrize("confirmed", [{"worker-2": "seen"}, {"worker-1": " "}], ids=["of another", "without a word"])
+def test_no_other_word_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, confirmed: dict[str, str]) -> None:
+    work = resumed(tmp_path, monkeypatch, ["intent", "sent"])
+    work.params["confirm_wiped"] = confirmed
+    with pytest.raises(NotKnown):
+        take(work, "reset")
+
+
+@pytest.mark.parametrize("how", ["refusing", "maintenance"])
+def test_what_answers_and_tells_nothing_is_not_silent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hooks: list[str], how: str
+) -> None:
+    """Its reset failed, and it came back while our certificate ended, or in a stage that says nothing."""
+    back = Machine(how=how, stage="booting", boot_id="boot-2")
+    with pytest.raises(NotKnown):
+        reset(tmp_path, monkeypatch, [GOING, GOING, *[back] * 200])
+    work = OneNode(tmp_path / "boot", itertools.repeat(back)).at("boot", boot_path="hook")
+    with pytest.raises(Problem, match="to be up or gone"):
+        take(work, "boot")
+    assert hooks == []
+
+
+def test_no_hook_is_run_while_another_machine_has_the_address(tmp_path: Path, hooks: list[str]) -> None:
+    other = Machine(uuid="5c4c4544-0042-4e10-8053-b4c04f4b4832", identity="of another")
+    with pytest.raises(Problem, match="the machine at the address of worker-1 has the UUID"):
+        take(OneNode(tmp_path, itertools.repeat(other)).at("boot", boot_path="hook"), "boot")
+    assert hooks == []
 
 
 def test_a_confirmation_is_no_answer_to_what_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -62,6 +62,19 @@ def test_without_a_recorded_uuid_nothing_is_said(how: Any) -> None:
     assert effect_of_reset({**FACTS, "uuid": None}, seen(how))[0] == "unknown"
 
 
+@pytest.mark.parametrize(
+    ("judged", "told", "same"),
+    [(SERIAL, SERIAL, True), (SERIAL, "PK1X8", False), (SERIAL, None, None), (SERIAL, "", None), (None, None, True)],
+)
+def test_where_boards_share_a_uuid_the_serial_number_has_to_be_told(
+    judged: str | None, told: str | None, same: bool | None
+) -> None:
+    """Without one of its own a machine is told from others by its console (``require_console``)."""
+    shared = "03000200-0400-0500-0006-000700080009"
+    facts = {"uuid": shared, "serial_number": judged}
+    assert same_machine(facts, seen(uuid=shared, serial_number=told)) is same
+
+
 def test_no_answer_says_nothing() -> None:
     answer, found = effect_of_reset(FACTS, Seen("silent", "connection refused"))
     assert (answer, found) == ("unknown", "nobody answers: connection refused")

@@ -7,13 +7,17 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.errors import VerdictRefused
+from ansible_collections.talosops.selinux.plugins.plugin_utils.evidence.identity import machine_id_of
+from ansible_collections.talosops.selinux.plugins.plugin_utils.evidence.joined import NotThisNode
+from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.errors import RequestRefused, VerdictRefused
+from ansible_collections.talosops.selinux.plugins.plugin_utils.private_files import NotPrivate
 from ansible_collections.talosops.selinux.plugins.plugin_utils.problem import Problem
 from ansible_collections.talosops.selinux.plugins.plugin_utils.reinstall import order
 from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.answers import SystemStat
@@ -159,3 +163,112 @@ def test_a_control_planes_lock_stays_once_its_reset_may_have_been_sent(
     with pytest.raises(Problem, match="it broke"):
         order.send(action, given, SimpleNamespace())  # type: ignore[arg-type]  # nobody is reached
     assert said == told
+
+
+ORDER = order.Order("e", "v", "in_place", "c", "d", "strict", None, None, None, "kubeconfig", None)
+UUID = "4c4c4544-0042-4e10-8053-b4c04f4b4832"
+IDENTITY = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+
+
+def judged(*, unschedulable: bool | None = False) -> dict[str, Any]:
+    node = {"hostname": "worker-1", "uuid": UUID, "identity": IDENTITY}
+    return {"node": node, "kubernetes": {"boot_id": "b", "unschedulable": unschedulable}}
+
+
+def kubernetes(patch: pytest.MonkeyPatch, *, cordoned: bool = False, **told: str) -> None:
+    """Kubernetes' node is the machine that was judged, but for what it is told to report."""
+    info = {"systemUUID": UUID, "machineID": machine_id_of(IDENTITY), "bootID": "b", **told}
+    node = {"metadata": {"name": "worker-1"}, "spec": {"unschedulable": cordoned}, "status": {"nodeInfo": info}}
+    patch.setattr(order.drain, "look", lambda kubeconfig, context, name: node)
+
+
+@pytest.mark.parametrize("told", [{"systemUUID": "of another"}, {"machineID": "0" * 32}, {"bootID": "later"}], ids=str)
+def test_a_kubeconfig_that_leads_to_another_cluster_by_now(
+    monkeypatch: pytest.MonkeyPatch, told: dict[str, str]
+) -> None:
+    kubernetes(monkeypatch, **told)
+    with pytest.raises(NotThisNode):
+        order._require_node(ORDER, judged())
+
+
+@pytest.mark.parametrize(("own", "was"), [(True, False), (True, None), (False, True)])
+def test_a_node_that_lost_the_cordon_it_was_drained_under_is_not_wiped(
+    monkeypatch: pytest.MonkeyPatch, own: bool, was: bool | None
+) -> None:
+    """Uncordoned by a person, or its object was deleted and made anew."""
+    given = dataclasses.replace(ORDER, own_cordon=own)
+    kubernetes(monkeypatch, cordoned=True)
+    order._require_node(given, judged(unschedulable=was))
+    kubernetes(monkeypatch, cordoned=False)
+    with pytest.raises(VerdictRefused, match="worker-1 is not cordoned any more"):
+        order._require_node(given, judged(unschedulable=was))
+
+
+def test_a_node_that_nobody_cordoned_needs_no_cordon(monkeypatch: pytest.MonkeyPatch) -> None:
+    kubernetes(monkeypatch)
+    order._require_node(ORDER, judged())
+
+
+def test_the_lock_of_another_cluster_is_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[str] = []
+    (tmp_path / "verdict.json").write_text("{}")
+    document = {**judged(), "operation": {"boot_path": "in_place"}}
+    document["node"]["machine_type"] = "controlplane"
+    monkeypatch.setattr(order.files, "load", lambda path: document)
+    monkeypatch.setattr(order, "_refuse_own_branch", lambda host, where: None)
+    monkeypatch.setattr(order, "_take_lock", lambda *_given: taken.append("lock"))
+    kubernetes(monkeypatch, systemUUID="of another")
+    given = dataclasses.replace(ORDER, verdict=str(tmp_path / "verdict.json"))
+    action: Any = SimpleNamespace(host="cp-1", check=False)
+    with pytest.raises(NotThisNode):
+        order.send(action, given, SimpleNamespace())  # type: ignore[arg-type]  # nobody is reached
+    assert taken == []
+
+
+@pytest.mark.parametrize("endpoints", [["10.0.0.1"], ["10.0.0.1:50000"], ["localhost"], ["10.0.0.2", "10.0.0.1"], []])
+def test_a_control_plane_is_not_reset_through_itself_however_it_is_written(endpoints: list[str]) -> None:
+    own = "127.0.0.1" if "localhost" in endpoints else "10.0.0.1"
+    context: Any = SimpleNamespace(endpoints=endpoints)
+    where: Any = SimpleNamespace(route="endpoint", address=own, context=context)
+    with pytest.raises(RequestRefused, match="was to be sent through endpoint"):
+        order._refuse_own_branch("cp-1", where)
+
+
+def test_a_control_plane_is_reset_through_others() -> None:
+    context: Any = SimpleNamespace(endpoints=["10.0.0.2", "10.0.0.3:50000"])
+    where: Any = SimpleNamespace(route="endpoint", address="10.0.0.1", context=context)
+    order._refuse_own_branch("cp-1", where)
+    where.route = "direct"
+    with pytest.raises(RequestRefused):
+        order._refuse_own_branch("cp-1", where)
+
+
+@pytest.mark.parametrize("listed", [[], [1, 2], [1, 2, 3, 4], [1, 2, 5]], ids=str)
+def test_members_that_nobody_judged_are_not_passed_over(monkeypatch: pytest.MonkeyPatch, listed: list[int]) -> None:
+    """Whoever is not in the second list would not be asked whether it runs."""
+
+    async def read(visit: Any, peer: Any) -> dict[str, Any]:
+        return {"member_id": f"{1:016x}", "members": [{"id": f"{one:016x}"} for one in (1, 2, 3)]}
+
+    async def members() -> list[Any]:
+        return [SimpleNamespace(id=one, hostname=f"cp-{one}", client_urls=[]) for one in listed]
+
+    monkeypatch.setattr(order, "read_etcd", read)
+    monkeypatch.setattr(order, "may_remove", lambda member, etcd: None)
+    client: Any = SimpleNamespace(etcd_members=members)
+    with pytest.raises(RequestRefused, match="lists other members now"):
+        asyncio.run(order._spare(client, SimpleNamespace()))  # type: ignore[arg-type]  # nobody is reached
+
+
+def test_a_uuid_that_many_boards_share_shows_nobodys_return() -> None:
+    held = {"owner": "cp-1 (03000200-0400-0500-0006-000700080009)", "identity": "the one before its reset"}
+    client: Any = SimpleNamespace()
+    assert asyncio.run(order._is_back(client, SimpleNamespace(), held)) is False  # type: ignore[arg-type]  # not asked
+
+
+def test_a_verdict_that_others_can_write_is_not_believed(tmp_path: Path) -> None:
+    verdict = tmp_path / "verdict.json"
+    verdict.write_text("{}")
+    verdict.chmod(0o666)
+    with pytest.raises(NotPrivate, match="can be written by others"):
+        order._load_verdict(str(verdict))

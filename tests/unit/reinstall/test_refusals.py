@@ -25,7 +25,7 @@ from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.errors impo
     WriteNeedsLook,
 )
 
-from .machines import OneNode
+from .machines import Machine, OneNode
 
 
 def refused(code: int) -> Refused:
@@ -44,6 +44,9 @@ def reset(directory: Path, monkeypatch: pytest.MonkeyPatch, problem: Problem) ->
     async def answered(*arguments: Any, **how: Any) -> None:
         raise problem
 
+    async def present(client: Any) -> dict[str, Any]:
+        return {}
+
     def send(action: Any, given: order.Order, where: Any) -> None:
         client: Any = SimpleNamespace(reset=answered)
         here: Any = SimpleNamespace(host="worker-1", check=False)
@@ -52,10 +55,11 @@ def reset(directory: Path, monkeypatch: pytest.MonkeyPatch, problem: Problem) ->
     monkeypatch.setattr(order, "_judge", judged)
     monkeypatch.setattr(order, "_last_look", looked)
     monkeypatch.setattr(wipe, "send", send)
-    monkeypatch.setattr(wipe, "verify_image", lambda work, target: "sha256:d")
+    monkeypatch.setattr(wipe, "verify_image", lambda work, target, present: "sha256:d")
     monkeypatch.setattr(wipe, "prepared", lambda work, target: SimpleNamespace(facts={"sha256": "c" * 64}))
     monkeypatch.setattr(wipe, "_way", lambda work: None)
-    work = OneNode(directory, itertools.repeat(None)).at("reset")
+    monkeypatch.setattr(wipe, "present_image", present)
+    work = OneNode(directory, itertools.chain([Machine()], itertools.repeat(None))).at("reset")
     with pytest.raises(Problem):
         take(work, "reset")
     return work

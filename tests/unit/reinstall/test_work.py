@@ -2,20 +2,31 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""In whose name a task writes: that of its playbook, and never that of what adopted it."""
+"""In whose name a task writes, and how sure it is that nobody else may."""
 
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
+import itertools
 import multiprocessing
 import os
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ansible_collections.talosops.selinux.plugins.plugin_utils.kube import ClusterProblem
+from ansible_collections.talosops.selinux.plugins.plugin_utils.problem import Problem
 from ansible_collections.talosops.selinux.plugins.plugin_utils.reinstall import work
-from ansible_collections.talosops.selinux.plugins.plugin_utils.reinstall.work import StepProblem
+from ansible_collections.talosops.selinux.plugins.plugin_utils.reinstall.step import ACTS, take
+from ansible_collections.talosops.selinux.plugins.plugin_utils.reinstall.work import StepProblem, Work
+from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.errors import LockHeld
+from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.ledger import Ledger
 from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.owner import of_process
+from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.steps import STEP_NAMES
+
+from .machines import Machine, OneNode
 
 
 def _told(pipe: Any, wait: Any) -> None:
@@ -66,3 +77,69 @@ def test_a_playbook_that_is_just_ending_has_ended(monkeypatch: pytest.MonkeyPatc
         if ended:
             stack.enter_context(pytest.raises(StepProblem, match="has ended"))
         assert work._controller("worker-1").start == ""
+
+
+class Cluster:
+    """The lock in the cluster, which somebody else may take over, or which may give no answer."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.problem: Problem | None = None
+
+    def acquire(self, lease: Any, **_more: Any) -> None:
+        self.asked += 1
+        if self.problem is not None:
+            raise self.problem
+
+
+@pytest.fixture
+def held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Work, Cluster]:
+    """The work of a controller that took its locks a moment ago."""
+    one: Any = Work.__new__(Work)
+    one.params, one._again_at = {"directory": str(tmp_path)}, dt.datetime.min.replace(tzinfo=dt.UTC)
+    one.ledger = Ledger(tmp_path / "ledger.jsonl")
+    cluster = Cluster()
+    monkeypatch.setattr(Work, "cluster_lock", lambda self, name, holder: cluster)
+    one.hold_cluster()
+    assert cluster.asked == 1
+    return one, cluster
+
+
+PROBLEMS = [LockHeld("another holds it", "w", "d"), ClusterProblem("the API gives no answer", "w", "d")]
+
+
+@pytest.mark.parametrize("problem", PROBLEMS, ids=["taken over", "no answer"])
+def test_before_a_node_is_taken_away_the_cluster_is_asked_again(held: tuple[Work, Cluster], problem: Problem) -> None:
+    one, cluster = held
+    one.hold_cluster()
+    assert cluster.asked == 1, "for a while its word is taken"
+    cluster.problem = problem
+    one.hold_cluster()
+    with pytest.raises(type(problem)):
+        one.hold_cluster(sure=True)
+
+
+@pytest.mark.parametrize("step", STEP_NAMES)
+def test_the_steps_that_take_a_node_away_are_sure_of_the_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    asked: list[bool] = []
+    one = OneNode(tmp_path, itertools.repeat(Machine())).at(step)
+    monkeypatch.setattr(one, "hold_cluster", lambda *, sure: asked.append(sure))
+    monkeypatch.setitem(ACTS, step, lambda work: {})
+    take(one, step)
+    assert asked == [step in ("drain", "reset")]
+
+
+def test_a_node_that_may_be_wiped_already_is_taken_further_on_the_lock_of_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its control plane may be the one that the API ran on."""
+    asked: list[bool] = []
+    one = OneNode(tmp_path, itertools.repeat(Machine())).at("reset")
+    one.ledger.begin(one.host, "reset", machine_type="worker")
+    one.ledger.intent(one.host, "reset")
+    monkeypatch.setattr(one, "hold_cluster", lambda *, sure: asked.append(sure))
+    monkeypatch.setitem(ACTS, "reset", lambda work: {})
+    take(one, "reset")
+    assert asked == [False]

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import random
@@ -33,7 +34,8 @@ from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.ledger im
     entries,
     verify,
 )
-from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.state import next_step
+from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.owner import of_process
+from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.state import NextStep, next_step
 from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.steps import STEP_NAMES, STEPS
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -71,13 +73,10 @@ def test_a_whole_operation(ledger, clock):
     assert ledger.state("w-1")["done"] == []
     assert next_step(ledger.node("w-1")).name == "verify"
     for step in STEP_NAMES:
-        assert next_step(ledger.node("w-1")).as_dict() == {
-            "name": step,
-            "changes_world": next(s.changes_world for s in STEPS if s.name == step),
-            "interrupted": False,
-            "failed_before": False,
-            "look_first": False,
-        }
+        changes_world = next(s.changes_world for s in STEPS if s.name == step)
+        following = next_step(ledger.node("w-1"))
+        assert following == NextStep(step, changes_world, interrupted=False, failed_before=False)
+        assert not following.look_first
         ledger.begin("w-1", step, wave="canary", machine_type="worker")
         clock.now += timedelta(minutes=1)
         assert ledger.state("w-1")["open"] == step
@@ -109,7 +108,7 @@ def test_a_canary_stays_one_when_it_is_resumed_and_when_it_fails(ledger):
     assert ledger.read().canaries == ["w-1", "w-2"]
 
 
-@pytest.mark.parametrize("write", ["begin", "intent", "sent", "look", "finish", "fail"])
+@pytest.mark.parametrize("write", ["begin", "intent", "sent", "look", "finish", "fail", "close"])
 def test_nothing_is_written_for_a_node_while_another_controller_holds_the_rollout(ledger, clock, write):
     for step in ("verify", "gate", "save"):
         ledger.begin("w-1", step, machine_type="worker")
@@ -122,6 +121,7 @@ def test_nothing_is_written_for_a_node_while_another_controller_holds_the_rollou
         "look": lambda: ledger.look("w-1", "drain", "unknown", found="f"),
         "finish": lambda: ledger.finish("w-1", "drain", "done"),
         "fail": lambda: ledger.fail("w-2", "verify", found="f"),
+        "close": lambda: ledger.close("w-1", "it takes too long"),
     }
     if write == "sent":
         ledger.intent("w-1", "drain")
@@ -133,6 +133,14 @@ def test_nothing_is_written_for_a_node_while_another_controller_holds_the_rollou
     assert ledger.path.stat().st_size == size
     clock.now += timedelta(hours=2)
     assert writes[write]()["seq"] > 0
+
+
+def test_a_person_may_close_what_a_controller_that_ended_left(ledger, clock):
+    through(ledger, "w-1", "gate")
+    ended = str(dataclasses.replace(of_process(os.getpid()), start="1"))
+    ledger.acquire(ROLLOUT_LOCK, FLEET, ended, clock.now + timedelta(minutes=30))
+    ledger.close("w-1", "it is scrapped")
+    assert not ledger.node("w-1").unfinished
 
 
 def test_order_is_kept(ledger):

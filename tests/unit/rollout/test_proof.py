@@ -23,7 +23,7 @@ def evidence(generation, machine_type="controlplane"):
             "name": "cp-1",
             "identity": f"identity-{generation}",
             "machine_type": machine_type,
-            "uuid": "4C4C4544-0001",
+            "uuid": "4C4C4544-0042-4E10-8053-B4C04F4B4832",
             "serial_number": "sn1",
         },
         "collected_at": "2026-11-22T13:00:00Z" if new else "2026-11-22T12:00:00Z",
@@ -255,6 +255,18 @@ def test_a_machine_is_another_by_its_uuid_or_by_its_serial_number(key):
 def test_one_of_the_two_is_enough_where_the_other_is_not_known(key):
     after = put(evidence("new"), f"node.{key}", None)
     assert item(proof(after=after), "same_machine")["ok"] is True
+
+
+@pytest.mark.parametrize(("serial", "ok"), [("sn1", True), ("sn2", False), (None, None)])
+def test_a_uuid_that_many_boards_share_is_not_enough(serial, ok):
+    shared = "03000200-0400-0500-0006-000700080009"
+    before, after = (put(evidence(one), "node.uuid", shared) for one in ("old", "new"))
+    assert item(proof(before, put(after, "node.serial_number", serial)), "same_machine")["ok"] is ok
+
+
+def test_a_node_that_does_not_say_its_name_any_more_is_not_known_to_be_the_same():
+    before = put(evidence("old"), "node.hostname", "w-1")
+    assert item(proof(before, evidence("new")), "same_machine")["ok"] is None
 
 
 def test_a_machine_of_another_host_name_is_another():
