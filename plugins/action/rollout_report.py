@@ -85,14 +85,11 @@ class ActionModule(TalosAction):
             Display().display(f"\n{text}\n")
         if not self.check and (after in ("rollout", "stop") or (after == "wave" and failure)):
             work.let_go()
-        return {
-            "report": model,
-            "table": text,
-            "halted": stopped or None,
-            "files": files,
-            "changed": bool(files),
-            **({"failed": True, "msg": failure} if failure else {}),
-        }
+        ended = {"halted": stopped or None, "files": files, "changed": bool(files)}
+        if failure:
+            # Whatever a failed task returns is shown, and the table was a moment ago.
+            return {**ended, "failed": True, "msg": failure}
+        return {**ended, "report": model, "table": text}
 
     def _write(self, model: dict[str, Any]) -> list[str]:
         directory, written = Path(self.params["directory"]), []

@@ -86,6 +86,7 @@ options:
       - With C(talos_boot_path) V(hook), a machine that was told to reset stays silent, and silence is no sign. Where
         it could not be seen to stop for its reset, such as when the rollout was stopped meanwhile, its hook is only
         run with this.
+      - It counts for a reset that an earlier run sent.
     type: dict
     default: {}
   drain_timeout:

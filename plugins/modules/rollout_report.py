@@ -73,13 +73,13 @@ EXAMPLES = r"""
 
 RETURN = r"""
 report:
-  description: The report as data.
-  returned: always
+  description: The report as data. A task that fails shows its table, and has written its file.
+  returned: success
   type: dict
   sample: {}
 table:
   description: The report for people.
-  returned: always
+  returned: success
   type: str
   sample: ''
 halted:

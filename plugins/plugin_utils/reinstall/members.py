@@ -84,7 +84,7 @@ def ask_a_peer(work: Work, question: Callable[[Peer], V], *, what: str) -> tuple
 
 
 def require_same_etcd(work: Work, peer: Peer) -> list[str]:
-    """The ids of the members that a peer lists now, if it is the recorded member and lists no strangers.
+    """The ids of the members that a peer lists now, if it is the recorded member and lists all that were recorded.
 
     Raises:
         StepProblem: another member answers, or one of another etcd.
@@ -97,7 +97,6 @@ def require_same_etcd(work: Work, peer: Peer) -> list[str]:
 
     answering, listed = work.ask(look, peer.target)
     known: Mapping[str, Any] = {other["id"]: other for other in work.facts["peers"]}
-    strangers = sorted(set(listed) - set(known) - {work.facts["member"]})
     if answering != peer.id or not set(known) <= set(listed):
         raise StepProblem(
             f"the etcd member {answering} answers for {peer.hostname}, which is {peer.id}"
@@ -105,6 +104,5 @@ def require_same_etcd(work: Work, peer: Peer) -> list[str]:
             else f"{peer.hostname} lists the members {', '.join(sorted(listed))}, and not all that were recorded",
             "the answer of another etcd says nothing about this node's",
             "correct the addresses, or collect the evidence again when members changed",
-            strangers=strangers,
         )
     return listed

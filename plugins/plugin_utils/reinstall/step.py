@@ -92,7 +92,7 @@ def _take(work: Work, name: str, known: NodeState) -> dict[str, Any]:
     except Halted:
         raise
     except NotKnown as problem:
-        work.ledger.look(work.host, name, UNKNOWN, found=problem.found)
+        work.ledger.look(work.host, name, UNKNOWN, **_told(problem))
         raise
     except Problem as problem:
         _failed(work, name, problem)

@@ -240,7 +240,8 @@ def _judged(
 def _pending(state: Mapping[str, Any]) -> dict[str, Any]:
     again = "run the rollout again; it goes on from there"
     if state.get("doubt"):
-        return _reason("rollout.not_known", f"step {state['open']} stays open: {state['doubt']}", again)
+        told = (state.get("failure") or {}).get("do") or again
+        return _reason("rollout.not_known", f"step {state['open']} stays open: {state['doubt']}", told)
     step = state.get("open") or (state["done"][-1] if state.get("done") else None)
     words = "was under way when the record ends" if state.get("open") else "is the last step that was done"
     return _reason("rollout.pending", f"step {step} {words}", again)

@@ -35,6 +35,7 @@ Place = tuple[int, int, str]
 class NodeState:
     """What the ledger knows of one node's current operation.
 
+    ``failure`` is what was told of the last attempt that failed or whose effect is not known (``{found, why, do}``),
     ``results`` holds the facts each step was finished with, ``writes`` how far the write of each step has come
     (``intent`` or ``sent``), ``doubt`` why the open step stays open, ``seq`` the number of the node's last entry and
     ``by`` who wrote it.
@@ -315,7 +316,7 @@ def _write(known: NodeState, entry: dict[str, Any]) -> None:
 def _look(known: NodeState, entry: dict[str, Any]) -> None:
     step, answer = entry["step"], entry["answer"]
     if answer == UNKNOWN:
-        known.doubt = str(entry["facts"].get("found"))
+        known.doubt, known.failure = str(entry["facts"].get("found")), entry["facts"]
     elif answer == DID_NOT:
         earlier = up_to(step)
         known.done = [name for name in known.done if name in earlier]

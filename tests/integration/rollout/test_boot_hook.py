@@ -116,8 +116,11 @@ def test_a_machine_that_goes_silent_unheard_is_booted_only_on_a_persons_word(tmp
             time.sleep(0.002)
         silent = playbook.finish(process, tmp_path / "silent")
         assert silent.code != 0
+        assert "generated_at" not in silent.output, "the report is shown as a table, and not once more as data"
         for name in names:
-            assert playbook.report(evidence)[name]["reasons"][0]["id"] == "rollout.not_known", silent.output
+            (reason,) = playbook.report(evidence)[name]["reasons"]
+            assert reason["id"] == "rollout.not_known", silent.output
+            assert "confirm with rollout_confirm_wiped" in reason["remedy"]
             assert verify(evidence / "ledger.jsonl").nodes[name].open == "reset"
         assert not any(entry.get("step") == "boot" for entry in playbook.ledger(evidence))
         sim.clear_fault("worker-1", "reset_ignored")

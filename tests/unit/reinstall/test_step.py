@@ -138,7 +138,7 @@ def test_a_step_that_is_done_is_not_taken_again(tmp_path: Path, monkeypatch: pyt
 
 def test_an_effect_that_is_not_known_leaves_the_step_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def doubt(work: OneNode) -> dict[str, Any]:
-        raise NotKnown("nobody answers", "w", "d")
+        raise NotKnown("nobody answers", "w", "look at its console")
 
     acting(monkeypatch, reset=doubt)
     work = OneNode(tmp_path, itertools.repeat(Machine())).at("reset")
@@ -146,6 +146,7 @@ def test_an_effect_that_is_not_known_leaves_the_step_open(tmp_path: Path, monkey
         step.take(work, "reset")
     known = work.ledger.node(HOST)
     assert (known.open, known.doubt, known.failed) == ("reset", "nobody answers", None)
+    assert known.failure is not None and known.failure["do"] == "look at its console"
 
 
 def test_a_step_that_breaks_has_failed_and_says_where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

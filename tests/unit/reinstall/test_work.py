@@ -16,9 +16,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ansible_collections.talosops.selinux.plugins.plugin_utils.canonical import sealed
+from ansible_collections.talosops.selinux.plugins.plugin_utils.evidence import files
 from ansible_collections.talosops.selinux.plugins.plugin_utils.kube import ClusterProblem
 from ansible_collections.talosops.selinux.plugins.plugin_utils.problem import Problem
-from ansible_collections.talosops.selinux.plugins.plugin_utils.reinstall import work
+from ansible_collections.talosops.selinux.plugins.plugin_utils.reinstall import order, work
 from ansible_collections.talosops.selinux.plugins.plugin_utils.reinstall.step import ACTS, take
 from ansible_collections.talosops.selinux.plugins.plugin_utils.reinstall.work import StepProblem, Work
 from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.errors import LockHeld
@@ -143,3 +145,27 @@ def test_a_node_that_may_be_wiped_already_is_taken_further_on_the_lock_of_before
     monkeypatch.setitem(ACTS, "reset", lambda work: {})
     take(one, "reset")
     assert asked == [False]
+
+
+def test_a_step_goes_by_the_evidence_that_was_judged_and_no_other_that_lies_there(tmp_path: Path) -> None:
+    """Both are whole and sealed: an earlier one of the node, or another node's."""
+    saved = {}
+    for name, at in (
+        ("worker-1", "2026-01-02T03:04:05Z"),
+        ("worker-1", "2026-01-01T03:04:05Z"),
+        ("worker-2", "2026-01-02T03:04:05Z"),
+    ):
+        document = sealed({"collected_at": at, "node": {"name": name}, "audit": {"sources": []}})
+        saved[name, at] = files.save(str(tmp_path), document, {}), document["sha256"]
+    (judged, sha256), *others = saved.values()
+    one = OneNode(tmp_path, itertools.repeat(None))
+    one.facts |= {"evidence": str(judged), "evidence_sha256": sha256}
+    assert one.judged()["sha256"] == sha256
+    given = order.Order(str(judged), "v", "in_place", "c", "d", "strict", *[None] * 5, evidence_sha256=sha256)
+    nowhere: Any = None
+    for other, _sha256 in others:
+        judged.write_bytes(other.read_bytes())
+        with pytest.raises(Problem, match="is not the one that was collected"):
+            one.judged()
+        with pytest.raises(Problem, match="is not the one that was collected"):
+            order.send(one.action, given, nowhere)
