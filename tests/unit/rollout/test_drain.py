@@ -153,7 +153,7 @@ def test_a_check_counts_only_pods_that_a_drain_would_evict(monkeypatch: pytest.M
             named("mirror", annotations={"kubernetes.io/config.mirror": "x"}),
         ]
     )
-    api.set_unschedulable = lambda node, wanted, check, require: wanted and check
+    api.set_unschedulable = lambda node, wanted, check, mark, require: wanted and check
     monkeypatch.setattr(drain, "_api", lambda *_arguments: contextlib.nullcontext(api))
     found = drain.drain("kubeconfig", None, "worker-1", check=True)
     assert (found["pods"], found["staying"]) == (["demo/here"], ["demo/daemon", "demo/mirror"])
