@@ -24,13 +24,14 @@ from ..gate.errors import VerdictRefused
 from ..gate.policy import load_policy
 from ..gate.request import judge_past
 from ..gate.verdict import ELIGIBLE, judge
+from ..image.machine_config.dry_run import Judgement
 from ..image.resolve import present_image, require_same_command_line, resolve
 from ..private_files import write_private
 from ..rollout import drain
 from ..rollout.boot_paths import boot_path
 from ..rollout.steps import FIRST_CHANGE
 from ..talos.client import NodeClient, ways_without
-from .configuration import Judgement, judged_by_node, prepared
+from .configuration import judged_by_node, prepared
 from .members import Peer, ask_a_peer, peers_of
 from .work import StepProblem, Work
 
