@@ -13,11 +13,12 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ..private_files import private_directory, write_private
+from ..private_files import NotPrivate, private_directory, write_private
 from ..problem import Problem
 from ..talos.boots import Look
 
 _UUID = re.compile(r"[0-9A-Fa-f-]{8,64}")
+_FACTS: dict[str, Any] = {"mode": str, "kernel_args": (list, type(None)), "talos_version": str}
 
 
 class CursorProblem(Problem):
@@ -31,6 +32,7 @@ class Cursor:
     """How far one machine was told about.
 
     Attributes:
+        name: what its boot is called in events: the same for as long as the boot lasts, also where its time moves.
         serial: the last audit serial of ``boot`` that was told about; 0 at the start of a boot.
         facts: ``{mode, kernel_args, talos_version}`` as last seen, for what changes.
         waiting: the serial that was missing near the end of the log at the last visit: it may only be late.
@@ -40,6 +42,7 @@ class Cursor:
     uuid: str
     node: str
     boot: Look = field(default_factory=Look)
+    name: str = ""
     serial: int = 0
     facts: Mapping[str, Any] = field(default_factory=dict)
     waiting: int | None = None
@@ -66,8 +69,8 @@ class Cursors:
         try:
             private_directory(directory)
             self._known = {cursor.uuid: cursor for path in directory.glob("*.json") for cursor in [_read(path)]}
-        except OSError as error:
-            raise _unusable(directory, str(error.strerror)) from error
+        except (OSError, NotPrivate) as error:
+            raise _unusable(directory, _said(error)) from error
         #: Whether an earlier run left any: in the very first run no node is new.
         self.first_run = not self._known
 
@@ -77,7 +80,8 @@ class Cursors:
 
     def of_node(self, node: str) -> Cursor | None:
         """The cursor of the machine that was last seen under a name, for when the node does not answer."""
-        found = [cursor for cursor in self._known.values() if cursor.node == node]
+        # A list first: another thread may be keeping one.
+        found = [cursor for cursor in list(self._known.values()) if cursor.node == node]
         return max(found, key=lambda cursor: cursor.seen_at or "", default=None)
 
     def keep(self, cursor: Cursor) -> None:
@@ -86,22 +90,53 @@ class Cursors:
         Raises:
             CursorProblem: it cannot be written.
         """
-        if not _UUID.fullmatch(cursor.uuid):
-            raise _unusable(self._directory, f"a machine has the UUID {cursor.uuid[:80]!a}")
-        data = json.dumps({**asdict(cursor), "boot": cursor.boot.as_dict()}).encode()
         try:
-            write_private(self._directory / f"{cursor.uuid.lower()}.json", data)
-        except OSError as error:
-            raise _unusable(self._directory, str(error.strerror)) from error
-        self._known[cursor.uuid.lower()] = cursor
+            data = json.dumps({**asdict(cursor), "boot": cursor.boot.as_dict()}).encode()
+            write_private(self._directory / f"{cursor.uuid}.json", data)
+        except (OSError, NotPrivate) as error:
+            raise _unusable(self._directory, _said(error)) from error
+        self._known[cursor.uuid] = cursor
+
+
+def machine_uuid(value: Any) -> str | None:
+    """A machine's UUID, as a cursor has it and as a file may be named; None for anything else."""
+    return value.lower() if isinstance(value, str) and _UUID.fullmatch(value) else None
 
 
 def _read(path: Path) -> Cursor:
+    """The cursor of a file; it is named after its machine, so that a copy under another name is not taken for one."""
     try:
         data = json.loads(path.read_bytes())
-        return Cursor(**{**data, "boot": Look.of(data["boot"])})
-    except (ValueError, KeyError, TypeError):
-        raise _unusable(path, "it is not a cursor") from None
+        cursor = Cursor(**{**data, "boot": Look.of(data["boot"])})
+        sound = isinstance(data["boot"], dict) and _is_sound(cursor) and path.stem == cursor.uuid
+    except (ValueError, KeyError, TypeError, RecursionError):
+        sound = False
+    if not sound:
+        raise _unusable(path, "it is not the cursor of the machine that it is named after")
+    return cursor
+
+
+def _is_sound(cursor: Cursor) -> bool:
+    facts = cursor.facts
+    return (
+        machine_uuid(cursor.uuid) == cursor.uuid
+        and all(isinstance(text, str) for text in (cursor.node, cursor.name))
+        and _is_number(cursor.serial)
+        and (cursor.waiting is None or _is_number(cursor.waiting))
+        and isinstance(cursor.lost, bool)
+        and isinstance(cursor.seen_at, (str, type(None)))
+        and isinstance(facts, dict)
+        and set(facts) == set(_FACTS)
+        and all(isinstance(facts[key], kind) for key, kind in _FACTS.items())
+    )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _said(error: OSError | NotPrivate) -> str:
+    return error.found if isinstance(error, NotPrivate) else str(error.strerror)
 
 
 def _unusable(path: Path, why: str) -> CursorProblem:

@@ -70,36 +70,34 @@ class Source:
     store: Path | None = None
 
     async def run(self) -> None:
-        """Follow all nodes until cancelled.
-
-        Raises:
-            CursorProblem: the state cannot be kept, so going on would lose or repeat events without an end.
-        """
+        """Follow all nodes until cancelled."""
         self._delivering = asyncio.Lock()
         places = asyncio.Semaphore(self.in_flight)
         first_run = self.cursors.first_run
-        try:
-            async with asyncio.TaskGroup() as group:
-                for node in self.nodes:
-                    group.create_task(self._follow(node, places, first_run))
-                if self.waivers is not None:
-                    group.create_task(self._follow_waivers(self.waivers))
-        except* CursorProblem as problems:
-            raise problems.exceptions[0] from None
+        async with asyncio.TaskGroup() as group:
+            for node in self.nodes:
+                group.create_task(self._follow(node, places, first_run))
+            if self.waivers is not None:
+                group.create_task(self._follow_waivers(self.waivers))
 
     async def _follow(self, node: str, places: asyncio.Semaphore, first_run: bool) -> None:
         while True:
             async with places:
                 found = await self._visit(node, first_run)
-            if found is not None:
-                await self._deliver(found.events, partial(self.cursors.keep, found.cursor))
+            if found is not None and await self._deliver_visit(found):
                 first_run = False
             await asyncio.sleep(self.poll)
 
     async def _follow_waivers(self, waivers: WaiverWatch) -> None:
         while True:
-            events, keep = await asyncio.to_thread(waivers.look, dt.datetime.now(dt.UTC))
-            await self._deliver(events, keep)
+            try:
+                events, keep = await asyncio.to_thread(waivers.look, dt.datetime.now(dt.UTC))
+            except Exception:
+                # As of a node: a strange file must not end the watch over all nodes.
+                logger.exception("looking at the waivers")
+            else:
+                async with self._delivering:
+                    await self._deliver(events, keep)
             await asyncio.sleep(self.poll)
 
     async def _visit(self, node: str, first_run: bool) -> Visit | None:
@@ -115,8 +113,6 @@ class Source:
                     first_run=first_run,
                     store=self.store,
                 )
-        except CursorProblem:
-            raise
         except (Problem, TimeoutError) as problem:
             found = problem.found if isinstance(problem, TalosError) else f"{node} was not read in time"
         except Exception as error:
@@ -126,12 +122,28 @@ class Source:
         known = self.cursors.of_node(node)
         return silent(known, found) if known is not None else None
 
-    async def _deliver(self, events: Sequence[Event], keep: Callable[[], None]) -> None:
-        # One at a time, so that what comes back is what was handed over.
+    async def _deliver_visit(self, found: Visit) -> bool:
+        """Hand over what a visit brought, unless its machine was visited by another address meanwhile."""
         async with self._delivering:
-            for event in events:
-                await self._put(event)
-            keep()
+            if self.cursors.of_machine(found.cursor.uuid) is not found.since:
+                return False
+            await self._deliver(found.events, partial(self.cursors.keep, found.cursor))
+        return True
+
+    async def _deliver(self, events: Sequence[Event], keep: Callable[[], None]) -> None:
+        """One after the other, so that what comes back is what was handed over; then write down that it was."""
+        for event in events:
+            await self._put(event)
+        while True:
+            try:
+                # It waits for the disk, and nobody else has to.
+                await asyncio.to_thread(keep)
+            except CursorProblem as problem:
+                # To go on would tell everything again, to end would tell nobody that a disk is full.
+                logger.error("nothing more is told until this can be kept: %s", problem)
+                await asyncio.sleep(self.poll)
+            else:
+                return
 
     async def _put(self, event: Event) -> None:
         await self.queue.put({"talos": event})

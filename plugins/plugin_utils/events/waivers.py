@@ -41,8 +41,11 @@ class WaiverWatch:
         load_waivers(path)
         try:
             self._last: list[dict[str, Any]] = json.loads(self._kept.read_bytes()) if self._kept.exists() else []
-        except (OSError, ValueError) as error:
+            sound = all(isinstance(row["id"], str) and isinstance(row["in_force"], bool) for row in self._last)
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise _unusable(self._kept) from error
+        if not sound:
+            raise _unusable(self._kept)
         self._unread = False
 
     def look(self, now: dt.datetime) -> tuple[list[Event], Callable[[], None]]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -31,7 +32,7 @@ from ..compliance.drift import drift_of_node
 from ..talos import boots
 from ..talos.client import NodeClient
 from ..talos.errors import InvalidAnswer, NotFound, Unsupported
-from .cursor import Cursor
+from .cursor import Cursor, machine_uuid
 from .event import Event, event
 
 _TAIL_LINES = 400
@@ -44,10 +45,14 @@ _OF_DRIFT = {
 
 @dataclass(frozen=True)
 class Visit:
-    """What one visit brought: events in order, and the cursor that holds once all of them were taken."""
+    """What one visit brought: events in order, and the cursor that holds once all of them were taken.
+
+    ``since`` is the cursor that it began with; None for a machine that was never seen.
+    """
 
     events: list[Event]
     cursor: Cursor
+    since: Cursor | None
 
 
 async def visit(
@@ -74,8 +79,8 @@ async def visit(
     Raises:
         TalosError: the node did not answer, or does not say which machine it is.
     """
-    uuid = (await client.spec("system_information")).get("uuid")
-    if not isinstance(uuid, str) or not uuid:
+    uuid = machine_uuid((await client.spec("system_information")).get("uuid"))
+    if uuid is None:
         raise InvalidAnswer(
             f"node {node} does not say its machine UUID",
             "events are counted by machine, not by address",
@@ -85,10 +90,12 @@ async def visit(
     look = await boots.look(client)
     facts = await _facts(client)
     known: Cursor | None = cursors.of_machine(uuid)
-    old = known or Cursor(uuid.lower(), node)
+    old = known or Cursor(uuid, node)
     same = boots.compare(old.boot, look) if known is not None else boots.ANOTHER
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    about = {"node": node, "uuid": uuid.lower(), "boot": look.boot_id or str(look.boot_time)}
+    # A boot time moves with the clock; what repeats an event has to call its boot as before.
+    name = old.name if same == boots.SAME and old.name else look.boot_id or str(look.boot_time)
+    about = {"node": node, "uuid": uuid, "boot": name}
     events = _changes(known, facts, about, first_run)
     if known is not None and same != boots.SAME:
         cause = "reboot" if same == boots.ANOTHER else "it is not known whether the node rebooted"
@@ -105,22 +112,24 @@ async def visit(
         last, waiting = max(start, under_way - 1), None
     events += [_lost(summary, about, gap) for gap in missing if gap[0] <= last]
     said = (about, most, catalogue, facts["talos_version"])
+    # A whole ring of denials takes long enough to keep others waiting.
     if early is not None:
-        events += _denials(early, start, (summary.first_serial or last + 1) - 1, *said)
-    events += _denials(summary, start, last, *said)
-    cursor = Cursor(uuid.lower(), node, look, last, facts, waiting, False, now)
-    return Visit(sorted(events, key=lambda one: one["serial"] or 0), cursor)
+        until = (summary.first_serial or last + 1) - 1
+        events += await asyncio.to_thread(_denials, early, start, until, *said)
+    events += await asyncio.to_thread(_denials, summary, start, last, *said)
+    cursor = Cursor(uuid, node, look, name, last, facts, waiting, False, now)
+    return Visit(sorted(events, key=lambda one: one["serial"] or 0), cursor, known)
 
 
 def silent(known: Cursor, found: str) -> Visit:
     """The visit to a node that did not answer: said once, until it answers again."""
     row = _row(known.node, None, found)
-    about = {"node": known.node, "uuid": known.uuid, "boot": known.boot.boot_id or str(known.boot.boot_time)}
+    about = {"node": known.node, "uuid": known.uuid, "boot": known.name}
     events = [
         event("evidence_lost", about, known.seen_at, {"drift": item["kind"], "found": found, "do": item["do"]})
         for item in drift_of_node(_row(known.node, known.facts, None, known.seen_at), row)
     ]
-    return Visit([] if known.lost else events, known.moved(lost=True))
+    return Visit([] if known.lost else events, known.moved(lost=True), known)
 
 
 async def _facts(client: NodeClient) -> dict[str, Any]:
@@ -139,7 +148,8 @@ async def _read(client: NodeClient, after: int) -> Summary:
     """The log since a serial: its end where that reaches back far enough, else all of it."""
     if after:
         tail = await _summarized(await client.logs("auditd", tail_lines=_TAIL_LINES))
-        if tail.first_serial is not None and tail.first_serial <= after + 1:
+        # Records come out of order: one before the tail's first may be missing in it and stand in the log.
+        if tail.first_serial is not None and tail.first_serial <= after + 1 and not _missing(tail, None, after):
             return tail
     try:
         return await _summarized(await client.logs("auditd"))
@@ -269,7 +279,11 @@ def _denials(
         common = {key: denial[key] for key in ("signature", "source_type", "target_type", "class", "permissions")}
         common |= {"permissive": denial["permissive"], "benign": catalogue.is_benign(denial, version)}
         kind = "enforced_denial" if denial["permissive"] is False else "denial"
-        for number, sample in enumerate(fresh[:most]):
+        of_serial: Counter[int] = Counter()
+        for sample in fresh[:most]:
+            # Not its place among all: a record that comes late would change what those behind it are called.
+            number = of_serial[sample["serial"]]
+            of_serial[sample["serial"]] += 1
             told = {key: sample.get(key) for key in ("timestamp", "comm", "path", "name", "doubtful")}
             events.append(event(kind, about, (denial["signature"], number), {**common, **told}, sample["serial"]))
         rest = fresh[most:]

@@ -40,7 +40,10 @@ def read_yaml(path: str | Path, what: str) -> Any:
         FileProblem: it cannot be read, decrypted or decoded.
         ValueError, yaml.YAMLError: it is no YAML.
     """
-    return yaml.load(read_text(path, what), Loader=_OnceOnly)
+    try:
+        return yaml.load(read_text(path, what), Loader=_OnceOnly)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
 
 
 def read_policy(path: Path) -> dict[str, Any]:
