@@ -176,8 +176,15 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
             if file := self.get_option(option):
                 found += read(_document(self._text(file)), file)
         if directory := self.get_option("talm"):
-            for file in sorted(Path(directory).glob("*.y*ml")):
-                found += sightings.of_talm(self._text(str(file)), str(file))
+            files = sorted(Path(directory).glob("*.y*ml"))
+            told = [one for file in files for one in sightings.of_talm(self._text(str(file)), str(file))]
+            if not told:
+                raise SourceProblem(
+                    f"none of the {len(files)} YAML files in {directory} names a node",
+                    "as the directory of talm's node files it should name every machine of the cluster",
+                    "name the right directory, or leave the option talm out",
+                )
+            found += told
         return found
 
     def _text(self, file: str) -> str:

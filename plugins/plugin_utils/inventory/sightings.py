@@ -13,7 +13,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ _ROLES = {
     "init": "controlplane",
     "worker": "worker",
 }
+_DNS = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-9])?")
 _VERSION = re.compile(r"Talos \((v[0-9][0-9A-Za-z.+-]{0,60})\)")
 _ZONE = "topology.kubernetes.io/zone"
 _CONTROL_PLANE_LABELS = ("node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/master")
@@ -88,7 +89,7 @@ def of_discovery(members: Iterable[Mapping[str, Any]]) -> list[Sighting]:
             Sighting(
                 "discovery",
                 _text(spec.get("hostname")),
-                tuple(_texts(spec.get("addresses"))),
+                tuple(filter(_is_address, _texts(spec.get("addresses")))),
                 _ROLES.get(str(spec.get("machineType"))),
                 identity=_text(spec.get("nodeId")),
                 version=version[1] if version else None,
@@ -106,7 +107,7 @@ def of_kubernetes(nodes: Iterable[Mapping[str, Any]]) -> list[Sighting]:
         addresses = [
             str(address.get("address"))
             for address in status.get("addresses") or []
-            if address.get("type") in ("InternalIP", "ExternalIP")
+            if address.get("type") in ("InternalIP", "ExternalIP") and _is_address(str(address.get("address")))
         ]
         version = _VERSION.fullmatch(str(info.get("osImage") or ""))
         found.append(
@@ -132,12 +133,20 @@ def of_talhelper(document: Any, path: str) -> list[Sighting]:
     """
     found = []
     for node in _nodes(document, path, "talhelper"):
-        addresses = [part.strip() for part in str(node.get("ipAddress") or "").split(",") if part.strip()]
+        name, given = _text(node.get("hostname")), node.get("ipAddress")
+        if not isinstance(given, str):
+            given = [given] if given is not None else []
+        else:
+            given = [part.strip() for part in given.split(",") if part.strip()]
+        addresses = _reachable(given, path)
         role = "controlplane" if node.get("controlPlane") is True else "worker"
         if node.get("ignoreHostname") is True:
             found += [Sighting("talhelper", None, (address,), role) for address in addresses]
-        else:
-            found.append(Sighting("talhelper", _text(node.get("hostname")), tuple(addresses), role))
+            name = None
+        elif addresses or name:
+            found.append(Sighting("talhelper", name, addresses, role))
+        if not addresses and not name:
+            raise _nowhere(node, path)
     return found
 
 
@@ -149,20 +158,22 @@ def of_topf(document: Any, path: str) -> list[Sighting]:
     """
     found = []
     for node in _nodes(document, path, "topf"):
-        name, address = _text(node.get("host")), _text(node.get("ip"))
-        where = address or name
-        found.append(Sighting("topf", name, (where,) if where else (), _ROLES.get(str(node.get("role")))))
+        name, address = _text(node.get("host")), node.get("ip")
+        where = name if address is None or address == "" else address
+        if not where:
+            raise _nowhere(node, path)
+        found.append(Sighting("topf", name, _reachable([where], path), _ROLES.get(str(node.get("role")))))
     return found
 
 
 _MODELINE = re.compile(r"^#\s*talm:\s*(.*)$", re.MULTILINE)
-_MODELINE_NODES = re.compile(r"(?:^|,\s*)nodes\s*=\s*(\[[^\]]*\])")
+_MODELINE_NODES = re.compile(r"(?:^|,\s*)nodes\s*=\s*(\[[^\]]*\]|)")
 
 
 def of_talm(text: str, path: str) -> list[Sighting]:
     """The node of one of talm's ``nodes/*.yaml``, from its modeline ``# talm: nodes=["10.0.0.1"], ...``.
 
-    A file without a modeline is a patch of others and names no node.
+    A file without a modeline, or with one that says nothing of nodes, is a patch of others and names no node.
 
     Raises:
         SourceProblem: the modeline's nodes are not a JSON list of texts.
@@ -178,11 +189,11 @@ def of_talm(text: str, path: str) -> list[Sighting]:
     if not isinstance(addresses, list) or not all(isinstance(address, str) for address in addresses):
         raise SourceProblem(
             f"the talm modeline of {path} does not list its nodes",
-            "a machine that is left out of the inventory is a machine that nobody looks at",
+            _WHY,
             'write nodes=["10.0.0.1"] in the modeline',
         )
     name = Path(path).stem if len(addresses) == 1 and not _is_address(Path(path).stem) else None
-    return [Sighting("talm", name, (address,)) for address in addresses]
+    return [Sighting("talm", name, (address,)) for address in _reachable(addresses, path)]
 
 
 def _nodes(document: Any, path: str, tool: str) -> list[Mapping[str, Any]]:
@@ -194,6 +205,33 @@ def _nodes(document: Any, path: str, tool: str) -> list[Mapping[str, Any]]:
             f"name the right file, or leave the option {tool} out",
         )
     return nodes
+
+
+_WHY = "a machine that is left out of the inventory is a machine that nobody looks at"
+
+
+def _nowhere(node: Mapping[str, Any], path: str) -> SourceProblem:
+    return SourceProblem(
+        f"{path} has a node with neither a name nor an address (its keys are {sorted(map(str, node))!a:.200})",
+        _WHY,
+        "give it an address, or take it out of the file",
+    )
+
+
+def _reachable(addresses: Sequence[Any], path: str) -> tuple[str, ...]:
+    """The addresses, each an IP address or a DNS name.
+
+    Raises:
+        SourceProblem: one is neither, or no text.
+    """
+    for address in addresses:
+        if not isinstance(address, str) or not (_is_address(address) or _DNS.fullmatch(address)):
+            raise SourceProblem(
+                f"{path} says that a node is at {address!a:.80}, which is neither an IP address nor a DNS name",
+                _WHY,
+                "write the address as a text, such as 10.0.0.1",
+            )
+    return tuple(addresses)
 
 
 def _text(value: Any) -> str | None:

@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import yaml
 from ansible_collections.talosops.selinux.plugins.plugin_utils.inventory import sightings
@@ -82,21 +84,46 @@ def test_a_file_without_a_list_of_nodes_is_refused(read: object, document: objec
         read(document, "f.yaml")  # type: ignore[operator]  # a function picked by the test's parameters
 
 
+@pytest.mark.parametrize(
+    ("read", "node", "found"),
+    [
+        (sightings.of_talhelper, {}, "neither a name nor an address"),
+        (sightings.of_talhelper, {"hostname": 7, "ipAddress": " "}, "neither"),
+        (sightings.of_talhelper, {"hostname": "a", "ignoreHostname": True}, "neither"),
+        (sightings.of_talhelper, {"hostname": "a", "ipAddress": ["10.0.0.1"]}, "which is neither"),
+        (sightings.of_talhelper, {"hostname": "a", "ipAddress": 10}, "which is neither"),
+        (sightings.of_talhelper, {"hostname": "a", "ipAddress": "10.0.0.1/24"}, "which is neither"),
+        (sightings.of_talhelper, {"hostname": "a", "ipAddress": "{{ x }}"}, "which is neither"),
+        (sightings.of_topf, {}, "neither a name nor an address"),
+        (sightings.of_topf, {"host": "a", "ip": [1]}, "which is neither"),
+        (sightings.of_topf, {"host": "a\nb"}, "which is neither"),
+    ],
+)
+def test_a_node_of_a_file_that_leads_nowhere_is_refused(read: Any, node: Any, found: str) -> None:
+    with pytest.raises(SourceProblem, match=found):
+        read({"nodes": [node]}, "f.yaml")
+
+
+def test_what_a_node_or_a_cluster_calls_an_address_and_is_none_is_not_used() -> None:
+    (member,) = sightings.of_discovery([{"hostname": "n", "addresses": ["{{ x }}", "10.0.0.1", "a b"]}])
+    assert member.addresses == ("10.0.0.1",)
+    status = {"addresses": [{"type": "InternalIP", "address": "a\nb"}, {"type": "ExternalIP", "address": "10.0.0.1"}]}
+    (node,) = sightings.of_kubernetes([{"metadata": {"name": "n"}, "status": status}])
+    assert node.addresses == ("10.0.0.1",)
+
+
 def test_talm_is_read_from_its_modeline() -> None:
     text = '# talm: nodes=["10.0.0.1"], endpoints=["10.0.0.9"], templates=["templates/x.yaml"]\nmachine: {}\n'
     assert sightings.of_talm(text, "nodes/cp-1.yaml") == [Sighting("talm", "cp-1", ("10.0.0.1",))]
     assert sightings.of_talm("machine: {}\n", "nodes/patch.yaml") == []
-    several = sightings.of_talm('# talm: nodes=["a,b", "10.0.0.2"]\n', "nodes/two.yaml")
-    assert several == [Sighting("talm", None, ("a,b",)), Sighting("talm", None, ("10.0.0.2",))]
+    several = sightings.of_talm('# talm: nodes=["n1.example", "10.0.0.2"]\n', "nodes/two.yaml")
+    assert several == [Sighting("talm", None, ("n1.example",)), Sighting("talm", None, ("10.0.0.2",))]
 
 
-@pytest.mark.parametrize("nodes", ["[10.0.0.1]", '["10.0.0.1", 7]', '["10.0.0.1"'])
-def test_a_modeline_that_does_not_list_texts_names_no_node_in_silence(nodes: str) -> None:
-    if not nodes.endswith("]"):
-        assert sightings.of_talm(f"# talm: nodes={nodes}\n", "f") == []
-        return
+@pytest.mark.parametrize("nodes", ["[10.0.0.1]", '["10.0.0.1", 7]', '["10.0.0.1"', "10.0.0.1", '{"a": 1}', ""])
+def test_a_modeline_whose_nodes_are_not_understood_is_refused(nodes: str) -> None:
     with pytest.raises(SourceProblem, match="does not list its nodes"):
-        sightings.of_talm(f"# talm: nodes={nodes}\n", "f")
+        sightings.of_talm(f'# talm: endpoints=["10.0.0.9"], nodes={nodes}\n', "f")
 
 
 def test_a_sighting_survives_the_cache() -> None:
