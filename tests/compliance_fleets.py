@@ -19,6 +19,7 @@ from ansible_collections.talosops.selinux.plugins.plugin_utils.compliance.profil
 from ansible_collections.talosops.selinux.plugins.plugin_utils.compliance.results import Ground, Subject
 from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.policy import load_policy
 from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.waivers import Waiver, Waivers
+from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.steps import STEP_NAMES
 
 
 def _samples() -> Any:
@@ -37,7 +38,10 @@ def _samples() -> Any:
 samples = _samples()
 NOW: dt.datetime = samples.NOW
 RUN = {"by": "auditor@example", "controller": "bastion", "clock_offset_seconds": 0.4}
-VERSIONS = {"tool": {"name": "talosops.selinux", "version": "0.1.0"}, "catalogue": {"sha256": "e" * 64}}
+VERSIONS = {
+    "tool": {"name": "talosops.selinux", "version": "0.1.0", "sha256": "d" * 64},
+    "catalogue": {"sha256": "e" * 64},
+}
 POLICY = load_policy("strict")
 #: What a hostile node or log could put into any text.
 PAYLOADS = (
@@ -137,6 +141,31 @@ def every_state(count: int, seed: int = 1) -> list[Subject]:
             fleet[-1].unread = "node 192.0.2.1 cannot be connected: refused"
         if number % 5 == 3:
             fleet[-1].proof = None
+    return fleet
+
+
+def rolled_out(fleet: list[Subject]) -> list[Subject]:
+    """The same nodes, each with what ledger and gate say after a rollout: the most that a page has to show."""
+    checks = [
+        {
+            "id": f"check-{number}",
+            "severity": "block",
+            "result": "fail",
+            "found": "a thing",
+            "remedy": "mend it",
+            "doc": None,
+        }
+        for number in range(3)
+    ]
+    at = {"issued_at": "2026-11-21T09:00:00Z", "expires_at": "2026-11-21T12:00:00Z"}
+    verdict = {"decision": "not_eligible", "sha256": "a" * 64, "path": "/srv/verdict.json", "checks": checks, **at}
+    for one in fleet:
+        one.verdict = verdict
+        one.timeline = [
+            {"at": f"2026-11-21T10:{number:02d}:{second:02d}Z", "what": f"{step} {how}"}
+            for number, step in enumerate(STEP_NAMES)
+            for second, how in enumerate(("begin", "intent", "sent", "done"))
+        ]
     return fleet
 
 

@@ -25,7 +25,7 @@ from ..plugin_utils.compliance.formats.summary import summary_lines
 from ..plugin_utils.compliance.model import build_report
 from ..plugin_utils.compliance.profile import load_profile
 from ..plugin_utils.compliance.results import Ground
-from ..plugin_utils.evidence.files import EvidenceProblem
+from ..plugin_utils.evidence.files import EvidenceProblem, safe_name
 from ..plugin_utils.gate import waivers
 from ..plugin_utils.gate.functions import iso
 from ..plugin_utils.gate.policy import load_policy
@@ -43,8 +43,7 @@ class ActionModule(TalosAction):
         # An expired waiver is a finding here and stops nothing, so they are not linted.
         granted = waivers.Waivers(given, policy, now)
         output = Path(params["output"])
-        earlier = gather.earlier_reports(output, profile.name, iso(now))
-        previous = earlier[-1] if earlier else None
+        previous, line = gather.earlier_reports(output, profile.name, iso(now))
         hosts = self.hosts()
         nodes, unread = _collected(params["evidence"])
         subjects, waves = gather.gather(
@@ -62,9 +61,9 @@ class ActionModule(TalosAction):
             subjects,
             Ground(profile, policy, granted, now),
             previous=previous,
-            history=gather.history(earlier),
+            history=line,
             run={
-                "by": getpass.getuser(),
+                "by": _user(),
                 "controller": socket.gethostname(),
                 "clock_offset_seconds": gather.largest_clock_offset(subjects),
             },
@@ -74,7 +73,7 @@ class ActionModule(TalosAction):
         )
         written = None
         if not self.check:
-            written = self._write(output / iso(now).replace(":", ""), report)
+            written = self._write(output / gather.directory_name(report["generated_at"]), report)
             self._textfile(report)
         counts = report["counts"]
         failed = self._stops(counts["results"])
@@ -104,6 +103,7 @@ class ActionModule(TalosAction):
             place,
             {gather.REPORT: canonical_json(report) + b"\n", **self._formats(report)},
             {row["node"]: row["evidence"]["path"] for row in report["nodes"] if row["evidence"]},
+            cited=_cited(report),
             about={key: report[key] for key in ("generated_at", "run", "versions", "profile", "policy", "labels")},
             signing_key=self.read_file(key, "signing key") if key else None,
         )
@@ -147,6 +147,29 @@ class ActionModule(TalosAction):
                 "an old file would go on saying what was true before",
                 "make the collector's directory writable for this user",
             ) from error
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        # A container may run as a user without a name.
+        return f"uid {os.getuid()}"
+
+
+def _cited(report: Mapping[str, Any]) -> dict[str, str]:
+    """The verdicts and probes that the report names, by where they come to lie in the bundle."""
+    found = {}
+    for row in report["nodes"]:
+        place = f"evidence/{safe_name(row['node'])}"
+        if row["probe"] is not None:
+            found[f"{place}/probe-{row['probe']['id']}.json"] = row["probe"]["path"]
+        if row["gate"] is not None:
+            # One beside the evidence comes along with it.
+            evidence = Path(row["evidence"]["path"]).parent if row["evidence"] else None
+            if Path(row["gate"]["path"]).parent != evidence:
+                found[f"{place}/gate/verdict.json"] = row["gate"]["path"]
+    return found
 
 
 def _collected(evidence: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

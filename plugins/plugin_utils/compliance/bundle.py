@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ..canonical import canonical_json, is_sealed, sealed
-from ..evidence.files import EvidenceProblem
+from ..evidence.files import EvidenceProblem, safe_name
 from ..gate import signing
 from ..gate.errors import VerdictRefused
 from ..private_files import private_directory
@@ -31,6 +31,7 @@ def write_bundle(
     files: Mapping[str, bytes],
     evidence: Mapping[str, str],
     *,
+    cited: Mapping[str, str] | None = None,
     about: Mapping[str, Any],
     signing_key: bytes | None = None,
 ) -> Path:
@@ -39,7 +40,8 @@ def write_bundle(
     Args:
         directory: the bundle's place, which must not exist.
         files: content by name.
-        evidence: paths of evidence documents by a name for them; everything beside the document comes along.
+        evidence: paths of evidence documents by the node's name; everything beside the document comes along.
+        cited: paths of further files that the report names, by where they lie in the bundle.
         about: who ran what, when, with which versions; copied into the manifest.
         signing_key: PEM of an Ed25519 private key, or None.
 
@@ -54,7 +56,10 @@ def write_bundle(
             for name, data in files.items():
                 _write(scratch / name, data)
             for name, path in evidence.items():
-                shutil.copytree(Path(path).parent, scratch / "evidence" / name, ignore=shutil.ignore_patterns(".*"))
+                place = scratch / "evidence" / safe_name(name)
+                shutil.copytree(Path(path).parent, place, ignore=shutil.ignore_patterns(".*"))
+            for name, path in (cited or {}).items():
+                _write(scratch / name, Path(path).read_bytes())
             manifest = sealed({"schema": 1, "kind": KIND, "about": dict(about), "files": _hashes(scratch)})
             if signing_key is not None:
                 manifest = signing.sign(manifest, signing_key)
@@ -87,11 +92,11 @@ def defects(directory: Path, public_key: bytes | None = None) -> list[str]:
     try:
         data = (directory / MANIFEST).read_bytes()
         manifest = json.loads(data)
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return [f"{MANIFEST} is missing or not JSON"]
     if not isinstance(manifest, dict) or manifest.get("kind") != KIND or not isinstance(manifest.get("files"), dict):
         return [f"{MANIFEST} is no manifest of a compliance bundle"]
-    found = []
+    found = [f"{MANIFEST} is a link"] if (directory / MANIFEST).is_symlink() else []
     unsigned = {key: value for key, value in manifest.items() if key != "signature"}
     if not is_sealed(unsigned) or data != canonical_json(manifest) + b"\n":
         found.append(f"{MANIFEST} was changed after it was written")
@@ -123,17 +128,23 @@ def _hashes(directory: Path) -> dict[str, str]:
 
 
 def _files(directory: Path) -> Iterator[Path]:
+    """All files, and what is there beside files: links and empty directories, of which a bundle has none."""
     for place, folders, names in os.walk(directory):
-        # A link is looked at as what it is: its target could be anywhere.
         yield from (Path(place) / name for name in names)
+        # A link is looked at as what it is: its target could be anywhere.
         yield from (Path(place) / name for name in folders if (Path(place) / name).is_symlink())
+        if not folders and not names:
+            yield Path(place)
 
 
 def _sha256(path: Path) -> str:
     if path.is_symlink() or not path.is_file():
         return "no regular file"
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        return f"unreadable: {error.strerror}"
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from .past import Past, last_known
+
 #: What drift can be found, with what to do about it.
 KINDS: dict[str, str] = {
     "fell-back-to-permissive": "find out who booted another image or command line, and reinstall the node",
@@ -31,25 +33,21 @@ def find_drift(previous: Mapping[str, Any] | None, current: Mapping[str, Any]) -
     Returns:
         ``[{kind, node, found, before, after, do}]``, sorted; ``node`` is None for what concerns the fleet. Nodes are
         compared by machine UUID, so that one which was renamed is not new, and another machine under an old name is.
+        One that the last report could not read is compared with what was last known of it.
     """
     if previous is None:
         return []
     found: list[dict[str, Any]] = []
-    before = {_machine(row): row for row in previous["nodes"]}
+    past = Past(previous["nodes"], [row["uuid"] for row in current["nodes"] if row["uuid"]])
     for row in current["nodes"]:
-        # A row without evidence has no UUID of its own; the name is all that leads to what it was.
-        old = before.get(_machine(row)) or (None if row["uuid"] else _by_name(previous["nodes"], row["node"]))
+        old = past.of(row)
+        if row["mode"] is not None and old is not None and old["mode"] is None:
+            known = last_known(old)
+            # That its coverage was lost was a finding then.
+            old = {**known, "coverage": None} if known is not None else None
         found += drift_of_node(old, row)
     found += expired_waivers(previous.get("waivers") or [], current.get("waivers") or [])
     return sorted(found, key=lambda item: (item["node"] or "", item["kind"], str(item["before"])))
-
-
-def _machine(row: Mapping[str, Any]) -> str:
-    return str(row["uuid"] or f"name {row['node']}").lower()
-
-
-def _by_name(rows: Sequence[Mapping[str, Any]], name: str) -> Mapping[str, Any] | None:
-    return next((row for row in rows if row["node"] == name), None)
 
 
 def drift_of_node(old: Mapping[str, Any] | None, new: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -68,7 +66,8 @@ def drift_of_node(old: Mapping[str, Any] | None, new: Mapping[str, Any]) -> list
         return []
     if old is None or old["mode"] is None:
         if new["mode"] != "enforcing" and old is None:
-            return [_finding("new-permissive-node", new, "a node that no report had", None, new["mode"])]
+            text = f"a machine that no report knew before, and that is {new['mode']}"
+            return [{**_finding("new-permissive-node", new, "", None, new["mode"]), "found": text}]
         return []
     found = []
     if old["mode"] == "enforcing" and new["mode"] != "enforcing":

@@ -10,13 +10,14 @@ The same input gives the same bytes: rows are sorted, times come in as arguments
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ..canonical import is_sealed, sealed
 from ..gate.functions import iso
 from ..gate.shape import value_at
 from .drift import find_drift
+from .past import Past, last_known
 from .results import NODE_STATUSES, STATUSES, Ground, Subject, clashes, judge_fleet, judge_node, waiver_rows, worst
 
 SCHEMA = 1
@@ -51,7 +52,7 @@ def build_report(
     """
     ground = Ground(ground.profile, ground.policy, ground.waivers, ground.now, clashes(subjects))
     rows = [_row(subject, ground) for subject in sorted(subjects, key=lambda subject: subject.name)]
-    _date_results(rows, previous, iso(ground.now))
+    _date_rows(rows, Past(previous["nodes"] if previous else (), _machines(rows)), iso(ground.now))
     fleet = [
         judge_fleet(rule.id, {row["node"]: _status(row, rule.id) for row in rows}) for rule in ground.profile.rules
     ]
@@ -92,8 +93,62 @@ def build_report(
 
 
 def is_report(document: Any) -> bool:
-    """Whether this is a compliance report that carries the hash of its own content."""
-    return isinstance(document, dict) and document.get("kind") == KIND and is_sealed(document)
+    """Whether this is a compliance report that carries the hash of its own content, and all that a later one reads."""
+    return (
+        isinstance(document, dict)
+        and document.get("schema") == SCHEMA
+        and document.get("kind") == KIND
+        and not any(_lacking(document, _READ))
+        and is_sealed(document)
+    )
+
+
+_COUNTS = dict.fromkeys(("total", *NODE_STATUSES), int)
+#: What the next report reads of this one: types by key, one shape for all items of a list; ``?`` may be null.
+_READ: dict[str, Any] = {
+    "generated_at": str,
+    "sha256": str,
+    "profile": {"name": str},
+    "counts": {"results": _COUNTS},
+    "history": [{"generated_at": str, "counts": _COUNTS}],
+    "waivers": [{"id": str, "in_force": bool}],
+    "nodes": [
+        {
+            "node": str,
+            "sources": [str],
+            "uuid?": str,
+            "mode?": str,
+            "talos_version?": str,
+            "kernel_args?": [str],
+            "coverage?": {"verdict?": str},
+            "evidence?": {"collected_at?": str},
+            "last_known?": {"uuid?": str, "mode?": str, "talos_version?": str, "kernel_args?": [str]},
+            "results": [{"rule": str, "status": str, "since": str}],
+        }
+    ],
+}
+
+
+def _lacking(value: Any, shape: Any) -> Iterator[bool]:
+    """True for each part of a shape that the value has not."""
+    if isinstance(shape, dict):
+        if not isinstance(value, dict):
+            yield True
+            return
+        for key, inner in shape.items():
+            name = key.rstrip("?")
+            if name not in value:
+                yield True
+            elif value[name] is not None or name == key:
+                yield from _lacking(value[name], inner)
+    elif isinstance(shape, list):
+        if not isinstance(value, list):
+            yield True
+            return
+        for item in value:
+            yield from _lacking(item, shape[0])
+    elif not isinstance(value, shape):
+        yield True
 
 
 def families(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -149,6 +204,7 @@ def _row(subject: Subject, ground: Ground) -> dict[str, Any]:
         "coverage": _coverage(coverage, trusted),
         "denials": _denials(audit),
         "gate": _gate(verdict),
+        "probe": _probe(subject.probe) if trusted is not None else None,
         "proof": dict(subject.proof) if subject.proof is not None else None,
         "timeline": sorted(subject.timeline, key=lambda item: (item["at"], item["what"])),
         "evidence": {
@@ -169,6 +225,7 @@ def _coverage(coverage: Any, evidence: Mapping[str, Any] | None) -> dict[str, An
         return None
     return {
         "verdict": coverage.get("verdict"),
+        "since": coverage.get("since"),
         "seconds": coverage.get("seconds"),
         "until": value_at(evidence, "collected_at"),
         "holes": list(coverage.get("holes") or []),
@@ -206,21 +263,27 @@ def _gate(verdict: Mapping[str, Any] | None) -> dict[str, Any] | None:
     }
 
 
+def _probe(probe: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    return {key: probe.get(key) for key in ("id", "outcome", "finished_at", "path", "sha256")} if probe else None
+
+
 def _status(row: Mapping[str, Any], rule: str) -> str:
     return next(str(item["status"]) for item in row["results"] if item["rule"] == rule)
 
 
-def _date_results(rows: Sequence[dict[str, Any]], previous: Mapping[str, Any] | None, now: str) -> None:
-    """Give every result what it was in the last report and since when it is what it is now."""
-    known: dict[tuple[str, str], Mapping[str, Any]] = {}
-    for row in previous["nodes"] if previous else ():
-        for item in row["results"]:
-            known[str(row["uuid"] or row["node"]).lower(), item["rule"]] = item
-            # A node that cannot be read now is found by its name alone.
-            known.setdefault((str(row["node"]).lower(), item["rule"]), item)
+def _machines(rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    return [row["uuid"] for row in rows if row["uuid"]]
+
+
+def _date_rows(rows: Sequence[dict[str, Any]], past: Past, now: str) -> None:
+    """Give every result what it was in the last report and since when it is what it is now, and every node of which no
+    mode is known now what was last known of it."""
     for row in rows:
+        before = past.of(row)
+        row["last_known"] = last_known(before) if row["mode"] is None else None
+        known = {item["rule"]: item for item in before["results"]} if before is not None else {}
         for item in row["results"]:
-            old = known.get((str(row["uuid"] or row["node"]).lower(), item["rule"]))
+            old = known.get(item["rule"])
             item["previous_result"] = old["status"] if old else None
             item["since"] = old["since"] if old and old["status"] == item["status"] else now
 

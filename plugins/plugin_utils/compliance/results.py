@@ -89,7 +89,8 @@ def judge_node(subject: Subject, ground: Ground) -> list[dict[str, Any]]:
     proof = subject.proof
     document["proof"] = {key: proof.get(key) for key in ("proven", "enforcing", "reinstalled")} if proof else None
     document["probe"] = _probe(subject, ground)
-    used = ground.waivers.used(document["audit"])
+    labels = {waiver.id: dict(waiver.labels) for waiver in ground.waivers.waivers}
+    used = [{**one, "labels": labels[one["waiver_id"]]} for one in ground.waivers.used(document["audit"])]
     results = []
     checked = run_checks([rule.check for rule in ground.profile.rules], document, ground.now)
     for rule, check in zip(ground.profile.rules, checked, strict=True):
@@ -195,7 +196,7 @@ def clashes(subjects: Sequence[Subject]) -> dict[str, str]:
 
 
 def waiver_rows(waivers: Iterable[Waiver], now: dt.datetime) -> list[dict[str, Any]]:
-    """Every waiver that the operator gave: ``[{id, owner, ticket, reason, expires, in_force}]``."""
+    """Every waiver that the operator gave: ``[{id, owner, ticket, reason, expires, in_force, labels}]``."""
     return [
         {
             "id": waiver.id,
@@ -204,6 +205,7 @@ def waiver_rows(waivers: Iterable[Waiver], now: dt.datetime) -> list[dict[str, A
             "reason": waiver.reason,
             "expires": iso(waiver.expires),
             "in_force": waiver.granted <= now < waiver.expires,
+            "labels": dict(waiver.labels),
         }
         for waiver in sorted(waivers, key=lambda waiver: waiver.id)
     ]

@@ -6,12 +6,14 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
 from ..audit.knowledge import catalogue
+from ..canonical import canonical_json
 from ..yaml_loader import load_yaml
 
 _ROOT = Path(__file__).resolve().parents[3]
@@ -19,12 +21,13 @@ TOOL = "talosops.selinux"
 
 
 def versions() -> dict[str, Any]:
-    """``{tool: {name, version}, catalogue: {sha256}}``.
+    """``{tool: {name, version, sha256}, catalogue: {sha256}}``.
 
-    The version is that of the installed collection (MANIFEST.json) or of the working copy (galaxy.yml).
+    The version is that of the installed collection (MANIFEST.json) or of the working copy (galaxy.yml); the hash is of
+    all its plugins' files, so that two that call themselves alike are told apart.
     """
     return {
-        "tool": {"name": TOOL, "version": _version()},
+        "tool": {"name": TOOL, "version": _version(), "sha256": _sha256()},
         "catalogue": {"sha256": hashlib.sha256(catalogue.DATA.read_bytes()).hexdigest()},
     }
 
@@ -34,3 +37,14 @@ def _version() -> str:
     if manifest.exists():
         return str(json.loads(manifest.read_bytes())["collection_info"]["version"])
     return str(load_yaml((_ROOT / "galaxy.yml").read_bytes())["version"])
+
+
+@functools.cache
+def _sha256() -> str:
+    """The hash of ``{path: hash}`` of every file that is shipped below ``plugins``."""
+    files = {
+        path.relative_to(_ROOT).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in (_ROOT / "plugins").rglob("*")
+        if path.is_file() and path.suffix != ".pyc"
+    }
+    return hashlib.sha256(canonical_json(files)).hexdigest()

@@ -26,7 +26,7 @@ from .policy import Policy
 from .shape import value_at
 
 SCHEMA = 1
-_FIELDS = {"id", "signature", "match", "scope", "reason", "owner", "ticket", "granted", "expires"}
+_FIELDS = {"id", "signature", "match", "scope", "reason", "owner", "ticket", "granted", "expires", "labels"}
 _MATCH = ("source_type", "target_type", "class", "permissions")
 _SCOPE = ("clusters", "nodes", "talos")
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -45,7 +45,10 @@ class Finding:
 
 @dataclasses.dataclass(frozen=True)
 class Waiver:
-    """One waiver. It names a signature, or matches every denial whose four parts are among the given ones."""
+    """One waiver. It names a signature, or matches every denial whose four parts are among the given ones.
+
+    ``labels`` are free texts by name, which reports pass on.
+    """
 
     id: str
     signature: str | None
@@ -56,6 +59,7 @@ class Waiver:
     ticket: str
     granted: dt.datetime
     expires: dt.datetime
+    labels: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def covers(self, denial: Mapping[str, Any]) -> bool:
         """Whether the denial is one of those the waiver means, wherever it happened."""
@@ -311,6 +315,9 @@ def _waiver(item: Any, path: str | Path) -> Waiver:
                 parse_version(version)
             except ValueError:
                 raise _invalid(path, f"{version!r} in the scope of the waiver {name} is no Talos version") from None
+    labels = item.get("labels", {})
+    if not isinstance(labels, dict) or not all(isinstance(text, str) for pair in labels.items() for text in pair):
+        raise _invalid(path, f"the labels of the waiver {name} are not a mapping of texts to texts")
     owner = item.get("owner")
     return Waiver(
         id=name,
@@ -323,6 +330,7 @@ def _waiver(item: Any, path: str | Path) -> Waiver:
         ticket=item["ticket"],
         granted=_day(item, "granted", path),
         expires=_day(item, "expires", path),
+        labels=labels,
     )
 
 

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 
@@ -68,6 +69,10 @@ def test_any_flipped_byte_is_found(made, keys, name):
     assert bundle.defects(made, keys[1]) == []
 
 
+def _link(made):
+    (made / "manifest.json").symlink_to(made.parent / "m")
+
+
 @pytest.mark.parametrize(
     ("how", "found"),
     [
@@ -79,6 +84,11 @@ def test_any_flipped_byte_is_found(made, keys, name):
         (lambda made: (made / "manifest.json").write_text("[]"), "no manifest"),
         (lambda made: (made / "link").symlink_to("/etc/passwd"), "link is not part of the bundle"),
         (lambda made: (made / "folder").symlink_to("/etc"), "folder is not part of the bundle"),
+        (lambda made: (made / "nothing").mkdir(), "nothing is not part of the bundle"),
+        (lambda made: (made / "openreports" / "n.json").rename(made / "n.json"), "openreports is not part"),
+        (lambda made: os.mkfifo(made / "pipe"), "pipe is not part of the bundle"),
+        (lambda made: (made / "manifest.json").write_text("[" * 100_000), "not JSON"),
+        (lambda made: made.joinpath("manifest.json").rename(made.parent / "m") and _link(made), "is a link"),
     ],
 )
 def test_a_dropped_added_or_renamed_file_is_found(made, how, found):
@@ -110,3 +120,22 @@ def test_a_bundle_is_never_written_over_an_older_one(tmp_path):
         bundle.write_bundle(tmp_path / "b", {"a": b"2"}, {}, about={})
     assert (tmp_path / "b" / "a").read_bytes() == b"1"
     assert [path.name for path in tmp_path.iterdir()] == ["b"]
+
+
+def test_what_the_report_cites_comes_along_and_a_nodes_name_leads_nowhere_else(tmp_path):
+    name = "../../up"
+    document = fleets.evidence(name, 1)
+    path = files.save(str(tmp_path / "evidence"), document, {"auditd.log": lambda: [b"type=1400 msg=..."]})
+    (tmp_path / "probe.json").write_text("{}")
+    made = bundle.write_bundle(
+        tmp_path / "bundles" / "one",
+        {},
+        {name: str(path)},
+        cited={"evidence/x/probe-1.json": str(tmp_path / "probe.json")},
+        about={},
+    )
+    assert {path.name for path in tmp_path.iterdir()} == {"evidence", "probe.json", "bundles"}
+    assert (made / "evidence" / files.safe_name(name) / "evidence.json").exists()
+    assert bundle.defects(made) == []
+    (made / "evidence" / "x" / "probe-1.json").write_text("{} ")
+    assert bundle.defects(made) == ["evidence/x/probe-1.json was changed"]

@@ -7,12 +7,14 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import importlib.util
 import io
 import json
 import re
 import shutil
 import subprocess
+import unicodedata
 from collections import Counter
 from pathlib import Path
 
@@ -31,6 +33,9 @@ from ansible_collections.talosops.selinux.plugins.plugin_utils.compliance.format
     sarif,
     table,
 )
+from ansible_collections.talosops.selinux.plugins.plugin_utils.compliance.formats.texts import visible
+from ansible_collections.talosops.selinux.plugins.plugin_utils.compliance.model import build_report
+from ansible_collections.talosops.selinux.plugins.plugin_utils.compliance.profile import BUILT_IN, load_profile
 from prometheus_client.parser import text_string_to_metric_families
 
 SEEDS = range(50)
@@ -260,6 +265,82 @@ def test_hostile_texts_are_texts_in_every_format(payload):
     assert not {"\x1b", "\x00", "\u202e", "\u2028", "\u2029"} & set(html)
 
 
+def every_format(report):
+    """What each writer gives, as text."""
+    files = {
+        "json": canonical_json(report),
+        "junit": junit.render(report),
+        "sarif": sarif.render(report, root="/", fallback="f"),
+        "oscal": oscal.render(report),
+        "openreports": b"".join(openreports.render(report, namespace="x").values()),
+        "prometheus": prometheus.render(report),
+        "csv": table.render(report),
+        "html": page.render(report),
+    }
+    return {name: data.decode() for name, data in files.items()}
+
+
+@pytest.mark.parametrize("label", ["of-the-run", "of-the-profile", "of-the-rule", "of-the-waiver"])
+def test_free_labels_pass_into_every_format(label):
+    waiver = dataclasses.replace(fleets.WAIVER, labels={"system": "of-the-waiver"})
+    profile = load_profile("talos-selinux-enforcing")
+    rules = tuple(dataclasses.replace(rule, labels={"system": "of-the-rule"}) for rule in profile.rules)
+    profile = dataclasses.replace(profile, labels={"team": "of-the-profile"}, rules=rules)
+    fleet = [fleets.subject("n", 1, audit__denials=[fleets.samples.denial("pod_t:run_t:dir:write")])]
+    ground = dataclasses.replace(fleets.ground("talos-selinux-enforcing", waiver), profile=profile)
+    report = build_report(
+        fleet, ground, previous=None, run=fleets.RUN, versions=fleets.VERSIONS, labels={"ticket": "of-the-run"}
+    )
+    jsonschema.validate(report, SCHEMA)
+    assert oscal.defects(json.loads(oscal.render(report))) == []
+    assert [name for name, text in every_format(report).items() if label not in text] == []
+
+
+def test_an_openreport_of_a_profile_of_many_rules_has_the_worst_results():
+    one = load_profile("talos-selinux-enforcing")
+    rules = tuple(
+        dataclasses.replace(rule, check=dataclasses.replace(rule.check, id=f"{rule.id}-{number}"))
+        for number in range(20)
+        for rule in one.rules
+    )
+    ground = dataclasses.replace(fleets.ground(), profile=dataclasses.replace(one, rules=rules))
+    fleet = [fleets.subject("n", 1, selinux__state="permissive")]
+    report = build_report(
+        fleet, ground, previous=None, run=fleets.RUN, versions=fleets.VERSIONS, labels={"a": "b" * 9000}
+    )
+    (data,) = openreports.render(report, namespace="x").values()
+    document = json.loads(data)
+    jsonschema.validate(document, OPENREPORTS)
+    assert len(data) <= openreports.MOST_BYTES
+    assert document["summary"]["fail"] == 20 == sum(item["result"] == "fail" for item in document["results"])
+    assert document["summary"]["pass"] == report["counts"]["results"]["pass"]
+    left_out = 200 - len(document["results"])
+    assert document["metadata"]["annotations"]["talosops.selinux/left-out"].startswith(f"{left_out} of 200 results")
+
+
+def test_the_objects_of_two_profiles_have_different_names():
+    fleet = [fleets.subject("n", 1)]
+    reports = [fleets.report(fleet, profile=name) for name in BUILT_IN]
+    assert len({name for report in reports for name in openreports.render(report, namespace="x")}) == 2
+
+
+@pytest.mark.parametrize("when", [None, "soon", "2026-11-22T13:00:00+01:00"])
+def test_oscal_has_a_time_where_the_evidence_has_none(when):
+    report = fleets.report([fleets.subject("n", 1, collected_at=when)])
+    (result,) = json.loads(oscal.render(report))["assessment-results"]["results"]
+    assert {item["collected"] for item in result["observations"]} == {"2026-11-22T12:00:00Z"}
+
+
+def test_what_is_shown_as_an_escape_is_no_matter_of_the_release_of_python():
+    for code in range(0x110000):
+        letter = chr(code)
+        # Which numbers are letters is what releases differ in. Selectors of variants show nothing by themselves.
+        if unicodedata.category(letter) != "Cn" and not 0xE0100 <= code <= 0xE01EF:
+            assert (visible(letter) == letter) is letter.isprintable(), hex(code)
+    # Letters since Unicode 15, and none yet.
+    assert visible("\U0001fae8\u0378") == "\U0001fae8\u0378"
+
+
 def test_bytes_are_the_same_for_the_same_report():
     report = REPORTS[21]
     for render in (
@@ -271,6 +352,18 @@ def test_bytes_are_the_same_for_the_same_report():
         lambda document: sarif.render(document, root="/", fallback="f"),
     ):
         assert render(report) == render(json.loads(canonical_json(report)))
+
+
+def test_a_node_on_the_page_has_its_timeline_and_every_reason_with_its_remedy():
+    (one,) = fleets.rolled_out([fleets.subject("n", 1, selinux__state="permissive")])
+    hole = {"stream": "service", "after_serial": 7, "after": "T1", "before_serial": 9, "before": "T2"}
+    one.evidence = fleets.evidence("n", 1, selinux__state="permissive", audit__coverage__holes=[hole])
+    html = page.render(fleets.report([one])).decode()
+    assert html.count("check-0 fail: a thing. Do: mend it") == 1
+    assert "found permissive; expected enforcing" in html
+    assert "Do: Move the node with the playbook rollout." in html
+    assert "hole in the service log: after serial 7 of T1, before serial 9 of T2" in html
+    assert "2026-11-21T10:00:00Z verify begin, 10:00:01 intent, 10:00:02 sent, 10:00:03 done" in html
 
 
 @pytest.mark.parametrize("report", REPORTS, ids=SEEDS)

@@ -137,6 +137,7 @@ def test_a_broad_waiver_is_named(tmp_path: Path, strict: Policy) -> None:
         ("a: [", "it cannot be read: while parsing a flow"),
         ("schema: 2\nwaivers: []", "it does not hold exactly `schema: 1` and `waivers`"),
         ("schema: 1\nwaivers: {}", "its waivers are not a list"),
+        ("[" * 3000, "it cannot be read: "),
     ],
 )
 def test_why_a_waiver_file_is_refused(tmp_path: Path, text: str, words: str) -> None:
@@ -152,6 +153,8 @@ def test_what_is_wrong_with_a_waiver_is_told_in_full(tmp_path: Path) -> None:
         ([ENTRY, ENTRY], "the waiver agent is there twice"),
         ([{**ENTRY, "id": "a b"}], "a waiver has no id of letters, digits, dots, hyphens and underscores"),
         ([{**ENTRY, "colour": "red", "shape": 1}], "the waiver agent has unknown keys: colour, shape"),
+        ([{**ENTRY, "labels": {"system": 17}}], "the labels of the waiver agent are not a mapping of texts to texts"),
+        ([{**ENTRY, "labels": ["a"]}], "the labels of the waiver agent are not a mapping of texts to texts"),
         (
             [{**{k: v for k, v in ENTRY.items() if k != "signature"}, "match": []}],
             "the match of the waiver agent is not a mapping with keys among source_type, target_type, class,"

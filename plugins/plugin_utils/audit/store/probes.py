@@ -37,7 +37,7 @@ def keep(directory: Path, document: Mapping[str, Any]) -> Path:
     """
     if not _ID.fullmatch(document["id"]):
         raise ValueError(f"{document['id']!r} is no id of a probe")
-    path = directory / f"probe-{document['id']}.json"
+    path = path_of(directory, document["id"])
     try:
         write_private(path, canonical_json(sealed(document)) + b"\n")
     except OSError as error:
@@ -47,6 +47,11 @@ def keep(directory: Path, document: Mapping[str, Any]) -> Path:
             "make the directory of the store writable for this user",
         ) from error
     return path
+
+
+def path_of(directory: Path, probe_id: str) -> Path:
+    """Where the document of a probe lies below a boot's directory."""
+    return directory / f"probe-{probe_id}.json"
 
 
 def load(directory: Path) -> list[dict[str, Any]]:

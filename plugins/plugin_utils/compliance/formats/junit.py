@@ -27,7 +27,8 @@ def render(report: Mapping[str, Any]) -> bytes:
         cases = [(item["rule"], item["status"], sentence(item)) for item in row["results"]]
         _suite(root, report, row["node"], cases, {"uuid": row["uuid"], "mode": row["mode"], **report["labels"]})
     cases = [(item["rule"], item["status"], fleet_sentence(item)) for item in report["fleet"]]
-    _suite(root, report, FLEET, cases, report["labels"])
+    labels = {f"rule.{rule['id']}.{key}": text for rule in report["rules"] for key, text in rule["labels"].items()}
+    _suite(root, report, FLEET, cases, {**report["labels"], **labels})
     for name in ("tests", "failures", "errors", "skipped"):
         root.set(name, str(sum(int(suite.get(name, "0")) for suite in root)))
     ElementTree.indent(root)

@@ -16,9 +16,11 @@ import uuid
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import quote
 
+from ...gate.functions import iso, moment
 from ..results import FAIL, NOT_APPLICABLE, PASS, UNKNOWN, WAIVED
-from .texts import fleet_sentence, sentence, visible
+from .texts import fleet_sentence, labels_of, sentence, visible
 
 VERSION = "1.1.3"
 NAMESPACE = "https://github.com/talosops/ansible-selinux/ns/oscal"
@@ -34,7 +36,10 @@ def render(report: Mapping[str, Any]) -> bytes:
 def _document(report: Mapping[str, Any]) -> dict[str, Any]:
     ids = _Ids(report["sha256"])
     controls = _controls(report)
-    observations = [_observation(ids, report, row, item) for row in report["nodes"] for item in row["results"]]
+    rules = {rule["id"]: rule for rule in report["rules"]}
+    observations = [
+        _observation(ids, report, row, rules[item["rule"]], item) for row in report["nodes"] for item in row["results"]
+    ]
     return {
         "uuid": ids("document"),
         "metadata": {
@@ -152,13 +157,17 @@ def _inventory(ids: _Ids, row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _observation(
-    ids: _Ids, report: Mapping[str, Any], row: Mapping[str, Any], item: Mapping[str, Any]
+    ids: _Ids,
+    report: Mapping[str, Any],
+    row: Mapping[str, Any],
+    rule: Mapping[str, Any],
+    item: Mapping[str, Any],
 ) -> dict[str, Any]:
     evidence = item["evidence"]
     relevant = (
         [
             {
-                "href": evidence["path"] or f"#{ids('profile')}",
+                "href": quote(evidence["path"]) if evidence["path"] else f"#{ids('profile')}",
                 "description": "The evidence document that the result rests on.",
                 "props": [_prop("sha256", evidence["sha256"])],
             }
@@ -176,13 +185,22 @@ def _observation(
             _prop("status", item["status"]),
             _prop("since", item["since"]),
             *previous,
+            *(_prop(f"label-{key}", text) for key, text in labels_of(rule, item).items()),
         ],
         "methods": ["TEST"],
         "types": ["finding" if item["status"] in (FAIL, UNKNOWN) else "control-objective"],
         "subjects": [{"subject-uuid": ids("node", row["node"]), "type": "inventory-item", "title": row["node"]}],
-        "collected": row["evidence"]["collected_at"] if row["evidence"] else report["generated_at"],
+        "collected": _collected(row, report),
         **({"relevant-evidence": relevant} if relevant else {}),
     }
+
+
+def _collected(row: Mapping[str, Any], report: Mapping[str, Any]) -> str:
+    """When the evidence was collected; when it was judged where there is none, or it does not say."""
+    try:
+        return iso(moment(str(row["evidence"]["collected_at"]))) if row["evidence"] else str(report["generated_at"])
+    except ValueError:
+        return str(report["generated_at"])
 
 
 def _finding(

@@ -20,7 +20,8 @@ from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 
 from ..results import FAIL, INCONSISTENT, NODE_STATUSES, NOT_APPLICABLE, PASS, STATUSES, UNKNOWN, WAIVED
-from .texts import WORDS, visible
+from . import details
+from .texts import WORDS, listed, visible
 
 _DATA = Path(__file__).parent.parent / "data"
 _SYMBOLS = {PASS: "✓", FAIL: "✗", UNKNOWN: "?", WAIVED: "~", NOT_APPLICABLE: "-", INCONSISTENT: "≠"}
@@ -33,6 +34,7 @@ def render(report: Mapping[str, Any]) -> bytes:
     css, js = ((_DATA / name).read_text(encoding="utf-8") for name in ("report.css", "report.js"))
     policy = f"default-src 'none'; style-src {_hash(css)}; script-src {_hash(js)}; base-uri 'none'; form-action 'none'"
     environment = Environment(loader=FileSystemLoader(_DATA), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    remedies = {rule["id"]: rule["remedy"] for rule in report["rules"]}
     page = environment.get_template("report.html.j2").render(
         report=report,
         # The only two values that are not escaped: files of this package.
@@ -45,7 +47,11 @@ def render(report: Mapping[str, Any]) -> bytes:
         statuses=STATUSES,
         grid=_grid(report["nodes"]),
         line=_line([*report["history"], {"counts": report["counts"]["results"]}]),
-        remedies={rule["id"]: rule["remedy"] for rule in report["rules"]},
+        details=[
+            {"row": row, "facts": details.facts(row), "reasons": details.reasons(row, remedies)}
+            for row in report["nodes"]
+        ],
+        listed=listed,
         nodes=_by_status(list(enumerate(report["nodes"], 1)), NODE_STATUSES, lambda item: item[1]["status"]),
         results=_by_status(
             [(row, item) for row in report["nodes"] for item in row["results"]],
@@ -74,7 +80,7 @@ def _grid(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
     """Where each node's square stands: zones below each other, a line for every 40 nodes."""
     zones: dict[str, list[tuple[int, Mapping[str, Any]]]] = {}
     for index, row in enumerate(rows, 1):
-        zones.setdefault(row["zone"] or "no zone", []).append((index, row))
+        zones.setdefault(row["zone"] or "", []).append((index, row))
     placed, y = [], 4
     for name, members in sorted(zones.items()):
         cells = [
@@ -87,9 +93,11 @@ def _grid(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
             }
             for number, (index, row) in enumerate(members)
         ]
-        placed.append({"name": name if len(name) <= 20 else f"{name[:19]}…", "y": y + 15, "cells": cells})
+        called = f"zone {name}" if name else "no zone"
+        placed.append({"name": called if len(called) <= 20 else f"{called[:19]}…", "y": y + 15, "cells": cells})
         y += ((len(members) - 1) // _ACROSS + 1) * _CELL + 8
-    return {"width": _LEFT + _ACROSS * _CELL, "height": y, "zones": placed} if placed else None
+    across = min(_ACROSS, max(map(len, zones.values()), default=0))
+    return {"width": _LEFT + across * _CELL, "height": y, "zones": placed} if placed else None
 
 
 def _line(history: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:

@@ -47,6 +47,12 @@ def render(report: Mapping[str, Any]) -> bytes:
         if row["coverage"]
     ]
     families = [({**profile, "signature": family["signature"]}, family["records"]) for family in report["families"]]
+    labels = [("report", report["labels"])]
+    labels += [(f"rule {rule['id']}", rule["labels"]) for rule in report["rules"]]
+    labels += [(f"waiver {waiver['id']}", waiver["labels"]) for waiver in report["waivers"]]
+    named: list[_Sample] = [
+        ({**profile, "of": of, "name": name, "text": text}, 1.0) for of, given in labels for name, text in given.items()
+    ]
     made = moment(report["generated_at"]).timestamp()
     lines = [
         *_metric(
@@ -58,6 +64,7 @@ def render(report: Mapping[str, Any]) -> bytes:
         *_metric("coverage_seconds", "How long each node's audit log is accounted for.", coverage),
         *_metric("denial_records", "Records of each kind of denial over the fleet.", families),
         *_metric("drift_findings", "What changed for the worse since the last report.", [(profile, counts["drift"])]),
+        *_metric("label", "Free labels of the report, its rules and its waivers.", named),
         *_metric("last_success_timestamp_seconds", "When the last complete run ended.", [(profile, made)]),
     ]
     return ("\n".join(lines) + "\n").encode()

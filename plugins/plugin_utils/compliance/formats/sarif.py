@@ -18,7 +18,7 @@ from typing import Any
 from urllib.parse import quote
 
 from ..results import FAIL, UNKNOWN, WAIVED
-from .texts import sentence, visible
+from .texts import labels_of, sentence, visible
 
 MOST = 5000
 _SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
@@ -61,7 +61,7 @@ def render(report: Mapping[str, Any], *, root: str, fallback: str) -> bytes:
         "invocations": [{"executionSuccessful": True, "toolExecutionNotifications": notes}],
         "columnKind": "unicodeCodePoints",
         "results": found[:MOST],
-        "properties": {"counts": report["counts"], "report_sha256": report["sha256"], **report["labels"]},
+        "properties": {"counts": report["counts"], "report_sha256": report["sha256"], "labels": report["labels"]},
     }
     return json.dumps({"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}, indent=1).encode() + b"\n"
 
@@ -76,7 +76,7 @@ def _rule(rule: Mapping[str, Any]) -> dict[str, Any]:
         "defaultConfiguration": {"level": _LEVELS[rule["severity"]]},
         "properties": {
             "tags": [f"{item['framework']} {item['id']} ({item['strength']})" for item in rule["maps"]],
-            **rule["labels"],
+            "labels": rule["labels"],
         },
     }
 
@@ -105,6 +105,7 @@ def _result(
             "status": item["status"],
             "since": item["since"],
             "waivers": [waiver["waiver_id"] for waiver in item["waivers"]],
+            "labels": labels_of(rule, item),
         },
     }
 

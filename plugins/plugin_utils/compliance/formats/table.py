@@ -11,36 +11,49 @@ import io
 from collections.abc import Mapping
 from typing import Any
 
-from .texts import visible
+from .texts import labels_of, listed, visible
 
 HEADINGS = (
     "node", "uuid", "zone", "mode", "rule", "severity", "status", "observed", "expected", "reason", "previous_result",
     "since", "evidence", "evidence_sha256", "waivers", "labels",
 )  # fmt: skip
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+#: The last four are the first ones in full width, which spreadsheets of some languages take for them.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
 def render(report: Mapping[str, Any]) -> bytes:
     """The report as CSV (RFC 4180, UTF-8): results of nodes, then rules of the fleet under the node name ``*``."""
     report = visible(report)
-    severities = {rule["id"]: rule["severity"] for rule in report["rules"]}
-    labels = "; ".join(f"{key}={value}" for key, value in report["labels"].items())
+    rules = {rule["id"]: rule for rule in report["rules"]}
+    labels = listed(report["labels"])
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(HEADINGS)
     for row in report["nodes"]:
         for item in row["results"]:
-            evidence = item["evidence"] or {}
+            evidence, rule = item["evidence"] or {}, rules[item["rule"]]
             cells = [
-                row["node"], row["uuid"], row["zone"], row["mode"], item["rule"], severities[item["rule"]],
+                row["node"], row["uuid"], row["zone"], row["mode"], item["rule"], rule["severity"],
                 item["status"], item["observed"], item["expected"], item["reason"], item["previous_result"],
                 item["since"], evidence.get("path"), evidence.get("sha256"),
-                "; ".join(waiver["waiver_id"] for waiver in item["waivers"]), labels,
+                "; ".join(waiver["waiver_id"] for waiver in item["waivers"]),
+                "; ".join(filter(None, (labels, listed(labels_of(rule, item))))),
             ]  # fmt: skip
             writer.writerow([_safe(cell) for cell in cells])
     for item in report["fleet"]:
         outliers = "; ".join(f"{outlier['node']} {outlier['status']}" for outlier in item["outliers"])
-        cells = ["*", "", "", "", item["rule"], severities[item["rule"]], item["status"], item["common"], "", outliers]
+        cells = [
+            "*",
+            "",
+            "",
+            "",
+            item["rule"],
+            rules[item["rule"]]["severity"],
+            item["status"],
+            item["common"],
+            "",
+            outliers,
+        ]
         writer.writerow([_safe(cell) for cell in [*cells, "", report["generated_at"], "", "", "", labels]])
     return text.getvalue().encode()
 

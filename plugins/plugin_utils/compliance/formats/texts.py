@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,16 +16,26 @@ from ..results import FAIL, NOT_APPLICABLE, PASS, UNKNOWN, WAIVED
 WORDS = {PASS: "pass", FAIL: "fail", UNKNOWN: "unknown", WAIVED: "waived", NOT_APPLICABLE: "not applicable"}
 
 
+#: Control and format characters, blanks other than a space, surrogates, private and reserved ones (Unicode 16, the
+#: categories C and Z, and selectors of variants). A list of its own: what Python calls printable differs from release
+#: to release, and the bytes must not.
+_HIDDEN = re.compile(
+    "[\x00-\x1f\x7f-\xa0\xad\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u1680\u180e\u2000-\u200f\u2028-\u202f"
+    "\u205f-\u206f\u3000\ud800-\uf8ff\ufdd0-\ufdef\ufeff\ufff0-\ufffb\ufffe\uffff\U000110bd\U000110cd"
+    "\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff\U000f0000-\U0010ffff"
+    + "".join(f"{chr(plane << 16 | 0xFFFE)}{chr(plane << 16 | 0xFFFF)}" for plane in range(1, 15))
+    + "]"
+)
+
+
 def visible(value: Any) -> Any:
-    """The same data, its keys sorted, in which every character that is not printable is written as an escape.
+    """The same data, its keys sorted, in which every character that cannot be seen is written as an escape.
 
     Names, labels and log texts come from nodes: control characters, direction marks and lone surrogates are harmless
     only where they are spelt out. XML cannot carry most of them at all.
     """
     if isinstance(value, str):
-        if value.isprintable():
-            return value
-        return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in value)
+        return _HIDDEN.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), value)
     if isinstance(value, Mapping):
         return {visible(key): visible(value[key]) for key in sorted(value)}
     if isinstance(value, list):
@@ -32,13 +43,38 @@ def visible(value: Any) -> Any:
     return value
 
 
+def listed(labels: Mapping[str, str]) -> str:
+    """Free labels in a line."""
+    return "; ".join(f"{key}={value}" for key, value in labels.items())
+
+
+def labels_of(rule: Mapping[str, Any], result: Mapping[str, Any]) -> dict[str, str]:
+    """The free labels of a result: its rule's, and those of the waivers that it rests on.
+
+    One key may have several texts; they are joined.
+    """
+    found: dict[str, list[str]] = {}
+    for labels in (rule["labels"], *(waiver["labels"] for waiver in result["waivers"])):
+        for key, value in labels.items():
+            if value not in found.setdefault(key, []):
+                found[key].append(value)
+    return {key: ", ".join(values) for key, values in found.items()}
+
+
 def sentence(result: Mapping[str, Any]) -> str:
     """One result in a line: status, what was found, what was expected, and why it matters."""
     text = f"{WORDS.get(result['status'], result['status'])}: found {result['observed']}; expected {result['expected']}"
     if result["reason"]:
         text += f". {result['reason']}"
+    return text + waived(result)
+
+
+def waived(result: Mapping[str, Any]) -> str:
+    """Who waived what the result found, until when; nothing where nobody did."""
+    text = ""
     for waiver in result["waivers"]:
-        text += f" Waived until {waiver['expires']} by {waiver['owner']} ({waiver['waiver_id']}, {waiver['ticket']})."
+        named = "; ".join(filter(None, (f"{waiver['waiver_id']}, {waiver['ticket']}", listed(waiver["labels"]))))
+        text += f" Waived until {waiver['expires']} by {waiver['owner']} ({named})."
     return text
 
 

@@ -1,0 +1,192 @@
+# Copyright (c) 2026, the talosops.selinux authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a report is made of: every source's nodes once, the rollout's waves, and earlier reports whatever lies there."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from pathlib import Path
+
+import compliance_fleets as fleets
+import pytest
+from ansible_collections.talosops.selinux.plugins.plugin_utils.canonical import canonical_json, sealed
+from ansible_collections.talosops.selinux.plugins.plugin_utils.compliance import gather
+from ansible_collections.talosops.selinux.plugins.plugin_utils.evidence import files
+from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.ledger import Ledger
+from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.steps import STEP_NAMES
+
+LATER = fleets.NOW + dt.timedelta(hours=1)
+
+
+def entry(document, directory: Path | None = None):
+    if directory is None:
+        return files.entry_of(document, None)
+    return files.entry_of(document, files.save(str(directory), document, {"auditd.log": lambda: [b""]}))
+
+
+def gathered(tmp_path, hosts=(), evidence=None, **more):
+    options = {"unread": {}, "zones": {}, "configs": {}, "ledger": None, "previous": None, **more}
+    return gather.gather(hosts, evidence or {}, options.pop("unread"), directory=tmp_path, **options)
+
+
+def names(subjects):
+    return {subject.name: sorted(subject.sources) for subject in subjects}
+
+
+def no_logs(document):
+    return sealed({**document, "audit": {**document["audit"], "sources": []}})
+
+
+def test_a_renamed_machine_has_one_row_and_a_machine_that_is_gone_has_its_own(tmp_path):
+    previous = fleets.report([fleets.subject("old-name", 1), fleets.subject("gone", 2)])
+    document = no_logs(fleets.evidence("new-name", 1, collected_at="2026-11-22T12:55:00Z"))
+    subjects, _waves = gathered(
+        tmp_path, ["new-name"], {"new-name": entry(document, tmp_path / "e")}, previous=previous
+    )
+    assert names(subjects) == {"new-name": ["evidence", "inventory"], "gone": ["previous report"]}
+    report = fleets.report(subjects, now=LATER, previous=previous)
+    assert [(item["kind"], item["node"]) for item in report["drift"]] == [("evidence-lost", "gone")]
+    # By reports alone no node stays for ever.
+    assert names(gathered(tmp_path, ["new-name"], previous=report)[0]) == {"new-name": ["inventory"]}
+
+
+def test_a_node_that_only_a_verdict_names_has_a_row_and_one_that_is_here_has_no_second(tmp_path):
+    for name, number in (("decided", 3), ("before-its-new-name", 1)):
+        binds = {"identity": f"identity-{number}", "uuid": fleets.evidence(name, number)["node"]["uuid"]}
+        place = tmp_path / name / "1" / "verdict.json"
+        place.parent.mkdir(parents=True)
+        place.write_bytes(canonical_json(sealed({"node": name, "binds": binds, "issued_at": "2026-11-20T00:00:00Z"})))
+    document = no_logs(fleets.evidence("n", 1))
+    subjects, _waves = gathered(tmp_path, ["n"], {"n": entry(document, tmp_path / "e")})
+    assert names(subjects) == {"n": ["evidence", "inventory"], "decided": ["verdict"]}
+
+
+def test_evidence_that_was_not_saved_is_judged_all_the_same(tmp_path):
+    document = fleets.evidence("n", 1)
+    (one,), _waves = gathered(tmp_path, ["n"], {"n": entry(document)})
+    assert (one.unread, one.evidence, one.evidence_path) == (None, document, None)
+    wrong = {**entry(document), "sha256": "0" * 64}
+    assert "not the one that was collected" in gathered(tmp_path, ["n"], {"n": wrong})[0][0].unread
+
+
+WAVES = [
+    {"number": 1, "kind": "canary", "zone": None, "nodes": ["a"]},
+    {"number": 2, "kind": "workers", "zone": "x", "nodes": ["b", "c"]},
+]
+
+
+def rolled_out(tmp_path, **changes):
+    ledger = Ledger(tmp_path / "ledger.jsonl")
+    for name in ("a", "b"):
+        for step in STEP_NAMES[: None if name == "a" else 3]:
+            ledger.begin(name, step, wave="canary", machine_type="worker")
+            ledger.finish(name, step, "done")
+    model = sealed({"schema": 1, "waves": WAVES, **changes})
+    (tmp_path / "report.json").write_bytes(canonical_json(model))
+    return tmp_path / "ledger.jsonl"
+
+
+def test_the_waves_are_those_of_the_newest_rollout_and_who_moved_is_the_ledgers_word(tmp_path):
+    _subjects, waves = gathered(tmp_path, ["a", "b", "c"], ledger=rolled_out(tmp_path))
+    assert waves == [
+        {"number": 1, "kind": "canary", "nodes": ["a"], "moved": ["a"]},
+        {"number": 2, "kind": "workers", "nodes": ["b", "c"], "moved": []},
+    ]
+    fallen = no_logs(fleets.evidence("a", 1, selinux__state="permissive"))
+    _subjects, waves = gathered(tmp_path, ["a"], {"a": entry(fallen, tmp_path / "e")}, ledger=tmp_path / "ledger.jsonl")
+    assert waves[0]["moved"] == []
+
+
+@pytest.mark.parametrize("how", ["missing", "changed", "torn", "deep", "no waves", "odd waves"])
+def test_a_rollouts_report_that_is_none_gives_no_waves(tmp_path, how):
+    path = tmp_path / "report.json"
+    odd = {"no waves": {"waves": {}}, "odd waves": {"waves": [{"number": 1}]}}
+    ledger = rolled_out(tmp_path, **odd.get(how, {}))
+    if how == "missing":
+        path.unlink()
+    elif how == "changed":
+        path.write_bytes(path.read_bytes().replace(b"canary", b"Canary"))
+    elif how == "torn":
+        path.write_bytes(path.read_bytes()[:-5])
+    elif how == "deep":
+        path.write_bytes(b"[" * 100_000)
+    assert gathered(tmp_path, ["a"], ledger=ledger)[1] == []
+
+
+def kept(output: Path, name: str, report) -> dict:
+    (output / name).mkdir(parents=True)
+    (output / name / "report.json").write_bytes(canonical_json(report) + b"\n")
+    return report
+
+
+def day(number: int, **more):
+    return fleets.report([fleets.subject("n", 1)], now=fleets.NOW + dt.timedelta(days=number), **more)
+
+
+def earlier(output: Path, before="2027-01-01T00:00:00Z", profile="talos-selinux-enforcing"):
+    last, line = gather.earlier_reports(output, profile, before)
+    return last["generated_at"][:10] if last else None, [row["generated_at"][8:10] for row in line]
+
+
+def test_the_history_needs_the_directory_alone_and_has_what_was_put_there_later(tmp_path):
+    for number in (0, 1, 3):
+        kept(tmp_path, gather.directory_name(day(number)["generated_at"]), day(number))
+    kept(tmp_path, "brought-from-elsewhere", day(2))
+    assert earlier(tmp_path) == ("2026-11-25", ["22", "23", "24", "25"])
+    assert earlier(tmp_path, "2026-11-24T12:00:00Z") == ("2026-11-23", ["22", "23"])
+    assert earlier(tmp_path / "nowhere") == (None, [])
+
+
+def test_a_long_history_is_not_read_again_and_the_line_ends_somewhere(tmp_path, monkeypatch):
+    counts = day(0)["counts"]["results"]
+    told = [{"generated_at": f"2026-09-{number:02d}T00:00:00Z", "counts": counts} for number in range(1, 31)]
+    told += [{"generated_at": f"2026-10-{number:02d}T00:00:00Z", "counts": counts} for number in range(1, 26)]
+    newest = kept(tmp_path, gather.directory_name(day(0)["generated_at"]), day(0, history=told))
+    kept(tmp_path, "2026-08-01T000000Z", day(-100))
+    read = []
+    real = gather._report
+    monkeypatch.setattr(gather, "_report", lambda path: read.append(path) or real(path))
+    last, line = gather.earlier_reports(tmp_path, "talos-selinux-enforcing", "2027-01-01T00:00:00Z")
+    assert last == newest
+    assert line == [*told[-49:], {"generated_at": newest["generated_at"], "counts": counts}]
+    assert len(read) == 1
+
+
+FOREIGN = {
+    "torn": lambda report: canonical_json(report)[:-20],
+    "changed": lambda report: canonical_json(report).replace(b"enforcing", b"Enforcing", 1),
+    "not JSON": lambda _report: b"\xff\x00",
+    "empty": lambda _report: b"",
+    "deep": lambda _report: b"[" * 100_000,
+    "a list": lambda _report: b"[]",
+    "another kind": lambda report: canonical_json(sealed({**report, "kind": "rollout"})),
+    "a later schema": lambda report: canonical_json(sealed({**report, "schema": 2})),
+    "no profile": lambda report: canonical_json(sealed({**report, "profile": None})),
+    "no rows": lambda report: canonical_json(sealed({key: report[key] for key in report if key != "nodes"})),
+    "rows without results": lambda report: canonical_json(sealed({**report, "nodes": [{"node": "n"}]})),
+    "no counts": lambda report: canonical_json(sealed({**report, "counts": {"results": {}}})),
+    "odd history": lambda report: canonical_json(sealed({**report, "history": [1]})),
+    "odd waivers": lambda report: canonical_json(sealed({**report, "waivers": ["w"]})),
+    "the future": lambda _report: canonical_json(day(1000)),
+}
+
+
+@pytest.mark.parametrize("how", FOREIGN)
+def test_what_is_no_report_of_ours_is_none(tmp_path, how):
+    kept(tmp_path, gather.directory_name(day(0)["generated_at"]), day(0))
+    (tmp_path / "2026-12-01T120000Z").mkdir()
+    (tmp_path / "2026-12-01T120000Z" / "report.json").write_bytes(FOREIGN[how](day(9)))
+    assert earlier(tmp_path) == ("2026-11-22", ["22"])
+
+
+def test_a_bundle_that_is_being_written_another_profiles_and_a_directory_are_no_reports(tmp_path):
+    kept(tmp_path, ".writing-abc", day(1))
+    kept(tmp_path, "observed", day(2, profile="talos-selinux-permissive-observed"))
+    (tmp_path / "odd" / "report.json").mkdir(parents=True)
+    manifest = {"about": {"profile": {"name": "talos-selinux-permissive-observed"}}}
+    (tmp_path / "observed" / "manifest.json").write_text(json.dumps(manifest))
+    assert earlier(tmp_path) == (None, [])
+    assert earlier(tmp_path, profile="talos-selinux-permissive-observed") == ("2026-11-24", ["24"])
