@@ -85,5 +85,5 @@ def test_a_name_alone_on_its_line_becomes_a_block_and_keeps_what_stands_before_i
     assert fill("cert: |\n    @X@\n", secrets) == "cert: |\n    first\n    second\n"
     assert fill("+    @X@\n", secrets) == "+    first\n+    second\n"
     assert fill("crt: @X@\n", secrets) == f"crt: {secrets['X']}\n"
-    with pytest.raises(KeyError):
+    with pytest.raises(KeyError, match="UNKNOWN"):
         fill("key: @UNKNOWN@", secrets)

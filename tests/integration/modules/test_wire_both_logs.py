@@ -68,7 +68,7 @@ def test_what_the_kernel_had_no_room_for_was_printed_all_the_same(
     for audit in audits[name]:
         assert denied(audit) == [43, 43]
         assert (audit["coverage"]["verdict"] == "complete") is complete
-        assert complete or {"F8"} <= {reason["id"] for reason in audit["coverage"]["reasons"]}
+        assert ("F8" in {reason["id"] for reason in audit["coverage"]["reasons"]}) is not complete
 
 
 def test_what_auditd_finds_after_a_restart_counts_once(audits: dict[str, list[dict[str, Any]]]) -> None:

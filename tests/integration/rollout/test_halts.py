@@ -178,9 +178,9 @@ def test_two_halts_are_both_to_be_lifted_and_one_is_written_once(rollouts: Rollo
     assert "\x1b" not in told and "red" in told
     again = rollouts.halt("again", reason="storage", who="on-call")
     assert again.of("H")["changed"] is False and len(rollouts.halts) == 2
-    first = rollouts.halts[0]["number"]
+    first, other = (halt["number"] for halt in rollouts.halts)
     rollouts.halt("lift-first", state="lifted", halts=[first], reason="the storage is back")
-    assert [halt["number"] for halt in rollouts.halts] == [first + 1] or len(rollouts.halts) == 1
+    assert [halt["number"] for halt in rollouts.halts] == [other]
     refused = rollouts.run("still")
     assert refused.code != 0 and _says(refused, "starting the rollout is refused")
     assert len(rollouts.sim.writes()) == calls, "a rollout that is halted wrote to the fleet"

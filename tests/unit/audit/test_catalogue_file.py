@@ -104,11 +104,19 @@ def test_a_wrong_catalogue_is_refused_with_the_place(change: str, says: str, tmp
     assert str(file) in caught.value.found
 
 
-@pytest.mark.parametrize("content", [b"\xff\xfe\xfa", b"a: [", b"- 1", b""])
-def test_an_unreadable_catalogue_is_refused(content: bytes, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"\xff\xfe\xfa", "cannot be read"),
+        (b"a: [", "cannot be read"),
+        (b"- 1", "schema is not 1"),
+        (b"", "schema is not 1"),
+    ],
+)
+def test_an_unreadable_catalogue_is_refused(content: bytes, says: str, tmp_path: Path) -> None:
     file = tmp_path / "catalogue.yml"
     file.write_bytes(content)
-    with pytest.raises(CatalogueError):
+    with pytest.raises(CatalogueError, match=says):
         read(file)
-    with pytest.raises(CatalogueError):
+    with pytest.raises(CatalogueError, match="cannot be read"):
         read(tmp_path / "absent.yml")

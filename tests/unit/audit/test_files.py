@@ -86,7 +86,7 @@ def test_damaged_gzip_is_told(tmp_path: Path, keep: float) -> None:
 def test_a_missing_file_is_a_problem(tmp_path: Path) -> None:
     with pytest.raises(LogFileProblem, match="absent"):
         analyze_files([tmp_path / "absent"])
-    with pytest.raises(LogFileProblem):
+    with pytest.raises(LogFileProblem, match="cannot be read: Is a directory"):
         analyze_files([tmp_path])
 
 

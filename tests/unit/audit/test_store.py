@@ -280,7 +280,7 @@ def test_a_boot_id_names_the_boot(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "../x", "a\n", ".hidden", "x" * 200])
 def test_boot_ids_cannot_leave_the_directory(name: str, tmp_path: Path) -> None:
-    with pytest.raises(StoreError):
+    with pytest.raises(StoreError, match="is not a plain name"):
         AuditStore(tmp_path).merge(name, "service", b"x")
 
 
@@ -321,18 +321,18 @@ def test_damage_is_noticed_and_never_read_as_evidence(tmp_path: Path) -> None:
     good = path.read_bytes()
     for bad in (good[:-1], good[:100] + b"X" + good[101:], b"", None):
         path.unlink() if bad is None else path.write_bytes(bad)
-        with pytest.raises(StoreError):
+        with pytest.raises(StoreError, match=r"service\.log is missing, cut short or was changed"):
             stored(store)
         if bad is None or len(bad) < 200:
-            with pytest.raises(StoreError):
+            with pytest.raises(StoreError, match=r"service\.log is missing, cut short or was changed"):
                 store.merge(BOOT, "service", good)
     path.write_bytes(good)
     for text in ("{", "[]", '{"schema": 9}'):
         (tmp_path / BOOT / "service.json").write_text(text)
-        with pytest.raises(StoreError):
+        with pytest.raises(StoreError, match=r"service\.json is missing, cut short or was changed"):
             store.read(BOOT)
     (tmp_path / BOOT / "service.json").unlink()
-    with pytest.raises(StoreError):
+    with pytest.raises(StoreError, match=r"service\.json is missing, cut short or was changed"):
         store.read(BOOT)
 
 

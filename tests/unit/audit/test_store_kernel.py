@@ -236,5 +236,5 @@ def test_a_boot_without_an_id_is_found_again_after_a_clock_step(tmp_path: Path) 
 
 def test_a_boot_that_is_not_known_is_nobody_s(tmp_path: Path) -> None:
     store = AuditStore(tmp_path)
-    with pytest.raises(StoreError):
+    with pytest.raises(StoreError, match="neither the boot id nor the boot time"):
         store.boot_key(Look())

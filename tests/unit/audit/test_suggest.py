@@ -165,6 +165,6 @@ def test_module_merges_rules_and_lists_what_it_leaves_out() -> None:
 
 
 def test_rule_refuses_what_is_no_name() -> None:
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="is not a policy name"):
         Rule.of(denial("pod_t", "run_t", "file", "read;"))
     assert refusal(denial("pod_t", "run_t", "file", "read")) is None

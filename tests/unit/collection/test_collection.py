@@ -61,7 +61,9 @@ def test_nothing_that_is_shipped_calls_an_upgrade():
 
 
 def test_the_roles_document_every_variable_they_default():
-    for role in sorted((ROOT / "roles").iterdir()):
+    roles = sorted((ROOT / "roles").iterdir())
+    assert roles
+    for role in roles:
         options = yaml.safe_load((role / "meta" / "argument_specs.yml").read_text())["argument_specs"]["main"][
             "options"
         ]

@@ -121,7 +121,7 @@ def test_status_problems_refuse(change, words):
     assessment = change_status(change)
     assert any(words in problem for problem in assessment["problems"]), assessment["problems"]
     assert assessment["healthy"] is not True
-    with pytest.raises(EtcdUnsafe):
+    with pytest.raises(EtcdUnsafe, match=words):
         may_remove(100, assessment)
 
 
@@ -139,7 +139,7 @@ def test_no_leader():
 def test_alarms_refuse(alarms):
     members, statuses = cluster("hhh")
     assessment = assess({"cp-0": members, "cp-1": members}, statuses, alarms)
-    with pytest.raises(EtcdUnsafe):
+    with pytest.raises(EtcdUnsafe, match="alarm"):
         may_remove(100, assessment)
 
 
@@ -174,7 +174,7 @@ def test_agreement_needs_two_equal_views(view, agreed):
     assert assessment["agreed"] is agreed
     if agreed is not True:
         assert assessment["problems"]
-        with pytest.raises(EtcdUnsafe):
+        with pytest.raises(EtcdUnsafe, match="the members do not agree about who is in the cluster"):
             may_remove(100, assessment)
 
 
@@ -192,7 +192,7 @@ def test_an_unknown_learner_flag_is_no_vote():
     members[2]["is_learner"] = None
     assessment = assess({"cp-0": members, "cp-1": members}, statuses, [])
     assert (assessment["voters"], assessment["learners"]) == (2, 1)
-    with pytest.raises(EtcdUnsafe):
+    with pytest.raises(EtcdUnsafe, match="is a learner and has no vote"):
         may_remove(100, assessment)
 
 
@@ -205,7 +205,7 @@ def test_the_only_member_agrees_with_itself_and_may_not_leave():
     assert (assessment["agreed"], assessment["healthy"], assessment["voters"]) == (True, True, 1)
     assert [member["hostname"] for member in assessment["members"]] == ["cp-0"]
     assert assessment["problems"] == [] and assessment["tolerance_after_removal"] == -1
-    with pytest.raises(EtcdUnsafe):
+    with pytest.raises(EtcdUnsafe, match="etcd has 1 voting member"):
         may_remove(100, assessment)
 
 

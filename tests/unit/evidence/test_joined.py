@@ -83,7 +83,7 @@ def test_another_machine_or_boot_is_not_this_node(nodes: list[dict[str, Any]], w
 )
 def test_what_is_missing_or_claimed_twice_is_not_known(nodes: list[dict[str, Any]], machine: Machine) -> None:
     assert join(nodes, machine).joined is None
-    with pytest.raises(NotThisNode):
+    with pytest.raises(NotThisNode, match="is not known to be the machine that was judged"):
         require_joined(nodes, machine)
 
 

@@ -217,3 +217,8 @@ def evidence(machine_type: str = "controlplane", **changes: Any) -> dict[str, An
     for path, value in changes.items():
         document = changed(document, path.replace("__", "."), value)
     return sealed(document)
+
+
+def stops(verdict: dict[str, Any]) -> dict[str, str]:
+    """The results of the checks that did not pass."""
+    return {check["id"]: check["result"] for check in verdict["checks"] if check["result"] != "pass"}

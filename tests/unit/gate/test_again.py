@@ -131,8 +131,8 @@ def test_saved_evidence_grows_old(strict: Policy) -> None:
 def test_altered_or_foreign_documents_are_refused(strict: Policy, which: str) -> None:
     given = {"saved": evidence("worker"), "live": live()}
     given[which] = {**given[which], "user_volumes": None}
-    with pytest.raises(EvidenceRefused):
+    with pytest.raises(EvidenceRefused, match="does not match its own hash"):
         judge_again(given["saved"], given["live"], strict, None, NOW)
     given = {"saved": evidence("worker"), "live": live()}
-    with pytest.raises(EvidenceRefused):
+    with pytest.raises(EvidenceRefused, match="of node node-1, not of node-2"):
         judge_again(given["saved"], given["live"], strict, None, NOW, node="node-2")

@@ -310,7 +310,7 @@ def test_a_key_with_a_password(verdict: dict[str, Any]) -> None:
     )
     signing.verify(signing.sign(verdict, locked, b"open"), pem(key)[1])
     for wrong in (None, b"shut"):
-        with pytest.raises(SignatureProblem):
+        with pytest.raises(SignatureProblem, match="or its password is wrong"):
             signing.sign(verdict, locked, wrong)
 
 

@@ -6,13 +6,12 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.talosops.selinux.plugins.plugin_utils.gate import expression, functions, shape
+from ansible_collections.talosops.selinux.plugins.plugin_utils.gate import expression, shape
 from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.errors import (
     PolicyProblem,
 )
@@ -82,7 +81,7 @@ def read(text: str, document: Any = None) -> Any:
 )
 def test_it_knows_what_it_reads(text: str, paths: str | None) -> None:
     if paths is None:
-        with pytest.raises(PolicyProblem):
+        with pytest.raises(PolicyProblem, match="the document has no f"):
             Expression(text, SHAPE)
     else:
         found = {shape.text_of(path) for path in Expression(text, SHAPE).paths}
@@ -144,7 +143,7 @@ def test_gaps_are_not_known(text: str, path: str) -> None:
 
 @pytest.mark.parametrize("value", [None, [], "x", 3, True])
 def test_a_document_of_another_kind_is_not_known(value: Any) -> None:
-    with pytest.raises(NotKnown):
+    with pytest.raises(NotKnown, match=r"^a is not (known|of the type)"):
         read("a.b", {"a": value})
 
 
@@ -153,9 +152,9 @@ def test_null_is_an_answer_only_where_it_is_said() -> None:
     assert nullable.evaluate({"a": {"b": None}}, NOW) is True
     assert nullable.evaluate({"a": {"b": "x"}}, NOW) is False
     for gap in ({"a": {}}, {"a": None}, {}, {"a": {"b": 3}}):
-        with pytest.raises(NotKnown):
+        with pytest.raises(NotKnown, match=r"^a(\.b)? is (missing|not known|not of the type)"):
             nullable.evaluate(gap, NOW)
-    with pytest.raises(NotKnown):
+    with pytest.raises(NotKnown, match=r"^a\.b is not known"):
         read("a.b == `null`", {"a": {"b": None}})
 
 
@@ -221,34 +220,6 @@ def test_functions(text: str, value: Any) -> None:
     assert type(found) is type(value)
 
 
-@pytest.mark.parametrize("text", ["", "4", "h", "4 h", "4w", "-4h", "1.5h", "4h ", "99999999999s"])
-def test_what_is_no_duration(text: str) -> None:
-    with pytest.raises(ValueError, match="not a duration"):
-        functions.duration(text)
-
-
-@pytest.mark.parametrize("text", ["2026-11-22T12:00:00", "2026-11-22", "noon", ""])
-def test_what_is_no_moment(text: str) -> None:
-    with pytest.raises(ValueError):
-        functions.moment(text)
-
-
-def test_moments() -> None:
-    assert functions.moment("2026-11-22T12:00:00Z") == functions.moment("2026-11-22T13:00:00+01:00") == NOW
-    assert functions.moment("2026-11-22T12:00:00z") == NOW
-    assert functions.iso(dt.datetime(2026, 11, 22, 13, 0, 0, 999, dt.timezone(dt.timedelta(hours=1)))) == (
-        "2026-11-22T12:00:00Z"
-    )
-
-
-def test_every_function_is_documented() -> None:
-    text = (Path(__file__).parents[3] / "docs" / "policies.md").read_text(encoding="utf-8")
-    for name in (*functions.FUNCTIONS, "seconds_since"):
-        assert f"| `{name}` |" in text, name
-    for name, (_unused, types, answer) in functions.FUNCTIONS.items():
-        assert types and answer, name
-
-
 def test_every_path_of_a_shape_and_its_text_are_one() -> None:
     for text in ("a", "a.b", "items[].sub[].x", "map.*.v"):
         assert shape.text_of(shape.path_of(text)) == text
@@ -297,7 +268,7 @@ def test_templates() -> None:
     assert long == "y" * 600 + "... (601 characters)"
     assert render("{a.b}", {"a": {"b": "y" * 600}}) == "y" * 600
     assert render("{items[].sub[].x}") == "[1]"
-    with pytest.raises(PolicyProblem):
+    with pytest.raises(PolicyProblem, match=r"the document has no a\.c"):
         Template("{a.c}", SHAPE)
 
 
@@ -306,22 +277,6 @@ def test_without_the_library_the_problem_says_so(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(expression, "_IMPORT_ERROR", ImportError("no jmespath"), raising=False)
     with pytest.raises(MissingLibrary, match="jmespath"):
         Expression("a.b", SHAPE)
-
-
-WORDS = st.sampled_from(["audit", "selinux", "enforcing", "lsm", "security", "quiet", "talos.auditd.disabled"])
-ARGS = st.lists(
-    st.one_of(WORDS, st.tuples(WORDS, st.sampled_from(["0", "1", "on", "off", "", "a,b"])).map("=".join)), max_size=8
-)
-
-
-@given(ARGS, st.dictionaries(WORDS, st.lists(st.sampled_from(["0", "1", "on"]))))
-def test_what_is_outside_is_exactly_what_is_not_allowed(args: list[str], allowed: dict[str, list[str]]) -> None:
-    outside = functions.args_outside(args, allowed)
-    for argument in args:
-        name, _unused, _unused = argument.partition("=")
-        fine = name not in allowed or argument in {f"{name}={value}" for value in allowed[name]}
-        assert (argument in outside) is not fine
-    assert functions.args_outside(outside, allowed) == outside
 
 
 @given(

@@ -20,8 +20,7 @@ from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.errors impor
 from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.policy import Policy, load_policy
 from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.verdict import check_evidence, decide, judge
 
-from .samples import NOW, evidence, healthy_evidence
-from .test_request_and_cohort import stops
+from .samples import NOW, evidence, healthy_evidence, stops
 
 
 def test_what_is_said_of_evidence_that_is_not_judged() -> None:

@@ -42,9 +42,8 @@ def problem(path: Any, *words: str) -> PolicyProblem:
     for word in words:
         assert word in str(caught.value)
     assert caught.value.kind == "policy"
-    named = caught.value.context.get("policy", caught.value.context.get("expression"))
-    assert isinstance(named, str)
-    assert named in caught.value.found or repr(named) in caught.value.found
+    context = caught.value.context
+    assert (context["policy"] if "policy" in context else repr(context["expression"])) in caught.value.found
     return caught.value
 
 

@@ -206,7 +206,7 @@ def test_each_lint_of_the_waiver_itself(tmp_path: Path, strict: Policy, change: 
 def test_one_node_of_a_fleet_does_not_show_that_a_waiver_is_unused(tmp_path: Path, strict: Policy) -> None:
     old = {**ENTRY, "granted": "2026-09-01", "expires": "2026-11-29"}
     waivers = load(tmp_path, strict, old)
-    with pytest.raises(WaiverProblem):
+    with pytest.raises(WaiverProblem, match=r"agent-socket \(unused\)"):
         waivers.require_sound([evidence()])
     waivers.require_sound([evidence()], whole_fleet=False)
 

@@ -123,7 +123,7 @@ def test_what_is_no_object_is_no_answer(server: Server, client: Any, answer: byt
 
 def test_a_server_that_is_gone_is_no_answer(server: Server, client: Any) -> None:
     client.configuration.host = "http://127.0.0.1:1"
-    with pytest.raises(HTTPError):
+    with pytest.raises(HTTPError, match="Max retries exceeded"):
         request(client, "PUT", ("api",), {}, timeout=5)
 
 

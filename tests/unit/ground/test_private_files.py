@@ -74,13 +74,13 @@ def test_nothing_is_believed_that_others_could_write(tmp_path: Path) -> None:
     for shared in (path, path.parent):
         before = stat.S_IMODE(shared.stat().st_mode)
         shared.chmod(before | 0o020)
-        with pytest.raises(NotPrivate):
+        with pytest.raises(NotPrivate, match="can be written by others"):
             files.load(path)
         shared.chmod(before)
     ledger = Ledger(tmp_path / "b" / "ledger.jsonl")
     ledger.acquire("run", "node-1", "me", LATER)
     (tmp_path / "b" / "ledger.jsonl").chmod(0o622)
-    with pytest.raises(NotPrivate):
+    with pytest.raises(NotPrivate, match="can be written by others"):
         Ledger(tmp_path / "b" / "ledger.jsonl").read()
 
 

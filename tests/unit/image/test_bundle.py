@@ -61,7 +61,7 @@ def test_a_bundle_grows(sim, made):
     prepare(Factory(sim.url), made, [ENFORCING], [METAL])
     assert len(bundle.load(made)["images"]) == 3
     assert bundle.verify_offline(made, PERMISSIVE, VERSION, goal="permissive")["goal"] == "permissive"
-    with pytest.raises(bundle.NotInBundle):
+    with pytest.raises(bundle.NotInBundle, match="the bundle has no enforcing image"):
         bundle.verify_offline(made, PERMISSIVE, VERSION)
 
 
@@ -73,7 +73,7 @@ def test_another_registry_behind_the_air_gap(sim, made):
     options = {"registry": "registry.example.org", "resolver": resolver}
     assert bundle.verify_offline(made, ENFORCING, VERSION, **options)["digest"] == found["digest"]
     sim.set_fault("digest_changes")
-    with pytest.raises(errors.DigestChanged):
+    with pytest.raises(errors.DigestChanged, match="is now sha256"):
         bundle.verify_offline(made, ENFORCING, VERSION, **options)
 
 
@@ -97,14 +97,14 @@ def test_an_owner_of_an_enterprise_factory(start, tmp_path):
     ],
 )
 def test_what_is_not_in_the_bundle(made, schematic, options):
-    with pytest.raises(bundle.NotInBundle):
+    with pytest.raises(bundle.NotInBundle, match=r"the bundle has no |the bundle's installer is sha256"):
         bundle.verify_offline(made, schematic, **{"version": VERSION, **options})
 
 
 def test_no_bundle(tmp_path):
-    with pytest.raises(bundle.MissingBundle):
+    with pytest.raises(bundle.MissingBundle, match=r"manifest\.json cannot be read"):
         bundle.verify_offline(tmp_path, ENFORCING, VERSION)
-    with pytest.raises(references.BadReference):
+    with pytest.raises(references.BadReference, match="is not an exact Talos version"):
         bundle.verify_offline(tmp_path, ENFORCING, "latest")
 
 
@@ -126,25 +126,30 @@ def test_a_changed_byte_breaks_the_seal(made):
 
 
 @pytest.mark.parametrize(
-    ("key", "value", "error"),
+    ("key", "value", "error", "words"),
     [
-        ("id", "0" * 64, bundle.BundleError),
-        ("cmdline", "talos.platform=metal selinux=1", errors.WrongCmdline),
-        ("cmdline", 1, bundle.BundleError),
-        ("digest", "sha256:0", bundle.BundleError),
-        ("installer", "x.example.org/installer:latest", references.BadReference),
-        ("installer", f"x.example.org/metal-installer/{'0' * 64}:{VERSION}", bundle.BundleError),
-        ("schematic", PERMISSIVE, bundle.NotInBundle),
-        ("schematic", None, bundle.BundleError),
+        ("id", "0" * 64, bundle.BundleError, "a schematic whose id is another"),
+        ("cmdline", "talos.platform=metal selinux=1", errors.WrongCmdline, "enforcing=1 is not in force"),
+        ("cmdline", 1, bundle.BundleError, "an image whose description"),
+        ("digest", "sha256:0", bundle.BundleError, "a digest that is none"),
+        ("installer", "x.example.org/installer:latest", references.BadReference, "names no exact release"),
+        (
+            "installer",
+            f"x.example.org/metal-installer/{'0' * 64}:{VERSION}",
+            bundle.BundleError,
+            "an installer reference of",
+        ),
+        ("schematic", PERMISSIVE, bundle.NotInBundle, "has no enforcing image"),
+        ("schematic", None, bundle.BundleError, "an image whose description"),
     ],
 )
-def test_a_resealed_lie_is_found_by_the_checks(made, key, value, error):
+def test_a_resealed_lie_is_found_by_the_checks(made, key, value, error, words):
     def change(manifest):
         for image in manifest["images"]:
             image[key] = value
 
     reseal(made, change)
-    with pytest.raises(error):
+    with pytest.raises(error, match=words):
         bundle.verify_offline(made, ENFORCING, VERSION)
 
 
@@ -157,7 +162,7 @@ def test_another_schema(made):
 def test_a_failed_preparation_leaves_the_old_bundle(sim, made):
     before = (made / "manifest.json").read_bytes()
     sim.set_fault("wrong_cmdline")
-    with pytest.raises(errors.WrongCmdline):
+    with pytest.raises(errors.WrongCmdline, match="enforcing=1 is not in force"):
         prepare(Factory(sim.url), made, [ENFORCING], [METAL])
     assert (made / "manifest.json").read_bytes() == before
 

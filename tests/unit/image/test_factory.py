@@ -67,7 +67,7 @@ def test_platforms_and_boot_modes(sim, platform, arch, secureboot):
 def test_the_way_back(sim):
     result = client(sim.url).verify("customization: {}", VERSION, goal="permissive")
     assert "enforcing=1" not in result["cmdline"]
-    with pytest.raises(errors.WrongCmdline):
+    with pytest.raises(errors.WrongCmdline, match="enforcing=1 is in force"):
         client(sim.url).verify(ENFORCING, VERSION, goal="permissive")
 
 
@@ -119,7 +119,7 @@ def test_a_digest_that_changes_between_check_and_use(sim):
     with pytest.raises(errors.DigestChanged) as caught:
         client(sim.url).registries.resolve(checked["installer"], checked["digest"])
     assert caught.value.context["expected"] == checked["digest"]
-    with pytest.raises(errors.DigestChanged):
+    with pytest.raises(errors.DigestChanged, match="is now sha256"):
         client(sim.url).verify(ENFORCING, VERSION, expected_digest=checked["digest"])
 
 
@@ -142,7 +142,7 @@ def test_retry_after_is_obeyed_and_bounded(sim):
 
 def test_a_factory_that_hangs(sim):
     sim.set_fault("hang")
-    with pytest.raises(errors.Unavailable):
+    with pytest.raises(errors.Unavailable, match=r"TimeoutError.*2 attempts"):
         client(sim.url, timeout=0.1, attempts=2).versions()
 
 
@@ -153,20 +153,20 @@ def test_a_factory_that_is_not_there():
 
 
 def test_unknown_version_and_fields(sim):
-    with pytest.raises(errors.NotFound):
+    with pytest.raises(errors.NotFound, match=r"the factory does not build Talos v1\.99\.0"):
         client(sim.url).verify(ENFORCING, "v1.99.0")
-    with pytest.raises(errors.UnknownField):
+    with pytest.raises(errors.UnknownField, match=r"customization\.kernelArgs"):
         client(sim.url).verify("customization: {kernelArgs: [enforcing=1]}", VERSION)
-    with pytest.raises(references.BadReference):
+    with pytest.raises(references.BadReference, match=r"v1\.9\.6 is older than v1\.10\.0"):
         client(sim.url).verify(ENFORCING, "v1.9.6")
     assert not [r for r in sim.requests if r.method == "POST"]
 
 
 @pytest.mark.parametrize("version", ["latest", "1.14.1", "v1.14", "", "v1.14.1/../x", "v1.14.1\n"])
 def test_latest_and_other_vague_versions_are_refused(sim, version):
-    with pytest.raises(references.BadReference):
+    with pytest.raises(references.BadReference, match="is not an exact Talos version"):
         client(sim.url).verify(ENFORCING, version)
-    with pytest.raises(references.BadReference):
+    with pytest.raises(references.BadReference, match="names no exact release"):
         client(sim.url).registries.resolve(f"{sim.host}/metal-installer/{ENFORCING_ID}:latest")
     assert not sim.requests
 
@@ -179,7 +179,7 @@ def test_enterprise_credentials(start):
         users={"alice": "hunter2"}, tokens={"alice-token": "alice"}, machine_tokens={"machine-token": "alice"}
     )
     sim = start(auth=auth)
-    with pytest.raises(errors.Unauthorized):
+    with pytest.raises(errors.Unauthorized, match="HTTP 401"):
         client(sim.url).create(ENFORCING)
     with pytest.raises(errors.Unauthorized) as caught:
         client(Access(sim.url, "alice", "wrong-password")).create(ENFORCING)
@@ -191,7 +191,7 @@ def test_enterprise_credentials(start):
         assert result["id"] != ENFORCING_ID
         assert result["id"] == schematic.parse("owner: alice\n" + ENFORCING).id()
         assert "hunter2" not in repr(access) and "alice-token" not in repr(access)
-    with pytest.raises(errors.Unauthorized):
+    with pytest.raises(errors.Unauthorized, match="HTTP 403"):
         client(Access(sim.url, token="machine-token")).create(ENFORCING)
 
 
@@ -200,7 +200,7 @@ def test_an_owner_is_not_accepted_from_a_factory_without_credentials(odd):
     given = schematic.parse(answer).id()
     odd.routes["/schematics"] = (201, {}, json.dumps({"id": given, "schematic": answer}).encode())
     odd.routes[f"/schematics/{given}"] = (200, {}, answer.encode())
-    with pytest.raises(errors.WrongId):
+    with pytest.raises(errors.WrongId, match="it answered with another schematic"):
         client(odd.url).create(ENFORCING)
     assert client(Access(odd.url, "mallory", "x")).create(ENFORCING) == given
 
@@ -288,14 +288,16 @@ def test_credentials_do_not_follow_a_redirect_to_another_host(odd, other):
 
 def test_a_redirect_away_from_tls_is_refused(odd):
     odd.routes["/versions"] = (302, {"Location": "http://factory.example.org/versions"}, b"")
-    with pytest.raises(errors.UnsafeUrl):
+    with pytest.raises(errors.UnsafeUrl, match="is not https"):
         client(odd.url).versions()
 
 
-@pytest.mark.parametrize("location", ["/versions", ""])
-def test_endless_redirects(odd, location):
+@pytest.mark.parametrize(
+    ("location", "words"), [("/versions", "redirects more than 5 times"), ("", "redirects to nowhere")]
+)
+def test_endless_redirects(odd, location, words):
     odd.routes["/versions"] = (302, {"Location": location}, b"")
-    with pytest.raises(errors.BadAnswer):
+    with pytest.raises(errors.BadAnswer, match=words):
         client(odd.url).versions()
 
 
@@ -324,16 +326,19 @@ def test_a_token_service_of_another_host_gets_no_password(odd, other):
         b"",
     )
     other.routes["/t"] = (200, {}, b'{"token": "given"}')
-    with pytest.raises(errors.Unauthorized):
+    with pytest.raises(errors.Unauthorized, match="HTTP 401"):
         client(Access(odd.url, "alice", "hunter2")).registries.resolve(reference(odd.host))
     assert all("Authorization" not in headers for _unused, _unused, headers in other.requests)
 
 
-@pytest.mark.parametrize("answer", [b"[]", b"{", b'{"token": 1}', b'{"token": "a\\nb"}'])
-def test_a_token_service_that_answers_nonsense(odd, answer):
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [(b"[]", "no dict"), (b"{", "no JSON"), (b'{"token": 1}', "no token"), (b'{"token": "a\\nb"}', "no token")],
+)
+def test_a_token_service_that_answers_nonsense(odd, answer, words):
     odd.routes[MANIFEST] = (401, {"WWW-Authenticate": f'Bearer realm="{odd.url}/t"'}, b"")
     odd.routes["/t"] = (200, {}, answer)
-    with pytest.raises(errors.BadAnswer):
+    with pytest.raises(errors.BadAnswer, match=words):
         client(odd.url).registries.resolve(reference(odd.host))
 
 
@@ -342,52 +347,61 @@ def test_a_registry_without_the_digest_header_is_hashed(odd):
     digest = client(odd.url).registries.resolve(reference(odd.host))
     assert digest == "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"
     odd.routes[MANIFEST] = (200, {"Docker-Content-Digest": "md5:1"}, b"{}")
-    with pytest.raises(errors.BadAnswer):
+    with pytest.raises(errors.BadAnswer, match="gave a digest that is none"):
         client(odd.url).registries.resolve(reference(odd.host))
 
 
 def test_a_missing_image(odd):
-    with pytest.raises(errors.NotFound):
+    with pytest.raises(errors.NotFound, match="the registry has no image"):
         client(odd.url).registries.resolve(reference(odd.host))
 
 
 def test_an_answer_cut_short_or_without_end(odd):
     odd.routes["/versions"] = (200, {"Content-Length": "100"}, b'["v1.14.1"]')
-    with pytest.raises(errors.Unavailable):
+    with pytest.raises(errors.Unavailable, match=r"does not answer GET /versions .*2 attempts"):
         client(odd.url, timeout=0.2, attempts=2).versions()
     odd.routes["/versions"] = (200, {}, b'["' + b"x" * (9 * 1024 * 1024) + b'"]')
-    with pytest.raises(errors.Unavailable):
+    with pytest.raises(errors.Unavailable, match="an answer of more than 8388608 bytes"):
         client(odd.url, attempts=1).versions()
 
 
-@pytest.mark.parametrize("body", [b"{}", b"[1]", b"[", b"\xff", b"[" * 100000])
-def test_version_lists_that_are_none(odd, body):
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"{}", "no list"),
+        (b"[1]", "other things than words"),
+        (b"[", "no JSON"),
+        (b"\xff", "no JSON"),
+        (b"[" * 100000, "no JSON"),
+    ],
+)
+def test_version_lists_that_are_none(odd, body, words):
     odd.routes["/versions"] = (200, {}, body)
-    with pytest.raises(errors.BadAnswer):
+    with pytest.raises(errors.BadAnswer, match=words):
         client(odd.url).versions()
 
 
 @pytest.mark.parametrize(
-    "answer",
+    ("answer", "words"),
     [
-        {},
-        {"id": "x"},
-        {"id": 1},
-        {"id": ENFORCING_ID, "schematic": 1},
-        [],
-        {"id": ENFORCING_ID.upper()},
+        ({}, "no schematic id"),
+        ({"id": "x"}, "no schematic id"),
+        ({"id": 1}, "no schematic id"),
+        ({"id": ENFORCING_ID, "schematic": 1}, "a schematic that is no text"),
+        ([], "no dict"),
+        ({"id": ENFORCING_ID.upper()}, "no schematic id"),
     ],
 )
-def test_registrations_that_are_none(odd, answer):
+def test_registrations_that_are_none(odd, answer, words):
     odd.routes["/schematics"] = (201, {}, json.dumps(answer).encode())
-    with pytest.raises(errors.BadAnswer):
+    with pytest.raises(errors.BadAnswer, match=words):
         client(odd.url).create(ENFORCING)
 
 
 def test_the_text_read_back_must_belong_to_the_id(odd):
     odd.routes["/schematics"] = (201, {}, json.dumps({"id": ENFORCING_ID}).encode())
     odd.routes[f"/schematics/{ENFORCING_ID}"] = (200, {}, b"customization: {}\n")
-    with pytest.raises(errors.WrongId):
+    with pytest.raises(errors.WrongId, match="the schematic read back has another hash"):
         client(odd.url).create(ENFORCING)
 
 
@@ -403,10 +417,10 @@ def test_what_only_the_factory_can_canonicalise(odd):
     assert client(odd.url).create(text) == given
     given = hashlib.sha256(other.encode()).hexdigest()
     odd.routes["/schematics"] = (201, {}, json.dumps({"id": given, "schematic": other}).encode())
-    with pytest.raises(errors.WrongId):
+    with pytest.raises(errors.WrongId, match="it answered with another schematic"):
         client(odd.url).create(text)
     odd.routes["/schematics"] = (201, {}, json.dumps({"id": given}).encode())
-    with pytest.raises(errors.WrongId):
+    with pytest.raises(errors.WrongId, match="the text it answered with has not this id either"):
         client(odd.url).create(text)
 
 
@@ -474,7 +488,7 @@ def test_an_own_certificate_authority(certificate):
     server = Odd(context)
     server.routes["/versions"] = (200, {}, b'["v1.14.1"]')
     try:
-        with pytest.raises(errors.UnsafeUrl):
+        with pytest.raises(errors.UnsafeUrl, match="cannot be verified"):
             client(server.url).versions()
         assert client(Access(server.url, ca_file=str(certificate / "ca.pem"))).versions() == ["v1.14.1"]
         with pytest.raises(FileProblem, match=r"missing\.pem cannot be read"):
@@ -495,7 +509,7 @@ def test_an_own_certificate_authority(certificate):
             if trusted:
                 assert found.registries.resolve(reference("registry.example.org")) == DIGEST
             else:
-                with pytest.raises(errors.UnsafeUrl):
+                with pytest.raises(errors.UnsafeUrl, match="cannot be verified"):
                     found.registries.resolve(reference("registry.example.org"))
     finally:
         server.stop()

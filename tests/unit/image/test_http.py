@@ -118,9 +118,9 @@ def test_a_request_ends_at_its_deadline(serve: Callable[[Answer], str], answer: 
 
 def test_a_handshake_ends_at_its_deadline(serve: Callable[[Answer], str]) -> None:
     url = serve(lambda connection: drip(connection, b"\x16"))
-    with pytest.raises(FactoryError):
+    with pytest.raises(FactoryError, match="does not answer GET /versions"):
         factory(url.replace("http://", "https://")).versions()
-    with pytest.raises(Unavailable):
+    with pytest.raises(Unavailable, match="TimeoutError"):
         factory(serve(silence).replace("http://", "https://")).versions()
 
 
@@ -131,7 +131,7 @@ def test_what_it_redirects_to_ends_at_the_same_deadline(serve: Callable[[Answer]
         connection.recv(4096)
         connection.sendall(f"HTTP/1.1 302 F\r\nLocation: {target}/x\r\nContent-Length: 0\r\n\r\n".encode())
 
-    with pytest.raises(Unavailable):
+    with pytest.raises(Unavailable, match="TimeoutError"):
         factory(serve(redirect)).versions()
 
 
@@ -145,7 +145,7 @@ def test_a_token_service_ends_at_its_deadline(serve: Callable[[Answer], str]) ->
 
     url = serve(challenge)
     reference = f"{url.removeprefix('http://')}/metal-installer/{'a' * 64}:v1.14.1"
-    with pytest.raises(Unavailable):
+    with pytest.raises(Unavailable, match="does not answer GET /t "):
         factory(url).registries.resolve(reference)
 
 

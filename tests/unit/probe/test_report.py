@@ -126,5 +126,6 @@ SECRET = "machine.token-0123456789abcdef"
 )
 def test_no_text_of_others_is_shown(lines):
     found = read_report("\n".join(lines), ID)
+    assert found.outcomes
     assert [one for one in found.outcomes if SECRET in one.observed] == []
     assert all(one.observed for one in found.outcomes)

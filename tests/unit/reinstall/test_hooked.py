@@ -149,7 +149,7 @@ def test_silence_alone_is_no_sign_of_a_wipe(
 
 
 def test_a_lost_answer_and_silence_are_no_sign_either(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(NotKnown):
+    with pytest.raises(NotKnown, match="whether worker-1 was wiped is not known"):
         reset(tmp_path, monkeypatch, [GOING, GOING], writes=["intent"], actor=None)
 
 
@@ -161,7 +161,7 @@ def test_what_a_person_said_before_a_reset_was_sent_says_nothing_of_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writes: list[str]
 ) -> None:
     """A word may be left in the inventory from the wipe of another day."""
-    with pytest.raises(NotKnown):
+    with pytest.raises(NotKnown, match="whether worker-1 was wiped is not known"):
         reset(tmp_path, monkeypatch, [], writes=writes, confirm_wiped=SEEN)
 
 
@@ -172,7 +172,7 @@ def resumed(directory: Path, patch: pytest.MonkeyPatch, writes: Sequence[str]) -
     work.ledger.begin(work.host, "reset", machine_type="worker")
     for write in writes:
         getattr(work.ledger, write)(work.host, "reset")
-    with pytest.raises(NotKnown):
+    with pytest.raises(NotKnown, match="whether worker-1 was wiped is not known"):
         take(work, "reset")
     return work
 
@@ -192,7 +192,7 @@ def test_a_run_that_was_stopped_goes_on_with_what_a_person_confirms(
 def test_no_other_word_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, confirmed: dict[str, str]) -> None:
     work = resumed(tmp_path, monkeypatch, ["intent", "sent"])
     work.params["confirm_wiped"] = confirmed
-    with pytest.raises(NotKnown):
+    with pytest.raises(NotKnown, match="whether worker-1 was wiped is not known"):
         take(work, "reset")
 
 
@@ -202,7 +202,7 @@ def test_what_answers_and_tells_nothing_is_not_silent(
 ) -> None:
     """Its reset failed, and it came back while our certificate ended, or in a stage that says nothing."""
     back = Machine(how=how, stage="booting", boot_id="boot-2")
-    with pytest.raises(NotKnown):
+    with pytest.raises(NotKnown, match="whether worker-1 was wiped is not known"):
         reset(tmp_path, monkeypatch, [GOING, GOING, *[back] * 200])
     work = OneNode(tmp_path / "boot", itertools.repeat(back)).at("boot", boot_path="hook")
     with pytest.raises(Problem, match="to be up or gone"):

@@ -194,7 +194,7 @@ def test_a_refusal_leaves_the_step_without_effect_and_a_lost_answer_does_not(
         monkeypatch.setattr(refusing, "apply_configuration", refuse)
         seen_by(monkeypatch, refusing)
         work = work_at(tmp_path / type(error).__name__, "apply", refusing)
-        with pytest.raises(type(error)):
+        with pytest.raises(type(error), match=error.found):
             install.apply(work)
         assert work.ledger.node(HOST).writes.get("apply") == write
 

@@ -50,7 +50,7 @@ def test_a_reset_without_effect_is_given_back(tmp_path: Path) -> None:
 @pytest.mark.parametrize("step", ["install", "rejoin"])
 def test_a_machine_that_does_not_say_which_it_is_is_not_the_node(tmp_path: Path, step: str) -> None:
     work = OneNode(tmp_path, itertools.repeat(Machine(uuid=None, identity="new"))).at(step)
-    with pytest.raises(Problem):
+    with pytest.raises(Problem, match="an installation answers in stage running"):
         take(work, step)
     assert step not in work.ledger.node(work.host).done
 

@@ -108,7 +108,7 @@ def test_a_control_plane_is_not_drained_while_another_is_away(tmp_path: Path, mo
     other = OneNode(tmp_path, itertools.repeat(Machine()))
     other.host = "cp-2"
     other.take_control_plane_lock()
-    with pytest.raises(LockHeld):
+    with pytest.raises(LockHeld, match="holds the control-plane lock for cp-2"):
         step.take(work, "drain")
     known = work.ledger.node(HOST)
     assert known.failed == "drain" and "drain" not in known.done
@@ -142,7 +142,7 @@ def test_an_effect_that_is_not_known_leaves_the_step_open(tmp_path: Path, monkey
 
     acting(monkeypatch, reset=doubt)
     work = OneNode(tmp_path, itertools.repeat(Machine())).at("reset")
-    with pytest.raises(NotKnown):
+    with pytest.raises(NotKnown, match="nobody answers"):
         step.take(work, "reset")
     known = work.ledger.node(HOST)
     assert (known.open, known.doubt, known.failed) == ("reset", "nobody answers", None)

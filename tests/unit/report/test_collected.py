@@ -65,4 +65,5 @@ def test_texts_of_nodes_reach_no_terminal_as_they_are() -> None:
     text = render(
         {"n\x1b[2J": node("partial", reasons=["\x1b]0;x\x07\u202e"])}, {"m": {"found": "\x1b[1m", "do": "\r"}}
     )
+    assert all(escaped in text for escaped in ("n\\x1b[2J", "\\u202e", "\\x1b[1m"))
     assert all(character.isprintable() or character == "\n" for character in text)

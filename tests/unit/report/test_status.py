@@ -50,4 +50,5 @@ def test_a_problem_that_nodes_share_is_told_once() -> None:
 
 def test_nothing_from_a_node_moves_the_cursor() -> None:
     text = render({"a\x1b[2J": node("\x1b[31mx", talos_version="v1\r\n2")}, {"b": {"found": "\x07", "do": "\x9b1m"}})
+    assert all(escaped in text for escaped in ("a\\x1b[2J", "\\x1b[31mx", "v1\\r\\n2", "\\x07", "\\x9b1m"))
     assert not [letter for letter in text if letter != "\n" and not letter.isprintable()]

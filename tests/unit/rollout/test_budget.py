@@ -44,5 +44,5 @@ def test_never_more_failures_than_the_budget(fleet, failures, percent):
 
 @pytest.mark.parametrize("value", ["", "-1", "1.5", "101%", "10 %%", None, True, 2.0, -3, "\u0663"])
 def test_bad_budgets(value):
-    with pytest.raises(BadBudget):
+    with pytest.raises(BadBudget, match="max_failures is "):
         share(value, 10, "max_failures")

@@ -81,7 +81,7 @@ def test_it_is_renewed_by_its_holder(lock: Any, sim: Simulator) -> None:
 def test_it_is_released_by_its_holder_only(lock: Any) -> None:
     lock("host-a").acquire(HOUR)
     lock("host-b").release()
-    with pytest.raises(LockHeld):
+    with pytest.raises(LockHeld, match="host-a holds the lock"):
         lock("host-b").check()
     lock("host-a").release()
     lock("host-b").acquire(HOUR)
@@ -103,7 +103,7 @@ def test_one_that_was_not_renewed_in_time_is_taken_over(lock: Any, sim: Simulato
     lock("host-a").acquire(dt.timedelta(seconds=60))
     age(lock("host-a"), sim, dt.timedelta(seconds=90))
     # The clocks of two API servers may differ.
-    with pytest.raises(LockHeld):
+    with pytest.raises(LockHeld, match="host-a holds the lock"):
         lock("host-b").acquire(HOUR)
     age(lock("host-a"), sim, dt.timedelta(seconds=121))
     lock("host-b").acquire(HOUR)
@@ -174,7 +174,7 @@ def test_one_of_a_process_that_surely_ended_is_taken_over(lock: Any) -> None:
 
 def test_a_person_takes_it_over_with_a_reason(lock: Any, sim: Simulator) -> None:
     lock("host-a").acquire(HOUR)
-    with pytest.raises(LockHeld):
+    with pytest.raises(LockHeld, match="host-a holds the lock"):
         lock("host-b").acquire(HOUR, take_over="  ")
     lock("host-b").acquire(HOUR, take_over="host-a burned down")
     lease = leases(lock("host-b"), sim)

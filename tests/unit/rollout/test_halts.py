@@ -49,11 +49,11 @@ def test_no_step_before_the_wipe_begins_or_writes(ledger: Ledger, step: str) -> 
     assert other(ledger).halt("storage", "J. Doe") is not None
     with pytest.raises(Halted, match=r"halt [0-9]+ by J\. Doe at .*: storage"):
         ledger.intent("w-1", step)
-    with pytest.raises(Halted):
+    with pytest.raises(Halted, match="of w-1 is refused, as the rollout is halted"):
         ledger.begin("w-1", step, machine_type="worker")
-    with pytest.raises(Halted):
+    with pytest.raises(Halted, match="verify of w-2 is refused, as the rollout is halted"):
         ledger.begin("w-2", "verify")
-    with pytest.raises(Halted):
+    with pytest.raises(Halted, match="of w-1 is refused, as the rollout is halted"):
         ledger.refuse_halted("w-1", step)
     # It can be ended and closed all the same.
     ledger.finish("w-1", step, "failed")
@@ -76,7 +76,7 @@ def test_what_may_be_wiped_goes_on_to_its_end(ledger: Ledger, written: str) -> N
         ledger.finish("w-1", step, "done")
     assert ledger.node("w-1").complete
     # Its next operation is a new one.
-    with pytest.raises(Halted):
+    with pytest.raises(Halted, match="verify of w-1 is refused, as the rollout is halted"):
         ledger.begin("w-1", "verify")
 
 
@@ -85,7 +85,7 @@ def test_a_reset_that_had_no_effect_is_not_sent_again(ledger: Ledger) -> None:
     ledger.intent("w-1", "reset")
     other(ledger).halt("storage", "J. Doe")
     ledger.look("w-1", "reset", "did_not", found="the old installation answers")
-    with pytest.raises(Halted):
+    with pytest.raises(Halted, match="reset of w-1 is refused, as the rollout is halted"):
         ledger.intent("w-1", "reset")
 
 
@@ -103,7 +103,7 @@ def test_each_halt_is_lifted_by_its_number_and_stands_until_then(ledger: Ledger)
     other(ledger).lift([first["seq"]], "is back", "J. Doe")
     with pytest.raises(HaltRefused, match=f"halt {first['seq']} does not stand"):
         other(ledger).lift([first["seq"], second["seq"]], "is back", "J. Doe")
-    with pytest.raises(Halted):
+    with pytest.raises(Halted, match="verify of w-1 is refused, as the rollout is halted"):
         ledger.begin("w-1", "verify")
     other(ledger).lift([second["seq"], second["seq"] + 1], "is back", "J. Doe")
     ledger.begin("w-1", "verify")

@@ -168,5 +168,5 @@ def test_only_the_recorded_member_of_the_same_etcd_is_a_peer(size: int) -> None:
             (own, strangers),
             *((own, [one for one in ids if one != left]) for left in ids[1:]),
         ]:
-            with pytest.raises(StepProblem):
+            with pytest.raises(StepProblem, match=r"answers for cp-|and not all that were recorded"):
                 ask(answering, listed, peer)

@@ -92,7 +92,7 @@ def test_a_line_that_was_changed_under_the_index_is_found(path):
     forged["by"] = "b"
     lines[1] = canonical_json(forged) + b"\n"
     path.write_bytes(b"".join(lines))
-    with pytest.raises(LedgerBroken):
+    with pytest.raises(LedgerBroken, match="line 3 does not carry the hash of the line before it"):
         Ledger(path).node("w-3")
 
 

@@ -126,9 +126,9 @@ def test_unsafe_requests():
         with pytest.raises(UnsafePlan, match="canary"):
             make_plan([node("w")], canary=canary)
     for batch in (-1, "101%", "x", None, 1.5, True):
-        with pytest.raises(BadBudget):
+        with pytest.raises(BadBudget, match="batch is "):
             make_plan([node("w")], batch=batch)
-    with pytest.raises(BadBudget):
+    with pytest.raises(BadBudget, match="max_failures is '-1'"):
         make_plan([node("w")], max_failures="-1")
 
 

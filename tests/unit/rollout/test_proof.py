@@ -234,7 +234,7 @@ def test_the_target_must_be_known():
 def test_changed_evidence_proves_nothing(side):
     documents = [sealed(evidence("old")), sealed(evidence("new"))]
     documents[side]["node"]["hostname"] = "forged"
-    with pytest.raises(EvidenceTampered):
+    with pytest.raises(EvidenceTampered, match="the reinstall does not match its own hash"):
         prove(*documents)
 
 

@@ -477,7 +477,7 @@ def test_an_enclosing_timeout_still_works_after_a_broken_stream(authority: Autho
         async with connect(authority.context(), address, deadlines=PATIENT) as client:
             try:
                 async with asyncio.timeout(1.5):
-                    with pytest.raises(TalosError):
+                    with pytest.raises(TalosError, match="to Logs broke off"):
                         await client.logs("auditd")
                     await asyncio.sleep(30)
             except TimeoutError:

@@ -129,7 +129,9 @@ def test_no_rejection_shows_a_secret_of_its_configuration():
     secrets = [value for name, value in SECRETS.items() if not name.endswith("_CRT")]
     lines = [line for text in secrets if "." not in text for line in base64.b64decode(text).decode("latin-1").split()]
     for case in JUDGED:
-        whole = "; ".join([case.dry_run, *(secret for secret in (*secrets, *lines) if secret in case.sent)])
+        held = [secret for secret in (*secrets, *lines) if secret in case.sent]
+        assert held, case
+        whole = "; ".join([case.dry_run, *held])
         shown = Quotes(case.sent).masked(whole, limit=100_000)
         assert not [secret for secret in (*secrets, *lines) if len(secret) >= 8 and secret[:8] in shown]
 

@@ -15,7 +15,7 @@ from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.analysis im
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.knowledge import suggest
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.knowledge.advice import advise
 
-from .test_cil_proof import POLICY, SOURCES, compiled, needs_secilc, needs_setools, needs_sources
+from .test_cil import POLICY, SOURCES, compiled, needs_secilc, needs_setools, needs_sources
 from .test_suggest import CASES, denial
 
 DOCS = Path(__file__).resolve().parents[3] / "docs" / "denials" / "suggestions.md"

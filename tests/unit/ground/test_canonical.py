@@ -1,0 +1,45 @@
+# Copyright (c) 2026, the talosops.selinux authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The one byte form of a document, and the hash that seals it."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import pytest
+from ansible_collections.talosops.selinux.plugins.plugin_utils.canonical import (
+    canonical_json,
+    is_sealed,
+    sealed,
+    sha256_of,
+)
+
+
+def test_one_value_has_one_form() -> None:
+    assert canonical_json({"b": [1, True, None], "a": "é"}) == b'{"a":"\\u00e9","b":[1,true,null]}'
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_number_that_json_lacks_is_refused(value: float) -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        canonical_json(value)
+
+
+def test_a_value_that_is_no_json_is_refused() -> None:
+    with pytest.raises(TypeError, match="not JSON serializable"):
+        canonical_json({"a": {1}})
+
+
+def test_the_seal_is_the_hash_of_all_else() -> None:
+    document = sealed({"a": 1, "sha256": "of an earlier content"})
+    assert document["sha256"] == hashlib.sha256(b'{"a":1}').hexdigest() == sha256_of({"a": 1, "b": 2}, ("b",))
+    assert is_sealed(document)
+
+
+@pytest.mark.parametrize("change", [{"a": 2}, {"b": None}, {"sha256": None}, {"sha256": "A" * 64}])
+def test_a_change_breaks_the_seal(change: dict[str, Any]) -> None:
+    assert not is_sealed({**sealed({"a": 1}), **change})
+    assert not is_sealed({"a": 1})

@@ -1,0 +1,63 @@
+# Copyright (c) 2026, the talosops.selinux authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A schematic's text is read strictly, and refused where anybody might read it in another way."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.talosops.selinux.plugins.plugin_utils.image import errors, schematic
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "customization: {kernelArgs: [x]}",
+        "version: 1",
+        "customization: {systemExtensions: {unofficialExtensions: [x]}}",
+        "customization: {meta: [{key: 1, value: x, name: y}]}",
+        "overlay: {image: a, name: b, version: c}",
+        "customization: {futureField: {}}",
+    ],
+)
+def test_unknown_fields_are_refused(text):
+    with pytest.raises(errors.UnknownField, match="which this collection does not know"):
+        schematic.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("customization: [", "is not readable YAML .line 2."),
+        ("[]", "the schematic is not a mapping"),
+        ("just a word", "the schematic is not a mapping"),
+        ("customization: {extraKernelArgs: x}", "customization.extraKernelArgs is not a list"),
+        ("customization: {extraKernelArgs: [{a: b}]}", r"extraKernelArgs\[0\] is not a string"),
+        ("customization: {meta: [{key: 256, value: x}]}", r"meta\[0\].key is not between 0 and 255"),
+        ("customization: {meta: [{key: x, value: x}]}", r"meta\[0\].key is not a whole number"),
+        ("customization: {extraKernelArgs: [a]}\ncustomization: {}", "has the key 'customization' twice"),
+        ("customization: {secureboot: {includeWellKnownCertificates: 1}}", "is neither true nor false"),
+        ("customization: !!python/object/apply:os.system [x]", "uses YAML anchors, aliases or tags"),
+    ],
+)
+def test_what_is_no_schematic_is_refused(text, words):
+    with pytest.raises(errors.SchematicError, match=words):
+        schematic.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "holds 0 YAML documents"),
+        ("a: 1\n---\nb: 2", "holds 2 YAML documents"),
+        ("customization: &a {}", "uses YAML anchors, aliases or tags"),
+        ("customization: {extraKernelArgs: [yes]}", "is not quoted and reads as a YAML bool"),
+        ("customization: {extraKernelArgs: [1]}", "is not quoted and reads as a YAML int"),
+        ("customization: {extraKernelArgs: [null]}", "is a YAML null, not a string"),
+        ("customization: {bootloader: auto}", "is none of dual-boot, grub, sd-boot"),
+    ],
+)
+def test_what_reads_differently_elsewhere_is_refused(text, words):
+    with pytest.raises(errors.UncertainSchematic, match=words):
+        schematic.parse(text)
