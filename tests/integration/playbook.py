@@ -119,25 +119,19 @@ def start(
         *arguments,
     ]
     variables_of_process = {
-        **os.environ,
-        "ANSIBLE_CONFIG": str(ROOT / "tests" / "demo" / "ansible.cfg"),
-        "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".collections"),
-        "ANSIBLE_HOME": str(directory / ".ansible"),
-        "ANSIBLE_CALLBACK_PLUGINS": str(_CALLBACKS),
-        "ANSIBLE_CALLBACKS_ENABLED": "records,crash,meddle",
-        # The demonstration hides what went well; a test that looks for a secret or an escape has to see all of it.
-        "ANSIBLE_DISPLAY_OK_HOSTS": "true",
-        "ANSIBLE_NOCOLOR": "1",
+        **_environment(directory),
         "TEST_RECORDS": str(directory / "records.jsonl"),
         "TALOSCONFIG": str(sim.directory / "talosconfig"),
         **(environment or {}),
     }
     output = directory / "output.txt"
+    output.write_bytes(b"")
     if not own_process:
         forked = preloaded.start(
-            command[1:],
+            ["ansible-playbook", *command[1:]],
             cwd=directory,
             output=output,
+            errors=output,
             environment=variables_of_process,
             defaults={**PATIENT, **(defaults or {})},
         )
@@ -153,6 +147,38 @@ def start(
             start_new_session=True,
             env=variables_of_process,
         )
+
+
+def _environment(directory: Path) -> dict[str, str]:
+    """The settings of each run of Ansible's programs, whose files are below ``directory``."""
+    return {
+        **os.environ,
+        "ANSIBLE_CONFIG": str(ROOT / "tests" / "demo" / "ansible.cfg"),
+        "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".collections"),
+        "ANSIBLE_HOME": str(directory / ".ansible"),
+        "ANSIBLE_CALLBACK_PLUGINS": str(_CALLBACKS),
+        "ANSIBLE_CALLBACKS_ENABLED": "records,crash,meddle",
+        # The demonstration hides what went well; a test that looks for a secret or an escape has to see all of it.
+        "ANSIBLE_DISPLAY_OK_HOSTS": "true",
+        "ANSIBLE_NOCOLOR": "1",
+    }
+
+
+def list_inventory(directory: Path, arguments: Sequence[str]) -> tuple[int, str, str]:
+    """Run ``ansible-inventory --list`` in ``directory``: its exit code, its output, and its errors and warnings."""
+    files = directory / "output.txt", directory / "errors.txt"
+    for file in files:
+        file.write_bytes(b"")
+    process = preloaded.start(
+        ["ansible-inventory", *arguments, "--list"],
+        cwd=directory,
+        output=files[0],
+        errors=files[1],
+        environment=_environment(directory),
+        defaults=PATIENT,
+    )
+    assert process is not None
+    return process.wait(timeout=900), files[0].read_text(), files[1].read_text()
 
 
 def finish(process: Process, directory: Path) -> Run:

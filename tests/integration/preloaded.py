@@ -2,11 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""``ansible-playbook`` without its start: a process that has imported everything forks one for each run.
+"""Ansible's programs without their start: a process that has imported everything forks one for each run.
 
 A start with its imports costs a second and a half of CPU, and the suite runs a hundred playbooks. The fork is a process
 with its own session, working directory, environment and output, and ends with the exit code that
-``ansible-playbook`` would have; ``test_preloaded.py`` holds the two against each other.
+``ansible-playbook`` (or ``ansible-inventory``) would have; ``test_preloaded.py`` holds the two against each other.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Process:
             select.select([self._reader], [], [], timeout)
         code = self.poll()
         if code is None:
-            raise subprocess.TimeoutExpired("ansible-playbook", timeout or 0)
+            raise subprocess.TimeoutExpired("ansible", timeout or 0)
         return code
 
     def _line(self) -> bytes:
@@ -56,7 +56,7 @@ class Process:
         while not line.endswith(b"\n"):
             byte = self._reader.read(1)
             if not byte:
-                raise RuntimeError("the preloaded Ansible ended while it ran a playbook; its output is on stderr")
+                raise RuntimeError("the preloaded Ansible ended while something ran; its output is on stderr")
             line += byte
         return bytes(line)
 
@@ -95,19 +95,21 @@ class Preloaded:
 
     def start(
         self,
-        arguments: Sequence[str],
+        command: Sequence[str],
         *,
         cwd: Path,
         output: Path,
+        errors: Path,
         environment: Mapping[str, str],
         defaults: Mapping[str, Mapping[str, Any]],
     ) -> Process:
-        """Start ``ansible-playbook`` with these arguments."""
+        """Start this command of Ansible."""
         reader, writer = os.pipe()
         request = {
-            "arguments": list(arguments),
+            "command": list(command),
             "cwd": str(cwd),
             "output": str(output),
+            "errors": str(errors),
             "env": dict(environment),
             "defaults": defaults,
         }
@@ -130,16 +132,19 @@ _only = _Only()
 
 
 def start(
-    arguments: Sequence[str],
+    command: Sequence[str],
     *,
     cwd: Path,
     output: Path,
+    errors: Path,
     environment: Mapping[str, str],
     defaults: Mapping[str, Mapping[str, Any]],
 ) -> Process | None:
-    """Start ``ansible-playbook`` by a fork; None where this environment needs a process of its own.
+    """Start a command of Ansible by a fork; None where this environment needs a process of its own.
 
     Args:
+        command: its name, ``ansible-playbook`` or ``ansible-inventory``, and its arguments.
+        output: the file of its standard output; ``errors`` of the other one, which may be the same.
         defaults: of arguments of the collection's functions, for times that no operator sets:
             ``{"image.http:Http.__init__": {"backoff": 0.1}}``.
     """
@@ -148,4 +153,4 @@ def start(
         atexit.register(_only.one.close)
     if not _only.one.fits(environment):
         return None
-    return _only.one.start(arguments, cwd=cwd, output=output, environment=environment, defaults=defaults)
+    return _only.one.start(command, cwd=cwd, output=output, errors=errors, environment=environment, defaults=defaults)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The process that has Ansible loaded and forks a run of ``ansible-playbook`` for each request (see preloaded.py)."""
+"""The process that has Ansible loaded and forks a run of one of its programs for each request (see preloaded.py)."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ _MAX_REQUEST = 1 << 20
 _COLLECTION = "ansible_collections.talosops.selinux.plugins"
 #: What a run would import later, in its own process or in each of its workers.
 _MODULES = (
+    "ansible.cli.inventory",
     "ansible.cli.playbook",
     "ansible.executor.playbook_executor",
     "ansible.executor.task_queue_manager",
@@ -105,17 +106,15 @@ def _tell(descriptor: int, number: int) -> None:
         os.write(descriptor, b"%d\n" % number)
 
 
-def _run(arguments: list[str], cwd: str, output: str, env: dict[str, str], defaults: dict[str, Any]) -> None:
-    """Be ``ansible-playbook`` in this forked process."""
+def _run(command: list[str], cwd: str, output: str, errors: str, env: dict[str, str], defaults: dict[str, Any]) -> None:
+    """Be the command, ``ansible-playbook`` or ``ansible-inventory``, in this forked process."""
     code: Any = 70
     try:
-        _settle(cwd, output, env)
+        _settle(cwd, output, errors, env)
         for name, values in defaults.items():
             _set_defaults(name, values)
-        from ansible.cli.playbook import main
-
-        sys.argv = ["ansible-playbook", *arguments]
-        main(sys.argv)
+        sys.argv = command
+        importlib.import_module(f"ansible.cli.{command[0].removeprefix('ansible-')}").main(command)
         code = 0
     except SystemExit as end:
         code = end.code
@@ -132,7 +131,7 @@ def _run(arguments: list[str], cwd: str, output: str, env: dict[str, str], defau
         os._exit(int(code or 0))
 
 
-def _settle(cwd: str, output: str, env: dict[str, str]) -> None:
+def _settle(cwd: str, output: str, errors: str, env: dict[str, str]) -> None:
     """Leave what belongs to the process that forked."""
     from ansible import constants
     from ansible.config import manager
@@ -143,10 +142,11 @@ def _settle(cwd: str, output: str, env: dict[str, str]) -> None:
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(env)
-    written = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
-    os.dup2(written, 1)
-    os.dup2(written, 2)
-    os.close(written)
+    for descriptor, path in ((1, output), (2, errors)):
+        # Appended, since both may be one file.
+        written = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        os.dup2(written, descriptor)
+        os.close(written)
     # The settings depend on the environment, and their temporary directory is removed by the process that made it.
     atexit.unregister(manager.cleanup_tmp_file)
     importlib.reload(constants)

@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import codecs
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -40,31 +37,15 @@ def listed(
     directory: Path, *sources: dict[str, Any], code: int = 0, cache: bool = False, vault: Path | None = None
 ) -> tuple[dict[str, Any], str]:
     """``ansible-inventory --list`` over the sources, and what it printed beside."""
-    arguments = []
+    arguments = ["--vault-password-file", str(vault)] if vault else []
     for number, source in enumerate(sources):
         path = directory / f"{number}.talos.yml"
-        path.write_text(yaml.safe_dump({"plugin": "talosops.selinux.talos", "cache": cache, **source}))
+        kept = {"cache_plugin": "ansible.builtin.jsonfile", "cache_connection": str(directory / "cache")}
+        path.write_text(yaml.safe_dump({"plugin": "talosops.selinux.talos", "cache": cache, **kept, **source}))
         arguments += ["-i", str(path)]
-    done = subprocess.run(
-        [str(Path(sys.executable).parent / "ansible-inventory"), *arguments, "--list"],
-        cwd=directory,
-        capture_output=True,
-        text=True,
-        check=False,
-        env={
-            **os.environ,
-            "ANSIBLE_COLLECTIONS_PATH": str(playbook.ROOT / ".collections"),
-            "ANSIBLE_HOME": str(directory / ".ansible"),
-            "ANSIBLE_INVENTORY_ENABLED": "talosops.selinux.talos",
-            "ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": "true",
-            "ANSIBLE_CACHE_PLUGIN": "ansible.builtin.jsonfile",
-            "ANSIBLE_CACHE_PLUGIN_CONNECTION": str(directory / "cache"),
-            "ANSIBLE_NOCOLOR": "1",
-            **({"ANSIBLE_VAULT_PASSWORD_FILE": str(vault)} if vault else {}),
-        },
-    )
-    assert (done.returncode == 0) == (code == 0), done.stderr
-    return (json.loads(done.stdout, object_hook=_untagged) if code == 0 else {}), done.stderr
+    ended, found, said = playbook.list_inventory(directory, arguments)
+    assert (ended == 0) == (code == 0), said
+    return (json.loads(found, object_hook=_untagged) if code == 0 else {}), said
 
 
 def _untagged(item: dict[str, Any]) -> Any:
