@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import base64
 import json
+from functools import cache
 from urllib.parse import quote, quote_plus
 
 import pytest
@@ -101,11 +102,13 @@ def test_the_words_of_talos_stay():
     assert QUOTES.masked(text, limit=1000) == text
 
 
-def is_readable(text):
-    return not Quotes(text).masked("x").startswith("the node's text")
+@cache
+def judged():
+    """What was judged, each with the quotes of a configuration that can be read."""
+    found = [(one, Quotes(one.sent)) for one in judged_configs(SECRETS) if one.dry_run]
+    return [(one, quotes) for one, quotes in found if not quotes.masked("x").startswith("the node's text")]
 
 
-JUDGED = [one for one in judged_configs(SECRETS) if one.dry_run and is_readable(one.sent)]
 #: Harmless words that a rejection may hold although the configuration holds them, or parts of them, as values.
 HARMLESS = (
     *("error decoding document /v1alpha1/ (line 1)", "not allowed on non-controlplane nodes", "*v1alpha1.Config"),
@@ -115,10 +118,10 @@ HARMLESS = (
 
 def test_harmless_words_of_a_rejection_stay():
     """Secrets are values with something in them; what everybody's configuration says is none."""
-    assert len(JUDGED) > 80
+    assert len(judged()) > 80
     seen = dict.fromkeys(HARMLESS, 0)
-    for case in JUDGED:
-        said, shown = " ".join(case.dry_run.split()), Quotes(case.sent).masked(case.dry_run, limit=10_000)
+    for case, quotes in judged():
+        said, shown = " ".join(case.dry_run.split()), quotes.masked(case.dry_run, limit=10_000)
         for words in HARMLESS:
             seen[words] += words in said
             assert words not in said or words in shown, shown
@@ -128,11 +131,12 @@ def test_harmless_words_of_a_rejection_stay():
 def test_no_rejection_shows_a_secret_of_its_configuration():
     secrets = [value for name, value in SECRETS.items() if not name.endswith("_CRT")]
     lines = [line for text in secrets if "." not in text for line in base64.b64decode(text).decode("latin-1").split()]
-    for case in JUDGED:
+    assert judged()
+    for case, quotes in judged():
         held = [secret for secret in (*secrets, *lines) if secret in case.sent]
         assert held, case
         whole = "; ".join([case.dry_run, *held])
-        shown = Quotes(case.sent).masked(whole, limit=100_000)
+        shown = quotes.masked(whole, limit=100_000)
         assert not [secret for secret in (*secrets, *lines) if len(secret) >= 8 and secret[:8] in shown]
 
 
