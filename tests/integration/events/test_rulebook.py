@@ -77,6 +77,8 @@ class Running:
                     "ANSIBLE_COLLECTIONS_PATH": str(playbook.ROOT / ".collections"),
                     "ANSIBLE_HOME": str(directory / ".ansible"),
                     "TALOSCONFIG": str(sim.directory / "talosconfig"),
+                    # It ends too soon for better machine code to be worth its making.
+                    "JAVA_TOOL_OPTIONS": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
                     **_java(),
                 },
             )
