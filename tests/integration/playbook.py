@@ -44,11 +44,13 @@ QUICK = {
     "rollout_install_timeout": 200,
     "rollout_rejoin_timeout": 200,
 }
-#: Defaults of the collection that a busy machine does not run out of, and no wait before a factory is asked again.
+#: Defaults of the collection that a busy machine does not run out of, no wait before a factory is asked again, and the
+#: silence of simulated machines, whose reset takes a second.
 PATIENT: dict[str, dict[str, Any]] = {
     "talos.tls:Deadlines.__init__": {"connect": 100, "call": 100, "log": 200, "node": 200},
     "actions:TalosAction.ask_fleet": {"node_deadline": 200},
     "image.http:Http.__init__": {"backoff": 0.05},
+    "reinstall.wipe:_wait_until_gone": {"silent_looks": 4},
 }
 
 Process: TypeAlias = preloaded.Process | subprocess.Popen[bytes]

@@ -264,7 +264,9 @@ def _way(work: Work) -> Target:
     )
 
 
-def _wait_until_gone(work: Work, actor: str | None, before: boots.Look | None, confirmed: str) -> str:
+def _wait_until_gone(
+    work: Work, actor: str | None, before: boots.Look | None, confirmed: str, *, silent_looks: int = _SILENT_LOOKS
+) -> str:
     """Wait until the old installation is certainly gone; what was found.
 
     A disk that was wiped as a whole starts nothing, so on a boot path with a hook the machine stays silent. Silence
@@ -291,7 +293,7 @@ def _wait_until_gone(work: Work, actor: str | None, before: boots.Look | None, c
         require_machine(work, seen)
         silent = silent + 1 if seen.how == "silent" else 0
         ended = ended and not rebooted
-        if hooked and silent >= _SILENT_LOOKS:
+        if hooked and silent >= silent_looks:
             return _of_silence(work, confirmed, ended=ended) or (answer, found)
         return answer, found
 

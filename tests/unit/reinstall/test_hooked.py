@@ -115,7 +115,7 @@ def reset(
         return actor, boots.Look(boot_id="boot-1")
 
     patch.setattr(wipe, "_order", order)
-    patch.setattr(wipe, "_SILENT_LOOKS", 3)
+    patch.setattr(wipe._wait_until_gone, "__kwdefaults__", {"silent_looks": 3})
     take(work, "reset")
     return work
 
@@ -167,7 +167,7 @@ def test_what_a_person_said_before_a_reset_was_sent_says_nothing_of_it(
 
 def resumed(directory: Path, patch: pytest.MonkeyPatch, writes: Sequence[str]) -> OneNode:
     """The work on a silent node whose reset an earlier run began, and could not tell whether it wiped."""
-    patch.setattr(wipe, "_SILENT_LOOKS", 3)
+    patch.setattr(wipe._wait_until_gone, "__kwdefaults__", {"silent_looks": 3})
     work = OneNode(directory, itertools.repeat(None)).at("reset", boot_path="hook")
     work.ledger.begin(work.host, "reset", machine_type="worker")
     for write in writes:
