@@ -82,6 +82,16 @@ class Run:
 
 
 @dataclasses.dataclass(frozen=True)
+class Shown:
+    """What ``ansible`` printed of one module: before the result, the result, and errors and warnings."""
+
+    code: int
+    head: str
+    result: dict[str, Any]
+    errors: str
+
+
+@dataclasses.dataclass(frozen=True)
 class Finished:
     """A fleet after a rollout: ``before`` has each node's boot and identity from before it, ``rows`` the report's."""
 
@@ -166,21 +176,34 @@ def _environment(directory: Path) -> dict[str, str]:
     }
 
 
-def list_inventory(directory: Path, arguments: Sequence[str]) -> tuple[int, str, str]:
-    """Run ``ansible-inventory --list`` in ``directory``: its exit code, its output, and its errors and warnings."""
+def command(directory: Path, words: Sequence[str], **environment: str) -> tuple[int, str, str]:
+    """Run a program of Ansible in ``directory``: its exit code, its output, and its errors and warnings."""
+    directory.mkdir(parents=True, exist_ok=True)
     files = directory / "output.txt", directory / "errors.txt"
     for file in files:
         file.write_bytes(b"")
     process = preloaded.start(
-        ["ansible-inventory", *arguments, "--list"],
+        words,
         cwd=directory,
         output=files[0],
         errors=files[1],
-        environment=_environment(directory),
+        environment={**_environment(directory), **environment},
         defaults=PATIENT,
     )
     assert process is not None
     return process.wait(timeout=900), files[0].read_text(), files[1].read_text()
+
+
+def module(directory: Path, name: str, arguments: Mapping[str, Any], *options: str, **environment: str) -> Shown:
+    """Run a module on this host by ``ansible``, as a person does who tries it."""
+    words = ["ansible", "localhost", "-i", "localhost,", "-c", "local", "-m", name, *options]
+    words += ["-e", f"ansible_python_interpreter={sys.executable}"]
+    code, output, errors = command(
+        directory, [*words, "-a", json.dumps(arguments)], ANSIBLE_CALLBACK_RESULT_FORMAT="json", **environment
+    )
+    head, arrow, result = output.partition(" => ")
+    assert arrow, output + errors
+    return Shown(code, head, json.loads(result), errors)
 
 
 def finish(process: Process, directory: Path) -> Run:

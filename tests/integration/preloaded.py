@@ -24,6 +24,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+#: Settings that a run reads when it needs them.
+_LATER = {"ANSIBLE_HOME", "ANSIBLE_CALLBACK_RESULT_FORMAT"}
 _SERVER = Path(__file__).parent / "preloaded_server.py"
 
 
@@ -87,9 +89,8 @@ class Preloaded:
         """Whether a run in this environment differs in nothing that Ansible's modules read when they are imported."""
 
         def read(given: Mapping[str, str]) -> dict[str, str]:
-            own = {key: value for key, value in given.items() if key.startswith(("ANSIBLE_", "PYTHON", "LC_", "LANG"))}
-            own.pop("ANSIBLE_HOME", None)
-            return own
+            first = ("ANSIBLE_", "PYTHON", "LC_", "LANG")
+            return {key: value for key, value in given.items() if key.startswith(first) and key not in _LATER}
 
         return self._process.poll() is None and read(environment) == read(self.environment)
 
@@ -143,7 +144,7 @@ def start(
     """Start a command of Ansible by a fork; None where this environment needs a process of its own.
 
     Args:
-        command: its name, ``ansible-playbook`` or ``ansible-inventory``, and its arguments.
+        command: its name, ``ansible``, ``ansible-playbook`` or ``ansible-inventory``, and its arguments.
         output: the file of its standard output; ``errors`` of the other one, which may be the same.
         defaults: of arguments of the collection's functions, for times that no operator sets:
             ``{"image.http:Http.__init__": {"backoff": 0.1}}``.

@@ -30,6 +30,7 @@ _MAX_REQUEST = 1 << 20
 _COLLECTION = "ansible_collections.talosops.selinux.plugins"
 #: What a run would import later, in its own process or in each of its workers.
 _MODULES = (
+    "ansible.cli.adhoc",
     "ansible.cli.inventory",
     "ansible.cli.playbook",
     "ansible.executor.playbook_executor",
@@ -107,14 +108,15 @@ def _tell(descriptor: int, number: int) -> None:
 
 
 def _run(command: list[str], cwd: str, output: str, errors: str, env: dict[str, str], defaults: dict[str, Any]) -> None:
-    """Be the command, ``ansible-playbook`` or ``ansible-inventory``, in this forked process."""
+    """Be the command in this forked process."""
     code: Any = 70
     try:
         _settle(cwd, output, errors, env)
         for name, values in defaults.items():
             _set_defaults(name, values)
         sys.argv = command
-        importlib.import_module(f"ansible.cli.{command[0].removeprefix('ansible-')}").main(command)
+        program = command[0].removeprefix("ansible").removeprefix("-") or "adhoc"
+        importlib.import_module(f"ansible.cli.{program}").main(command)
         code = 0
     except SystemExit as end:
         code = end.code

@@ -125,9 +125,7 @@ def test_every_kind_of_file_is_read_in_every_form(fleet: Simulator, tmp_path: Pa
     files = Files(fleet, tmp_path / "files", FORMS[form])
     variables = playbook.settings(fleet, tmp_path / "kept", **files.variables)
     vault = ["--vault-password-file", files.named("password")]
-    judged = playbook.run(
-        fleet, tmp_path / "gate", "talosops.selinux.gate", variables=variables, arguments=vault, own_process=True
-    )
+    judged = playbook.run(fleet, tmp_path / "gate", "talosops.selinux.gate", variables=variables, arguments=vault)
     assert judged.code == 0, judged.output
     result = judged.of("Judge the evidence")
     assert result["policy"]["name"] == "ours"

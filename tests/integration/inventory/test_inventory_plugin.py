@@ -43,7 +43,7 @@ def listed(
         kept = {"cache_plugin": "ansible.builtin.jsonfile", "cache_connection": str(directory / "cache")}
         path.write_text(yaml.safe_dump({"plugin": "talosops.selinux.talos", "cache": cache, **kept, **source}))
         arguments += ["-i", str(path)]
-    ended, found, said = playbook.list_inventory(directory, arguments)
+    ended, found, said = playbook.command(directory, ["ansible-inventory", *arguments, "--list"])
     assert (ended == 0) == (code == 0), said
     return (json.loads(found, object_hook=_untagged) if code == 0 else {}), said
 

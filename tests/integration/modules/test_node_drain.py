@@ -6,10 +6,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +17,7 @@ import pytest
 from ansible_collections.talosops.selinux.plugins.plugin_utils.kube import ClusterProblem
 from ansible_collections.talosops.selinux.plugins.plugin_utils.operator_files import FileProblem
 from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout import drain as rollout_drain
+from integration import playbook
 from kubernetes import client, config
 from simulator import Simulator
 from simulator.httpd import Response, json_response
@@ -65,34 +62,10 @@ class World:
         return rollout_drain.drain(self.kubeconfig, None, node, timeout=timeout, poll=0.05, check=check)
 
     def ansible(self, *options: str, **arguments: Any) -> dict[str, Any]:
-        command = [
-            Path(sys.executable).with_name("ansible"),
-            "localhost",
-            "-m",
-            "talosops.selinux.node_drain",
-            *options,
-        ]
-        environment = os.environ | {
-            "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".collections"),
-            "ANSIBLE_LOCALHOST_WARNING": "false",
-            "ANSIBLE_INVENTORY_UNPARSED_WARNING": "false",
-            "ANSIBLE_CALLBACK_RESULT_FORMAT": "json",
-            "ANSIBLE_STDOUT_CALLBACK": "minimal",
-            "ANSIBLE_HOME": str(self.sim.directory / "ansible"),
-        }
         arguments = {"kubeconfig": self.kubeconfig, "wait_sleep": 0.05, **arguments}
-        done = subprocess.run(
-            [*command, "-a", json.dumps(arguments)],
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        shown, arrow, result = done.stdout.partition(" => ")
-        assert arrow, done.stdout + done.stderr
-        assert "WARNING" not in done.stderr and "DEPRECATION" not in done.stderr, done.stderr
-        return {"shown": shown, **json.loads(result)}
+        shown = playbook.module(self.sim.directory / "ansible", "talosops.selinux.node_drain", arguments, *options)
+        assert "WARNING" not in shown.errors and "DEPRECATION" not in shown.errors, shown.errors
+        return {"shown": shown.head, **shown.result}
 
 
 @contextmanager

@@ -9,15 +9,13 @@ from __future__ import annotations
 import asyncio
 import datetime
 import json
-import os
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+from integration import playbook
 from kubernetes import client, config, dynamic
 from kubernetes.client.exceptions import ApiException
 from simulator.kube import KubernetesApi
@@ -103,27 +101,11 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Served]]:
 
 def module(served: Served, module_name: str, /, **arguments: Any) -> dict[str, Any]:
     """Run one module of kubernetes.core as Ansible runs it; the result it prints."""
-    command = [Path(sys.executable).with_name("ansible"), "localhost", "-m", f"kubernetes.core.{module_name}"]
+    directory = served.kubeconfig.parent
     arguments = {"kubeconfig": str(served.kubeconfig), **arguments}
-    environment = os.environ | {
-        "ANSIBLE_LOCALHOST_WARNING": "false",
-        "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
-        "ANSIBLE_CALLBACK_RESULT_FORMAT": "json",
-        "ANSIBLE_HOME": str(served.kubeconfig.parent / "ansible"),
-        # kubernetes.core keeps its discovery cache there, under a name made of the server's address.
-        "TMPDIR": str(served.kubeconfig.parent),
-    }
-    done = subprocess.run(
-        [*command, "-a", json.dumps(arguments)],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    head, _unused, result = done.stdout.partition(" => ")
-    assert result, done.stdout + done.stderr
-    return {"rc": done.returncode, "head": head, **json.loads(result)}
+    # kubernetes.core keeps its discovery cache there, under a name made of the server's address.
+    shown = playbook.module(directory, f"kubernetes.core.{module_name}", arguments, TMPDIR=str(directory))
+    return {"rc": shown.code, "head": shown.head, **shown.result}
 
 
 def test_nodes_carry_what_a_rollout_reads(serve: Callable[..., Served]) -> None:
