@@ -296,7 +296,7 @@ def test_free_labels_pass_into_every_format(label):
     report = build_report(
         fleet, ground, previous=None, run=fleets.RUN, versions=fleets.VERSIONS, labels={"ticket": "of-the-run"}
     )
-    jsonschema.validate(report, SCHEMA)
+    SCHEMA.validate(report)
     assert oscal.defects(json.loads(oscal.render(report))) == []
     assert [name for name, text in every_format(report).items() if label not in text] == []
 
@@ -315,7 +315,7 @@ def test_an_openreport_of_a_profile_of_many_rules_has_the_worst_results():
     )
     (data,) = openreports.render(report, namespace="x").values()
     document = json.loads(data)
-    jsonschema.validate(document, OPENREPORTS)
+    OPENREPORTS.validate(document)
     assert len(data) <= openreports.MOST_BYTES
     assert document["summary"]["fail"] == 20 == sum(item["result"] == "fail" for item in document["results"])
     assert document["summary"]["pass"] == report["counts"]["results"]["pass"]
