@@ -7,15 +7,49 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from ansible_collections.talosops.selinux.plugins.plugin_utils.gate import (
+    compat,
     functions,
     shape,
 )
+from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.policy import Policy
+from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.verdict import document_for
+from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.waivers import Waivers
 
-from .samples import NOW, denial, evidence
+from .samples import NOW, TARGET, denial, evidence
+
+
+def leaves(kinds: Any, *path: str) -> Iterator[tuple[str, ...]]:
+    if isinstance(kinds, dict):
+        for key in kinds:
+            yield from leaves(kinds[key], *path, key)
+    elif isinstance(kinds, list):
+        yield from leaves(kinds[0], *path, shape.ELEMENT)
+    else:
+        yield path
+
+
+def test_what_the_gate_adds_has_the_type_that_the_shape_gives_it(strict: Policy) -> None:
+    one = {"name": "one", "version": "1.0.0"}
+    row = {"verdict": "works", "source": "a link", "date": "2026-11-22", "workaround": "none", "find_out": "ask"}
+    kinds = ("cni", "csi", "addons", "extensions")
+    table = compat.Table({(kind, "one"): (row,) for kind in kinds}, "look")
+    found = evidence(
+        audit__denials=[denial(), denial("a_t:b_t:dir:read", known_benign=True)],
+        talos__extensions=[one],
+        **{f"kubernetes__{kind}": [one] for kind in kinds[:3]},
+    )
+    waivers = Waivers((), strict, NOW)
+    document = document_for(found, strict, target=TARGET, waivers=waivers, now=NOW, table=table)
+    document["denials"]["waived"] = document["denials"]["open"]
+    paths = list(leaves(shape.ADDED))
+    assert len(paths) > 40
+    assert [told for path in paths for told in shape.defects(document, path, frozenset(), shape.GATE)] == []
+    assert document["denials"]["open"] and document["denials"]["benign"]
 
 
 def test_what_evidence_says_of_a_denial_has_the_type_that_the_shape_gives_it() -> None:
