@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.knowledge import catalogue as known_denials
 from ansible_collections.talosops.selinux.plugins.plugin_utils.gate import waivers
 from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.errors import WaiverProblem
 from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.policy import Policy
@@ -161,6 +162,22 @@ def test_a_waiver_that_is_too_long_has_no_owner_or_breaks_is_not_applied(tmp_pat
     assert result(tmp_path, strict, denied(denial(breaking)), signature=breaking) == "fail"
 
 
+def test_a_known_denial_that_breaks_nothing_can_be_waived(tmp_path: Path, strict: Policy) -> None:
+    known = "pod_t:run_t:sock_file:write"
+    entry = known_denials.load().match(denial(known), "v1.14.1")
+    assert entry is not None and not entry.breaking
+    assert result(tmp_path, strict, denied(denial(known)), signature=known) == "waived"
+    assert lints(tmp_path, strict, denied(denial(known)), signature=known) == []
+
+
+@pytest.mark.parametrize("audit", [None, {}, {"counts": {"denied": 1}}, {"denials": None}, {"denials": "pod_t"}])
+def test_where_no_denials_are_listed_nothing_is_waived_or_changed(audit: Any, strict: Policy) -> None:
+    given = waivers.Waivers((), strict, NOW)
+    assert given.applied(audit, evidence()) == audit
+    assert given.used(audit) == []
+    assert given.lint([{"audit": audit}]) == []
+
+
 def test_evidence_cannot_bring_its_own_waiver(tmp_path: Path, strict: Policy) -> None:
     other = denied(denial("pod_t:run_t:file:read", waiver_id="agent-socket"))
     given = judge(other, strict, waivers=load(tmp_path, strict, ENTRY), now=NOW)
@@ -225,6 +242,9 @@ def test_unused(tmp_path: Path, strict: Policy) -> None:
     for unreadable in (None, "", "yesterday"):
         broken = denied(denial(SIGNATURE, last=unreadable))
         assert lints(tmp_path, strict, broken, granted=old) == [("agent-socket", "unused")]
+    assert lints(tmp_path, strict, {**denied(), "audit": {"denials": ["a text"]}}, granted=old) == [
+        ("agent-socket", "unused")
+    ]
     elsewhere = denied(cluster__name="prod")
     assert lints(tmp_path, strict, elsewhere, granted=old) == [("agent-socket", "unused")]
 
