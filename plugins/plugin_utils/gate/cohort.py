@@ -42,7 +42,6 @@ _MEMBER = {
 }
 _SHAPE = {
     "machine": {
-        "name": "string",
         "uuid": "string",
         "fingerprint": "string",
         "stage": "string",

@@ -170,7 +170,9 @@ def test_a_known_denial_that_breaks_nothing_can_be_waived(tmp_path: Path, strict
     assert lints(tmp_path, strict, denied(denial(known)), signature=known) == []
 
 
-@pytest.mark.parametrize("audit", [None, {}, {"counts": {"denied": 1}}, {"denials": None}, {"denials": "pod_t"}])
+@pytest.mark.parametrize(
+    "audit", [None, {}, {"counts": {"denied": 1}}, {"denials": None}, {"denials": "pod_t"}, {"denials": ["pod_t"]}]
+)
 def test_where_no_denials_are_listed_nothing_is_waived_or_changed(audit: Any, strict: Policy) -> None:
     given = waivers.Waivers((), strict, NOW)
     assert given.applied(audit, evidence()) == audit
@@ -245,6 +247,8 @@ def test_unused(tmp_path: Path, strict: Policy) -> None:
     assert lints(tmp_path, strict, {**denied(), "audit": {"denials": ["a text"]}}, granted=old) == [
         ("agent-socket", "unused")
     ]
+    other = denied(denial("pod_t:unlabeled_t:file:read"))
+    assert lints(tmp_path, strict, other, granted=old) == [("agent-socket", "unused")]
     elsewhere = denied(cluster__name="prod")
     assert lints(tmp_path, strict, elsewhere, granted=old) == [("agent-socket", "unused")]
 
