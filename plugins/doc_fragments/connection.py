@@ -62,7 +62,7 @@ options:
     type: list
     elements: str
   in_flight:
-    description: How many nodes are asked at the same time.
+    description: How many nodes are asked at the same time, from 1 to 256.
     type: int
     default: 64
 notes:

@@ -47,7 +47,7 @@ options:
     choices: [direct, endpoint, auto]
     default: direct
   in_flight:
-    description: How many nodes are asked at the same time.
+    description: How many nodes are asked at the same time, from 1 to 256.
     type: int
     default: 64
   discovery:

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Hashable, Sequence
 from typing import Any, TypeVar
 
 from ..problem import Problem
-from .errors import DeadlineExceeded, InvalidAnswer, TalosError
+from .errors import ConfigError, DeadlineExceeded, InvalidAnswer, TalosError
 
 T = TypeVar("T", bound=Hashable)
 V = TypeVar("V")
@@ -36,10 +36,15 @@ async def ask_all(
         For each target its value, or the TalosError that asking it ended with.
 
     Raises:
+        ConfigError: ``in_flight`` is out of its range.
         Problem: one that is not about a node (a missing library); it would be the same for all.
     """
     if not 1 <= in_flight <= MAX_IN_FLIGHT:
-        raise ValueError(f"in_flight must be between 1 and {MAX_IN_FLIGHT}")
+        raise ConfigError(
+            f"in_flight is {in_flight}",
+            "it is how many nodes are asked at the same time, each of which takes a connection of its own",
+            f"give a number from 1 to {MAX_IN_FLIGHT}",
+        )
     order = list(dict.fromkeys(targets))
     answers: dict[T, V | TalosError] = {}
     waiting = iter(order)

@@ -22,7 +22,7 @@ from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.client impo
     connect,
     connect_maintenance,
 )
-from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.errors import TalosError
+from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.errors import ConfigError, TalosError
 
 from .peers import HOST, Authority, Exchange, Peer, peer, server_tls
 
@@ -495,7 +495,7 @@ def test_a_problem_that_all_nodes_share_is_raised_once() -> None:
     with pytest.raises(MissingLibrary, match="grpclib"):
         fleet.run(fleet.ask_all(["a", "b"], ask_one))
     for wrong in (0, 257):
-        with pytest.raises(ValueError, match="in_flight"):
+        with pytest.raises(ConfigError, match=f"^in_flight is {wrong}. .* give a number from 1 to 256"):
             fleet.run(fleet.ask_all(["a"], ask_one, in_flight=wrong))
     assert fleet.run(fleet.ask_all([], ask_one)) == {}
 
