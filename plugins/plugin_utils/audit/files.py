@@ -117,7 +117,7 @@ class _Part:
     def __init__(self, summary: Summary) -> None:
         self.summary = summary
         # A line of the kernel's in auditd's log may be a process' text; it must not make that log the ring.
-        kernel_lines = summary.ring.has_head or summary.ignored_types.get("kernel", 0) > 0
+        kernel_lines = summary.ignored_types.get("kernel", 0) > 0
         self.ring = summary.ring_records > summary.service_records or (kernel_lines and not summary.service_records)
         self.first_ms = summary.first_ms or 0
 

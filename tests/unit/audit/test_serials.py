@@ -66,3 +66,17 @@ def test_many_holes_are_only_counted() -> None:
         serials.extend(serial, b"", b"")
     assert serials.missing == 9
     assert serials.forgotten and len(serials.holes) <= 4
+
+
+def test_no_more_holes_are_kept_than_allowed_and_the_oldest_are_counted() -> None:
+    serials = Serials(most=2)
+    for serial in (1, 3, 6):
+        serials.extend(serial, b"before", b"after")
+    assert [hole[:2] for hole in serials.holes] == [(2, 2), (4, 5)]
+    assert serials.forgotten == 0
+    serials.extend(8, b"before", b"after")
+    assert [hole[:2] for hole in serials.holes] == [(4, 5), (7, 7)]
+    assert serials.forgotten == 1
+    # What comes later than that is not what a kernel delays.
+    assert not serials.fill(2)
+    assert serials.fill(4)

@@ -176,6 +176,14 @@ def test_a_first_read_without_the_kernel_s_first_line_has_lost_its_head(tmp_path
     assert [hole.kind for hole in store.merge(BOOT, "kernel", read(entries()[5:])).holes] == ["head"]
 
 
+def test_a_ring_without_audit_records_has_no_serials(tmp_path: Path) -> None:
+    store = AuditStore(tmp_path)
+    store.merge(BOOT, "kernel", read([entry for entry in entries() if "audit: " not in entry[2]]))
+    log = store.read(BOOT)
+    assert log.size > 0
+    assert (log.first_serial, log.last_serial) == (None, None)
+
+
 def test_a_first_line_that_a_process_wrote_is_none(tmp_path: Path) -> None:
     forged = [(0.0, "user:  notice", "Linux version 6.18.5-talos"), *entries()[5:]]
     assert [hole.kind for hole in AuditStore(tmp_path).merge(BOOT, "kernel", read(forged)).holes] == ["head"]

@@ -64,6 +64,8 @@ def item(answer, name):
 def test_a_real_reinstall_is_proven():
     answer = proof()
     assert answer["proven"] is True
+    assert answer["before_sha256"] == sealed(evidence("old"))["sha256"]
+    assert answer["after_sha256"] == sealed(evidence("new"))["sha256"]
     assert {entry["id"] for entry in answer["witnesses"]} == {
         "selinux_state",
         "kernel_args",
