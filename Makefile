@@ -5,8 +5,8 @@ BIN := $(VENV)/bin
 COLLECTION := .collections/ansible_collections/talosops/selinux
 # ansible-test accepts a collection only at its real path, so it is given a copy of the tracked files.
 SANITY := build/sanity/ansible_collections/talosops/selinux
-# Test processes; twice the cores, since tests also wait. A file's tests stay together (tests/conftest.py).
-WORKERS ?= 4
+# Test processes; three times the cores, since tests also wait. A file's tests stay together (tests/conftest.py).
+WORKERS ?= 6
 SIMULATOR := $(shell git ls-files tests/simulator tests/integration/simulator)
 TESTS ?= tests/unit tests/integration --ignore=tests/integration/simulator
 # What the tests reach of the code: COVERAGE=1 measures it, which CI does. Without it nothing is measured or slowed.

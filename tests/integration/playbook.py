@@ -191,7 +191,7 @@ def command(directory: Path, words: Sequence[str], **environment: str) -> tuple[
         defaults=PATIENT,
     )
     assert process is not None
-    return process.wait(timeout=900), files[0].read_text(), files[1].read_text()
+    return process.wait(), files[0].read_text(), files[1].read_text()
 
 
 def module(directory: Path, name: str, arguments: Mapping[str, Any], *options: str, **environment: str) -> Shown:
@@ -208,7 +208,7 @@ def module(directory: Path, name: str, arguments: Mapping[str, Any], *options: s
 
 def finish(process: Process, directory: Path) -> Run:
     """Wait for a playbook to end."""
-    code = process.wait(timeout=900)
+    code = process.wait()
     lines = (directory / "records.jsonl").read_text().splitlines()
     return Run(code, (directory / "output.txt").read_text(), [json.loads(line) for line in lines])
 

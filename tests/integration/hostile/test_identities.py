@@ -129,7 +129,6 @@ def test_the_sample_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert len(set(CASES)) == len(CASES)
 
 
-@pytest.mark.timeout(900)
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_only_judged_machines_are_wiped_and_configured(case: Case, tmp_path: Path) -> None:
     nodes = fleet(case.size)

@@ -22,9 +22,6 @@ from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.ledger im
 from integration import playbook
 from simulator import Simulator
 
-# Several rollouts of several nodes, on a machine that may be busy.
-pytestmark = pytest.mark.timeout(900)
-
 NODES = {**{f"cp-{number}": {"role": "controlplane"} for number in (1, 2, 3)}, "worker-1": {}, "worker-2": {}}
 
 

@@ -71,7 +71,6 @@ def test_the_sample_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert len(CASES) >= SAMPLE
 
 
-@pytest.mark.timeout(900)
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_killed_and_run_again_it_ends_like_an_undisturbed_run(case: Case, tmp_path: Path) -> None:
     name = NODES[case.role]

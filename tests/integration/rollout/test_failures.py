@@ -21,9 +21,6 @@ from grpclib.exceptions import GRPCError
 from integration import playbook
 from simulator import Simulator, applying
 
-# Several rollouts of several nodes, on a machine that may be busy.
-pytestmark = pytest.mark.timeout(900)
-
 #: What the node says of a configuration that it refuses; real ones quote it.
 QUOTED = "hunter2-is-no-secret-any-more"
 WORKERS = ("no-effect", "late-denial", "bad-config", "bad-install", "healthy")

@@ -21,9 +21,6 @@ from integration import playbook
 from kubernetes import client, config
 from simulator import Simulator
 
-# Several rollouts of several nodes, on a machine that may be busy.
-pytestmark = pytest.mark.timeout(900)
-
 NODES: dict[str, Any] = {
     **{f"cp-{number}": {"role": "controlplane"} for number in (1, 2, 3)},
     **{f"worker-{number}": {} for number in (1, 2, 3)},

@@ -19,9 +19,6 @@ from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.ledger im
 from integration import playbook
 from simulator import Simulator
 
-# Several rollouts of several nodes, on a machine that may be busy.
-pytestmark = pytest.mark.timeout(900)
-
 #: How far the reset of each node had come, by the ledger, when the controller was killed; none was ever sent.
 IN_PLACE = {"begun": (), "intended": ("intent",), "sent": ("intent", "sent")}
 HOOKED = {"hook-begun": (), "hook-intended": ("intent",)}

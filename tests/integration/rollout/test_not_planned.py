@@ -16,7 +16,6 @@ from integration import playbook
 from kubernetes import client, config
 from simulator import Simulator
 
-pytestmark = pytest.mark.timeout(900)
 NODES: dict[str, Any] = {"cp-1": {"role": "controlplane"}, "worker-1": {}, "worker-2": {}}
 
 

@@ -21,7 +21,6 @@ from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.ledger im
 from integration import playbook
 from simulator import Simulator
 
-pytestmark = pytest.mark.timeout(900)
 AGENT = {"scontext": "pod_t", "tcontext": "run_t", "tclass": "sock_file", "perms": ["write"], "comm": "app"}
 NODES: dict[str, Any] = {
     **{f"cp-{number}": {"role": "controlplane"} for number in (1, 2, 3)},

@@ -16,9 +16,6 @@ import pytest
 from integration import playbook
 from simulator import Simulator
 
-# Several rollouts of several nodes, on a machine that may be busy.
-pytestmark = pytest.mark.timeout(900)
-
 UNREAD = "its log of this boot is"
 #: What happens to each node when its soak begins, and what its report must then say.
 CASES: dict[str, tuple[Callable[[Simulator, str], Any], str]] = {

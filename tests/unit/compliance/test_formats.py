@@ -412,7 +412,6 @@ def sarif_errors(directory, files):
     return [line for line in done.stdout.splitlines() if ": error " in line]
 
 
-@pytest.mark.timeout(900)
 @pytest.mark.skipif(
     bool(WITHOUT_VNU), reason=f"no {' and no '.join(WITHOUT_VNU)}: the pages are not held against the HTML standard"
 )
