@@ -172,7 +172,11 @@ class TalosAction(ActionBase):  # type: ignore[misc]  # ansible-core ships no ty
         return host in self.variables["hostvars"]
 
     def hosts(self) -> list[str]:
-        """The hosts a task is for: its ``hosts`` option; with ``run_once`` those of the play; else its own."""
+        """The hosts a task is for: its ``hosts`` option; with ``run_once`` those of the play; else its own.
+
+        Raises:
+            InventoryProblem: one of them is not in the inventory.
+        """
         known = self.variables["hostvars"]
         hosts = self.params.get("hosts")
         if hosts is None:
@@ -266,6 +270,9 @@ class TalosAction(ActionBase):  # type: ignore[misc]  # ansible-core ships no ty
         node_deadline: float = 45.0,
     ) -> tuple[dict[str, V], dict[str, dict[str, Any]]]:
         """Ask every node of the play at once, except those ``without``.
+
+        Args:
+            node_deadline: seconds that one node has for all of its answers.
 
         Returns:
             The answers by host, and the failures by host as ``{kind, found, why, do, ...}``.

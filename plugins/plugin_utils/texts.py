@@ -34,7 +34,7 @@ def printable_lines(text: str) -> str:
 
 
 def printable_all(value: Any, limit: int = 2000) -> Any:
-    """:func:`printable` for every text in plain data, keys included."""
+    """:func:`printable` for every text in plain data, keys included; each cut after ``limit`` characters."""
     return _all(value, lambda text: printable(text, limit))
 
 

@@ -63,6 +63,15 @@ def recheck(
 
 
 def check_document(verdict: Mapping[str, Any], now: dt.datetime, required_key: bytes | str | None) -> None:
+    """What a verdict itself must be, whatever node it is presented for: whole, signed, eligible, and of now.
+
+    Args:
+        required_key: the public key that must have signed it, in PEM; None where none has to.
+
+    Raises:
+        VerdictRefused: it is not that.
+        SignatureProblem: it is not signed by that key.
+    """
     if verdict.get("schema") != SCHEMA:
         raise _refused("schema", f"the verdict has schema {verdict.get('schema')!r}, not {SCHEMA}", _AGAIN)
     if verdict.get("sha256") != sha256_of(verdict, without=signing.OUTSIDE):

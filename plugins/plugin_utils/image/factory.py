@@ -18,8 +18,10 @@ from urllib.parse import quote
 
 from . import kernel_args, references
 from . import schematic as schematics
+from .access import Access
+from .answers import Answer, bad_answer, expect, json_of, not_found, reject, text_of
 from .errors import LostSchematic, MissingExtension, NotFound, SchematicError, WrongCmdline, WrongId
-from .http import Access, Answer, Http, bad_answer, expect, json_of, not_found, reject, text_of
+from .http import Http
 from .references import Target
 from .registry import Registries
 

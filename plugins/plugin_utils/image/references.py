@@ -167,6 +167,9 @@ def installer(schematic_id: str, target: Target, registry: str, *, legacy: bool 
     Args:
         registry: host of the factory's registry or of a mirror, with an optional path prefix.
         legacy: the old repository name ``installer``, which is for metal only.
+
+    Raises:
+        BadReference: the id is none, or the platform has no installer of that name.
     """
     _check_id(schematic_id)
     if legacy and target.platform != "metal":

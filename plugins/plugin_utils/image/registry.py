@@ -12,8 +12,10 @@ from collections.abc import Mapping
 from urllib.parse import urlencode, urljoin, urlsplit
 
 from . import references
+from .access import Access, check_url, is_loopback
+from .answers import Answer, bad_answer, deny, expect, json_of, not_found
 from .errors import DigestChanged
-from .http import Access, Answer, Http, bad_answer, check_url, deny, expect, is_loopback, json_of, not_found
+from .http import Http
 
 _MANIFESTS = ", ".join(
     (

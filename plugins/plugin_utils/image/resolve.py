@@ -14,7 +14,7 @@ from ..evidence.visit import text_at
 from ..talos.client import NodeClient
 from ..talos.errors import InvalidAnswer, NotFound, Unsupported
 from . import bundle, errors, factory, kernel_args, references, schematic
-from .http import Access
+from .access import Access
 
 ASKED = ("schematic", "version", "platform", "arch", "secureboot")
 """What must be known of a node to derive its image."""

@@ -115,6 +115,12 @@ class PeerStream(Stream[Any, Any]):
         return int(getattr(getattr(self, "_stream", None), "data_received", 0))
 
     async def recv_message(self) -> Any:
+        """The next message, or None at an end that the trailers confirm.
+
+        Raises:
+            ProtocolError: the message is compressed, or longer than ``most_bytes``.
+            StreamTerminatedError: the stream ended without a status.
+        """
         if not self._recv_initial_metadata_done:
             await self.recv_initial_metadata()
         with self._wrapper:

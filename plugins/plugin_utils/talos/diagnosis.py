@@ -63,11 +63,13 @@ class Diagnosis:
     connect_deadline: float
 
     def error(self, kind: type[TalosError], found: str, why: str, do: str, **context: Any) -> TalosError:
+        """An error of one kind about this node, with the way it was asked."""
         if self.forwarded:
             context.setdefault("endpoint", str(self.address))
         return kind(found, why, do, node=self.node, **context)
 
     def invalid(self, method: wire.Method, what: str) -> TalosError:
+        """The error for an answer that no node gives; ``what`` follows on the words *answered with*."""
         return self.error(
             InvalidAnswer,
             f"{self._who()} answered {method.name} with {what}",
@@ -191,7 +193,13 @@ class Diagnosis:
         timeout: float | None,
         lost: BaseException | None,
     ) -> TalosError:
-        """Name the reason why a call on an open connection failed."""
+        """Name the reason why a call on an open connection failed.
+
+        Args:
+            received: messages that arrived, or bytes of them.
+            timeout: seconds that the call had; None where it had no end.
+            lost: why the connection was lost; None where it was not.
+        """
         if isinstance(error, GRPCError):
             if error.status is Status.UNKNOWN and (error.message or "").startswith(_LOCAL_COMPLAINTS):
                 return self.invalid(method, f"something that is not gRPC ({printable(error.message)})")

@@ -53,6 +53,9 @@ def spki_fingerprint(certificate: bytes) -> str:
     """Base64 of the SHA-256 of a DER certificate's SubjectPublicKeyInfo, as talosctl prints it.
 
     The source of the form is x509/fingerprint.go of siderolabs/crypto.
+
+    Raises:
+        MissingLibrary: cryptography is not installed.
     """
     if _X509_ERROR is not None:
         raise missing_library("cryptography", _X509_ERROR)

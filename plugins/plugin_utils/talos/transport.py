@@ -110,6 +110,9 @@ class Connection:
         A write goes out only on the connection on which something was read before, never on a new one: whoever
         answers there may be another machine than the one that was looked at.
 
+        Args:
+            timeout: seconds for the whole answer; None for one that does not end.
+
         Raises:
             WriteNeedsLook: a write without a look on the open connection; nothing was sent.
             TalosError: one subclass per failure kind.
@@ -151,7 +154,7 @@ class Connection:
             ) from error
 
     async def unary(self, method: wire.Method, request: Any, timeout: float) -> Any:
-        """Send ``request`` once and return the one message of the answer.
+        """Send ``request`` once and return the one message of the answer, within ``timeout`` seconds.
 
         Raises:
             TalosError: one subclass per failure kind.

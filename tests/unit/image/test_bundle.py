@@ -10,8 +10,9 @@ import os
 import pytest
 from ansible_collections.talosops.selinux.plugins.plugin_utils import canonical
 from ansible_collections.talosops.selinux.plugins.plugin_utils.image import bundle, errors, references
+from ansible_collections.talosops.selinux.plugins.plugin_utils.image.access import Access
 from ansible_collections.talosops.selinux.plugins.plugin_utils.image.factory import Factory
-from ansible_collections.talosops.selinux.plugins.plugin_utils.image.http import Access, Http
+from ansible_collections.talosops.selinux.plugins.plugin_utils.image.http import Http
 from ansible_collections.talosops.selinux.plugins.plugin_utils.image.references import Target
 from simulator import factory as simulated
 

@@ -14,8 +14,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from ansible_collections.talosops.selinux.plugins.plugin_utils.image import errors, references, schematic
+from ansible_collections.talosops.selinux.plugins.plugin_utils.image.access import Access
 from ansible_collections.talosops.selinux.plugins.plugin_utils.image.factory import Factory
-from ansible_collections.talosops.selinux.plugins.plugin_utils.image.http import Access, Http
+from ansible_collections.talosops.selinux.plugins.plugin_utils.image.http import Http
 from ansible_collections.talosops.selinux.plugins.plugin_utils.operator_files import FileProblem
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization

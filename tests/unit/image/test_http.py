@@ -12,9 +12,10 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
+from ansible_collections.talosops.selinux.plugins.plugin_utils.image.access import Access
 from ansible_collections.talosops.selinux.plugins.plugin_utils.image.errors import FactoryError, Unavailable
 from ansible_collections.talosops.selinux.plugins.plugin_utils.image.factory import Factory
-from ansible_collections.talosops.selinux.plugins.plugin_utils.image.http import Access, Http
+from ansible_collections.talosops.selinux.plugins.plugin_utils.image.http import Http
 
 Answer = Callable[[socket.socket], None]
 DIGEST = "sha256:" + "a" * 64

@@ -113,7 +113,11 @@ class Rule:
 
     @classmethod
     def of(cls, denial: Mapping[str, Any]) -> Rule:
-        """The minimal rule for a denial dict; ValueError when a part of it is no policy name."""
+        """The minimal rule for a denial dict.
+
+        Raises:
+            ValueError: a part of it is no policy name, or names a group.
+        """
         permissions = tuple(sorted(set(denial["permissions"])))
         names = (denial["source_type"], denial["target_type"], denial["class"], *permissions)
         for name in names:
@@ -128,6 +132,7 @@ class Rule:
 
     @property
     def text(self) -> str:
+        """The rule in CIL."""
         target = "self" if self.target == self.source else self.target
         return f"(allow {self.source} {target} ({self.tclass} ({' '.join(self.permissions)})))"
 

@@ -289,4 +289,5 @@ class Careful:
 
 
 def serial_of(key: bytes) -> int:
+    """The number in a record's key, ``(<seconds>.<milliseconds>:<number>)``."""
     return int(key[key.index(b":") + 1 : -1])

@@ -58,6 +58,7 @@ class Record:
 
     @property
     def line(self) -> bytes:
+        """The record as auditd writes it, without a line break."""
         return b"type=" + self.type + b" msg=audit" + self.key + b": " + self.payload
 
 

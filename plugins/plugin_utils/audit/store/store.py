@@ -67,22 +67,27 @@ class BootLog:
 
     @property
     def holes(self) -> list[Hole]:
+        """Where records of any stream are missing."""
         return [hole for stream in self.streams.values() for hole in stream.holes]
 
     @property
     def windows(self) -> list[dict[str, Any]]:
+        """What the segments of each stream cover, as :meth:`Stream.windows` gives it."""
         return [window for stream in self.streams.values() for window in stream.windows()]
 
     @property
     def size(self) -> int:
+        """Bytes of all streams."""
         return sum(stream.size for stream in self.streams.values())
 
     @property
     def first_serial(self) -> int | None:
+        """The lowest number that is stored; None without a record."""
         return min((s.first.serial for s in self._segments() if s.first), default=None)
 
     @property
     def last_serial(self) -> int | None:
+        """The highest number that is stored; None without a record."""
         return max((s.last.serial for s in self._segments() if s.last), default=None)
 
     def _segments(self) -> Iterator[Segment]:

@@ -94,6 +94,7 @@ class Segment:
 
     @property
     def size(self) -> int:
+        """Bytes of the segment."""
         return sum(length for _unused, length, _unused in self.pieces)
 
 

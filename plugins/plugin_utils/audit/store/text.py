@@ -32,6 +32,11 @@ class Text:
         return [line + b"\n" for line in lines] + ([rest] if rest else [])
 
     def part(self, start: int, end: int) -> bytes:
+        """The bytes from ``start`` to before ``end``, as far as the segment has them.
+
+        Raises:
+            StoreError: the file holds less than was committed.
+        """
         found = []
         base = 0
         for offset, length, _unused in self._pieces:
@@ -42,6 +47,7 @@ class Text:
         return b"".join(found)
 
     def find_all(self, needle: bytes, start: int) -> Iterator[int]:
+        """Every place of ``needle`` from ``start`` on, ascending; errors as of :meth:`part`."""
         data = self.part(start, self.size)
         at = data.find(needle)
         while at >= 0:
@@ -49,6 +55,7 @@ class Text:
             at = data.find(needle, at + 1)
 
     def rfind(self, needle: bytes, end: int) -> int:
+        """The last place of ``needle`` that ends before ``end``, or -1; errors as of :meth:`part`."""
         while end >= len(needle):
             start = max(0, end - 4 * CHUNK)
             at = self.part(start, end).rfind(needle)
