@@ -11,6 +11,7 @@ import dataclasses
 import importlib.util
 import io
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -404,6 +405,8 @@ def sarif_errors(directory, files):
     done = subprocess.run(
         [MULTITOOL, "validate", "*.sarif", "--rule-kind", "Sarif;Ghas", "--level", "Error"],
         cwd=directory,
+        # Where no ICU is installed .NET does not start without this.
+        env={**os.environ, "DOTNET_SYSTEM_GLOBALIZATION_INVARIANT": "1"},
         capture_output=True,
         text=True,
         check=True,

@@ -49,7 +49,7 @@ def _document(report: Mapping[str, Any]) -> dict[str, Any]:
             "oscal-version": VERSION,
             "props": [_prop(key, value) for key, value in report["labels"].items() if value],
             "roles": [{"id": "assessor", "title": "Who ran the assessment"}],
-            "parties": [{"uuid": ids("party"), "type": "person", "name": report["run"]["by"] or "not known"}],
+            "parties": [{"uuid": ids("party"), "type": "person", "name": _name(report["run"]["by"])}],
             "responsible-parties": [{"role-id": "assessor", "party-uuids": [ids("party")]}],
         },
         "import-ap": {"href": f"#{ids('profile')}"},
@@ -96,6 +96,10 @@ def _document(report: Mapping[str, Any]) -> dict[str, Any]:
             ]
         },
     }
+
+
+def _name(text: str | None) -> str:
+    return (text or "").strip() or "not known"
 
 
 class _Ids:
