@@ -23,6 +23,7 @@ description:
   - What nodes and files say is data. It is never taken for a template.
 notes:
   - The file's name must end in C(talos.yml) or C(talos.yaml).
+  - A relative path in it is relative to the directory in which Ansible is started, not to the file.
   - With a cache, the answers of nodes and sources are kept, no key and no certificate. Groups and composed variables
     are made anew from them each time.
 extends_documentation_fragment:
@@ -81,8 +82,8 @@ EXAMPLES = r"""
 plugin: talosops.selinux.talos
 context: production
 kubeconfig: ~/.kube/prod
-talhelper: ../talconfig.yaml
-decisions: ../selinux-rollout
+talhelper: talconfig.yaml
+decisions: selinux-rollout
 keyed_groups:
   - key: talos_zone
     prefix: rack

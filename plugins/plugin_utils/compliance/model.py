@@ -56,7 +56,7 @@ def build_report(
     fleet = [
         judge_fleet(rule.id, {row["node"]: _status(row, rule.id) for row in rows}) for rule in ground.profile.rules
     ]
-    waivers = waiver_rows(ground.waivers.waivers, ground.now)
+    waivers = waiver_rows(ground.waivers.waivers, ground.now, int(ground.policy.settings["waiver_max_days"]))
     drift = find_drift(previous, {"nodes": rows, "waivers": waivers})
     for row in rows:
         row["drift"] = [item["kind"] for item in drift if item["node"] == row["node"]]

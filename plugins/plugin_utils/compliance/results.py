@@ -195,8 +195,12 @@ def clashes(subjects: Sequence[Subject]) -> dict[str, str]:
     return found
 
 
-def waiver_rows(waivers: Iterable[Waiver], now: dt.datetime) -> list[dict[str, Any]]:
-    """Every waiver that the operator gave: ``[{id, owner, ticket, reason, expires, in_force, labels}]``."""
+def waiver_rows(waivers: Iterable[Waiver], now: dt.datetime, max_days: int | None = None) -> list[dict[str, Any]]:
+    """Every waiver that the operator gave: ``[{id, owner, ticket, reason, expires, in_force, unsound, labels}]``.
+
+    ``in_force`` is a matter of time alone; ``unsound`` says why it is not applied all the same, by the days that the
+    policy allows and by its owner (None where it is applied, or where no ``max_days`` are given).
+    """
     return [
         {
             "id": waiver.id,
@@ -205,7 +209,13 @@ def waiver_rows(waivers: Iterable[Waiver], now: dt.datetime) -> list[dict[str, A
             "reason": waiver.reason,
             "expires": iso(waiver.expires),
             "in_force": waiver.granted <= now < waiver.expires,
+            "unsound": _unsound(waiver, now, max_days),
             "labels": dict(waiver.labels),
         }
         for waiver in sorted(waivers, key=lambda waiver: waiver.id)
     ]
+
+
+def _unsound(waiver: Waiver, now: dt.datetime, max_days: int | None) -> str | None:
+    finding = waiver.ages_badly(now, max_days) if max_days is not None else None
+    return finding.text if finding is not None else None

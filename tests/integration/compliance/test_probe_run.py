@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.talosops.selinux.plugins.plugin_utils.compliance.bundle import defects
 from integration import playbook
 from simulator import Simulator
 from simulator.containers import Behaviour
@@ -75,6 +76,17 @@ def test_every_node_has_a_result_and_only_what_refused_passes(done: Any) -> None
     assert "pid1 refused" in found["cp-1"]["observed"]
 
 
+def test_the_bundle_has_the_probes_that_it_cites(done: Any) -> None:
+    run, report, _directory = done
+    cited = {row["node"]: row["probe"] for row in report["nodes"] if row["probe"]}
+    assert sorted(cited) == ["cp-1", "worker-2", "worker-3"]
+    bundle = Path(run.of("Report compliance")["bundle"])
+    for node, probe in cited.items():
+        document = json.loads((bundle / "evidence" / node / f"probe-{probe['id']}.json").read_bytes())
+        assert (document["sha256"], document["outcome"]) == (probe["sha256"], probe["outcome"])
+    assert defects(bundle) == []
+
+
 def test_the_probes_records_are_no_denials_in_the_report(done: Any) -> None:
     _run, report, _directory = done
     rows = {row["node"]: row for row in report["nodes"]}
@@ -119,5 +131,7 @@ def test_in_check_mode_nothing_is_tried(fleet: Simulator, tmp_path: Path) -> Non
     assert run.of("Probe enforcement", "cp-1")["outcome"] == "not_attempted"
     assert run.of("Probe enforcement", "cp-1")["changed"] is True
     assert run.of("Probe enforcement", "worker-1")["changed"] is False
+    # Evidence that is not saved is judged all the same.
+    assert run.of("Report compliance")["counts"]["results"]["pass"] > 0
     assert len(fleet.writes()) == before
     assert not (tmp_path / "kept" / "audit").exists()

@@ -57,6 +57,7 @@ ENDINGS = {
     "EPERM": "inconclusive",
     "ENOENT": "inconclusive",
     "EBUSY": "inconclusive",
+    "EINVAL": "inconclusive",
     "hangs": "inconclusive",
     "missing": "inconclusive",
     "elsewhere": "inconclusive",

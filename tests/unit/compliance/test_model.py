@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import datetime as dt
 
 import compliance_fleets as fleets
@@ -98,6 +99,30 @@ def test_a_denial_is_open_until_it_is_waived_and_a_waiver_is_quoted():
     (item,) = [item for item in row(report, "n")["results"] if item["status"] == "waived"]
     assert [waiver["ticket"] for waiver in item["waivers"]] == ["OPS-1"]
     assert report["families"][0]["waiver_id"] == "w-1"
+
+
+@pytest.mark.parametrize(
+    ("change", "in_force", "unsound"),
+    [
+        ({}, True, None),
+        ({"owner": ""}, True, "it has no owner"),
+        (
+            {"expires": fleets.NOW + dt.timedelta(days=999)},
+            True,
+            "it holds for longer than the 90 days the policy allows",
+        ),
+        ({"expires": fleets.NOW}, False, "it expired at 2026-11-22T12:00:00Z"),
+        ({"granted": fleets.NOW + dt.timedelta(days=1)}, False, "it was granted at 2026-11-23T12:00:00Z"),
+    ],
+)
+def test_a_waiver_that_is_not_applied_says_why(change, in_force, unsound):
+    waiver = dataclasses.replace(fleets.WAIVER, **change)
+    fleet = [fleets.subject("n", 1, audit__denials=[fleets.samples.denial("pod_t:run_t:dir:write")])]
+    report = fleets.report(fleet, waiver)
+    (told,) = report["waivers"]
+    assert told["in_force"] is in_force
+    assert told["unsound"] is None if unsound is None else told["unsound"].startswith(unsound)
+    assert status(report, "n", "no-open-denials") == ("waived" if unsound is None else "fail")
 
 
 def test_a_new_installation_is_unknown_without_a_proof_and_failed_with_a_failed_one():
