@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -45,10 +46,10 @@ def read_arguments(given: Mapping[str, Any], documentation: str) -> dict[str, An
 
     Args:
         given: as the rulebook has them.
-        documentation: YAML with ``options`` as in a module's documentation.
+        documentation: YAML with ``options`` as in a module's documentation; a number may have a ``minimum``.
 
     Raises:
-        BadArguments: an unknown name, a missing one, another type, or a value that is no choice.
+        BadArguments: an unknown name, a missing one, another type, a value that is no choice or too small a number.
     """
     options: dict[str, dict[str, Any]] = load_yaml(documentation)["options"]
     unknown = sorted(set(given) - set(options) - _GIVEN)
@@ -66,6 +67,8 @@ def read_arguments(given: Mapping[str, Any], documentation: str) -> dict[str, An
             raise _bad(f"{name} is not one of {', '.join(map(str, option['choices']))}", options)
         elif option.get("elements") == "str" and not _texts(value):
             raise _bad(f"{name} is not a list of texts", options)
+        elif "minimum" in option and not _is_from(option["minimum"], value):
+            raise _bad(f"{name} is not a number from {option['minimum']} on", options)
         result[name] = value
     return result
 
@@ -98,11 +101,17 @@ def _property(name: str, option: Mapping[str, Any]) -> dict[str, Any]:
     }
     if "elements" in option:
         found["items"] = {"type": _JSON_TYPES[option["elements"]]}
+    if "minimum" in option:
+        found["minimum"] = option["minimum"]
     if "choices" in option:
         found["enum"] = option["choices"]
     if "default" in option:
         found["default"] = option["default"]
     return found
+
+
+def _is_from(minimum: float, value: Any) -> bool:
+    return minimum <= float(value) < math.inf
 
 
 def _texts(value: Any) -> bool:

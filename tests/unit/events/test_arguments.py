@@ -44,6 +44,12 @@ def _valid(arguments: Any) -> bool:
         {"state": "s", "poll_seconds": True},
         {"state": "s", "poll_seconds": "5"},
         {"state": "s", "in_flight": 1.5},
+        {"state": "s", "in_flight": 0},
+        {"state": "s", "in_flight": 1},
+        {"state": "s", "poll_seconds": 0},
+        {"state": "s", "poll_seconds": -1.0},
+        {"state": "s", "most_per_signature": -1},
+        {"state": "s", "most_per_signature": 0},
         {"state": "s", "route": "any"},
         {"state": "s", "route": "endpoint"},
         {"state": "s", "nodes": [1]},
@@ -84,3 +90,9 @@ def test_what_the_defaults_are_is_what_it_uses() -> None:
     defaults = {key: value["default"] for key, value in SCHEMA["properties"].items() if "default" in value}
     assert {key: taken[key] for key in defaults} == defaults
     assert defaults
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_time_without_an_end_is_none(value: float) -> None:
+    with pytest.raises(BadArguments, match="poll_seconds is not a number from"):
+        read_arguments({"state": "s", "poll_seconds": value}, DOCUMENTATION)

@@ -47,12 +47,14 @@ options:
     description: Seconds between two visits to one node.
     type: float
     default: 10
+    minimum: 0.05
   most_per_signature:
     description: >-
       How many records of one signature are told individually in one visit to a node. The rest is one event of the type
       denial_summary with their number.
     type: int
     default: 5
+    minimum: 0
   store:
     description: >-
       Directory of the audit stores, in which enforcement probes are kept. Records that a probe caused are left out, and
@@ -62,6 +64,7 @@ options:
     description: How many nodes are visited at the same time.
     type: int
     default: 32
+    minimum: 1
   feedback:
     description: >-
       Whether ansible-rulebook gives every event back, so that none is lost when it is killed with events in its queue.
