@@ -12,6 +12,7 @@ import secrets
 import string
 
 import yaml
+from ansible_collections.talosops.selinux.plugins.plugin_utils.image.machine_config.facts import facts
 
 SCHEMATIC = "376567988ad370138ad8b2698212367b8edcb69b5fd68c80be1f2ec7d603b4ba"
 ID = "224daeedea2a793a0cd003ab8b8cadb4c8a16645d7b485fcfa965c5948be2e18"
@@ -171,6 +172,11 @@ class Config:
 def new_image(version):
     """The installer that the tests point configurations to."""
     return f"factory.talos.dev/metal-installer/{ID}:{version}"
+
+
+def problems_in(text, **about):
+    """What is wrong with a configuration; ``about`` as for ``facts``."""
+    return facts(text, **about)["problems"]
 
 
 def load(text):

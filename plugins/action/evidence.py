@@ -21,7 +21,7 @@ from ..plugin_utils.evidence.cluster import read_cluster
 from ..plugin_utils.evidence.collect import Collection, collect
 from ..plugin_utils.evidence.joined import Machine
 from ..plugin_utils.evidence.machine import FINGERPRINT, read_machine, read_omni
-from ..plugin_utils.evidence.planned import planned_config
+from ..plugin_utils.image.machine_config.planned import planned_config
 from ..plugin_utils.problem import Problem
 from ..plugin_utils.report import collected as collected_table
 from ..plugin_utils.rollout.ledger import Ledger

@@ -28,14 +28,13 @@ class ActionModule(TalosAction):
         params = self.params
         prepared = prepare(
             self._text(),
-            node=self.host,
             installer=params["installer"],
             version=params["version"],
             boot=params["boot"],
             kernel_args=params["kernel_args"],
             machine_type=params["machine_type"],
             hostname=params["hostname"],
-        )
+        ).require_usable(self.host)
         if params["expect_sha256"] not in (None, prepared.facts["sha256"]):
             raise ConfigError(
                 f"the machine configuration of {self.host} is not the one that was judged",

@@ -34,6 +34,7 @@ except ImportError as error:
 __all__ = ["ApiException", "ClusterProblem", "HTTPError", "items_of", "kube_client", "request", "unread"]
 
 _WHY = "without it the cluster can neither be read nor drained"
+_LISTS = ("clusters", "contexts", "users")
 _FILES = {"certificate-authority", "client-certificate", "client-key", "tokenFile"}
 
 
@@ -67,14 +68,29 @@ def kube_client(kubeconfig: str, context: str | None = None) -> Any:
 
 
 def _client(kubeconfig: str, context: str | None) -> Any:
-    # Several files in the form of KUBECONFIG are merged by the library, which reads plain UTF-8 only.
-    several = os.pathsep in kubeconfig
-    text = "" if several else read_text(kubeconfig, "kubeconfig", why=_WHY)
-    if several or Path(kubeconfig).expanduser().read_bytes() == text.encode():
+    paths = [Path(part).expanduser() for part in kubeconfig.split(os.pathsep) if part] or [Path(kubeconfig)]
+    if len(paths) > 1:
+        # As in KUBECONFIG: of several files those that are not there are left out.
+        paths = [path for path in paths if path.exists()]
+    texts = {path.absolute(): read_text(path, "kubeconfig", why=_WHY) for path in paths}
+    if all(path.read_bytes() == text.encode() for path, text in texts.items()):
         return kubernetes.config.new_client_from_config(config_file=kubeconfig, context=context)
-    document = load_yaml(text)
-    _make_absolute(document, Path(kubeconfig).expanduser().absolute().parent)
-    return kubernetes.config.new_client_from_config_dict(document, context=context)
+    # The library reads plain UTF-8 only.
+    return kubernetes.config.new_client_from_config_dict(_merged(texts), context=context)
+
+
+def _merged(texts: Mapping[Path, str]) -> dict[str, Any]:
+    """Several kubeconfigs as one, as the library merges files: the first entry of a name, the last current context."""
+    merged: dict[str, Any] = {"apiVersion": "v1", "kind": "Config", **{key: [] for key in _LISTS}}
+    for path, text in texts.items():
+        document = load_yaml(text)
+        _make_absolute(document, path.parent)
+        for key in _LISTS:
+            known = {entry["name"] for entry in merged[key]}
+            merged[key] += [entry for entry in document.get(key) or () if entry["name"] not in known]
+        if "current-context" in document:
+            merged["current-context"] = document["current-context"]
+    return merged
 
 
 def _make_absolute(document: Any, directory: Path) -> None:

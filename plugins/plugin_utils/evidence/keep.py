@@ -37,6 +37,9 @@ _OVERLAP = 1 << 16
 #: More than Talos keeps of a service's log.
 _RING = 1 << 21
 
+#: How often the kernel ring is read while the other log is followed.
+KERNEL_SECONDS = 60.0
+
 
 class BootChanged(Problem):
     """The node rebooted while its logs were read."""
@@ -82,8 +85,10 @@ async def keep(
         appended = {"kernel": 0, "service": 0}
         followed = None
         if follow_seconds:
-            followed = await Follower(client, store, key, before, host).follow(follow_seconds)
+            follower = Follower(client, store, key, before, host)
+            followed = await follower.follow(follow_seconds)
             appended["service"] += followed["appended"]
+            appended["kernel"] += follower.kernel_appended
         service, tail = await _service(client, store, key)
         records = await client.dmesg()
         logs = {"kernel": ring.lines(records), "service": service}
@@ -131,7 +136,7 @@ async def _service(client: NodeClient, store: AuditStore, key: str) -> tuple[byt
 
 
 class Follower:
-    """Stores one node's auditd log while it grows; whoever watches a node (an event source, say) may use it.
+    """Stores one node's auditd log while it grows, and its kernel ring again and again, before it can wrap unread.
 
     Args:
         client: an open client for the node.
@@ -150,16 +155,20 @@ class Follower:
         self.stored = b""
         self.fresh = b""
         self.appended = 0
+        self.kernel_appended = 0
         self.first = True
 
     async def follow(self, seconds: float) -> dict[str, Any]:
         """Follow until the time is over or the stream ends: ``{seconds, appended, ended}``, ``ended`` null or why."""
-        start = time.monotonic()
+        start = kernel_due = time.monotonic()
         ended = None
         async with contextlib.aclosing(self.client.follow_logs("auditd")) as pieces:
             waiting: asyncio.Task[bytes | None] | None = None
             try:
                 while (left := start + seconds - time.monotonic()) > 0:
+                    if time.monotonic() >= kernel_due:
+                        await self._store_kernel()
+                        kernel_due = time.monotonic() + KERNEL_SECONDS
                     waiting = waiting or asyncio.ensure_future(anext(pieces, None))
                     # A quiet moment is when to store; a node that never is quiet is stored at every block.
                     done, _unused = await asyncio.wait({waiting}, timeout=min(left, 0.5))
@@ -180,6 +189,14 @@ class Follower:
                     await asyncio.wait({waiting})
         await self._store()
         return {"seconds": round(time.monotonic() - start, 1), "appended": self.appended, "ended": ended}
+
+    async def _store_kernel(self) -> None:
+        # Talos can follow this log too, but gives no sign when the ring overtakes the reader; whole reads show a hole.
+        records = await self.client.dmesg()
+        look = dataclasses.replace(await boots.look(self.client), marks=boots.marks_of(records))
+        _same_boot(self.host, self.boot, look)
+        merged = self.store.merge(self.key, "kernel", ring.lines(records), looks=(self.boot, look))
+        self.kernel_appended += merged.appended
 
     async def _store(self) -> None:
         if not self.fresh:

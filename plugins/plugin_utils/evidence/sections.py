@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from ..image.machine_config.facts import fingerprint
+from ..fingerprints import fingerprint
 from ..talos.boots import Look
 from ..talos.specs import parse_spec
 from .identity import doubts_of

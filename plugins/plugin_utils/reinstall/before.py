@@ -17,7 +17,7 @@ from ..evidence.cluster import read_cluster
 from ..evidence.collect import collect
 from ..evidence.identity import same_uuid
 from ..evidence.joined import Machine, NotThisNode, require_joined
-from ..evidence.planned import planned_config
+from ..image.machine_config.planned import planned_config
 from ..evidence.snapshot import take_snapshot
 from ..gate import signing, waivers
 from ..gate.errors import VerdictRefused

@@ -34,14 +34,13 @@ def prepared(work: Work, target: dict[str, Any]) -> Prepared:
         )
     return prepare(
         text,
-        node=work.host,
         installer=target["installer"],
         version=target["version"],
         boot=work.params["boot"],
         kernel_args=target["kernel_args"],
         machine_type=work.facts.get("machine_type"),
         hostname=work.facts.get("hostname"),
-    )
+    ).require_usable(work.host)
 
 
 async def judged_by_node(client: NodeClient, work: Work, config: Prepared, target: dict[str, Any]) -> Judgement:

@@ -2,7 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""With ``audit=1`` the kernel prints what comes before auditd and keeps it for auditd too: one denial everywhere."""
+"""The two logs of a node together: with ``audit=1`` the kernel prints what comes before auditd and keeps it for auditd
+too, one denial everywhere; and a kernel ring that was overwritten up to the policy load is whole, up to more is not."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 from integration import judging
 from simulator import Simulator
+from simulator.rings import KernelRecord, KernelRing
 
 EARLY = {"template": "hostpath_run", "phase": "boot", "count": 2}
 LATER = {"template": "hostpath_run", "count": 3}
@@ -25,6 +27,8 @@ NODES: dict[str, Any] = {
         "kernel_args": ["audit=1", "audit_backlog_limit=8192"],
     },
     "restarted": {"denials": [EARLY, LATER], "kernel_args": ["audit=1"], "faults": {"auditd_dead": "denials"}},
+    "begins-with-load": {"denials": [EARLY, LATER]},
+    "lost-load": {"denials": [EARLY, LATER]},
 }
 
 
@@ -35,6 +39,8 @@ def audits(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str,
     (directory / "store").mkdir()
     cases = dict.fromkeys(NODES, judging.OPERATOR)
     with Simulator({"name": "both", "uptime": "72h", "nodes": NODES}, directory / "fleet") as sim:
+        for name, lost in (("begins-with-load", 0), ("lost-load", 1)):
+            _overwrite(sim.nodes[name].kernel_logs().kernel, lost)
         held = b"".join(b"\n" + line for line in sim.nodes["audit-1"].kernel_logs().auditd.read().splitlines()[:9])
         assert b"\ntype=KERNEL " in held and b"\ntype=MAC_POLICY_LOAD " in held and held.count(b"\ntype=AVC ") == 2
         rounds = [judging.collect_all(sim, cases, stores=store) for store in (None, *[directory / "store"] * 2)]
@@ -46,12 +52,21 @@ def audits(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str,
     return found
 
 
+def _overwrite(ring: KernelRing, lost: int) -> None:
+    """Let a ring wrap until it begins with the boot's first policy load, and then lose so many records more."""
+    load = next(record for record in ring.read() if b"audit: type=1403 " in record.text)
+    after = ring.read().index(load) + lost
+    first = ring.read()[after]
+    while ring.read()[0] is not first:
+        ring.write(KernelRecord(0, 6, 400.0, b"x"))
+
+
 def denied(audit: dict[str, Any]) -> list[int]:
     """The count of each denial, and the sum that is told of all."""
     return [*(denial["count"] for denial in audit["denials"]), audit["counts"]["denied"]]
 
 
-@pytest.mark.parametrize("name", ["silent", "audit-1"])
+@pytest.mark.parametrize("name", ["silent", "audit-1", "begins-with-load"])
 def test_each_record_counts_once(audits: dict[str, list[dict[str, Any]]], name: str) -> None:
     assert audits[name]
     for audit in audits[name]:
@@ -76,3 +91,9 @@ def test_what_auditd_finds_after_a_restart_counts_once(audits: dict[str, list[di
     for audit in audits["restarted"]:
         assert denied(audit) == [6, 6]
         assert {reason["id"] for reason in audit["coverage"]["reasons"]} == {"F5"}
+
+
+def test_a_ring_that_lost_the_policy_load_is_not_whole(audits: dict[str, list[dict[str, Any]]]) -> None:
+    assert audits["lost-load"]
+    for audit in audits["lost-load"]:
+        assert {reason["id"] for reason in audit["coverage"]["reasons"]} == {"F10", "F11"}, audit["coverage"]

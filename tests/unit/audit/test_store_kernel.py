@@ -149,6 +149,19 @@ def test_a_ring_of_repeated_lines_alone_is_told_by_their_times(tmp_path: Path) -
     assert [hole.kind for hole in gone.holes] == ["gap"]
 
 
+@pytest.mark.parametrize("texts", [["nvme0: timeout"], ["nvme0: timeout", "nvme0: reset"]])
+@pytest.mark.parametrize("step", [0, 4379, -4379])
+def test_a_ring_full_of_a_message_is_stored_once(texts: list[str], step: int, tmp_path: Path) -> None:
+    """More is new than the nearest places that two ends could meet at, and no record tells which it is."""
+    made = [(10.0 * n, "kern:     err", texts[n % len(texts)]) for n in range(900)]
+    store = AuditStore(tmp_path)
+    for number, end in enumerate((300, 300, 420, 540, 540, 800)):
+        data = read(made[end - 300 : end], boot=START + step * number, seed=end + number)
+        result = store.merge(BOOT, "kernel", data, begins=end == 300, looks=(look(step * number),))
+        assert result.holes == ()
+    assert len(keys(store)) == 800
+
+
 def test_one_repeated_line_in_common_joins_nothing_when_its_time_says_otherwise(tmp_path: Path) -> None:
     made = [*entries(100, 1), (900.0, "kern:    info", "eth0: link down")]
     later = [(9000.0, "kern:    info", "eth0: link down"), (9001.0, "kern:    info", "eth0: link up")]

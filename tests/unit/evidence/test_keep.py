@@ -15,12 +15,19 @@ from typing import Any
 import audit_streams as streams
 import pytest
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.store.store import AuditStore
+from ansible_collections.talosops.selinux.plugins.plugin_utils.evidence import keep
 from ansible_collections.talosops.selinux.plugins.plugin_utils.evidence.keep import BootChanged, Follower, persisted_log
 from ansible_collections.talosops.selinux.plugins.plugin_utils.talos import boots
 from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.answers import SystemStat
 from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.errors import NotFound, TornStream
 
 LINES = streams.service_log(count=6).splitlines(keepends=True)
+
+
+RECORDS = [
+    b"kern:    info: [2026-11-18T11:06:%02d.0Z]: %s %d\n" % (n % 60, b"port" if n else b"Linux version", n)
+    for n in range(3000)
+]
 
 
 class Node:
@@ -30,6 +37,7 @@ class Node:
         self, *pieces: bytes | Exception | None, boot: str = "boot-1", files: dict[str, bytes] | None = None
     ) -> None:
         self.pieces, self.boot, self.files = pieces, boot, files or {}
+        self.reads = 0
 
     async def follow_logs(self, service: str) -> AsyncGenerator[bytes, None]:
         assert service == "auditd"
@@ -40,6 +48,11 @@ class Node:
                 await asyncio.sleep(60)
             else:
                 yield piece
+
+    async def dmesg(self) -> list[bytes]:
+        """A ring that keeps five records, of which each read finds three new."""
+        self.reads += 1
+        return [RECORDS[number] for number in range(max(0, 3 * self.reads - 5), 3 * self.reads)]
 
     async def get(self, name: str) -> Any:
         assert name == "boot_id"
@@ -90,10 +103,19 @@ def test_nothing_that_came_is_nothing_stored(tmp_path: Path) -> None:
     assert (said["appended"], stored) == (0, b"")
 
 
+def test_the_kernel_ring_is_read_before_it_wraps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keep, "KERNEL_SECONDS", 0.02)
+    node = Node(*LINES[:3], None)
+    said, _stored = follow(node, tmp_path, seconds=0.9)
+    stream = AuditStore(tmp_path).read("boot-1").streams["kernel"]
+    assert said["ended"] is None and node.reads >= 2 and stream.holes == ()
+    assert b"".join(stream.chunks()) == b"".join(RECORDS[: 3 * node.reads])
+
+
 def test_another_boot_than_the_one_that_was_asked_for_is_not_stored(tmp_path: Path) -> None:
     with pytest.raises(BootChanged, match="worker-1 rebooted while its logs were read"):
         follow(Node(*LINES, boot="boot-2"), tmp_path)
-    assert not list(tmp_path.rglob("service.log"))
+    assert not list(tmp_path.rglob("*.log"))
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import threading
 from collections.abc import Iterator
@@ -139,8 +140,9 @@ def test_a_part_of_a_list_is_not_the_list() -> None:
         items_of({"metadata": {"continue": "eyJ2", "remainingItemCount": 3}, "items": [{}]})
 
 
-def test_several_files_are_one(server: Server, tmp_path: Path) -> None:
-    """As KUBECONFIG lists them: the cluster in one file, who asks and the context in the other."""
+@pytest.mark.parametrize("marks", [(b"", b""), (codecs.BOM_UTF8, b""), (b"", codecs.BOM_UTF8)])
+def test_several_files_are_one(server: Server, tmp_path: Path, marks: tuple[bytes, bytes]) -> None:
+    """As KUBECONFIG lists them: the cluster in one file, who asks and the context in the other, and one not there."""
     url = f"http://127.0.0.1:{server.server_port}"
     cluster = {"clusters": [{"name": "c", "cluster": {"server": url}}]}
     user = {
@@ -148,11 +150,17 @@ def test_several_files_are_one(server: Server, tmp_path: Path) -> None:
         "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
         "current-context": "x",
     }
-    for name, part in (("one", cluster), ("two", user)):
-        (tmp_path / name).write_text(yaml.safe_dump({"apiVersion": "v1", "kind": "Config", **part}))
-    with kube_client(f"{tmp_path / 'one'}:{tmp_path / 'two'}", None) as client:
+    for mark, name, part in (
+        (marks[0], "one", {**cluster, "users": [{"name": "v", "user": {"token": "other"}}], "current-context": "y"}),
+        (marks[1], "two", {**user, "clusters": [{"name": "c", "cluster": {"server": "http://127.0.0.1:1"}}]}),
+    ):
+        whole = {"apiVersion": "v1", "kind": "Config", **part}
+        (tmp_path / name).write_bytes(mark + yaml.safe_dump(whole).encode())
+    with kube_client(f"{tmp_path / 'one'}:{tmp_path / 'no'}:{tmp_path / 'two'}", None) as client:
         assert request(client, "GET", ("version",), timeout=5) == {"kind": "Status"}
     assert server.received[0]["path"] == "/version"
+    headers = {key.lower(): value for key, value in server.received[0]["headers"].items()}
+    assert headers["authorization"] == "Bearer t"
 
 
 def test_a_file_with_a_mark_is_read_as_one_without(server: Server, tmp_path: Path) -> None:

@@ -18,6 +18,9 @@ import re
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 
+from .notes import is_first_load
+from .records import read_line
+
 BREAK = b"\\x0a"
 """How a line break within a record is written."""
 
@@ -30,6 +33,7 @@ _CONTINUED = re.compile(rb"\r?\n(?!" + _HEAD + rb"|\Z)")
 _STARTS = re.compile(_HEAD)
 _SIZE = re.compile(rb"printk: log buffer data \+ meta data: (\d{1,12}) \+")
 _ARGUMENT = re.compile(rb"[Cc]ommand line: (?:.* )?log_buf_len=(\d{1,9})([KkMmGg]?)(?: |\Z)")
+_LOAD = re.compile(rb"(?m)^kern: [^\n]*: audit: type=1403 [^\n]*")
 _UNITS = {b"": 0, b"k": 10, b"m": 20, b"g": 30}
 
 
@@ -97,18 +101,15 @@ def is_head(line: bytes) -> bool:
     return match is not None and match[1].startswith(b"kern:") and match[3].startswith(b"Linux version ")
 
 
-_FIRST_LOAD = re.compile(
-    rb"(?m)^kern: +[a-z]{3,7}: \[[-0-9T:.Z+]{20,40}\]: audit: type=1403 audit\([0-9.]{1,20}:2\): "
-    rb"[^\n]*lsm=selinux res=1"
-)
-
-
 def begins(log: bytes) -> bool:
     """Whether a ring holds all that matters: the kernel's first line, or the boot's first policy load.
 
     Before that load, record 2 of every real boot, nothing can be denied; what stands behind it was never overwritten.
     """
-    return is_head(log[:4096].partition(b"\n")[0]) or _FIRST_LOAD.search(log) is not None
+    if is_head(log[:4096].partition(b"\n")[0]):
+        return True
+    lines = (read_line(match[0]) for match in _LOAD.finditer(log))
+    return any(is_first_load(line.records[0]) for line in lines if line.records and not line.user_written)
 
 
 def occupied(line: bytes) -> int:

@@ -78,6 +78,7 @@ class Writer:
             following = segments[place.segment]
             if done < -place.at:
                 kept.pieces.append(self._store(read.cut(done, -place.at)))
+                kept.frames = _frames(kept.frames, read.frames)
             kept.pieces.extend(following.pieces)
             kept.last = following.last
             kept.frames = _frames(kept.frames, following.frames)
@@ -89,7 +90,6 @@ class Writer:
             self._label(kept, read, b"", read.data)
         if done <= read.size:
             kept.collected[1] = max(kept.collected[1], at)
-        kept.frames = _frames(kept.frames, read.frames)
         self._coalesce(kept)
 
     def commit(self) -> int:
@@ -213,9 +213,9 @@ def _remembered(history: list[tuple[str, int]], at: str, new: int) -> list[tuple
 
 
 def _frames(known: list[int], more: Iterable[int]) -> list[int]:
-    """Times of boot, the newest ones, each once within what they waver."""
+    """Times of boot by which records were stored, the newest ones last, each once within what they waver."""
     found = list(known)
     for frame in more:
-        if all(abs(frame - other) > 1 for other in found):
-            found.append(frame)
+        found = [other for other in found if abs(frame - other) > 1]
+        found.append(frame)
     return found[-_MOST_FRAMES:]

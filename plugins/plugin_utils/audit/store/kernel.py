@@ -22,6 +22,7 @@ _WAVER = 3.0
 # Places that are looked at, the most likely ones first.
 _PLACES = 16
 # So many records at the head of a read may be from before the writer overtook the reader.
+_NEAREST = 64
 _OVERTAKEN = 64
 
 
@@ -54,14 +55,23 @@ class KernelRead:
         Wherever both have records these are equal, and a record that no other place could have, or the times, prove it.
         """
         stored = [ring.key(line) for line in text.lines]
-        best: tuple[int, int] | None = None
-        for at in self._candidates(stored):
+        found = self._best(text, stored, self._candidates(stored))
+        return self._best(text, stored, self._near(text, stored)) if found is None else found
+
+    def _best(self, text: Text, stored: list[bytes], places: Iterable[int]) -> int | None:
+        """The place of the longest overlap that is proven; one that ends behind the segment before any other.
+
+        A ring's newest record is in every read, so only a read that was overtaken by another one ends before it.
+        """
+        best: tuple[bool, int, int] | None = None
+        for at in places:
             low, high = max(0, at), min(len(stored), at + self.size)
             if low >= high or stored[low:high] != self.keys[low - at : high - at]:
                 continue
-            if (best is None or high - low > best[0]) and self._proven(text, at, low, high):
-                best = (high - low, at)
-        return None if best is None else best[1]
+            rank = (at + self.size >= len(stored), high - low)
+            if (best is None or rank > best[:2]) and self._proven(text, at, low, high):
+                best = (*rank, at)
+        return None if best is None else best[2]
 
     def occupied(self, data: bytes) -> int:
         """Bytes of the node's ring that a part takes."""
@@ -109,15 +119,34 @@ class KernelRead:
             found += [-place for place, key in enumerate(self.keys) if key == stored[0]][:_PLACES]
         return list(dict.fromkeys(found))
 
+    def _near(self, text: Text, stored: list[bytes]) -> list[int]:
+        """Where the last record that was stored has the time of one that was read, in a ring full of one message."""
+        last = ring.time_of(text.lines[-1]) if stored else None
+        if last is None or not text.frames:
+            return []
+        found = []
+        for place, key in enumerate(self.keys):
+            new = ring.time_of(self.lines[place]) if key == stored[-1] else None
+            if new is not None:
+                # Stored times are of the clock as it was when something was last stored.
+                away = min((abs(new - last - frame + text.frames[-1]) for frame in self.frames), default=_WAVER + 1)
+                if away <= _WAVER:
+                    found.append((away, len(stored) - 1 - place))
+        return [at for _away, at in sorted(found)[:_NEAREST]]
+
     def _proven(self, text: Text, at: int, low: int, high: int) -> bool:
         if any(_is_stamped(key) for key in self.keys[low - at : high - at]):
             return True
-        moved = {new - old for new in self.frames for old in text.frames} or {0}
+        moved = self._moved(text)
         for place in sorted({low, high - 1}):
             new, old = ring.time_of(self.lines[place - at]), ring.time_of(text.lines[place])
             if new is None or old is None or all(abs(new - old - step) > _WAVER for step in moved):
                 return False
         return True
+
+    def _moved(self, text: Text) -> set[int]:
+        """By how many seconds the node's clock may have been stepped between a segment and this read."""
+        return {new - old for new in self.frames for old in text.frames} or {0}
 
 
 def _is_stamped(key: bytes) -> bool:

@@ -82,7 +82,7 @@ class Segment:
 
     ``begins`` says whether it starts where the stream started; ``collected`` is the first and the last moment of a
     read that covered its end, as ISO text; ``frames`` the times of boot, in seconds since 1970, that the node gave with
-    its reads: they follow the clock, and the times of kernel records with them.
+    reads of which something was stored: they follow the clock, and the times of kernel records with them.
     """
 
     pieces: list[list[int]]

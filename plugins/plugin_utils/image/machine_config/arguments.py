@@ -34,7 +34,6 @@ def problems(
     """
     found: list[str] = []
     args = config.get(None, "machine", "install", "extraKernelArgs")
-    use_uki = config.get(None, "machine", "install", "grubUseUKICmdline")
     if args is not None and (not isinstance(args, list) or not all(isinstance(arg, str) for arg in args)):
         return ["machine.install.extraKernelArgs is not a list of strings"]
     args = args or []
@@ -49,8 +48,6 @@ def problems(
     if goal == "permissive" and in_schematic:
         found.append("the installer's schematic has enforcing=1")
     if boot == "uki" or config.document(UNATTENDED) is not None:
-        if boot == "uki" and args and use_uki is True:
-            found.append("machine.install has both extraKernelArgs and grubUseUKICmdline: true, which Talos refuses")
         # The list counted while the node booted by GRUB, and a new installation may boot by a UKI for the first time.
         ignored = [word for word in words if word not in baked and word != kernel_args.ENFORCING]
         if ignored:

@@ -15,7 +15,8 @@ from typing import Any
 
 from .. import references
 from . import unresolved
-from .document import ConfigError, Configuration, get
+from .document import Configuration, get
+from .hostname import node_name
 from .kinds import CONTROL_PLANE_ONLY, KEY_SINCE, KEYS, NEWEST, SINCE, Release
 from .places import (
     CONFLICTS,
@@ -35,31 +36,17 @@ _WORD = re.compile(r"[A-Za-z0-9_$/-]{1,40}")
 _ROLES = {"controlplane": "controlplane", "init": "controlplane", "worker": "worker"}
 
 
-def validate(
-    text: str,
-    *,
-    version: str | None = None,
-    machine_type: str | None = None,
-    hostname: str | None = None,
+def problems_of(
+    config: Configuration, *, version: str | None, machine_type: str | None, hostname: str | None
 ) -> list[str]:
     """What is wrong with a configuration for a reinstall; empty when nothing was found. No secret is ever quoted.
 
     Args:
+        config: the configuration as it will be applied.
         version: the Talos version to install; the image's tag must be it.
         machine_type: ``controlplane`` or ``worker``, what the node is now; None is not compared.
         hostname: the node's present host name. Control planes are replaced in etcd by name, so it has to stay.
     """
-    try:
-        config = Configuration(text)
-    except ConfigError as error:
-        return [error.found]
-    return problems_of(config, version=version, machine_type=machine_type, hostname=hostname)
-
-
-def problems_of(
-    config: Configuration, *, version: str | None, machine_type: str | None, hostname: str | None
-) -> list[str]:
-    """`validate` for a configuration that is parsed already."""
     release = None if version is None else references.parse_version(version)[:2]
     problems = list(_document_problems(config, version, release))
     for document in config.documents:
@@ -77,8 +64,8 @@ def mismatches(config: Configuration, *, machine_type: str | None, hostname: str
     own_type, own_name = role(config), host_name(config)
     if machine_type is not None and own_type is not None and own_type != machine_type:
         problems.append(f"the configuration is for a {own_type}, the node is a {machine_type}")
-    # Talos takes what follows the first dot as the domain name, not as part of the host name.
-    if hostname is not None and own_name is not None and own_name.partition(".")[0] != hostname.partition(".")[0]:
+    # What the node says is its name in Kubernetes, which is not always spelled like the host name.
+    if hostname is not None and own_name is not None and node_name(own_name) != node_name(hostname):
         problems.append(f"the configuration's host name is {own_name!r}, the node's is {hostname!r}")
     return problems
 

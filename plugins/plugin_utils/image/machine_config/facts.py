@@ -6,12 +6,11 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
 from collections.abc import Sequence
 from typing import Any
 
+from ...fingerprints import fingerprint
 from .. import kernel_args
 from .checks import host_name, problems_of, role
 from .document import ConfigError, Configuration
@@ -95,25 +94,12 @@ def _install(config: Configuration) -> dict[str, Any] | None:
     }
 
 
-def fingerprint(secret: str) -> str:
-    """The SHA-256 by which a value of a configuration is known; of the PEM itself, whichever of its two spellings."""
-    return hashlib.sha256(_content(secret)).hexdigest()
-
-
 def _digest(found: Sequence[Value]) -> str | None:
     """The fingerprint of a value, or of several as a set."""
     digests = {fingerprint(one.value) for one in found if isinstance(one.value, str)}
     if len(digests) < 2:
         return next(iter(digests), None)
     return hashlib.sha256("".join(sorted(digests)).encode()).hexdigest()
-
-
-def _content(secret: str) -> bytes:
-    try:
-        decoded = base64.b64decode("".join(secret.split()), validate=True)
-    except (binascii.Error, ValueError):
-        decoded = b""
-    return (decoded if decoded.startswith(b"-----BEGIN ") else secret.encode()).strip()
 
 
 def _word(found: Any) -> str | None:

@@ -2,11 +2,12 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The host name that Talos makes from a node's identity, which a wipe replaces."""
+"""Names that Talos makes: a host name of a node's identity, which a wipe replaces, and Kubernetes' name of a host name."""
 
 from __future__ import annotations
 
 import hashlib
+import re
 
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
@@ -22,3 +23,13 @@ def name_of_identity(identity: str) -> str:
         number, digit = divmod(number, 36)
         digits = _DIGITS[digit] + digits
     return f"talos-{digits[1:4]}-{digits[4:7]}"
+
+
+def node_name(hostname: str) -> str:
+    """The first part of the name that a node of this host name has in Kubernetes (Talos 1.10 to 1.14, nodename).
+
+    Capital letters become small ones, underscores dashes, and whatever else Kubernetes takes in no name is left out.
+    What follows the first dot is the domain, which only some nodes carry in their name.
+    """
+    first = re.sub(r"[^A-Za-z0-9_-]", "", hostname.partition(".")[0])
+    return first.lower().replace("_", "-").strip("-")

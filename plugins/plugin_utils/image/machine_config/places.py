@@ -166,6 +166,18 @@ FORBIDDEN_ON_WORKERS = (
 )
 
 
+_NAMES = (
+    "hostname",
+    "endpoint",
+    "cluster_name",
+    "dns_domain",
+    "pod_subnets",
+    "service_subnets",
+    "kubelet_image",
+    "install_disk",
+)
+
+
 @dataclass(frozen=True)
 class Conflict:
     """A document that Talos does not take beside a key of the v1alpha1 document.
@@ -271,3 +283,9 @@ def at(data: Any, path: tuple[str, ...]) -> Iterator[Any]:
 def secret_paths(document: Document) -> dict[tuple[str, ...], Form]:
     """The paths of secrets in a document, ``*`` for the items of a list, each with the form its value must have."""
     return {place.path: place.form for place in PLACES if place.kind == document.kind and place.form is not None}
+
+
+def name_paths(document: Document) -> frozenset[tuple[str, ...]]:
+    """The paths of names, addresses and images in a document, of which no part may be left to be filled in."""
+    found = [place.path for place in PLACES if place.kind == document.kind and place.fact in _NAMES]
+    return frozenset([*found, *((*path, "*") for path in found)])

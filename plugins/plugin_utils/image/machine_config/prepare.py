@@ -18,16 +18,33 @@ from .rewrite import Rewrite, rewrite
 
 @dataclass(frozen=True)
 class Prepared:
-    """A configuration without problems: the rewrite with its text, full of secrets, and its facts without any."""
+    """A configuration as it would be sent: the rewrite with its text, full of secrets, and its facts without any."""
 
     rewritten: Rewrite
     facts: dict[str, Any]
+
+    def require_usable(self, node: str) -> Prepared:
+        """The same, if nothing is wrong with it.
+
+        Args:
+            node: the node's name, for the message.
+
+        Raises:
+            ConfigError: something is; the text quotes no secret.
+        """
+        if self.facts["problems"]:
+            raise ConfigError(
+                f"the machine configuration of {node} cannot be used: {'; '.join(self.facts['problems'])}",
+                "the node would not come back, or not enforcing",
+                "correct the configuration, and let the gate judge the node again",
+                node=node,
+            )
+        return self
 
 
 def prepare(
     text: str,
     *,
-    node: str,
     installer: str,
     version: str,
     boot: Boot,
@@ -35,25 +52,18 @@ def prepare(
     machine_type: str | None = None,
     hostname: str | None = None,
 ) -> Prepared:
-    """Rewrite and check the configuration of one node.
+    """Rewrite the configuration of one node and say what is wrong with it: the ``problems`` of its facts, each once.
 
     Args:
         text: the operator's file.
-        node: the node's name, for messages.
         installer, version, boot, kernel_args: as for `rewrite.rewrite`.
         machine_type, hostname: what the node is, from evidence; None is not compared.
 
     Raises:
-        ConfigError: anything is wrong with it; the text quotes no secret.
+        ConfigError: the file cannot be read or rewritten at all; the text quotes no secret.
+        references.BadReference: the installer reference is not exact.
     """
     rewritten = rewrite(text, installer, boot=boot, version=version, schematic_args=kernel_args)
     found = facts(rewritten.text, version=version, machine_type=machine_type, hostname=hostname)
-    problems = [*rewritten.problems, *found["problems"]]
-    if problems:
-        raise ConfigError(
-            f"the machine configuration of {node} cannot be used: {'; '.join(problems)}",
-            "the node would not come back, or not enforcing",
-            "correct the configuration, and let the gate judge the node again",
-            node=node,
-        )
-    return Prepared(rewritten, found)
+    problems = list(dict.fromkeys([*rewritten.problems, *found["problems"]]))
+    return Prepared(rewritten, {**found, "valid": not problems, "problems": problems})

@@ -5,16 +5,11 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.talosops.selinux.plugins.plugin_utils.image.machine_config.checks import (
-    host_name,
-    mismatches,
-    role,
-    validate,
-)
+from ansible_collections.talosops.selinux.plugins.plugin_utils.image.machine_config.checks import host_name, mismatches, role
 from ansible_collections.talosops.selinux.plugins.plugin_utils.image.machine_config.document import Configuration
 from ansible_collections.talosops.selinux.plugins.plugin_utils.image.machine_config.kinds import CONTROL_PLANE_ONLY
 from ansible_collections.talosops.selinux.plugins.plugin_utils.image.machine_config.places import CONFLICTS
-from operator_configs import VERSIONS, Config, assert_hidden
+from operator_configs import VERSIONS, Config, assert_hidden, problems_in
 from rejected_configs import judged_configs
 
 
@@ -22,13 +17,13 @@ from rejected_configs import judged_configs
 @pytest.mark.parametrize("kind", ["controlplane", "worker"])
 def test_good_configurations(version, kind):
     config = Config(version, kind)
-    assert validate(config.text, version=version, machine_type=kind, hostname="node-1") == []
+    assert problems_in(config.text, version=version, machine_type=kind, hostname="node-1") == []
 
 
 def test_a_kind_that_the_release_does_not_know():
     config = Config("v1.14.1", unattended=True)
-    assert validate(config.text, version="v1.14.1") == []
-    problems = validate(config.text, version="v1.13.9")
+    assert problems_in(config.text, version="v1.14.1") == []
+    problems = problems_in(config.text, version="v1.13.9")
     assert "UnattendedInstallConfig is not known to Talos v1.13.9" in problems
 
 
@@ -75,7 +70,7 @@ def test_a_kind_that_the_release_does_not_know():
 def test_what_validation_finds(old, new, expected):
     config = Config()
     assert old in config.text
-    problems = validate(config.text.replace(old, new, 1 if "token" in old else -1), version="v1.14.1")
+    problems = problems_in(config.text.replace(old, new, 1 if "token" in old else -1), version="v1.14.1")
     assert any(expected in problem for problem in problems), problems
     assert_hidden(config, problems)
 
@@ -84,11 +79,11 @@ def test_what_validation_finds_in_workers_and_old_versions():
     worker = Config(kind="worker").text
     assert any(
         "must not be in a worker" in problem
-        for problem in validate(worker.replace('        key: ""', "        key: abc"))
+        for problem in problems_in(worker.replace('        key: ""', "        key: abc"))
     )
     old = Config("v1.11.6", grub_key="true").text
-    assert any("not known to Talos v1.11.6" in problem for problem in validate(old, version="v1.11.6"))
-    assert any("no v1alpha1 document" in p for p in validate("kind: HostnameConfig\nhostname: a\n"))
+    assert any("not known to Talos v1.11.6" in problem for problem in problems_in(old, version="v1.11.6"))
+    assert any("no v1alpha1 document" in p for p in problems_in("kind: HostnameConfig\nhostname: a\n"))
 
 
 def test_a_configuration_of_another_machine():
@@ -99,6 +94,21 @@ def test_a_configuration_of_another_machine():
         "the configuration's host name is 'node-1', the node's is 'node-2'",
     ]
     assert mismatches(config, machine_type=None, hostname=None) == []
+
+
+@pytest.mark.parametrize(
+    ("host", "node", "same"),
+    [
+        ("Node_1", "node-1", True),
+        ("NODE-1.Example.org", "node-1.example.org", True),
+        ("n\u00f6de-1-", "nde-1", True),
+        ("node_1", "node-2", False),
+        ("\u212a8s-1", "k8s-1", False),
+    ],
+)
+def test_a_node_is_called_in_kubernetes_what_talos_makes_of_its_host_name(host, node, same):
+    config = Configuration(f"machine: {{type: worker}}\n---\nkind: HostnameConfig\nhostname: {host}\n")
+    assert (mismatches(config, machine_type="worker", hostname=node) == []) is same
     empty = Configuration("machine: {}")
     assert host_name(empty) is None and role(empty) is None
 
@@ -131,14 +141,14 @@ HARMLESS = {
 
 def test_more_than_half_of_what_talos_rejects_is_found_before_anybody_asks_a_node():
     assert len(REJECTED) > 90
-    found = [one for one in REJECTED if validate(one.sent, version=RELEASE.get(one.judge))]
+    found = [one for one in REJECTED if problems_in(one.sent, version=RELEASE.get(one.judge))]
     assert len(found) * 2 > len(REJECTED)
 
 
 @pytest.mark.parametrize("one", LATE, ids=str)
 def test_what_only_a_wiped_node_rejects_is_found_here(one):
     """A dry run cannot find these: an installed node does not look at the installation."""
-    assert validate(one.sent)
+    assert problems_in(one.sent)
 
 
 def test_there_are_configurations_that_only_a_wiped_node_rejects():
@@ -148,12 +158,12 @@ def test_there_are_configurations_that_only_a_wiped_node_rejects():
 @pytest.mark.parametrize("one", ACCEPTED, ids=str)
 def test_what_talos_accepts_though_the_node_would_be_lost(one):
     change = f"{one.path}: {one.value}"
-    assert bool(validate(one.sent)) is (change not in HARMLESS), change
+    assert bool(problems_in(one.sent)) is (change not in HARMLESS), change
 
 
 @pytest.mark.parametrize("one", JUDGED, ids=str)
 def test_no_problem_quotes_a_secret(one):
-    problems = " ".join(validate(one.sent))
+    problems = " ".join(problems_in(one.sent))
     values = [line.split(": ", 1)[-1].strip('" ') for line in one.sent.splitlines() if len(line) > 40]
     secrets = [value for value in values if len(value) > 20]
     assert secrets
@@ -169,18 +179,18 @@ def test_the_same_in_both_places_is_refused(conflict):
         return f"{body}\n---\napiVersion: v1alpha1\nkind: {conflict.kind}\n"
 
     found = f"{'.'.join(conflict.path)} stands beside {conflict.kind}: Talos refuses the same in both places"
-    assert found in validate(written("{a: b}"))
-    assert (found in validate(written("{}"))) == conflict.empty_counts
-    assert found not in validate(written("null"))
-    assert found not in validate(written("{a: b}").partition("---")[0])
+    assert found in problems_in(written("{a: b}"))
+    assert (found in problems_in(written("{}"))) == conflict.empty_counts
+    assert found not in problems_in(written("null"))
+    assert found not in problems_in(written("{a: b}").partition("---")[0])
 
 
 @pytest.mark.parametrize("kind", sorted(CONTROL_PLANE_ONLY))
 def test_documents_for_control_planes_only(kind):
     document = f"---\napiVersion: v1alpha1\nkind: {kind}\n"
     found = f"{kind} must not be in a worker's configuration"
-    assert found in validate(Config(kind="worker").text + document)
-    assert found not in validate(Config(kind="controlplane").text + document)
+    assert found in problems_in(Config(kind="worker").text + document)
+    assert found not in problems_in(Config(kind="controlplane").text + document)
 
 
 @pytest.mark.parametrize(
@@ -197,7 +207,7 @@ def test_documents_for_control_planes_only(kind):
 )
 def test_a_key_of_the_cluster_in_a_workers_new_document(document, where):
     text = Config(kind="worker").text + "---\napiVersion: v1alpha1\n" + document % "AAAA" + "\n"
-    assert f"{where} must not be in a worker's configuration" in validate(text)
+    assert f"{where} must not be in a worker's configuration" in problems_in(text)
 
 
 @pytest.mark.parametrize("key", ["ca", "aggregatorCA", "etcd.ca"])
@@ -206,7 +216,7 @@ def test_a_key_of_the_cluster_in_a_workers_old_place(key):
     for part in reversed(key.split(".")):
         body = f"{{{part}: {body}}}"
     text = f"machine: {{type: worker, ca: {{key: AAAA}}}}\ncluster: {body}\n"
-    problems = validate(text)
+    problems = problems_in(text)
     assert f"cluster.{key}.key must not be in a worker's configuration" in problems
     assert "machine.ca.key must not be in a worker's configuration" in problems
 
@@ -219,21 +229,21 @@ def test_documents_of_no_kind_that_talos_knows():
         ("apiVersion: v1alpha2\nkind: OOMConfig\n", "the document OOMConfig has no apiVersion v1alpha1"),
         ("apiVersion: v1alpha1\nkind: hunter2 hunter2\n", "<masked> is no kind of document that Talos knows"),
     ):
-        assert [one for one in validate(text, version="v1.14.1") if one.startswith(found)], found
+        assert [one for one in problems_in(text, version="v1.14.1") if one.startswith(found)], found
     # A later release may know more than this one of ours does; the node is asked.
     later = "apiVersion: v1alpha1\nkind: TomorrowConfig\n"
-    assert not [one for one in validate(later, version="v1.16.0") if "Tomorrow" in one]
+    assert not [one for one in problems_in(later, version="v1.16.0") if "Tomorrow" in one]
 
 
 @pytest.mark.parametrize("text", ["x-notes: {rack: '7'}", "machine: {systemExtensions: []}", "cluster: {podSubnet: a}"])
 def test_keys_that_talos_does_not_know(text):
     where = text.partition(":")[0] if text[0] == "x" else text.replace(": {", ".").partition(":")[0]
-    assert f"{where} is no key that Talos knows, which it refuses" in validate(text, version="v1.14.1")
-    assert f"{where} is no key that Talos knows, which it refuses" not in validate(text, version="v1.16.0")
+    assert f"{where} is no key that Talos knows, which it refuses" in problems_in(text, version="v1.14.1")
+    assert f"{where} is no key that Talos knows, which it refuses" not in problems_in(text, version="v1.16.0")
 
 
 def test_a_secret_that_became_a_key_is_not_shown():
-    problems = validate("hunter2 hunter2 hunter2:\nmachine: {'hunter2.hunter2': x}\n")
+    problems = problems_in("hunter2 hunter2 hunter2:\nmachine: {'hunter2.hunter2': x}\n")
     assert "<masked> is no key that Talos knows, which it refuses" in problems and "hunter2" not in str(problems)
 
 
@@ -241,5 +251,5 @@ def test_a_secret_that_became_a_key_is_not_shown():
     ("version", "known"), [("v1.10.9", False), ("v1.11.9", False), ("v1.12.0", True), ("v1.14.1", True)]
 )
 def test_a_key_of_a_later_release(version, known):
-    found = validate("machine: {install: {grubUseUKICmdline: true}}", version=version)
+    found = problems_in("machine: {install: {grubUseUKICmdline: true}}", version=version)
     assert any("grubUseUKICmdline" in one for one in found) is not known

@@ -44,12 +44,11 @@ def filled(name):
 def prepared(name, version=VERSION):
     return prepare(
         filled(name),
-        node="node-1",
         installer=new_image(version),
         version=version,
         boot="uki",
         kernel_args=["enforcing=1"],
-    )
+    ).require_usable("node-1")
 
 
 @pytest.mark.parametrize(("name", "role"), [("native114-cp", "controlplane"), ("native114-worker", "worker")])
@@ -71,6 +70,19 @@ def test_both_forms_of_an_installation(name):
     with pytest.raises(ConfigError, match=r"machine\.install stands beside UnattendedInstallConfig"):
         prepared(name)
     assert facts(filled(name), version=VERSION)["valid"] is False
+
+
+@pytest.mark.parametrize("name", ["both", "both-patch-left", "two-command-lines"])
+def test_what_is_wrong_is_said_once(name):
+    if name in FILES:
+        text = filled(name)
+    else:
+        install = "  install:\n    disk: /dev/sda\n    grubUseUKICmdline: true\n    extraKernelArgs: [quiet]\n"
+        text = f"machine:\n  type: worker\n{install}"
+    found = prepare(text, installer=new_image(VERSION), version=VERSION, boot="uki").facts["problems"]
+    said = "grubUseUKICmdline" if name == "two-command-lines" else "stands beside"
+    assert len([problem for problem in found if said in problem]) == 1
+    assert len(found) == len(set(found))
 
 
 @pytest.mark.parametrize(

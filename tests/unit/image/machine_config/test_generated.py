@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import pytest
 import yaml
-from ansible_collections.talosops.selinux.plugins.plugin_utils.image.machine_config.checks import validate
 from ansible_collections.talosops.selinux.plugins.plugin_utils.image.machine_config.facts import CLUSTER, facts
 from ansible_collections.talosops.selinux.plugins.plugin_utils.image.machine_config.masking import mask
 from ansible_collections.talosops.selinux.plugins.plugin_utils.image.machine_config.rewrite import rewrite
 from generated_configs import ROLES, VERSIONS, load, made_up_secrets
+from operator_configs import problems_in
 
 RELEASES = {"v1.10": "v1.10.9", "v1.12": "v1.12.11", "v1.13": "v1.13.9", "v1.14": "v1.14.0"}
 SECRETS = made_up_secrets()
@@ -34,12 +34,12 @@ def test_every_release_is_here():
 @pytest.mark.parametrize(("version", "role"), EVERY)
 def test_it_is_accepted(version, role):
     text = load(version, role, SECRETS)
-    assert validate(text, version=RELEASES[version], machine_type=role, hostname="node-1") == []
+    assert problems_in(text, version=RELEASES[version], machine_type=role, hostname="node-1") == []
     # A file of an older release is good for a newer one.
     for release in RELEASES.values():
         if release >= RELEASES[version]:
             target = rewrite(text, image(release), boot="uki", schematic_args=["enforcing=1"]).text
-            assert validate(target, version=release, machine_type=role) == []
+            assert problems_in(target, version=release, machine_type=role) == []
 
 
 @pytest.mark.parametrize(("version", "role", "boot"), [(*one, boot) for one in EVERY for boot in boots(one[0])])

@@ -223,7 +223,6 @@ def test_other_argument_problems():
     assert lost == (
         "kernel arguments would be lost, add them to the schematic: console=ttyS0, talos.config=https://x/?a=<masked>",
     )
-    assert "which Talos refuses" in problems(Config(grub_key="true", args=("quiet",)), boot="uki")[0]
     assert "from Talos 1.12 on only" in problems(Config("v1.11.6"), version="v1.11.6")[0]
     assert problems(Config("v1.12.0"), version="v1.12.0") == ()
 

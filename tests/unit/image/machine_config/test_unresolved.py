@@ -7,19 +7,23 @@ from __future__ import annotations
 import json
 
 import pytest
-from ansible_collections.talosops.selinux.plugins.plugin_utils.image.machine_config.checks import validate
 from ansible_collections.talosops.selinux.plugins.plugin_utils.image.machine_config.document import Configuration
 from ansible_collections.talosops.selinux.plugins.plugin_utils.image.machine_config.unresolved import name_of, problems
-from operator_configs import Config
+from operator_configs import Config, problems_in
 
 #: By name, what may stand where a secret should.
 REFERENCES = {
-    "a reference of 1Password": ["op://vault/talos/token", "op://x/y/z?attribute=otp"],
+    "a reference of 1Password": ["op://vault/talos/token", "op://x/y/z?attribute=otp", "op://My Vault/a node/token"],
     "a value encrypted by SOPS": ["ENC[AES256_GCM,data:ab=,iv:cd=,tag:ef=,type:str]"],
     "a value encrypted by Ansible Vault": ["$ANSIBLE_VAULT;1.1;AES256\n3132\n"],
     "a value encrypted by age": ["-----BEGIN AGE ENCRYPTED FILE-----\nYWdl\n", "age-encryption.org/v1\n-> X25519"],
     "a value encrypted by PGP": ["-----BEGIN PGP MESSAGE-----\nhQ\n"],
-    "a reference of vals": ["ref+vault://secret/talos#/token", "ref+awssecrets://x", "secretref+sops://f#/k"],
+    "a reference of vals": ["ref+vault://secret/talos#/token", "ref+awssecrets://x", "secretref+sops://f#/k", "a-ref+echo://x+-b"],
+    "a value encrypted by Hiera eyaml": ["ENC[PKCS7,MIIBiQYJ]", "ENC[GPG,hQEMA]"],
+    "a value encrypted by Jasypt or Spring": ["ENC(nrmZtkF7T0kjG)", "{cipher}AQB"],
+    "a reference of Kubernetes": ["k8s://talos/secret/token"],
+    "a reference of Spruce or Concourse": ["((vault/token))", '(( vault "secret/x:y" ))'],
+    "what a template of Go leaves of a value it does not have": ["<no value>", "x<no value>y", "%!s(<nil>)", "<nil>"],
     "a reference of Vault": ["vault:secret/data/talos#token", ">>vault:secret/data/talos#token", "vault://secret/x"],
     "a reference of the Argo CD Vault plugin": ["<path:secret/data/talos#token>", "<secret:x#y>"],
     "a reference of Bitwarden": ["bw://talos/token", "bws://0c3e/token", "bitwarden://x"],
@@ -28,6 +32,7 @@ REFERENCES = {
         "{{resolve:secretsmanager:talos:SecretString:token}}",
         "arn:aws:secretsmanager:eu-west-1:123456789012:secret:talos-AbCdEf",
         "awssm://talos",
+        "aws-secretsmanager://talos",
     ],
     "a reference of Google Secret Manager": [
         "projects/p/secrets/talos/versions/latest",
@@ -35,14 +40,15 @@ REFERENCES = {
         "sm://x",
     ],
     "a reference of Azure Key Vault": ["@Microsoft.KeyVault(SecretUri=https://x.vault.azure.net/y)", "azurekv://x/y"],
-    "a reference of a secret manager": ["keeper://uid/field/password", "gopass://talos/token", "infisical://x"],
+    "a reference of a secret manager": ["keeper://uid/field/password", "secret://talos/token", "infisical://x"],
     "a template of Jinja, Go or Helm": [
         "{{ ENV.MACHINE_TOKEN }}",
         "{{ .Values.token | quote }}",
         "{% if x %}a{% endif %}",
         "{{- tpl .Values.token . -}}",
+        "{# TOKEN #}",
     ],
-    "a variable of envsubst, a shell or Terraform": ["${MACHINE_TOKEN}", "${TOKEN:-x}", "${var.token}"],
+    "a variable of envsubst, a shell or Terraform": ["${MACHINE_TOKEN}", "${TOKEN:-x}", "%{TOKEN}"],
     "a redaction": [
         "******",
         "***",
@@ -50,6 +56,13 @@ REFERENCES = {
         "<redacted>",
         "[REDACTED]",
         "(sensitive value)",
+        "***REDACTED***",
+        "--redacted--",
+        "[FILTERED]",
+        "<hidden>",
+        "REDACTED_BY_SCANNER",
+        "********VAULTED********",
+        "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER",
         "\u2022\u2022\u2022\u2022",
     ],
 }
@@ -57,13 +70,15 @@ REFERENCES = {
 IN_SECRETS = {
     "a variable of envsubst, a shell or Terraform": ["$MACHINE_TOKEN", "$(TOKEN)", "$env:TOKEN", "prefix-${TOKEN}"],
     "a variable of a Windows shell": ["%MACHINE_TOKEN%"],
-    "a variable of Python": ["%(token)s"],
+    "a variable of Python": ["%(token)s", "{token}"],
     "a template of ERB": ["<%= token %>"],
     "a reference of Vault": ["vault:talos/token"],
-    "a reference of a file or of the environment": ["file://secrets/token", "env://TOKEN"],
+    "a reference of a file or of the environment": ["file://secrets/token", "env:TOKEN", "/run/secrets/token"],
     "a placeholder in angle brackets": ["<MACHINE_TOKEN>", "<token here>"],
     "a placeholder": [
         "@TOKEN@",
+        "@@TOKEN@@",
+        "[TOKEN]",
         "__TOKEN__",
         "#{token}#",
         "[[token]]",
@@ -71,8 +86,9 @@ IN_SECRETS = {
         "change-me",
         "replace_me",
         "your-token",
+        "replace with token",
     ],
-    "a redaction": ["xxxxxxxx", "...", "redacted by ops", "hidden"],
+    "a redaction": ["xxxxxxxx", "...", "**", "\u2026", "redacted by ops", "hidden"],
     "a value sealed by Sealed Secrets": ["AgB" + "x" * 400],
     "a template of Jinja, Go or Helm": ["a{{ b }}"],
 }
@@ -82,16 +98,23 @@ def cases(table):
     return [(name, value) for name, values in table.items() for value in values]
 
 
+#: What is a reference only where a secret of a known form belongs.
+IN_FORMED = {
+    "a reference of Terraform": ["var.token", "data.vault_generic_secret.talos", "random_password.token.result"],
+    "a placeholder": ["TODO", "n/a", "undefined", "REPLACE_WITH_TOKEN", "{}", "%s"],
+}
+
+
 def is_worker(config):
     return next(word for word in config.words if "." in word)
 
 
-@pytest.mark.parametrize(("name", "value"), cases(REFERENCES) + cases(IN_SECRETS))
+@pytest.mark.parametrize(("name", "value"), cases(REFERENCES) + cases(IN_SECRETS) + cases(IN_FORMED))
 def test_an_unresolved_token_is_named_for_what_it_is(name, value):
     config = Config()
     token = is_worker(config)
     text = config.text.replace(f"token: {token}", f"token: {json.dumps(value)}", 1)
-    found = [problem for problem in validate(text, version="v1.14.1") if problem.startswith("machine.token")]
+    found = [problem for problem in problems_in(text, version="v1.14.1") if problem.startswith("machine.token")]
     assert found == [f"machine.token is {name}, not the value itself"]
 
 
@@ -126,6 +149,9 @@ def test_secrets_in_other_documents(name, value, key):
         "file:///etc/x",
         "hidden",
         "...",
+        "/masked/",
+        "aws",
+        "a=<none>",
     ],
 )
 def test_what_may_well_be_meant(value):
@@ -137,6 +163,32 @@ def test_what_may_well_be_meant(value):
 )
 def test_what_may_well_be_a_password(value):
     assert name_of(value, "secret") is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("a template of Jinja, Go or Helm", "https://{{ vip }}:6443"),
+        ("a variable of envsubst, a shell or Terraform", "node-${NUMBER}"),
+        ("a variable of envsubst, a shell or Terraform", "https://$VIP:6443"),
+        ("a placeholder in angle brackets", "https://<vip>:6443"),
+        ("a placeholder", "node-@NUMBER@"),
+        ("what a template of Go leaves of a value it does not have", "https://<no value>:6443"),
+        ("a reference of vals", "https://ref+env://VIP+:6443"),
+    ],
+)
+@pytest.mark.parametrize("where", ["hostname: %s", "kubelet: {image: %s}", "install: {disk: %s}"])
+def test_of_a_name_or_an_address_no_part_is_left_to_be_filled_in(name, value, where):
+    where = f"machine: {{network: {{{where}}}}}" if "hostname" in where else f"machine: {{{where}}}"
+    found = list(problems(Configuration(where % json.dumps(value)).documents[0]))
+    assert len(found) == 1 and found[0].endswith(f" is {name}, not the value itself")
+    text = f"kind: KubeNetworkConfig\npodSubnets: [{json.dumps(value)}]"
+    assert len(list(problems(Configuration(text).documents[0]))) == 1
+
+
+def test_a_disk_is_chosen_by_a_comparison():
+    text = "kind: UnattendedInstallConfig\nprovisioning: {diskSelector: {match: disk.size < 9u && disk.size > 1u}}"
+    assert list(problems(Configuration(text).documents[0])) == []
 
 
 def test_texts_with_a_language_of_their_own():

@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..image.machine_config.arguments import Boot
-from ..image.machine_config.facts import facts
-from ..image.machine_config.hostname import name_of_identity
-from ..image.machine_config.rewrite import rewrite
-from ..problem import Problem
+from ...problem import Problem
+from .arguments import Boot
+from .hostname import name_of_identity
+from .prepare import prepare
 
 
 def planned_config(
@@ -30,19 +29,19 @@ def planned_config(
     """
     if text is None or image is None:
         return None
+    present = {key: None if node is None else node[key] for key in ("machine_type", "hostname")}
     try:
-        rewritten = rewrite(
+        found = prepare(
             text,
-            image["installer"],
-            boot=boot,
+            installer=image["installer"],
             version=image["version"],
-            schematic_args=image.get("kernel_args") or (),
-        )
+            boot=boot,
+            kernel_args=image.get("kernel_args") or (),
+            **present,
+        ).facts
     except Problem as problem:
         return {"sha256": None, "install": None, "valid": False, "problems": [problem.found]}
-    present = {key: None if node is None else node[key] for key in ("machine_type", "hostname")}
-    found = facts(rewritten.text, version=image["version"], **present)
-    problems = [*rewritten.problems, *found["problems"]]
+    problems = list(found["problems"])
     if node is not None:
         problems += [
             f"the node does not say its {what}, so nobody knows whether this is its configuration"
