@@ -19,11 +19,11 @@ import yaml
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.store.store import AuditStore
 from ansible_collections.talosops.selinux.plugins.plugin_utils.evidence.cluster import Cluster, read_cluster
 from ansible_collections.talosops.selinux.plugins.plugin_utils.evidence.collect import collect
-from ansible_collections.talosops.selinux.plugins.plugin_utils.image.machine_config.planned import planned_config
 from ansible_collections.talosops.selinux.plugins.plugin_utils.gate import waivers
 from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.policy import Policy, load_policy
 from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.verdict import judge
 from ansible_collections.talosops.selinux.plugins.plugin_utils.image.machine_config.facts import facts
+from ansible_collections.talosops.selinux.plugins.plugin_utils.image.machine_config.planned import planned_config
 from ansible_collections.talosops.selinux.plugins.plugin_utils.talos import fleet
 from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.client import NodeClient, connect
 from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.config import Talosconfig

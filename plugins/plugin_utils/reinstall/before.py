@@ -17,7 +17,6 @@ from ..evidence.cluster import read_cluster
 from ..evidence.collect import collect
 from ..evidence.identity import same_uuid
 from ..evidence.joined import Machine, NotThisNode, require_joined
-from ..image.machine_config.planned import planned_config
 from ..evidence.snapshot import take_snapshot
 from ..gate import signing, waivers
 from ..gate.errors import VerdictRefused
@@ -25,6 +24,7 @@ from ..gate.policy import load_policy
 from ..gate.request import judge_past
 from ..gate.verdict import ELIGIBLE, judge
 from ..image.machine_config.dry_run import Judgement
+from ..image.machine_config.planned import planned_config
 from ..image.resolve import present_image, require_same_command_line, resolve
 from ..private_files import write_private
 from ..rollout import drain

@@ -65,4 +65,6 @@ async def _follow(sim: Simulator, directory: Path) -> dict[str, Any]:
 async def _fill(sim: Simulator, number: int) -> None:
     """Fill about a third of the kernel's ring."""
     for line in range(LINES):
-        sim.nodes["worker-1"].kernel_logs().kernel.write(KernelRecord(0, 6, 4000.0, b"veth%d-%d: port is up, and forwards" % (number, line)))
+        sim.nodes["worker-1"].kernel_logs().kernel.write(
+            KernelRecord(0, 6, 4000.0, b"veth%d-%d: port is up, and forwards" % (number, line))
+        )

@@ -57,7 +57,10 @@ _ANYWHERE: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("a reference of Azure Key Vault", re.compile(r"@Microsoft\.KeyVault\(.*\)")),
     ("a reference of Spruce or Concourse", re.compile(r"\(\(.+\)\)")),
     (_TEMPLATE, re.compile(r"\{\{.*\}\}|\{%.*%\}|\{#.*#\}", re.DOTALL)),
-    ("what a template of Go leaves of a value it does not have", re.compile(r".*(?:<no value>|<nil>|%![a-z]\().*", re.S)),
+    (
+        "what a template of Go leaves of a value it does not have",
+        re.compile(r".*(?:<no value>|<nil>|%![a-z]\().*", re.S),
+    ),
     (_VARIABLE, re.compile(r"[$%]\{[^}]+\}")),
     (
         "a redaction",
@@ -92,7 +95,12 @@ _IN_SECRETS: tuple[tuple[str, re.Pattern[str]], ...] = (
         "a placeholder",
         re.compile(r"(?:change|replace)[ _-]?(?:me|this|it|with)\b.*|(?:your|insert)[ _-].*|placeholder\b.*", re.I),
     ),
-    ("a redaction", re.compile(r"[xX]{4,}|\*+|\.{3,}|\u2026|(?:redacted|masked|hidden|removed|omitted|filtered|sensitive)\b.*", re.I)),
+    (
+        "a redaction",
+        re.compile(
+            r"[xX]{4,}|\*+|\.{3,}|\u2026|(?:redacted|masked|hidden|removed|omitted|filtered|sensitive)\b.*", re.I
+        ),
+    ),
     ("a value sealed by Sealed Secrets", re.compile(r"Ag[A-D][A-Za-z0-9+/]{300,}={0,2}")),
 )
 

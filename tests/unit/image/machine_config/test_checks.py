@@ -5,7 +5,11 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.talosops.selinux.plugins.plugin_utils.image.machine_config.checks import host_name, mismatches, role
+from ansible_collections.talosops.selinux.plugins.plugin_utils.image.machine_config.checks import (
+    host_name,
+    mismatches,
+    role,
+)
 from ansible_collections.talosops.selinux.plugins.plugin_utils.image.machine_config.document import Configuration
 from ansible_collections.talosops.selinux.plugins.plugin_utils.image.machine_config.kinds import CONTROL_PLANE_ONLY
 from ansible_collections.talosops.selinux.plugins.plugin_utils.image.machine_config.places import CONFLICTS

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import generated_configs
 import pytest
-from ansible_collections.talosops.selinux.plugins.plugin_utils.image.machine_config.planned import planned_config
 from ansible_collections.talosops.selinux.plugins.plugin_utils.image.machine_config.hostname import name_of_identity
+from ansible_collections.talosops.selinux.plugins.plugin_utils.image.machine_config.planned import planned_config
 
 IDENTITY = "fGdOI05hVrx3YMagLo0Bwxa2Nm9BAswWm8XLeEj0aS4"
 

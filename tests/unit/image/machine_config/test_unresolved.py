@@ -18,7 +18,12 @@ REFERENCES = {
     "a value encrypted by Ansible Vault": ["$ANSIBLE_VAULT;1.1;AES256\n3132\n"],
     "a value encrypted by age": ["-----BEGIN AGE ENCRYPTED FILE-----\nYWdl\n", "age-encryption.org/v1\n-> X25519"],
     "a value encrypted by PGP": ["-----BEGIN PGP MESSAGE-----\nhQ\n"],
-    "a reference of vals": ["ref+vault://secret/talos#/token", "ref+awssecrets://x", "secretref+sops://f#/k", "a-ref+echo://x+-b"],
+    "a reference of vals": [
+        "ref+vault://secret/talos#/token",
+        "ref+awssecrets://x",
+        "secretref+sops://f#/k",
+        "a-ref+echo://x+-b",
+    ],
     "a value encrypted by Hiera eyaml": ["ENC[PKCS7,MIIBiQYJ]", "ENC[GPG,hQEMA]"],
     "a value encrypted by Jasypt or Spring": ["ENC(nrmZtkF7T0kjG)", "{cipher}AQB"],
     "a reference of Kubernetes": ["k8s://talos/secret/token"],
