@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Names that Talos makes: a host name of a node's identity, which a wipe replaces, and Kubernetes' name of a host name."""
+"""Names that Talos makes: a host name of an identity, which a wipe replaces, and a node name of a host name."""
 
 from __future__ import annotations
 
