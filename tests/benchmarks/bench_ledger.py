@@ -10,6 +10,7 @@ Each figure is the median CPU time of a new process's part: open the ledger, rea
 
 from __future__ import annotations
 
+import os
 import statistics
 import sys
 import tempfile
@@ -28,12 +29,12 @@ def fill(path: Path, nodes: int) -> None:
     """A ledger of whole reinstalls, 24 entries each, made without an index to be quick."""
     keep, index.Index.save = index.Index.save, lambda *_unused: None  # type: ignore[method-assign]  # only while filling
     writer = ledger.Ledger(path)
-    sync, ledger.os.fsync = ledger.os.fsync, lambda _descriptor: None
+    sync, os.fsync = os.fsync, lambda _descriptor: None
     for number in range(nodes):
         for step in STEP_NAMES:
             writer.begin(f"worker-{number}", step, machine_type="worker")
             writer.finish(f"worker-{number}", step, "done", **FACTS)
-    index.Index.save, ledger.os.fsync = keep, sync  # type: ignore[method-assign]  # as it was
+    index.Index.save, os.fsync = keep, sync  # type: ignore[method-assign]  # as it was
     ledger.Ledger(path).close("nobody", "makes the index")
 
 

@@ -18,7 +18,7 @@ from ..evidence import files
 from ..gate.saved import newest_verdicts
 from ..gate.shape import value_at
 from ..problem import Problem
-from ..rollout.ledger import entries, verify
+from ..rollout.ledger_file import entries, verify
 from .bundle import MANIFEST
 from .model import is_report
 from .past import machine_of

@@ -4,8 +4,7 @@
 
 """Cordon, drain and uncordon a node, within the disruption budgets and saying which of them stands in the way.
 
-Pods leave through the Eviction API (``policy/v1``). What that API lets pass follows Kubernetes'
-``pkg/registry/core/pod/storage/eviction.go``; which pods stay follows ``kubectl drain``.
+Pods leave through the Eviction API (``policy/v1``). Which pods stay follows ``kubectl drain``.
 """
 
 from __future__ import annotations
@@ -16,11 +15,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from ..evidence.workloads import value_at
 from ..kube import ApiException, HTTPError, items_of, kube_client, request, unread
 from ..problem import Problem
 from ..texts import printable
+from .disruption import Budget, blocks
+from .pods import Pod, controller, has_empty_dir, is_finished, is_leaving, name_of, stays, uid_of
 
-_MIRROR = "kubernetes.io/config.mirror"
 #: On a node that a rollout cordoned, so that nobody else's cordon is taken back.
 _OURS = "talosops.selinux/cordoned"
 #: How the Eviction API words the one refusal with a status of 500 that does not pass.
@@ -30,8 +31,6 @@ _REQUEST_SECONDS = 35.0
 #: So many pods are named in a message; all of them are in its context.
 _NAMED = 10
 
-Pod = Mapping[str, Any]
-Budget = Mapping[str, Any]
 Require = Callable[[Sequence[Mapping[str, Any]]], object]
 
 
@@ -47,12 +46,12 @@ class DrainProblem(Problem):
 
 def is_cordoned(node: Mapping[str, Any]) -> bool:
     """Whether a Node object (``core/v1``) takes no new pods."""
-    return bool(_path(node, "spec", "unschedulable"))
+    return bool(value_at(node, "spec", "unschedulable"))
 
 
 def is_ours(node: Mapping[str, Any]) -> bool:
     """Whether a rollout cordoned a node, by the mark that it left with the cordon."""
-    return is_cordoned(node) and _path(node, "metadata", "annotations", _OURS) is not None
+    return is_cordoned(node) and value_at(node, "metadata", "annotations", _OURS) is not None
 
 
 def look(
@@ -159,22 +158,22 @@ def drain(
         evicted: dict[str, Pod] = {}
         try:
             pods = api.pods(node)
-            leaving = [pod for pod in pods if not _stays(pod) and not _is_finished(pod)]
+            leaving = [pod for pod in pods if not stays(pod) and not is_finished(pod)]
             blocked = blocks(leaving, api.budgets())
             if check:
-                evicted = {_uid(pod): pod for pod in leaving if not _is_leaving(pod)}
+                evicted = {uid_of(pod): pod for pod in leaving if not is_leaving(pod)}
             else:
                 _evict_all(api, node, leaving, evicted, meanwhile)
         except Problem as problem:
-            problem.context.update(node=node, cordoned=not check, evicted=[_name(pod) for pod in evicted.values()])
+            problem.context.update(node=node, cordoned=not check, evicted=[name_of(pod) for pod in evicted.values()])
             raise
     gone = list(evicted.values())
     return {
         "cordoned": cordoned,
-        "pods": [_name(pod) for pod in gone],
-        "unmanaged": [_name(pod) for pod in gone if _controller(pod) is None],
-        "empty_dirs": [_name(pod) for pod in gone if _has_empty_dir(pod)],
-        "staying": [_name(pod) for pod in pods if _stays(pod)],
+        "pods": [name_of(pod) for pod in gone],
+        "unmanaged": [name_of(pod) for pod in gone if controller(pod) is None],
+        "empty_dirs": [name_of(pod) for pod in gone if has_empty_dir(pod)],
+        "staying": [name_of(pod) for pod in pods if stays(pod)],
         "blocked": blocked,
     }
 
@@ -219,7 +218,7 @@ class _Api:
     def pods(self, node: str) -> list[Pod]:
         """The pods on a node, in order of name."""
         found = self._call("GET", ("api", "v1", "pods"), query={"fieldSelector": f"spec.nodeName={node}"})
-        return sorted(self._items(found), key=_name)
+        return sorted(self._items(found), key=name_of)
 
     def budgets(self) -> list[Budget]:
         found = self._call("GET", ("apis", "policy", "v1", "poddisruptionbudgets"))
@@ -239,23 +238,23 @@ class _Api:
             "apiVersion": "policy/v1",
             "kind": "Eviction",
             "metadata": {"name": metadata["name"], "namespace": metadata["namespace"]},
-            "deleteOptions": {"preconditions": {"uid": _uid(pod)}},
+            "deleteOptions": {"preconditions": {"uid": uid_of(pod)}},
         }
         try:
             path = ("api", "v1", "namespaces", metadata["namespace"], "pods", metadata["name"], "eviction")
             request(self._client, "POST", path, body, timeout=_REQUEST_SECONDS)
         except ApiException as error:
             if error.status in (404, 409):
-                raise LookupError(_name(pod)) from error
+                raise LookupError(name_of(pod)) from error
             message = _message(error)
             if error.status == 500 and _TOO_MANY_BUDGETS in message:
                 raise _never_leaves(pod, blocks([pod], self.budgets()), message) from error
             if not _is_passing(error):
                 raise DrainProblem(
-                    f"the Kubernetes API refuses to evict {_name(pod)}: {error.status} {message}",
+                    f"the Kubernetes API refuses to evict {name_of(pod)}: {error.status} {message}",
                     "a node is only wiped after its pods have left it",
                     "see that the kubeconfig's user may create pods/eviction, then run it again",
-                    remaining=[_name(pod)],
+                    remaining=[name_of(pod)],
                 ) from error
             return message
         except HTTPError as error:
@@ -342,12 +341,12 @@ def _evict_all(
     api: _Api, node: str, leaving: Sequence[Pod], evicted: dict[str, Pod], meanwhile: Callable[[], object]
 ) -> None:
     """Evict pods and wait until they are gone; ``evicted`` is filled on the way, so that a failure can tell it."""
-    waiting = {_uid(pod): pod for pod in leaving}
+    waiting = {uid_of(pod): pod for pod in leaving}
     refusals: dict[str, str] = {}
     accepted: set[str] = set()
     while waiting:
         for uid, pod in waiting.items():
-            if uid in accepted or _is_leaving(pod) or api.is_over():
+            if uid in accepted or is_leaving(pod) or api.is_over():
                 continue
             try:
                 refusal = api.evict(pod)
@@ -362,10 +361,8 @@ def _evict_all(
                 accepted.add(uid)
             else:
                 refusals[uid] = refusal
-        here = {_uid(pod): pod for pod in api.pods(node)}
-        waiting = {
-            uid: here[uid] for uid in waiting if uid in here and (uid in accepted or not _is_finished(here[uid]))
-        }
+        here = {uid_of(pod): pod for pod in api.pods(node)}
+        waiting = {uid: here[uid] for uid in waiting if uid in here and (uid in accepted or not is_finished(here[uid]))}
         if waiting and api.is_over(api.poll):
             raise _not_drained(api, node, list(waiting.values()), refusals)
         if waiting:
@@ -377,10 +374,10 @@ def _not_drained(api: _Api, node: str, pods: Sequence[Pod], refusals: Mapping[st
     blocked = blocks(pods, api.budgets())
     reasons = [block["found"] for block in blocked]
     for pod in pods:
-        if _is_leaving(pod):
-            reasons.append(f"{_name(pod)} is still terminating")
-        elif all(block["pod"] != _name(pod) for block in blocked):
-            reasons.append(f"{_name(pod)} was not evicted: {refusals.get(_uid(pod), 'there was no time to ask')}")
+        if is_leaving(pod):
+            reasons.append(f"{name_of(pod)} is still terminating")
+        elif all(block["pod"] != name_of(pod) for block in blocked):
+            reasons.append(f"{name_of(pod)} was not evicted: {refusals.get(uid_of(pod), 'there was no time to ask')}")
     more = f"; and {len(reasons) - _NAMED} more" if len(reasons) > _NAMED else ""
     return DrainProblem(
         f"the node {node} was not drained within {api.timeout:g} seconds: {'; '.join(reasons[:_NAMED])}{more}",
@@ -388,93 +385,19 @@ def _not_drained(api: _Api, node: str, pods: Sequence[Pod], refusals: Mapping[st
         "see that those workloads are healthy on other nodes or have more replicas than their budget holds, "
         "then run it again",
         blocked=blocked,
-        remaining=[_name(pod) for pod in pods],
+        remaining=[name_of(pod) for pod in pods],
     )
 
 
 def _never_leaves(pod: Pod, blocked: Sequence[Mapping[str, Any]], message: str) -> DrainProblem:
     budgets = ", ".join(block["budget"] for block in blocked) or "not known by name any more"
     return DrainProblem(
-        f"the pod {_name(pod)} cannot be evicted, its PodDisruptionBudgets are {budgets}: {message}",
+        f"the pod {name_of(pod)} cannot be evicted, its PodDisruptionBudgets are {budgets}: {message}",
         "Kubernetes refuses to evict a pod that more than one budget selects, however long one waits",
         "correct the selectors of those budgets, then run it again",
         blocked=list(blocked),
-        remaining=[_name(pod)],
+        remaining=[name_of(pod)],
     )
-
-
-def blocks(pods: Sequence[Pod], budgets: Sequence[Budget]) -> list[dict[str, Any]]:
-    """Which budgets forbid to evict which pods now: ``{pod, budget, disruptions_allowed, found}`` for each."""
-    found = []
-    for pod in pods:
-        # The Eviction API looks at no budget for these.
-        if _is_leaving(pod) or _is_finished(pod) or _path(pod, "status", "phase") == "Pending":
-            continue
-        holding = [budget for budget in budgets if _selects(budget, pod)]
-        for budget in holding:
-            allowed = _path(budget, "status", "disruptionsAllowed")
-            if not _is_current(budget):
-                reason = "which Kubernetes has not counted yet"
-            elif not _allows(budget, pod):
-                reason = f"which allows {allowed if allowed is not None else 'an unknown number of'} disruptions"
-            elif len(holding) > 1:
-                reason = "which is not the only one that selects it"
-            else:
-                continue
-            name = _name(budget)
-            found.append(
-                {
-                    "pod": _name(pod),
-                    "budget": name,
-                    "disruptions_allowed": allowed,
-                    "found": f"{_name(pod)} is held by the PodDisruptionBudget {name}, {reason}",
-                }
-            )
-    return found
-
-
-def _is_current(budget: Budget) -> bool:
-    seen, wanted = _path(budget, "status", "observedGeneration"), _path(budget, "metadata", "generation")
-    return wanted is None or (seen is not None and seen >= wanted)
-
-
-def _allows(budget: Budget, pod: Pod) -> bool:
-    status = budget.get("status") or {}
-    if (status.get("disruptionsAllowed") or 0) > 0:
-        return True
-    if _is_ready(pod):
-        return False
-    if _path(budget, "spec", "unhealthyPodEvictionPolicy") == "AlwaysAllow":
-        return True
-    desired = status.get("desiredHealthy") or 0
-    return desired > 0 and (status.get("currentHealthy") or 0) >= desired
-
-
-def _selects(budget: Budget, pod: Pod) -> bool:
-    """Whether a budget selects a pod; as of ``policy/v1`` an empty selector selects all, a missing one none."""
-    selector = _path(budget, "spec", "selector")
-    if selector is None or budget["metadata"]["namespace"] != pod["metadata"]["namespace"]:
-        return False
-    labels = pod["metadata"].get("labels") or {}
-    if any(labels.get(key) != value for key, value in (selector.get("matchLabels") or {}).items()):
-        return False
-    return all(_holds(one, labels) for one in selector.get("matchExpressions") or [])
-
-
-def _holds(expression: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
-    value = labels.get(expression["key"])
-    values = expression.get("values") or []
-    match expression["operator"]:
-        case "In":
-            return value in values
-        case "NotIn":
-            return value not in values
-        case "Exists":
-            return value is not None
-        case "DoesNotExist":
-            return value is None
-    # An operator of a later Kubernetes: better a budget too many in the report than one too few.
-    return True
 
 
 def _is_passing(error: Any) -> bool:
@@ -486,50 +409,8 @@ def _message(error: Any) -> str:
     """The API's own words, printable and short."""
     try:
         status = json.loads(error.body)
-        causes = [str(cause["message"]) for cause in _path(status, "details", "causes") or []]
+        causes = [str(cause["message"]) for cause in value_at(status, "details", "causes") or []]
         text = " ".join([str(status["message"]), *causes])
     except (TypeError, ValueError, KeyError):
         text = f"{error.status} {error.reason}"
     return printable(text)
-
-
-def _stays(pod: Pod) -> bool:
-    return _MIRROR in (pod["metadata"].get("annotations") or {}) or (_controller(pod) or {}).get("kind") == "DaemonSet"
-
-
-def _is_finished(pod: Pod) -> bool:
-    return _path(pod, "status", "phase") in ("Succeeded", "Failed")
-
-
-def _is_leaving(pod: Pod) -> bool:
-    return pod["metadata"].get("deletionTimestamp") is not None
-
-
-def _is_ready(pod: Pod) -> bool:
-    conditions = _path(pod, "status", "conditions") or []
-    return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
-
-
-def _has_empty_dir(pod: Pod) -> bool:
-    return any("emptyDir" in volume for volume in _path(pod, "spec", "volumes") or [])
-
-
-def _controller(pod: Pod) -> Mapping[str, Any] | None:
-    owners: Sequence[Mapping[str, Any]] = pod["metadata"].get("ownerReferences") or []
-    return next((owner for owner in owners if owner.get("controller")), None)
-
-
-def _uid(pod: Pod) -> str:
-    return str(pod["metadata"]["uid"])
-
-
-def _name(item: Mapping[str, Any]) -> str:
-    return f"{item['metadata']['namespace']}/{item['metadata']['name']}"
-
-
-def _path(value: Any, *keys: str) -> Any:
-    for key in keys:
-        if not isinstance(value, Mapping):
-            return None
-        value = value.get(key)
-    return value

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.ledger import verify
+from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.ledger_file import verify
 from integration import playbook
 from simulator import Simulator
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.ledger import verify
+from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.ledger_file import verify
 from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.steps import STEP_NAMES
 from integration import playbook
 from integration.rollout.test_boot_hook import HOOK

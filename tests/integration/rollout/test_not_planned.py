@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.ledger import verify
+from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.ledger_file import verify
 from integration import playbook
 from kubernetes import client, config
 from simulator import Simulator

@@ -19,6 +19,7 @@ from ansible_collections.talosops.selinux.plugins.plugin_utils.reinstall.settle 
 from ansible_collections.talosops.selinux.plugins.plugin_utils.reinstall.step import fail_and_give_back, take
 from ansible_collections.talosops.selinux.plugins.plugin_utils.reinstall.work import NotKnown
 from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout import ledger
+from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.ledger_file import entries
 from ansible_collections.talosops.selinux.plugins.plugin_utils.talos import boots
 
 from .machines import Machine, OneNode
@@ -184,7 +185,7 @@ def test_a_run_that_was_stopped_goes_on_with_what_a_person_confirms(
     work = resumed(tmp_path, monkeypatch, writes)
     work.params["confirm_wiped"] = SEEN
     assert "nothing to boot" in take(work, "reset")["facts"]["gone"]
-    looks = [entry for entry in ledger.entries(tmp_path / "ledger.jsonl") if entry["kind"] == "look"]
+    looks = [entry for entry in entries(tmp_path / "ledger.jsonl") if entry["kind"] == "look"]
     assert [look["facts"]["because"] for look in looks if "because" in look["facts"]] == list(SEEN.values())
 
 

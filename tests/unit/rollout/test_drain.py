@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout import drain
-from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.drain import blocks
+from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.disruption import blocks
 
 LABELS = {"app": "web", "tier": "front"}
 

@@ -13,13 +13,8 @@ from typing import Any
 
 import pytest
 from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.halts import Halted, HaltRefused
-from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.ledger import (
-    FLEET,
-    ROLLOUT_LOCK,
-    Ledger,
-    entries,
-    verify,
-)
+from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.ledger import FLEET, ROLLOUT_LOCK, Ledger
+from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.ledger_file import entries, verify
 from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.steps import STEP_NAMES, up_to
 
 

@@ -13,7 +13,8 @@ import random
 import pytest
 from ansible_collections.talosops.selinux.plugins.plugin_utils.canonical import canonical_json, sealed
 from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.errors import LedgerBroken
-from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.ledger import Ledger, verify
+from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.ledger import Ledger
+from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.ledger_file import verify
 from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.steps import STEP_NAMES
 
 

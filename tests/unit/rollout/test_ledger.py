@@ -31,9 +31,8 @@ from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.ledger im
     FLEET,
     ROLLOUT_LOCK,
     Ledger,
-    entries,
-    verify,
 )
+from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.ledger_file import entries, verify
 from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.owner import of_process
 from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.state import NextStep, next_step
 from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.steps import STEP_NAMES, STEPS
