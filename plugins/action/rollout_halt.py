@@ -10,7 +10,6 @@ from typing import Any, ClassVar
 
 from ..plugin_utils.actions import TalosAction
 from ..plugin_utils.reinstall.work import Work
-from ..plugin_utils.rollout.halts import halt_entry, lift_entry, stands
 from ..plugin_utils.texts import printable
 
 
@@ -24,16 +23,9 @@ class ActionModule(TalosAction):
         ledger, numbers = Work(self).ledger, self.params["halts"]
         # What an event says comes from a node's log.
         reason, who = (printable(self.params[name], 500) for name in ("reason", "who"))
-        if self.check:
-            state = ledger.read()
-            if self.params["state"] == "lifted":
-                lift_entry(state, numbers, reason, who)
-                changed = True
-            else:
-                halt_entry(state, reason, who)
-                changed = not stands(state, reason, who)
-        elif self.params["state"] == "lifted":
-            changed = bool(ledger.lift(numbers, reason, who))
+        entry: dict[str, Any] | None
+        if self.params["state"] == "lifted":
+            entry = ledger.lift(numbers, reason, who, check=self.check)
         else:
-            changed = ledger.halt(reason, who) is not None
-        return {"halts": ledger.halts(), "changed": changed}
+            entry = ledger.halt(reason, who, check=self.check)
+        return {"halts": ledger.halts(), "changed": entry is not None}

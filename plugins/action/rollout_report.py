@@ -17,11 +17,10 @@ from ..plugin_utils.canonical import canonical_json
 from ..plugin_utils.evidence.files import EvidenceProblem
 from ..plugin_utils.gate.saved import verdict_of
 from ..plugin_utils.private_files import write_private
+from ..plugin_utils.problem import Problem
 from ..plugin_utils.reinstall.work import Work
-from ..plugin_utils.report import html, table
+from ..plugin_utils.report import ending, html, table
 from ..plugin_utils.report.model import build_model
-from ..plugin_utils.rollout import budget
-from ..plugin_utils.rollout.halts import halt_line
 from ..plugin_utils.rollout.ledger import CLUSTER_LOCK, ROLLOUT_LOCK
 from ..plugin_utils.rollout.plan import make_plan
 
@@ -38,9 +37,22 @@ class ActionModule(TalosAction):
     }
 
     def act(self) -> dict[str, Any]:
+        work, after = Work(self), self.params["after"]
+        ends = not self.check and after in ("rollout", "stop")
+        try:
+            result = self._reported(work, after)
+            ends = ends or (after == "wave" and bool(result.get("failed")))
+        except Problem:
+            # A report that cannot be made or written ends the rollout, too.
+            ends = not self.check and after != "gate"
+            raise
+        finally:
+            if ends:
+                work.let_go()
+        return result
+
+    def _reported(self, work: Work, after: str) -> dict[str, Any]:
         judged = self.params["judged"] or {"nodes": {}, "policy": None}
-        after = self.params["after"]
-        work = Work(self)
         state = work.ledger.read()
         plan = self.params["plan"] or make_plan([], after_entry=state.entries).as_dict()
         for kind in (ROLLOUT_LOCK, CLUSTER_LOCK):
@@ -48,23 +60,10 @@ class ActionModule(TalosAction):
                 # This run's own, which is released as soon as it ends.
                 del state.locks[kind]
         limit = self.params["max_failures"]
-        reached = [] if self.check else _reached(plan, self.host, after)
-        if state.halts:
-            # What a halt kept back, or gave back, did not fail.
-            reached = [name for name in reached if state.node(name).complete or state.node(name).unfinished]
-        # The failure of an earlier run does not stop the node's own next try.
-        ahead = {name for wave in plan["waves"] for name in wave["nodes"]} - set(reached) if after == "wave" else set()
-        halted = bool(state.halts) and not any(state.node(name).may_be_wiped for name in ahead)
-        spent = budget.assess(
-            [
-                *(name for name in state.failed if name not in ahead),
-                *(name for name in reached if not state.node(name).complete),
-            ],
-            [*state.canaries, *plan["canaries"]],
-            max_failures=int(limit) if limit.isdecimal() else limit,
-            fleet=len(plan["nodes"]),
+        over = [] if self.check else ending.reached(plan, state, self.host, after)
+        stopped = ending.stopped(
+            plan, state, over, after=after, max_failures=int(limit) if limit.isdecimal() else limit
         )
-        stopped = "; ".join([*(halt_line(halt) for halt in state.halts if halted), *filter(None, [spent["reason"]])])
         model = build_model(
             plan,
             {host: verdict_of(entry) for host, entry in judged["nodes"].items() if entry["sha256"]},
@@ -73,18 +72,16 @@ class ActionModule(TalosAction):
             halted=stopped or None,
             check_mode=self.check,
             policy=judged["policy"],
-            reached=reached,
+            reached=over,
         )
         files = [] if self.check else self._write(model)
         text = table.render(model, width=self.params["width"])
-        failure = None if self.check else _failure(after, stopped, model, reached)
+        failure = None if self.check else ending.failure(after, stopped, model, over)
         if after == "stop":
-            failure = _unplanned(self.params["reason"], state.unfinished)
+            failure = ending.unplanned(self.params["reason"], state.unfinished)
         if after != "wave" or failure:
             # Not every result callback shows text with line breaks as people would want to read it.
             Display().display(f"\n{text}\n")
-        if not self.check and (after in ("rollout", "stop") or (after == "wave" and failure)):
-            work.let_go()
         ended = {"halted": stopped or None, "files": files, "changed": bool(files)}
         if failure:
             # Whatever a failed task returns is shown, and the table was a moment ago.
@@ -108,34 +105,3 @@ class ActionModule(TalosAction):
                 ) from error
             written.append(str(directory / name))
         return written
-
-
-def _reached(plan: dict[str, Any], host: str, after: str) -> list[str]:
-    """The nodes whose turn is over: those of the host's wave and before it, or of all waves."""
-    if after in ("gate", "stop"):
-        return []
-    found: list[str] = []
-    for wave in plan["waves"]:
-        found += wave["nodes"]
-        if after == "wave" and host in wave["nodes"]:
-            break
-    return found
-
-
-def _unplanned(reason: str, unfinished: list[str]) -> str:
-    """What ended a rollout before its first wave, and the nodes that an earlier run left on their way."""
-    hosts = ",".join(unfinished)
-    waiting = f" An earlier run left {hosts} unfinished: --limit {hosts} goes on without the rest of the fleet."
-    return f"The rollout stopped before its first wave: {reason}{waiting if unfinished else ''}"
-
-
-def _failure(after: str, stopped: str, model: dict[str, Any], reached: list[str]) -> str | None:
-    """Why the playbook must end with a failure; None when it need not."""
-    if after == "gate":
-        return None
-    if stopped:
-        return f"The rollout stops: {stopped}. Do what the report says and run it again; it goes on from its ledger."
-    left = [row["node"] for row in model["nodes"] if row["node"] in reached and row["outcome"] != "moved"]
-    if after == "rollout" and left:
-        return f"{', '.join(left)} did not end moved. Fix what the report says and run the rollout again."
-    return None

@@ -218,10 +218,10 @@ class Ledger(LedgerFile):
         """
         self._read(lambda state: refuse_halted(node, step, state.node(node), state))
 
-    def halt(self, reason: str, who: str) -> dict[str, Any] | None:
+    def halt(self, reason: str, who: str, *, check: bool = False) -> dict[str, Any] | None:
         """Halt the rollout, whoever holds its lock: no node that was not wiped is taken further.
 
-        Returns None when the same halt stands already.
+        Returns the entry, with ``check`` the one that would be written; None when the same halt stands already.
 
         Raises:
             HaltRefused: without a reason or a name, or where no rollout wrote to the ledger yet.
@@ -229,21 +229,21 @@ class Ledger(LedgerFile):
         """
         facts = {"reason": reason, "who": who}
         # Looked at before anything is opened for writing, which would make a ledger where there is none.
-        self._read(lambda state: halt_entry(state, **facts))
+        planned = self._read(lambda state: halt_entry(state, **facts))
         if self._read(lambda state: stands(state, **facts)):
             return None
-        return self._append(lambda state: halt_entry(state, **facts), facts)
+        return planned if check else self._append(lambda state: halt_entry(state, **facts), facts)
 
-    def lift(self, numbers: Sequence[int], reason: str, who: str) -> dict[str, Any]:
-        """Record a person's decision that the halts of these numbers no longer stand.
+    def lift(self, numbers: Sequence[int], reason: str, who: str, *, check: bool = False) -> dict[str, Any]:
+        """Record a person's decision that the halts of these numbers no longer stand; ``check`` as for :meth:`halt`.
 
         Raises:
             HaltRefused: one of them does not stand, or without numbers, a reason or a name.
             SecretRefused, LedgerBroken, LedgerProblem
         """
         facts = {"reason": reason, "who": who}
-        self._read(lambda state: lift_entry(state, numbers, **facts))
-        return self._append(lambda state: lift_entry(state, numbers, **facts), facts)
+        planned = self._read(lambda state: lift_entry(state, numbers, **facts))
+        return planned if check else self._append(lambda state: lift_entry(state, numbers, **facts), facts)
 
     # -- locks --------------------------------------------------------------------------------------------------
 

@@ -58,6 +58,11 @@ def test_nothing_is_held_when_nothing_can_be_read_or_built(sim: Simulator, run: 
     for ended in (unbuilt, unread):
         assert ended.code != 0
         assert "The rollout stopped before its first wave" in " ".join(ended.output.split()), ended.output
+    page = tmp_path / "evidence" / "report.html"
+    page.unlink()
+    page.mkdir()
+    unwritten = run("unwritten")
+    assert "the report cannot be written" in " ".join(unwritten.output.split()), unwritten.output
     assert "none of the 2 nodes could be read" in " ".join(unread.output.split()), unread.output
     assert verify(tmp_path / "evidence" / "ledger.jsonl").locks == {}
     assert leases(sim) == [] and playbook.talos_writes(sim) == []
