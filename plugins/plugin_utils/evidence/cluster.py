@@ -100,9 +100,20 @@ def read_cluster(kubeconfig: str, context: str | None = None, *, timeout: float 
         ClusterProblem: when any of them cannot be read.
         MissingLibrary: without the ``kubernetes`` library.
     """
+    return Cluster(*_lists(kubeconfig, context, _LISTS, timeout))
+
+
+def read_nodes(kubeconfig: str, context: str | None = None, *, timeout: float = 15.0) -> list[dict[str, Any]]:
+    """The Node objects alone, as the API sends them; arguments and errors as of :func:`read_cluster`."""
+    return _lists(kubeconfig, context, _LISTS[:1], timeout)[0]
+
+
+def _lists(
+    kubeconfig: str, context: str | None, paths: Sequence[tuple[str, ...]], timeout: float
+) -> list[list[dict[str, Any]]]:
     try:
         with kube_client(kubeconfig, context) as client:
-            return Cluster(*(items_of(request(client, "GET", path, timeout=timeout)) for path in _LISTS))
+            return [items_of(request(client, "GET", path, timeout=timeout)) for path in paths]
     except Problem:
         raise
     except Exception as error:

@@ -21,7 +21,7 @@ from ..audit.store.store import AuditStore
 from ..evidence import files
 from ..evidence.collect import collect
 from ..evidence.etcd import may_remove
-from ..evidence.identity import doubts_of, same_uuid
+from ..evidence.identity import same_uuid
 from ..evidence.joined import Machine, require_joined
 from ..evidence.members import read_etcd
 from ..evidence.visit import Visit
@@ -41,6 +41,7 @@ from ..rollout.errors import LockHeld
 from ..talos import boots
 from ..talos.client import NodeClient, ways_without
 from ..talos.errors import OnlyWay, PermissionRefused, Refused, WriteNeedsLook
+from .away import machine_of
 from .looks import status
 from .members import address_of, hexadecimal
 from .work import CONTROL_PLANE_LEASE, CONTROL_PLANE_TIME, in_flight
@@ -352,9 +353,8 @@ async def _is_back(client: NodeClient, where: Target, held: Mapping[str, Any]) -
     Raises:
         TalosError: etcd does not say who its members are.
     """
-    wiped = str(held.get("owner") or "").rpartition("(")[2].removesuffix(")")
-    if not held.get("identity") or doubts_of(wiped, None):
-        # A UUID that many boards share shows nobody's return.
+    wiped = machine_of(held)
+    if not held.get("identity") or wiped is None:
         return False
     for member in await client.etcd_members():
         try:

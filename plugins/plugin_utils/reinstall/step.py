@@ -14,6 +14,7 @@ from ..rollout.halts import Halted
 from ..rollout.state import DID_NOT, UNKNOWN, NodeState, next_step
 from ..rollout.steps import BY_NAME, DISRUPTIVE, FIRST_CHANGE, STEP_NAMES
 from . import after, before, install, wipe
+from .away import require_nobody_away
 from .work import NotKnown, StepProblem, Work
 
 Act = Callable[[Work], dict[str, Any]]
@@ -67,6 +68,8 @@ def _take(work: Work, name: str, known: NodeState) -> dict[str, Any]:
     try:
         if name == FIRST_CHANGE and work.control_plane:
             work.take_control_plane_lock()
+        if name in DISRUPTIVE and not known.may_be_wiped:
+            require_nobody_away(work)
         machine_type = work.facts.get("machine_type") or known.machine_type
         work.ledger.begin(work.host, name, wave=work.params["wave"], machine_type=machine_type)
     except Halted:
