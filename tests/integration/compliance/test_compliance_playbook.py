@@ -33,7 +33,7 @@ def report_of(sim: Simulator, directory: Path, number: int, **variables: object)
         sim,
         directory / f"run-{number}",
         "talosops.selinux.compliance",
-        variables={"rollout_directory": str(directory / "kept"), **variables},
+        variables={"rollout_directory": str(directory / "kept"), "talos_context": "reader", **variables},
     )
     result = run.of("Report compliance")
     bundle = result.get("bundle")
@@ -44,6 +44,7 @@ def test_a_run_reads_only_and_every_node_has_a_row(fleet: Simulator, tmp_path: P
     run, report = report_of(fleet, tmp_path, 1, compliance_fail_on="never", compliance_labels={"ticket": "AUD-7"})
     assert run.code == 0, run.output
     assert playbook.talos_writes(fleet) == []
+    assert {call.role for call in fleet.calls} == {"os:reader"}
     rows = {row["node"]: row for row in report["nodes"]}
     assert sorted(rows) == sorted(_NODES)
     assert rows["worker-2"]["mode"] == "permissive"

@@ -52,6 +52,7 @@ def follow(
         args: dict[str, Any] = {
             "state": str(state),
             "talosconfig": str(sim.directory / "talosconfig"),
+            "context": "reader",
             "nodes": nodes or [node.address for node in sim.nodes.values()],
             "poll_seconds": 0.2,
             **arguments,

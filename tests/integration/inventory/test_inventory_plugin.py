@@ -54,7 +54,8 @@ def _untagged(item: dict[str, Any]) -> Any:
 
 
 def source(sim: Simulator, **more: Any) -> dict[str, Any]:
-    return {"talosconfig": str(sim.directory / "talosconfig"), "kubeconfig": str(sim.directory / "kubeconfig"), **more}
+    files = {name: str(sim.directory / name) for name in ("talosconfig", "kubeconfig")}
+    return {**files, "context": "reader", **more}
 
 
 def members(found: dict[str, Any], group: str) -> list[str]:
