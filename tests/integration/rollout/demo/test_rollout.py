@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import pytest
+from ansible_collections.talosops.selinux.plugins.plugin_utils.compliance import gather
 from demo.run import MUST_MOVE, MUST_STAY
 from integration import playbook
 
@@ -75,6 +76,18 @@ def test_a_control_plane_is_reset_through_another_one(finished: playbook.Finishe
     assert {call.node for call in resets if not call.dry_run} == {"cp-1", "cp-2", "cp-3"}
     for call in resets:
         assert call.via and call.via != call.node
+
+
+def test_a_compliance_report_has_its_waves_and_proofs(finished: playbook.Finished) -> None:
+    directory = finished.directory / "evidence"
+    subjects, waves = gather.gather(
+        [], {}, {}, directory=directory, zones={}, configs={}, ledger=directory / "ledger.jsonl", previous=None
+    )
+    assert [wave["number"] for wave in waves] == list(range(1, len(waves) + 1))
+    assert waves[0]["kind"] == "canary"
+    assert {name for wave in waves for name in wave["moved"]} == MUST_MOVE
+    assert [wave["moved"] for wave in waves] == [wave["nodes"] for wave in waves]
+    assert {one.name for one in subjects if one.proof and one.proof["proven"]} == MUST_MOVE
 
 
 def test_no_secret_leaves_its_file(finished: playbook.Finished) -> None:
