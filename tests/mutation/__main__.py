@@ -90,7 +90,7 @@ class Run:
 
     def confirm(self) -> list[str]:
         """The tests that killed a mutant and fail without any, which therefore killed none."""
-        killers = sorted({one.by.split(" - ")[0] for one in self.outcomes.values() if one.state == "killed"})
+        killers = sorted({one.by for one in self.outcomes.values() if one.state == "killed"})
         killers = [name for name in killers if name.startswith("tests/")]
         worker = Worker(SCRATCH / "copy-0", 3600)
         broken = []
@@ -98,11 +98,10 @@ class Run:
             outcome = worker.run(None, [[name.removeprefix("tests/") for name in killers]])
             if outcome.state == "survived":
                 break
-            failed = outcome.by.split(" - ")[0]
-            if failed not in killers:
-                raise SystemExit(f"without any mutant, {outcome.by}")
-            broken.append(failed)
-            killers.remove(failed)
+            if outcome.by not in killers:
+                raise SystemExit(f"without any mutant: {outcome.by}")
+            broken.append(outcome.by)
+            killers.remove(outcome.by)
         worker.close()
         return broken
 

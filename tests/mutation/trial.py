@@ -62,7 +62,7 @@ class Outcome:
 
     Attributes:
         state: ``killed``; ``survived`` where all its tests passed; ``unknown`` where its time was over before that.
-        by: the test that noticed it; else how it ended.
+        by: the test that noticed it, or the file that could not be read; else how it ended.
         tests: the files that were run to their end, or to the first failure.
         seconds: of CPU.
     """
@@ -92,11 +92,22 @@ def copy(root: Path, into: Path) -> None:
     link.symlink_to("../../..", target_is_directory=True)
 
 
-class _Quickest:
-    """Makes pytest begin with the quick tests of each file of unit tests, and end sooner what hangs."""
+class _Within:
+    """Makes pytest begin with the quick tests of each file of unit tests, end what hangs sooner, name what fails."""
 
-    def __init__(self, times: Mapping[str, float]) -> None:
+    def __init__(self, times: Mapping[str, float], failed: Path) -> None:
         self._times = times
+        self._failed = failed
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self._keep(report)
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        self._keep(report)
+
+    def _keep(self, report: pytest.TestReport | pytest.CollectReport) -> None:
+        if report.failed and not self._failed.exists():
+            self._failed.write_text(report.nodeid, encoding="utf-8")
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
@@ -143,11 +154,13 @@ class Trial:
                 left = sum(map(len, stages)) - len(passed)
                 return Outcome("unknown", f"out of time, with {left} test files left", passed, spent)
             passed += tests
-            output = (self._copy / "output.txt").read_text(encoding="utf-8", errors="replace")
             if code in _ASKED_WRONGLY:
+                output = (self._copy / "output.txt").read_text(encoding="utf-8", errors="replace")
                 raise RuntimeError(f"pytest ended with {code}:\n{output[-2000:]}")
             if code != 0:
-                return Outcome("killed", _first_failure(output), passed, spent)
+                failed = self._copy / "failed.txt"
+                by = failed.read_text(encoding="utf-8") if failed.is_file() else f"pytest ended with {code}"
+                return Outcome("killed", by, passed, spent)
         return Outcome("survived", "all passed", passed, spent)
 
     def _write(self, path: Path, text: str) -> None:
@@ -162,6 +175,7 @@ class Trial:
         It and all that it started is killed where it takes more, then no test had failed yet; so is what waits for ever
         where no test's own timeout ends it.
         """
+        (self._copy / "failed.txt").unlink(missing_ok=True)
         pid = os.fork()
         if pid == 0:
             try:
@@ -196,8 +210,9 @@ class Trial:
         os.environ["PYTHONPATH"] = os.pathsep.join(imports)
         os.environ["ANSIBLE_COLLECTIONS_PATH"] = imports[1]
         os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = str(self._copy / ".hypothesis")
-        options = ["-x", "-rfE", "--tb=line", "-p", "no:cacheprovider", f"--basetemp={self._copy / 'temporary'}"]
-        code = pytest.main([*options, *(f"tests/{name}" for name in tests)], [_Quickest(self._times)])
+        options = ["-x", "--tb=line", "-p", "no:cacheprovider", f"--basetemp={self._copy / 'temporary'}"]
+        watch = _Within(self._times, self._copy / "failed.txt")
+        code = pytest.main([*options, *(f"tests/{name}" for name in tests)], [watch])
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(int(code))
@@ -224,13 +239,6 @@ def _kill_group(pid: int) -> None:
         os.killpg(pid, signal.SIGKILL)
     except ProcessLookupError:
         return
-
-
-def _first_failure(output: str) -> str:
-    for line in output.splitlines():
-        if line.startswith(("FAILED ", "ERROR ")):
-            return line.split(" ", 1)[1][:200]
-    return "pytest could not be run"
 
 
 def serve(root: Path, directory: Path, seconds: int, requests: Any, answers: Any) -> None:
