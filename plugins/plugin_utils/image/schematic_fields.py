@@ -93,7 +93,7 @@ def _string(node: yaml.Node, where: str) -> str:
         raise bad_schematic(f"{where} is not a string")
     if node.tag != "tag:yaml.org,2002:str":
         # Go takes some of these as strings and not others, and PyYAML's YAML 1.1 types differ from Go's.
-        if _is_null(node) or not _unquoted(node):
+        if _is_null(node):
             raise uncertain_schematic(f"{where} is a YAML {node.tag.rpartition(':')[2]}, not a string")
         raise uncertain_schematic(f"{where} is not quoted and reads as a YAML {node.tag.rpartition(':')[2]}")
     return str(node.value)

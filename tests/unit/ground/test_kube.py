@@ -165,15 +165,17 @@ def test_several_files_are_one(server: Server, tmp_path: Path, marks: tuple[byte
 
 def test_a_file_with_a_mark_is_read_as_one_without(server: Server, tmp_path: Path) -> None:
     """The library reads plain UTF-8 only; paths in the file are relative to it."""
+    url = f"http://127.0.0.1:{server.server_port}"
     document = {
         "apiVersion": "v1",
         "kind": "Config",
-        "clusters": [{"name": "c", "cluster": {"server": f"http://127.0.0.1:{server.server_port}"}}],
+        "clusters": [{"name": "c", "cluster": {"server": url, "certificate-authority": "ca.crt"}}],
         "users": [{"name": "u", "user": {"tokenFile": "token"}}],
         "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
         "current-context": "x",
     }
     (tmp_path / "token").write_text("t")
+    (tmp_path / "ca.crt").write_text("not asked for without TLS")
     (tmp_path / "marked").write_bytes(b"\xef\xbb\xbf" + yaml.safe_dump(document).encode())
     with kube_client(str(tmp_path / "marked"), "x") as client:
         request(client, "GET", ("version",), timeout=5)

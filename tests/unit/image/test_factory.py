@@ -48,6 +48,7 @@ def test_the_whole_proof(sim):
     assert result["installer"] == f"{sim.host}/metal-installer/{ENFORCING_ID}:{VERSION}"
     assert result["pinned"] == f"{result['installer']}@{result['digest']}"
     assert "enforcing=1" in result["cmdline"].split()
+    assert "enforcing=1" in result["kernel_args"]
     assert result["schematic"] == ENFORCING
     assert result["media"]["iso"] == f"{sim.url}/image/{ENFORCING_ID}/{VERSION}/metal-amd64.iso"
     json.dumps(result)
@@ -63,6 +64,7 @@ def test_platforms_and_boot_modes(sim, platform, arch, secureboot):
     result = client(sim.url).verify(WITH_EXTENSION, VERSION, platform, arch, secureboot=secureboot)
     assert f"/{platform}-installer{'-secureboot' if secureboot else ''}/" in result["installer"]
     assert f"talos.platform={platform}" in result["cmdline"].split()
+    assert result["extensions"] == ["siderolabs/iscsi-tools"]
 
 
 def test_the_way_back(sim):
