@@ -95,7 +95,7 @@ def at(shape: Any, path: Path) -> Any:
             shape = shape[step]
         else:
             keys = list(shape) if isinstance(shape, dict) else []
-            near = difflib.get_close_matches(step, keys, 1)
+            near = difflib.get_close_matches(step, keys)
             hint = f"; did you mean {near[0]}" if near else ""
             raise LookupError(f"the document has no {text_of(path[: index + 1])}{hint}")
     return shape
