@@ -117,6 +117,8 @@ def test_junit_counts_agree(report):
 
 def test_sarif_holds_the_findings_and_each_has_a_place(report):
     (run,) = json.loads(sarif.render(report, root="/repo", fallback="inventory.yml"))["runs"]
+    assert run["properties"]["counts"] == report["counts"]
+    assert run["properties"]["report_sha256"] == report["sha256"]
     counted = Counter(item["properties"]["status"] for item in run["results"])
     for name in ("fail", "unknown", "waived"):
         assert counted[name] == report["counts"]["results"][name]
