@@ -64,7 +64,7 @@ def decrypting(decrypt: Decrypt) -> Iterator[None]:
         _decrypt.reset(token)
 
 
-def read_text(path: str | Path, what: str, *, why: str = "the task was told to use it") -> str:
+def read_text(path: str | Path, what: str, *, why: str = "the task names it") -> str:
     """The text of a file, without its byte order mark.
 
     Args:
@@ -91,7 +91,7 @@ def read_text(path: str | Path, what: str, *, why: str = "the task was told to u
     return text
 
 
-def read_bytes(path: str | Path, what: str, *, why: str = "the task was told to use it") -> bytes:
+def read_bytes(path: str | Path, what: str, *, why: str = "the task names it") -> bytes:
     """The content of a file, decrypted if Ansible Vault encrypted it; otherwise as :func:`read_text`."""
     try:
         file = Path(path).expanduser().absolute()

@@ -120,7 +120,7 @@ def _same_boot(bound: Mapping[str, Any], judged: Mapping[str, Any], live: Mappin
             _AGAIN,
         )
     if answer != SAME:
-        raise _refused("boot_time", "it cannot be told whether this is still the boot that was judged", _AGAIN)
+        raise _refused("boot_time", "it is not known whether this is still the boot that was judged", _AGAIN)
 
 
 def _no_new_denials(verdict: Mapping[str, Any], evidence: Mapping[str, Any], live: Mapping[str, Any]) -> None:
@@ -128,7 +128,7 @@ def _no_new_denials(verdict: Mapping[str, Any], evidence: Mapping[str, Any], liv
         raise _refused(
             "denials",
             f"the log read just now is {live.get('coverage') or 'of unknown coverage'}, not complete",
-            "see which records are missing; a denial could be among them",
+            "find out which records are missing; a denial could be among them",
         )
     seen = live.get("denials")
     if not isinstance(seen, list):

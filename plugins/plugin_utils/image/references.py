@@ -101,7 +101,7 @@ class Target:
             raise _bad(f"{self.platform} has no SecureBoot images", "use the target without SecureBoot")
 
     def require_installer(self) -> None:
-        """See that there is an installer for this platform, before anybody is asked for one.
+        """Check that there is an installer for this platform, before anybody is asked for one.
 
         Raises:
             BadReference: there is none.

@@ -60,7 +60,7 @@ async def present_image(client: NodeClient) -> dict[str, Any]:
         cmdline = None
     if booted is None or version.platform is None:
         raise InvalidAnswer(
-            "the node does not tell which schematic it booted",
+            "the node does not report which schematic it booted",
             "the enforcing image must keep everything else that the present one has",
             "give the schematic, version, platform and arch yourself, from the image the node was installed with",
             node=client.node,
@@ -95,9 +95,9 @@ def require_same_command_line(found: Mapping[str, Any], image: Mapping[str, Any]
         return
     if found["cmdline"] is None:
         raise errors.WrongCmdline(
-            "the node does not tell its kernel command line, so nothing can be compared with that of the image",
+            "the node does not report its kernel command line, so nothing can be compared with that of the image",
             "the node would be wiped and then boot in a way that nobody looked at",
-            "see why the node does not tell it (talosctl get kernelcmdline), and try again",
+            "find out why the node does not report it (talosctl get kernelcmdline), and try again",
             of_node=True,
         )
     more, less = kernel_args.compare(found["cmdline"], image["cmdline"])

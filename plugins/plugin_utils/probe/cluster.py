@@ -138,7 +138,7 @@ class ProbeApi:
         raise ProbeRemains(
             f"the namespace {name} of a probe is still there: {last}",
             "the cluster ends its pod and removes it with its Job, but the namespace stays until somebody removes it",
-            f"see what keeps it, and remove it: kubectl delete namespace {name}; the next probe tries that too",
+            f"find out what keeps it, and remove it: kubectl delete namespace {name}; the next probe tries that too",
             namespace=name,
         )
 
@@ -251,7 +251,7 @@ class ProbeApi:
         return ClusterProblem(
             f"the Kubernetes API refuses to {verb}: {error.status} {_message(error)}",
             _WHY,
-            f"see that the user of {self._kubeconfig} may {verb}; docs/enforcement-probe.md has the whole role",
+            f"check that the user of {self._kubeconfig} may {verb}; docs/enforcement-probe.md has the whole role",
             kubeconfig=self._kubeconfig,
             status=error.status,
         )

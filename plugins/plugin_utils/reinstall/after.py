@@ -118,7 +118,7 @@ def _stops(audit: Mapping[str, Any]) -> tuple[str, str] | None:
         reasons = "; ".join(reason["text"] for reason in coverage["reasons"]) or "it was not read"
         return (
             f"its log of this boot is {coverage['verdict']}: {reasons}",
-            "see why records are missing, then run the rollout again",
+            "find out why records are missing, then run the rollout again",
         )
     strange = {name: counts.get(name) for name in ("doubtful", "unparsed", "mac_errors") if counts.get(name) != 0}
     if strange:
@@ -138,7 +138,7 @@ def _stops(audit: Mapping[str, Any]) -> tuple[str, str] | None:
         listed = ", ".join(sorted(denial["signature"] for denial in denials if denial["permissive"] is not False))
         return (
             f"it is not known to have enforced what it denied: {listed}",
-            "see whether the node, or the domain of these, became permissive; then run the rollout again",
+            "find out whether the node, or the domain of these, became permissive; then run the rollout again",
         )
     return None
 

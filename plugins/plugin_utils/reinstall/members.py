@@ -78,7 +78,7 @@ def ask_a_peer(work: Work, question: Callable[[Peer], V], *, what: str) -> tuple
     raise NoPeer(
         f"no other member of the etcd of {work.host} could give {what}: {'; '.join(told) or 'it has no other'}",
         "what a control plane's reinstall rests on has to come from a member of its own etcd",
-        "see that the other control planes answer at the addresses that etcd lists, then run the rollout again",
+        "check that the other control planes answer at the addresses that etcd lists, then run the rollout again",
         node=work.host,
     )
 

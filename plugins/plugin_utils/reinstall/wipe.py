@@ -207,7 +207,7 @@ def _look_back(work: Work, earlier: str, confirmed: str) -> str:
 
 
 def _not_known(work: Work, found: str) -> NotKnown:
-    do = f"look at the console of {work.host} and see that it answers, with its old installation or in maintenance mode"
+    do = f"check on the console of {work.host} that it answers, with its old installation or in maintenance mode"
     if BY_NAME[work.facts["boot_path"]].needs_hook:
         do = (
             f"look at the console of {work.host}: when it finds nothing to boot, boot it from the medium by hand, or"

@@ -231,7 +231,7 @@ def _judged(
         return outcome, [_as_reason(reason) for reason in excluded["reasons"]]
     if context.halted:
         found = f"the rollout stopped before it: {context.halted}"
-        return "not_reached", [_reason("rollout.halted", found, "see what stopped it")]
+        return "not_reached", [_reason("rollout.halted", found, "find out what stopped it")]
     if context.check_mode and name in context.planned:
         return "not_reached", [_reason("rollout.check_mode", "it would be reinstalled", "run again without --check")]
     return "not_reached", []

@@ -253,7 +253,7 @@ class _Api:
                 raise DrainProblem(
                     f"the Kubernetes API refuses to evict {name_of(pod)}: {error.status} {message}",
                     "a node is only wiped after its pods have left it",
-                    "see that the kubeconfig's user may create pods/eviction, then run it again",
+                    "check that the kubeconfig's user may create pods/eviction, then run it again",
                     remaining=[name_of(pod)],
                 ) from error
             return message
@@ -382,7 +382,7 @@ def _not_drained(api: _Api, node: str, pods: Sequence[Pod], refusals: Mapping[st
     return DrainProblem(
         f"the node {node} was not drained within {api.timeout:g} seconds: {'; '.join(reasons[:_NAMED])}{more}",
         "a node is only wiped after its pods have left it, within their disruption budgets",
-        "see that those workloads are healthy on other nodes or have more replicas than their budget holds, "
+        "check that those workloads are healthy on other nodes or have more replicas than their budget holds, "
         "then run it again",
         blocked=blocked,
         remaining=[name_of(pod) for pod in pods],

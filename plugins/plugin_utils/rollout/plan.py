@@ -285,7 +285,7 @@ def _etcd_arithmetic(voting: int | None, starting: bool, notes: list[str]) -> di
         raise UnsafePlan(
             "how many members of etcd vote is not known, and control planes are to be reinstalled",
             "a cluster of one or two members cannot lose one and keep its data safe",
-            "see that the control planes' evidence tells of etcd, or run with control_planes=false for the workers",
+            "check that the control planes' evidence holds etcd, or run with control_planes=false for the workers",
         )
     if voting < 3 and starting:
         raise UnsafePlan(

@@ -311,7 +311,7 @@ class Diagnosis:
         if code == 4:
             return self.error(
                 DeadlineExceeded,
-                f"{who} gave up {name}: {said}",
+                f"{who} aborted {name}: {said}",
                 "the time allowed for the call was over",
                 "check the node, or raise the deadline",
                 method=name,
@@ -334,7 +334,7 @@ class Diagnosis:
             Refused,
             f"{who} refused {name}: {said}",
             "the node understood the request and would not or could not do it",
-            "read the node's own text above; its dmesg and service logs tell more",
+            "read the node's own text above; its dmesg and service logs have more",
             method=name,
             grpc_status=code,
         )

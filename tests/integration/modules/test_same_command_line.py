@@ -74,7 +74,7 @@ def test_another_line_is_refused(present: dict[str, Any], change: Any) -> None:
 
 
 def test_a_node_that_does_not_tell_its_line_has_none_that_is_the_same(present: dict[str, Any]) -> None:
-    with pytest.raises(WrongCmdline, match="does not tell its kernel command line"):
+    with pytest.raises(WrongCmdline, match="does not report its kernel command line"):
         require_same_command_line({**present, "cmdline": None}, _image(f"{present['cmdline']} enforcing=1"))
 
 

@@ -167,7 +167,7 @@ def test_a_boot_that_nothing_shows_to_be_the_same_is_refused(
     two_stories = {**live["look"], "marks": {"1": "1795003200.148", "2": "5.000"}}
     for look in (None, {}, {"boot_time": 1795003200}, {**live["look"], "processes": 5}, two_stories):
         assert refused(verdict, {**live, "look": look}).found == (
-            "it cannot be told whether this is still the boot that was judged"
+            "it is not known whether this is still the boot that was judged"
         )
     assert refused(verdict, {**live, "boot_id": "appeared"}).context["bound"] == "boot_id"
 
