@@ -240,7 +240,7 @@ def test_a_machine_in_maintenance_mode_is_told_apart(node: Replay, state: str) -
     async def visit() -> dict[str, Any]:
         async with connect_maintenance(node.address, fingerprints=[node.certificate.fingerprint]) as client:
             assert (await client.talos_version()).release == (1, 14)
-            with pytest.raises(TalosError):
+            with pytest.raises(TalosError, match="does not allow Read"):
                 await client.read("/proc/cmdline")
             assert len(await client.dmesg()) > 300
             return await read_machine(client, name="spare", pool=None, workload=None)

@@ -69,7 +69,7 @@ def test_another_line_is_refused(present: dict[str, Any], change: Any) -> None:
     good = f"{present['cmdline']} enforcing=1"
     require_same_command_line(present, _image(good))
     assert change(good) != good
-    with pytest.raises(WrongCmdline):
+    with pytest.raises(WrongCmdline, match="differs from the node's own by more than SELinux"):
         require_same_command_line(present, _image(change(good)))
 
 
@@ -85,10 +85,10 @@ def test_of_another_version_nothing_can_be_said(present: dict[str, Any]) -> None
 def test_the_schematic_of_a_node_under_grub_may_bring_its_own(present: dict[str, Any]) -> None:
     image = _image(f"{present['cmdline']} net.ifnames=0 enforcing=1")
     image["target"]["kernel_args"] = ["net.ifnames=0", "enforcing=1"]
-    with pytest.raises(WrongCmdline):
+    with pytest.raises(WrongCmdline, match=r"it has net\.ifnames=0 where the node has nothing"):
         require_same_command_line(present, image)
     require_same_command_line({**present, "from_uki": False}, image)
-    with pytest.raises(WrongCmdline):
+    with pytest.raises(WrongCmdline, match=r"it has net\.ifnames=0 where the node has nothing"):
         require_same_command_line({**present, "from_uki": False}, _image(image["cmdline"]))
 
 

@@ -71,12 +71,18 @@ def test_on_a_node_that_does_not_enforce_nothing_is_made(world: World, node: str
     assert not world.store(node).directory.exists()
 
 
-@pytest.mark.parametrize("fault", ["garbage_yaml", "permission_denied", "unreachable"])
-def test_a_node_whose_mode_is_not_known_is_not_touched(world: World, fault: str) -> None:
-    value = {"garbage_yaml": "securitystate", "permission_denied": True, "unreachable": True}[fault]
+@pytest.mark.parametrize(
+    ("fault", "value", "words"),
+    [
+        ("garbage_yaml", "securitystate", "whose content is not YAML"),
+        ("permission_denied", True, "does not allow Get"),
+        ("unreachable", True, "cannot be connected"),
+    ],
+)
+def test_a_node_whose_mode_is_not_known_is_not_touched(world: World, fault: str, value: str | bool, words: str) -> None:
     world.sim.set_fault("worker-1", fault, value)
     try:
-        with pytest.raises(TalosError):
+        with pytest.raises(TalosError, match=words):
             world.probe()
     finally:
         world.sim.clear_fault("worker-1", fault)
@@ -96,7 +102,7 @@ def test_in_check_mode_nothing_is_made(world: World) -> None:
     ["busybox", "busybox:1.36", "r/x:1@sha256:" + "a" * 63, "r/x@sha512:" + "a" * 64, IMAGE + "x", IMAGE.upper(), ""],
 )
 def test_an_image_that_is_not_pinned_is_refused(world: World, image: str) -> None:
-    with pytest.raises(ImageProblem):
+    with pytest.raises(ImageProblem, match="is not named by its digest alone"):
         world.probe(image=image)
     assert world.writes() == []
 
@@ -117,7 +123,7 @@ def test_a_node_object_of_another_machine_or_boot(world: World, key: str, value:
     extra = world.sim.nodes["worker-1"].spec.extra
     extra["node_info"] = {key: value}
     try:
-        with pytest.raises(NotThisNode):
+        with pytest.raises(NotThisNode, match="is not known to be the machine that Talos describes"):
             world.probe()
     finally:
         del extra["node_info"]
@@ -218,7 +224,7 @@ def test_a_release_that_does_not_tell_its_boot_is_known_by_the_kernels_own_id(tm
         assert found is not None
         assert found["outcome"] == "refused"
         # Whoever may not read the kernel's id does not know the node in Kubernetes.
-        with pytest.raises(NotThisNode):
+        with pytest.raises(NotThisNode, match="bootID is not known to Talos"):
             World(sim, tmp_path, "reader").probe("w-1")
 
 

@@ -37,7 +37,9 @@ def test_a_container_that_does_not_report_is_inconclusive_and_removed(
         setattr(world.cluster.jobs.trouble, name, value)
     result = world.probe(seconds=1 if "within" in said or "webhook" in said else 60)
     assert (result["outcome"], outcomes(result)) == ("inconclusive", ["inconclusive"] * 3)
-    assert said in (result["why"] or "") or "failed: DeadlineExceeded" in result["why"]
+    # Where time runs out, the cluster may notice before this process does.
+    ends = {said, "failed: DeadlineExceeded"} if "within" in said else {said}
+    assert any(end in result["why"] for end in ends), result["why"]
     assert world.remains() == []
 
 
@@ -83,7 +85,7 @@ def test_what_may_not_be_removed_is_said_and_goes_with_the_next_probe(world: Wor
     world.sim.fleet.kubernetes.refused.clear()
     assert len(world.namespaces()) == 1
     # This process, its owner, is still there, so it is a leftover once its time is over.
-    with pytest.raises(ProbeRunning):
+    with pytest.raises(ProbeRunning, match="is there already"):
         world.probe()
     expire(world)
     assert world.probe()["outcome"] == "refused"
@@ -198,9 +200,8 @@ def test_a_namespace_of_its_own_that_is_going_is_waited_for(world: World) -> Non
 
 def test_where_it_cannot_be_kept_nothing_is_made(world: World) -> None:
     (world.directory / "audit").write_text("a file")
-    with pytest.raises(Problem) as caught:
+    with pytest.raises(Problem, match="cannot be kept"):
         world.probe()
-    assert "cannot be kept" in caught.value.found
     assert world.writes() == []
 
 
@@ -230,7 +231,7 @@ def test_a_write_whose_answer_is_lost_leaves_nothing(
     world: World, monkeypatch: pytest.MonkeyPatch, part: str, lost: str
 ) -> None:
     flaky = Flaky(monkeypatch, "POST", part, 1, lost)
-    with pytest.raises(ClusterProblem):
+    with pytest.raises(ClusterProblem, match=r"cannot be read: HTTPError|503 Service Unavailable"):
         world.probe()
     assert flaky.left == 0
     assert world.remains() == []
@@ -246,5 +247,5 @@ def test_looks_and_the_removal_are_tried_again(
     flaky = Flaky(monkeypatch, method, part, 3, lost)
     assert world.probe()["outcome"] == "refused"
     # A removal whose answer was lost once was done all the same.
-    assert flaky.left == 0 or (method, lost) == ("DELETE", "answer")
+    assert flaky.left == (2 if (method, lost) == ("DELETE", "answer") else 0)
     assert world.remains() == []

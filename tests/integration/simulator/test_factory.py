@@ -261,15 +261,15 @@ def test_a_node_resolves_the_installer_it_is_given(served: Served) -> None:
         assert image["kernel_args"][-1] == "enforcing=1" and "selinux=1" in image["kernel_args"]
     plain = served.factory.resolve_installer("ghcr.io/siderolabs/installer:v1.13.2")
     assert plain["schematic"] is None and "enforcing=1" not in plain["kernel_args"]
-    for wrong in (
-        reference + ":v1.99.0",
-        f"{reference}:v1.14.0@{digest}",
-        f"{served.factory.host}/metal-installer/{'0' * 64}:v1.14.1",
-        f"{served.factory.host}/toaster-installer/{ENFORCING}:v1.14.1",
-        "ghcr.io/siderolabs/installer:v1.14.1",
-        "nonsense",
+    for wrong, words in (
+        (reference + ":v1.99.0", "Talos version v1.99.0 is not available"),
+        (f"{reference}:v1.14.0@{digest}", "the digest does not belong to the tag"),
+        (f"{served.factory.host}/metal-installer/{'0' * 64}:v1.14.1", "schematic 0+ not found"),
+        (f"{served.factory.host}/toaster-installer/{ENFORCING}:v1.14.1", "invalid image: toaster-installer"),
+        ("ghcr.io/siderolabs/installer:v1.14.1", "installer:v1.14.1: not found"),
+        ("nonsense", "not an Image Factory installer reference"),
     ):
-        with pytest.raises(ImageError):
+        with pytest.raises(ImageError, match=words):
             served.factory.resolve_installer(wrong)
 
 
@@ -278,14 +278,15 @@ def test_extensions_are_part_of_the_image_or_break_its_build(served: Served) -> 
     identity = served.post(text).json["id"]
     reference = f"{served.factory.host}/metal-installer/{identity}:v1.14.1"
     assert served.factory.resolve_installer(reference)["extensions"] == [{"name": "iscsi-tools", "version": "v0.2.0"}]
-    for value, status in (
-        ("siderolabs/iscsi-tools", 400),
-        ({"name": "siderolabs/iscsi-tools", "status": 503}, 503),
-        (True, 400),
+    unknown = 'official extension "siderolabs/iscsi-tools" is not available for Talos version v1.14.1'
+    for value, status, words in (
+        ("siderolabs/iscsi-tools", 400, unknown),
+        ({"name": "siderolabs/iscsi-tools", "status": 503}, 503, "internal server error"),
+        (True, 400, unknown),
     ):
         served.factory.set_fault("missing_extension", value)
         assert served.ask(f"/v2/metal-installer/{identity}/manifests/v1.14.1", method="HEAD").status == status
-        with pytest.raises(ImageError):
+        with pytest.raises(ImageError, match=words):
             served.factory.resolve_installer(reference)
     served.factory.clear_fault("missing_extension")
     assert served.ask(f"/v2/metal-installer/{identity}/manifests/v1.14.1", method="HEAD").status == 200

@@ -76,11 +76,11 @@ def test_faults_of_the_port(sim: Simulator, reader: ssl.SSLContext, fault: str) 
         "unreachable": ConnectionRefusedError,
         "not_tls": (ssl.SSLError, ConnectionError),
     }.get(fault, ssl.SSLCertVerificationError)
+    path = "/machine.MachineService/Version"
     with _Fault(sim, "worker-1", fault) as address:
         with pytest.raises(expected):
             rawclient.machine(address, reader, "Version")
         with pytest.raises(GRPCError) as error:
-            path = "/machine.MachineService/Version"
             rawclient.call(sim.nodes["cp-1"].address, reader, path, metadata={"node": address})
         assert error.value.status is Status.UNAVAILABLE
     assert rawclient.machine(address, reader, "Version")
@@ -239,16 +239,16 @@ def test_real_logs_are_replayed_byte_by_byte(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "scenario",
+    ("scenario", "words"),
     [
-        {"nodes": {"a": {"faults": {"no_such": True}}}},
-        {"nodes": {"a": {"no_such": True}}},
-        {"nodes": {"a": {"role": "boss"}}},
-        {"nodes": {"a": {"talos": "latest"}}},
-        {"nodes": {}},
-        {"nodes": {"a": {}}, "no_such": 1},
+        ({"nodes": {"a": {"faults": {"no_such": True}}}}, "node a: unknown faults"),
+        ({"nodes": {"a": {"no_such": True}}}, "node a: unknown keys"),
+        ({"nodes": {"a": {"role": "boss"}}}, "node a: role must be controlplane or worker"),
+        ({"nodes": {"a": {"talos": "latest"}}}, "not a Talos version: 'latest'"),
+        ({"nodes": {}}, "at least one node under 'nodes'"),
+        ({"nodes": {"a": {}}, "no_such": 1}, "no_such"),
     ],
 )
-def test_a_misspelt_scenario_is_refused(scenario: dict[str, Any], tmp_path: Path) -> None:
-    with pytest.raises(ValueError):
+def test_a_misspelt_scenario_is_refused(scenario: dict[str, Any], words: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=words):
         Simulator(scenario, tmp_path)

@@ -301,7 +301,7 @@ def test_an_enforcing_boot_that_never_reaches_its_api(fleet: Operator, kind: str
     node = fleet.sim.wait_for("worker-1", "maintenance")
     fleet.apply("worker-1", config())
     fleet.sim.wait_for("worker-1", "lost")
-    with pytest.raises(OSError):
+    with pytest.raises(ConnectionRefusedError):
         ssl.get_server_certificate((node.address, 50000), timeout=2)
     told = fleet.sim.console("worker-1")
     assert "avc:  denied  {" in told and "permissive=0" in told

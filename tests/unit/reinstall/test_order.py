@@ -187,7 +187,7 @@ def test_a_kubeconfig_that_leads_to_another_cluster_by_now(
     monkeypatch: pytest.MonkeyPatch, told: dict[str, str]
 ) -> None:
     kubernetes(monkeypatch, **told)
-    with pytest.raises(NotThisNode):
+    with pytest.raises(NotThisNode, match="is not known to be the machine that was judged"):
         order._require_node(ORDER, judged())
 
 
@@ -220,7 +220,7 @@ def test_the_lock_of_another_cluster_is_not_taken(tmp_path: Path, monkeypatch: p
     kubernetes(monkeypatch, systemUUID="of another")
     given = dataclasses.replace(ORDER, verdict=str(tmp_path / "verdict.json"))
     action: Any = SimpleNamespace(host="cp-1", check=False)
-    with pytest.raises(NotThisNode):
+    with pytest.raises(NotThisNode, match="systemUUID is of another"):
         order.send(action, given, SimpleNamespace())  # type: ignore[arg-type]  # nobody is reached
     assert taken == []
 
@@ -239,7 +239,7 @@ def test_a_control_plane_is_reset_through_others() -> None:
     where: Any = SimpleNamespace(route="endpoint", address="10.0.0.1", context=context)
     order._refuse_own_branch("cp-1", where)
     where.route = "direct"
-    with pytest.raises(RequestRefused):
+    with pytest.raises(RequestRefused, match="was to be sent through direct"):
         order._refuse_own_branch("cp-1", where)
 
 

@@ -16,6 +16,7 @@ import pytest
 from ansible_collections.talosops.selinux.plugins.plugin_utils.problem import Problem
 from ansible_collections.talosops.selinux.plugins.plugin_utils.reinstall import order, wipe
 from ansible_collections.talosops.selinux.plugins.plugin_utils.reinstall.step import take
+from ansible_collections.talosops.selinux.plugins.plugin_utils.reinstall.work import NotKnown
 from ansible_collections.talosops.selinux.plugins.plugin_utils.talos import boots
 from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.errors import (
     DeadlineExceeded,
@@ -32,7 +33,9 @@ def refused(code: int) -> Refused:
     return Refused("r", "w", "d", grpc_status=code)
 
 
-def reset(directory: Path, monkeypatch: pytest.MonkeyPatch, problem: Problem) -> OneNode:
+def reset(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, problem: Problem, raised: type[Problem], says: str
+) -> OneNode:
     """The work on a node whose reset was answered with ``problem``, and that answers nobody afterwards."""
 
     async def judged(*arguments: Any) -> None:
@@ -60,7 +63,7 @@ def reset(directory: Path, monkeypatch: pytest.MonkeyPatch, problem: Problem) ->
     monkeypatch.setattr(wipe, "_way", lambda work: None)
     monkeypatch.setattr(wipe, "present_image", present)
     work = OneNode(directory, itertools.chain([Machine()], itertools.repeat(None))).at("reset")
-    with pytest.raises(Problem):
+    with pytest.raises(raised, match=says):
         take(work, "reset")
     return work
 
@@ -71,7 +74,8 @@ def reset(directory: Path, monkeypatch: pytest.MonkeyPatch, problem: Problem) ->
     ids=["internal", "exhausted", "aborted", "data loss", "deadline", "unreachable"],
 )
 def test_what_was_cut_off_may_have_arrived(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, problem: Problem) -> None:
-    known = reset(tmp_path, monkeypatch, problem).ledger.node("worker-1")
+    work = reset(tmp_path, monkeypatch, problem, NotKnown, "whether worker-1 was wiped is not known")
+    known = work.ledger.node("worker-1")
     assert known.may_be_wiped and known.open == "reset"
 
 
@@ -81,5 +85,5 @@ def test_what_was_cut_off_may_have_arrived(tmp_path: Path, monkeypatch: pytest.M
     ids=["precondition", "argument", "unknown", "permission", "no look"],
 )
 def test_a_node_that_says_no_was_not_wiped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, problem: Problem) -> None:
-    known = reset(tmp_path, monkeypatch, problem).ledger.node("worker-1")
+    known = reset(tmp_path, monkeypatch, problem, type(problem), str(problem)).ledger.node("worker-1")
     assert not known.may_be_wiped and known.failed == "reset"

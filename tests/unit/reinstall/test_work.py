@@ -117,7 +117,7 @@ def test_before_a_node_is_taken_away_the_cluster_is_asked_again(held: tuple[Work
     assert cluster.asked == 1, "for a while its word is taken"
     cluster.problem = problem
     one.hold_cluster()
-    with pytest.raises(type(problem)):
+    with pytest.raises(type(problem), match=problem.found):
         one.hold_cluster(sure=True)
 
 
