@@ -12,6 +12,7 @@ from typing import Any
 from ..image.machine_config.prepare import Prepared
 from ..image.machine_config.quotes import Quotes
 from ..problem import Problem
+from ..rollout.boot_paths import BY_NAME
 from ..rollout.state import DID_NOT, HAPPENED, INTENT, SENT, UNKNOWN
 from ..talos.client import NodeClient
 from ..talos.errors import Refused, TlsFailure
@@ -169,7 +170,18 @@ def _not_back(work: Work, seen: Seen | None) -> StepProblem:
         "a system whose policy stops its own services never reaches the API, and only its console tells; "
         "workloads stay off this node",
         f"read the console of {work.host} (lines with avc: denied, or a service that does not start); wait longer by "
-        "running the rollout again, or bring the node back permissive as docs/coming-back.md says",
+        f"running the rollout again, or bring the node back permissive: {_way_back(work)} (docs/coming-back.md)",
         node=work.host,
         last_seen=None if seen is None else seen.how,
+    )
+
+
+def _way_back(work: Work) -> str:
+    """How a person brings back permissive what never reaches its API, in words and commands."""
+    address = work.facts["address"]
+    wiped = " ".join(f"--system-labels-to-wipe {label}" for label in BY_NAME["in_place"].labels)
+    return (
+        "start it from a medium with the permissive image, or once with enforcing=0 on the kernel's command line, then "
+        f"talosctl -n {address} reset {wiped} --reboot, then talosctl apply-config --insecure -n {address} -f its file "
+        "with the permissive installer"
     )

@@ -23,7 +23,7 @@ from simulator import Simulator, applying
 
 #: What the node says of a configuration that it refuses; real ones quote it.
 QUOTED = "hunter2-is-no-secret-any-more"
-WORKERS = ("no-effect", "late-denial", "bad-config", "bad-install", "healthy")
+WORKERS = ("no-effect", "late-denial", "bad-config", "bad-install", "overlay", "healthy")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +35,7 @@ class Ended:
     first_rows: dict[str, dict[str, Any]]
     first_resets: Counter[str]
     first_cordoned: set[str]
+    console: str
     second: playbook.Run
     third: playbook.Run
     rows: dict[str, dict[str, Any]]
@@ -79,8 +80,9 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ended]:
             sim.nodes["bad-config"].config = config.read_text()
             sim.set_fault("no-effect", "reset_ignored")
             sim.set_fault("bad-install", "install_fails")
+            sim.set_fault("overlay", "enforcing_boot_fails", "udevd")
             variables = playbook.settings(
-                sim, evidence, rollout_hosts="workers", rollout_batch=5, rollout_canary=5, rollout_max_failures=5
+                sim, evidence, rollout_hosts="workers", rollout_batch=6, rollout_canary=6, rollout_max_failures=6
             )
             hasty = {**variables, "rollout_wipe_timeout": 15, "rollout_install_timeout": 20}
             stop = threading.Event()
@@ -91,14 +93,17 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ended]:
             watcher.join()
             told = playbook.report(evidence), Counter(playbook.resets(sim))
             cordoned = {name for name, node in sim.nodes.items() if node.unschedulable}
+            console = sim.console("overlay")
 
+            sim.clear_fault("overlay", "enforcing_boot_fails")
+            sim.restart("overlay")
             sim.clear_fault("no-effect", "reset_ignored")
             sim.clear_fault("bad-install", "install_fails")
             refusing.clear()
             second = playbook.run(sim, directory / "second", "talosops.selinux.rollout", variables=variables)
             third = playbook.run(sim, directory / "third", "talosops.selinux.rollout", variables=variables)
             rows = playbook.report(evidence)
-            yield Ended(sim, first, *told, cordoned, second, third, rows, directory)
+            yield Ended(sim, first, *told, cordoned, console, second, third, rows, directory)
 
 
 def test_the_run_ends_with_a_failure_that_names_the_nodes(ended: Ended) -> None:
@@ -136,6 +141,19 @@ def test_a_node_that_does_not_come_back_ends_by_name(ended: Ended) -> None:
     assert "docs/coming-back.md" in reason["remedy"] and "console" in reason["remedy"]
 
 
+def test_one_that_never_reaches_its_api_ends_with_what_its_console_shows_and_the_way_back(ended: Ended) -> None:
+    """As an overlay root did whose policy stops the node's own services: only its console tells."""
+    (reason,) = ended.first_rows["overlay"]["reasons"]
+    assert reason["id"] == "rollout.install" and "did not come back within 20 seconds" in reason["found"]
+    told = " ".join(reason["remedy"].split())
+    assert "avc: denied" in told and "avc:  denied" in ended.console and "permissive=0" in ended.console
+    address = ended.sim.nodes["overlay"].address
+    for label in ("META", "STATE", "EPHEMERAL"):
+        assert f"--system-labels-to-wipe {label}" in told
+    assert f"talosctl -n {address} reset" in told and f"apply-config --insecure -n {address}" in told
+    assert "overlay" in ended.first_cordoned and ended.first_resets["overlay"] == 1
+
+
 def test_what_was_not_wiped_is_judged_anew_and_what_was_goes_on(ended: Ended) -> None:
     assert {name for name, row in ended.rows.items() if row["outcome"] == "moved"} <= set(WORKERS)
     moved = {name for name, node in ended.sim.nodes.items() if node.selinux == "enforcing"}
@@ -147,7 +165,7 @@ def test_what_was_not_wiped_is_judged_anew_and_what_was_goes_on(ended: Ended) ->
 
 def test_nothing_was_wiped_twice_and_each_reset_that_was_ignored_was_sent_again(ended: Ended) -> None:
     resets = Counter(playbook.resets(ended.sim))
-    assert resets == {"no-effect": 2, "bad-config": 1, "bad-install": 1, "healthy": 1}
+    assert resets == {"no-effect": 2, "bad-config": 1, "bad-install": 1, "overlay": 1, "healthy": 1}
 
 
 def test_a_run_that_leaves_nobody_behind_ends_well(ended: Ended) -> None:
