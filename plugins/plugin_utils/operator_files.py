@@ -21,7 +21,8 @@ from .problem import Problem
 Decrypt = Callable[[str], bytes]
 """Gives the plain content of a vaulted file, by its absolute path; raises whatever tells why it cannot."""
 
-_VAULT = b"$ANSIBLE_VAULT;"
+VAULT = b"$ANSIBLE_VAULT;"
+GZIP = b"\x1f\x8b"
 # UTF-32 before UTF-16, of which its little-endian mark is a longer form.
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -31,13 +32,13 @@ _MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
 _KNOWN = (
-    (_VAULT, "encrypted by Ansible Vault"),
+    (VAULT, "encrypted by Ansible Vault"),
     (b"age-encryption.org/", "encrypted by age"),
     (b"-----BEGIN AGE ENCRYPTED FILE", "encrypted by age"),
     (b"-----BEGIN PGP MESSAGE", "encrypted by PGP"),
     (b"Salted__", "encrypted by OpenSSL"),
     (b"\x00GITCRYPT", "encrypted by git-crypt"),
-    (b"\x1f\x8b", "compressed by gzip"),
+    (GZIP, "compressed by gzip"),
     (b"\x28\xb5\x2f\xfd", "compressed by zstd"),
     (b"\xfd7zXZ", "compressed by xz"),
     (b"PK\x03\x04", "a zip archive"),
@@ -77,9 +78,8 @@ def read_text(path: str | Path, what: str, *, why: str = "the task names it") ->
             and quotes nothing of it.
     """
     data = read_bytes(path, what, why=why)
-    for known, name in _KNOWN:
-        if data.startswith((known, codecs.BOM_UTF8 + known)):
-            raise _problem(path, what, f"it is {name}", why, "decrypt or unpack it first")
+    if (form := form_of(data)) is not None:
+        raise _problem(path, what, f"it is {form}", why, "decrypt or unpack it first")
     mark, encoding = next((item for item in _MARKS if data.startswith(item[0])), (b"", "utf-8"))
     try:
         text = data[len(mark) :].decode(encoding)
@@ -91,6 +91,11 @@ def read_text(path: str | Path, what: str, *, why: str = "the task names it") ->
     return text
 
 
+def form_of(data: bytes) -> str | None:
+    """What a file is instead of a text, by how it begins: ``encrypted by age``; None for what may be a text."""
+    return next((name for known, name in _KNOWN if data.startswith((known, codecs.BOM_UTF8 + known))), None)
+
+
 def read_bytes(path: str | Path, what: str, *, why: str = "the task names it") -> bytes:
     """The content of a file, decrypted if Ansible Vault encrypted it; otherwise as :func:`read_text`."""
     try:
@@ -100,7 +105,7 @@ def read_bytes(path: str | Path, what: str, *, why: str = "the task names it") -
         reason = getattr(error, "strerror", None) or "that is not a path"
         raise _problem(path, what, reason, why, f"correct the path of the {what}, or its permissions") from None
     decrypt = _decrypt.get()
-    if data.startswith(_VAULT) and decrypt is not None:
+    if data.startswith(VAULT) and decrypt is not None:
         try:
             return decrypt(str(file))
         except Exception as error:

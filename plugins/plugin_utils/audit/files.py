@@ -11,6 +11,7 @@ from collections.abc import Container, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ..operator_files import GZIP, VAULT, form_of, read_text
 from ..problem import Problem
 from .analysis import analyze, merge
 from .coverage import CoverageInput
@@ -27,6 +28,9 @@ _NO_NODES = frozenset(
     + [b"local%d" % number for number in range(8)]
 )
 _LINE = re.compile(rb"[^\n]*\n|[^\n]+")
+_HEAD = 512
+_WIDE = re.compile(rb"(?:[\t -~]\0){16}|(?:\0[\t -~]){16}|(?:[\t -~]\0{3}){16}|(?:\0{3}[\t -~]){16}")
+_WHY = "denials that nobody read are not absent"
 _VERDICTS = ("none", "partial", "complete")
 
 
@@ -48,7 +52,8 @@ def analyze_files(
     holds the verdicts.
 
     Raises:
-        LogFileProblem: a file cannot be opened. What is in it never raises.
+        LogFileProblem: a file cannot be opened, or is no text at all. What is in a text never raises.
+        FileProblem: it is encrypted by Ansible Vault, and its password is not known.
     """
     sources = [source for path in dict.fromkeys(map(str, paths)) for source in _sources(path)]
     nodes = {source: _nodes(source) for source in sources}
@@ -207,8 +212,8 @@ def _whole_lines(pieces: Iterator[bytes]) -> Iterator[list[bytes]]:
 
 
 def _pieces(source: _Source, scanner: Scanner) -> Iterator[bytes]:
-    pieces = joined(chunks(Path(source.path), scanner))
     try:
+        pieces = joined(chunks(_opened(source.path), scanner))
         if source.origin is None:
             yield from pieces
         else:
@@ -217,9 +222,29 @@ def _pieces(source: _Source, scanner: Scanner) -> Iterator[bytes]:
     except OSError as error:
         raise LogFileProblem(
             f"the log {source.path} cannot be read: {error.strerror}",
-            "denials that nobody read are not absent",
+            _WHY,
             "correct the path or the permissions",
         ) from error
+
+
+def _opened(path: str) -> Path | bytes:
+    """A log file, or its content where Ansible Vault encrypted it.
+
+    Raises:
+        LogFileProblem: it is no text, nor a packed one that can be read.
+        FileProblem: it cannot be decrypted.
+        OSError: it cannot be opened.
+    """
+    with Path(path).open("rb") as file:
+        head = file.read(_HEAD)
+    if head.startswith(VAULT):
+        return read_text(path, "log", why=_WHY).encode()
+    form = None if head.startswith(GZIP) else form_of(head)
+    if form is None and _WIDE.match(head):
+        form = "UTF-16 or UTF-32 without a byte order mark"
+    if form is not None:
+        raise LogFileProblem(f"the log {path} is {form}", _WHY, "unpack or decrypt it, or save it as UTF-8", file=path)
+    return Path(path)
 
 
 def _together(results: dict[str, dict[str, Any]], max_samples: int) -> dict[str, Any]:

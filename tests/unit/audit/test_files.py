@@ -18,6 +18,7 @@ import real_talos
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.analysis import COUNTS, analyze
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.files import LogFileProblem, analyze_files
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.log.ring import joined
+from ansible_collections.talosops.selinux.plugins.plugin_utils.operator_files import FileProblem, decrypting
 
 REAL = Path(__file__).resolve().parents[2] / "data" / "real-kernel"
 LOG = gzip.decompress((REAL / "permissive.audit.log.gz").read_bytes())
@@ -198,7 +199,7 @@ def test_a_message_cannot_pass_for_the_kernels_line_in_a_forwarded_stream(tmp_pa
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
-@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-be", "utf-16-le"])
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-be", "utf-16-le", "utf-32"])
 @pytest.mark.parametrize("packed", [False, True])
 def test_files_that_were_written_on_windows(encoding: str, end: str, packed: bool, tmp_path: Path) -> None:
     logs = {"auditd.log": streams.service_log(), "dmesg.log": streams.kernel_ring()}
@@ -214,6 +215,47 @@ def test_files_that_were_written_on_windows(encoding: str, end: str, packed: boo
     assert found["counts"]["unparsed"] == 0 and found["unparsed_examples"] == []
     assert [one["signature"] for one in found["denials"]] == [one["signature"] for one in plain["denials"]]
     assert found["kernel"]["policy_loaded"] is True
+
+
+def test_files_with_marks_that_were_joined_to_one(tmp_path: Path) -> None:
+    lines = streams.service_log().splitlines(keepends=True)
+    middle = next(number for number, line in enumerate(lines) if number and b"type=AVC" in line)
+    file = tmp_path / "joined.log"
+    file.write_bytes(b"\xef\xbb\xbf" + b"".join(lines[:middle]) + b"\xef\xbb\xbf" + b"".join(lines[middle:]))
+    assert analyze_files([file])["counts"] == analyze(b"".join(lines), None)["counts"]
+
+
+@pytest.mark.parametrize(
+    ("raw", "form"),
+    [
+        (streams.service_log().decode().encode("utf-16-le"), "UTF-16 or UTF-32 without a byte order mark"),
+        (streams.kernel_ring().decode().encode("utf-16-be"), "UTF-16 or UTF-32 without a byte order mark"),
+        (streams.service_log().decode().encode("utf-32-be"), "UTF-16 or UTF-32 without a byte order mark"),
+        (b"\x28\xb5\x2f\xfd" + bytes(100), "compressed by zstd"),
+        (b"age-encryption.org/v1\n-> X25519 x", "encrypted by age"),
+    ],
+)
+def test_a_file_that_is_no_text_is_called_what_it_is(raw: bytes, form: str, tmp_path: Path) -> None:
+    (tmp_path / "log").write_bytes(raw)
+    with pytest.raises(LogFileProblem, match=form):
+        analyze_files([tmp_path / "log"])
+
+
+def test_a_vaulted_log_is_decrypted(tmp_path: Path) -> None:
+    (tmp_path / "log").write_bytes(b"$ANSIBLE_VAULT;1.1;AES256\n3132\n")
+    with pytest.raises(FileProblem, match="encrypted by Ansible Vault"):
+        analyze_files([tmp_path / "log"])
+    with decrypting(lambda path: b"\xef\xbb\xbf" + streams.service_log()):
+        found = analyze_files([tmp_path / "log"])
+    assert found["counts"] == analyze(streams.service_log(), None)["counts"]
+
+
+def test_a_log_that_a_crash_filled_up_with_zeros_is_read(tmp_path: Path) -> None:
+    (tmp_path / "log").write_bytes(bytes(4096) + b"\n" + streams.service_log())
+    assert (
+        analyze_files([tmp_path / "log"])["counts"]["denied"]
+        == analyze(streams.service_log(), None)["counts"]["denied"]
+    )
 
 
 def test_a_mark_alone_is_an_empty_log(tmp_path: Path) -> None:

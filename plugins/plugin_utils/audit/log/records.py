@@ -9,6 +9,7 @@ Everything here takes and gives bytes: the log is written by whoever runs on the
 
 from __future__ import annotations
 
+import codecs
 import json
 import re
 from dataclasses import dataclass, field
@@ -79,7 +80,8 @@ class Line:
 
 def read_line(line: bytes) -> Line:
     """Tell what one line (without its newline) is; never raises, and takes time linear in its length."""
-    text = line.rstrip(b"\r")
+    # Files that were joined have the mark of each at the beginning of a line.
+    text = line.removeprefix(codecs.BOM_UTF8).rstrip(b"\r")
     if not text.strip(b" \t\x00"):
         return Line(IGNORED, "blank")
     if text.startswith(b"type="):

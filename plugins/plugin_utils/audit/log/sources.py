@@ -17,6 +17,12 @@ from typing import IO, Any, Protocol
 # Small enough for a block, and what is found in it, to stay in a processor's cache.
 BLOCK = 1 << 17
 
+# The mark of UTF-16 is the beginning of that of UTF-32.
+_WIDE = (
+    ("utf-32", (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)),
+    ("utf-16", (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)),
+)
+
 Source = bytes | str | PathLike[str] | IO[bytes] | Iterable[bytes]
 
 
@@ -71,14 +77,15 @@ def _unpacked(chunks: Iterable[bytes], reader: Reader) -> Iterator[bytes]:
 
 
 def _unmarked(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """Text files as editors and shells of Windows write them: a byte order mark in front, perhaps UTF-16."""
+    """Text files as editors and shells of Windows write them: a byte order mark in front, perhaps UTF-16 or UTF-32."""
     first = b""
     for piece in pieces:
         first += piece
-        if len(first) >= 3:
+        if len(first) >= 4:
             break
-    if first.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        decoder = codecs.getincrementaldecoder("utf-16")("replace")
+    wide = next((name for name, marks in _WIDE if first.startswith(marks)), None)
+    if wide is not None:
+        decoder = codecs.getincrementaldecoder(wide)("replace")
         for piece in itertools.chain((first,), pieces):
             yield decoder.decode(piece).encode("utf-8", "surrogatepass")
         yield decoder.decode(b"", final=True).encode("utf-8", "surrogatepass")
