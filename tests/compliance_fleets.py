@@ -18,7 +18,8 @@ from ansible_collections.talosops.selinux.plugins.plugin_utils.compliance.model 
 from ansible_collections.talosops.selinux.plugins.plugin_utils.compliance.profile import load_profile
 from ansible_collections.talosops.selinux.plugins.plugin_utils.compliance.results import Ground, Subject
 from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.policy import load_policy
-from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.waivers import Waiver, Waivers
+from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.waiver import Waiver
+from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.waivers import Waivers
 from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.steps import STEP_NAMES
 
 

@@ -29,6 +29,7 @@ from ..plugin_utils.evidence.files import EvidenceProblem, safe_name
 from ..plugin_utils.gate import waivers
 from ..plugin_utils.gate.functions import iso
 from ..plugin_utils.gate.policy import load_policy
+from ..plugin_utils.gate.waiver_files import load_waivers
 
 
 class ActionModule(TalosAction):
@@ -39,7 +40,7 @@ class ActionModule(TalosAction):
     def act(self) -> dict[str, Any]:
         params, now = self.params, dt.datetime.now(dt.UTC).replace(microsecond=0)
         profile, policy = load_profile(params["profile"]), load_policy(params["policy"])
-        given = waivers.load_waivers(params["waivers"]) if params["waivers"] else ()
+        given = load_waivers(params["waivers"]) if params["waivers"] else ()
         # An expired waiver is a finding here and stops nothing, so they are not linted.
         granted = waivers.Waivers(given, policy, now)
         output = Path(params["output"])

@@ -20,7 +20,8 @@ from ..gate import shape
 from ..gate.functions import iso, moment
 from ..gate.policy import Policy
 from ..gate.verdict import document_for, run_checks
-from ..gate.waivers import Waiver, Waivers
+from ..gate.waiver import Waiver
+from ..gate.waivers import Waivers
 from .profile import Profile, Rule
 
 PASS, FAIL, UNKNOWN = "pass", "fail", "unknown"

@@ -15,7 +15,7 @@ from typing import Any
 from ..compliance.drift import expired_waivers
 from ..compliance.results import waiver_rows
 from ..gate.errors import WaiverProblem
-from ..gate.waivers import load_waivers
+from ..gate.waiver_files import load_waivers
 from ..operator_files import FileProblem
 from ..private_files import write_private
 from .cursor import CursorProblem

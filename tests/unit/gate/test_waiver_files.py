@@ -22,6 +22,7 @@ from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.errors impor
     WaiverProblem,
 )
 from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.policy import Policy
+from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.waiver_files import load_waivers
 
 from .samples import NOW, denial, evidence
 
@@ -144,7 +145,7 @@ def test_why_a_waiver_file_is_refused(tmp_path: Path, text: str, words: str) -> 
     path = tmp_path / "waivers.yml"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(WaiverProblem) as caught:
-        waivers.load_waivers(path)
+        load_waivers(path)
     assert caught.value.found.startswith(f"the waiver file {path} cannot be used: {words}")
 
 
@@ -163,5 +164,5 @@ def test_what_is_wrong_with_a_waiver_is_told_in_full(tmp_path: Path) -> None:
     ):
         path = written(tmp_path, *entries)
         with pytest.raises(WaiverProblem) as caught:
-            waivers.load_waivers(path)
+            load_waivers(path)
         assert caught.value.found == f"the waiver file {path} cannot be used: {words}"

@@ -17,6 +17,7 @@ from ansible_collections.talosops.selinux.plugins.plugin_utils.gate import waive
 from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.errors import WaiverProblem
 from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.policy import Policy
 from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.verdict import judge
+from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.waiver_files import load_waivers
 from ansible_collections.talosops.selinux.plugins.plugin_utils.operator_files import FileProblem
 
 from .samples import NOW, denial, evidence
@@ -321,7 +322,7 @@ def test_a_waiver_is_understood_to_the_letter_or_refused(tmp_path: Path, change:
     entry = {key: value for key, value in {**ENTRY, **change}.items() if value is not None}
     path = write(tmp_path, entry)
     with pytest.raises(WaiverProblem) as caught:
-        waivers.load_waivers(path)
+        load_waivers(path)
     assert words in str(caught.value)
     assert caught.value.found.startswith(f"the waiver file {path} cannot be used: ")
     assert caught.value.context == {"file": str(path)}
@@ -333,9 +334,9 @@ def test_a_match_names_all_four_parts(tmp_path: Path) -> None:
         with pytest.raises(
             WaiverProblem, match=r"/waivers.yml .* does not name all of source_type, target_type, class"
         ):
-            waivers.load_waivers(write(tmp_path, {**entry, "match": {k: v for k, v in MATCH.items() if k != part}}))
+            load_waivers(write(tmp_path, {**entry, "match": {k: v for k, v in MATCH.items() if k != part}}))
     with pytest.raises(WaiverProblem, match="keys among"):
-        waivers.load_waivers(write(tmp_path, {**entry, "match": {**MATCH, "comm": ["x"]}}))
+        load_waivers(write(tmp_path, {**entry, "match": {**MATCH, "comm": ["x"]}}))
 
 
 @pytest.mark.parametrize(
@@ -356,27 +357,27 @@ def test_a_broken_file(tmp_path: Path, text: str) -> None:
     path = tmp_path / "waivers.yml"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(WaiverProblem) as caught:
-        waivers.load_waivers(path)
+        load_waivers(path)
     assert caught.value.context == {"file": str(path)}
 
 
 def test_a_missing_file_and_a_waiver_that_is_there_twice(tmp_path: Path) -> None:
     with pytest.raises(FileProblem, match="cannot be read"):
-        waivers.load_waivers(tmp_path / "none.yml")
+        load_waivers(tmp_path / "none.yml")
     with pytest.raises(WaiverProblem, match="agent-socket is there twice"):
-        waivers.load_waivers(write(tmp_path, ENTRY, ENTRY))
+        load_waivers(write(tmp_path, ENTRY, ENTRY))
 
 
 def test_an_id_has_at_most_a_hundred_characters(tmp_path: Path) -> None:
-    (waiver,) = waivers.load_waivers(write(tmp_path, {**ENTRY, "id": "a" * 100}))
+    (waiver,) = load_waivers(write(tmp_path, {**ENTRY, "id": "a" * 100}))
     assert waiver.id == "a" * 100
     with pytest.raises(WaiverProblem, match="a waiver has no id"):
-        waivers.load_waivers(write(tmp_path, {**ENTRY, "id": "a" * 101}))
+        load_waivers(write(tmp_path, {**ENTRY, "id": "a" * 101}))
 
 
 def test_dates_and_times(tmp_path: Path) -> None:
     for value in (dt.date(2026, 12, 31), "2026-12-31", "2026-12-31T00:00:00Z", "2026-12-31T01:00:00+01:00"):
-        (waiver,) = waivers.load_waivers(write(tmp_path, {**ENTRY, "expires": value}))
+        (waiver,) = load_waivers(write(tmp_path, {**ENTRY, "expires": value}))
         assert waiver.expires == dt.datetime(2026, 12, 31, tzinfo=dt.UTC)
 
 
