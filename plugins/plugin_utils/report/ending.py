@@ -46,7 +46,7 @@ def stopped(
     # The failure of an earlier run does not stop the node's own next try.
     ahead = {name for wave in plan["waves"] for name in wave["nodes"]} - set(over) if after == "wave" else set()
     halted = bool(state.halts) and not any(state.node(name).may_be_wiped for name in ahead)
-    spent = budget.assess(
+    spent = budget.exceeded(
         [
             *(name for name in state.failed if name not in ahead),
             *(name for name in over if not state.node(name).complete),
@@ -55,7 +55,7 @@ def stopped(
         max_failures=max_failures,
         fleet=len(plan["nodes"]),
     )
-    return "; ".join([*(halt_line(halt) for halt in state.halts if halted), *filter(None, [spent["reason"]])])
+    return "; ".join([*(halt_line(halt) for halt in state.halts if halted), *filter(None, [spent])])
 
 
 def failure(after: str, why_stopped: str, model: Mapping[str, Any], over: Sequence[str]) -> str | None:

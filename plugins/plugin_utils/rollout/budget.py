@@ -8,15 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Any
 
 from ..problem import Problem
-
-
-class RolloutHalted(Problem):
-    """Too many nodes failed, or a canary did: no further node may be touched."""
-
-    kind = "rollout_halted"
 
 
 class BadBudget(Problem):
@@ -45,63 +38,20 @@ def share(value: int | str, of: int, name: str) -> int:
     )
 
 
-def assess(
-    failed: Iterable[str],
-    canaries: Iterable[str],
-    *,
-    max_failures: int | str = 0,
-    fleet: int,
-    retrying: str | None = None,
-) -> dict[str, Any]:
-    """Whether the rollout must stop.
+def exceeded(failed: Iterable[str], canaries: Iterable[str], *, max_failures: int | str = 0, fleet: int) -> str | None:
+    """Why no further node may be touched; None while one may.
 
     Args:
-        failed: nodes whose last operation failed, in this run or an earlier one (``LedgerState.failed``).
+        failed: nodes whose last operation failed, in this run or an earlier one.
         canaries: nodes that are or were canaries (``LedgerState.canaries`` and the plan's).
         max_failures: how many failed nodes are tolerated, a count or a percentage of ``fleet``.
         fleet: how many nodes the rollout is about.
-        retrying: a failed node that is being tried again; its own failure does not stop its own retry.
-
-    Returns:
-        ``{halted: bool, reason: str|None, failures: int, limit: int, failed: [str], failed_canaries: [str]}``
     """
-    nodes = sorted(set(failed) - {retrying})
+    nodes = sorted(set(failed))
     bad_canaries = sorted(set(canaries) & set(nodes))
     limit = share(max_failures, fleet, "max_failures")
-    reason = None
     if bad_canaries:
-        reason = f"the canary {', '.join(bad_canaries)} failed"
-    elif len(nodes) > limit:
-        reason = f"{len(nodes)} of {fleet} nodes failed ({', '.join(nodes)}) and at most {limit} may"
-    return {
-        "halted": reason is not None,
-        "reason": reason,
-        "failures": len(nodes),
-        "limit": limit,
-        "failed": nodes,
-        "failed_canaries": bad_canaries,
-    }
-
-
-def check(
-    failed: Iterable[str],
-    canaries: Iterable[str],
-    *,
-    max_failures: int | str = 0,
-    fleet: int,
-    retrying: str | None = None,
-) -> None:
-    """Return when a further node may be touched.
-
-    Raises:
-        RolloutHalted: otherwise; see ``assess``.
-    """
-    answer = assess(failed, canaries, max_failures=max_failures, fleet=fleet, retrying=retrying)
-    if answer["halted"]:
-        raise RolloutHalted(
-            answer["reason"],
-            "what broke these nodes would probably break the next one",
-            "repair the failed nodes and run again (they are resumed first), or close them in the ledger with a reason",
-            failed=answer["failed"],
-            limit=answer["limit"],
-        )
+        return f"the canary {', '.join(bad_canaries)} failed"
+    if len(nodes) > limit:
+        return f"{len(nodes)} of {fleet} nodes failed ({', '.join(nodes)}) and at most {limit} may"
+    return None

@@ -96,7 +96,7 @@ def make_plan(
             not known.
         canary: how many workers go first, before any other.
         batch: how many workers may be in flight together, a count or a percentage of the eligible workers.
-        max_failures: the error budget, see ``budget.assess``; only checked and recorded here.
+        max_failures: the error budget, see ``budget.exceeded``; only checked and recorded here.
         control_planes: False leaves the control planes out.
         control_plane_batch: anything but 1 is refused.
         etcd_voters: voting etcd members (:func:`voters`); None when that is not known.

@@ -11,7 +11,7 @@ import random
 
 import pytest
 from ansible_collections.talosops.selinux.plugins.plugin_utils.canonical import is_sealed
-from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.budget import BadBudget, assess, share
+from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.budget import BadBudget, exceeded, share
 from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.plan import UnsafePlan, make_plan, voters
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -231,7 +231,7 @@ def test_a_thousand_nodes_stop_at_the_budget(seed):
     zones = {n["name"]: n["zone"] for n in fleet}
     failed, touched, before = [], [], 0
     for wave in plan.waves:
-        if assess(failed, plan.canaries, max_failures=limit, fleet=1000)["halted"]:
+        if exceeded(failed, plan.canaries, max_failures=limit, fleet=1000):
             break
         before = len(failed)
         touched += wave.nodes
