@@ -14,7 +14,7 @@ from ..plugin_utils.evidence.snapshot import take_snapshot
 
 
 class ActionModule(TalosAction):
-    """A whole, non-empty snapshot, or an error and no file."""
+    """A snapshot that matches its checksum, or an error and no file."""
 
     MODULE = "etcd_snapshot"
 

@@ -13,7 +13,7 @@ author:
   - The talosops.selinux authors (@talosops)
 description:
   - Streams a snapshot from the control plane of this host into a file, and returns its size and SHA-256.
-  - The file appears only when the whole snapshot has arrived. An empty snapshot is an error.
+  - The file appears only when the whole snapshot has arrived and matches the checksum that etcd sends with it.
 options:
   path:
     description: The file to write. It is replaced when it exists.

@@ -2,7 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Save a snapshot of etcd, hashed: whole and not empty, or none."""
+"""Save a snapshot of etcd, hashed: whole by its own checksum, or none.
+
+etcd sends the pages of its database and then their SHA-256 (etcd ``client/v3/snapshot``, which ``talosctl etcd
+snapshot`` follows).
+"""
 
 from __future__ import annotations
 
@@ -17,6 +21,8 @@ from typing import Any
 from ..private_files import private_directory
 from ..talos.client import NodeClient
 from .files import EvidenceProblem
+
+_PAGE, _CHECKSUM = 512, 32
 
 Ask = Callable[[Callable[[NodeClient], Awaitable[int]]], int]
 
@@ -33,7 +39,7 @@ def take_snapshot(path: Path, ask: Ask, *, of: str) -> dict[str, Any]:
         ``{path, size, sha256, taken_at}``.
 
     Raises:
-        EvidenceProblem: it cannot be written, or is empty.
+        EvidenceProblem: it cannot be written, or does not match its own checksum.
         TalosError: the control plane did not give a whole one.
     """
     try:
@@ -45,7 +51,7 @@ def take_snapshot(path: Path, ask: Ask, *, of: str) -> dict[str, Any]:
             "a control plane is only wiped when a snapshot of etcd was saved",
             "make the directory writable",
         ) from error
-    digest = hashlib.sha256()
+    digest, pages, tail = hashlib.sha256(), hashlib.sha256(), bytearray()
     taken_at = dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     try:
         with os.fdopen(descriptor, "wb") as file:
@@ -53,6 +59,9 @@ def take_snapshot(path: Path, ask: Ask, *, of: str) -> dict[str, Any]:
             def write(chunk: bytes) -> None:
                 digest.update(chunk)
                 file.write(chunk)
+                tail.extend(chunk)
+                pages.update(tail[:-_CHECKSUM])
+                del tail[:-_CHECKSUM]
 
             async def question(client: NodeClient) -> int:
                 return await client.etcd_snapshot(write)
@@ -60,9 +69,9 @@ def take_snapshot(path: Path, ask: Ask, *, of: str) -> dict[str, Any]:
             size = ask(question)
             file.flush()
             os.fsync(file.fileno())
-        if size == 0:
+        if size < _PAGE or size % _PAGE != _CHECKSUM or pages.digest() != tail:
             raise EvidenceProblem(
-                f"the snapshot from {of} is empty",
+                f"the snapshot from {of} ({size} bytes) does not match its own checksum",
                 "a control plane is only wiped when a snapshot of etcd was saved",
                 "look at the etcd logs of that node, or take the snapshot from another control plane",
             )
