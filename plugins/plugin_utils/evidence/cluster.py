@@ -58,12 +58,21 @@ class Cluster:
             **facts,
             "cni": workloads.network_plugins(pods),
             "csi": [
-                {"name": workloads.value_at(driver, "metadata", "name"), "version": None, "source": "CSIDriver"}
-                for driver in self.csidrivers
+                {"name": name, "version": None, "source": source}
+                for name, source in sorted((workloads.inline_drivers(pods) | self._drivers).items())
             ],
             "addons": workloads.addons([*self.daemonsets, *pods]),
             "workloads_restarted": workloads.restarts(pods, booted_at),
             "local_data": self._local_data.of(machine.nodename, pods),
+        }
+
+    @functools.cached_property
+    def _drivers(self) -> dict[str, str]:
+        """Storage drivers, and what shows each; one that brings no CSIDriver object still has its volumes."""
+        used = (workloads.value_at(volume, "spec", "csi", "driver") for volume in self.volumes)
+        registered = (workloads.value_at(driver, "metadata", "name") for driver in self.csidrivers)
+        return {str(name): "PersistentVolume" for name in used if name} | {
+            str(name): "CSIDriver" for name in registered
         }
 
     @functools.cached_property

@@ -58,6 +58,12 @@ def addons(objects: Sequence[Object]) -> list[Finding]:
     return [found[name] for name in sorted(found)]
 
 
+def inline_drivers(pods: Sequence[Object]) -> dict[str, str]:
+    """The storage drivers of volumes that pods bring themselves, and what shows each."""
+    volumes = (volume for pod in pods for volume in value_at(pod, "spec", "volumes") or [])
+    return {str(name): "Pod" for volume in volumes if (name := value_at(volume, "csi", "driver"))}
+
+
 def with_manifests(
     cni: Sequence[Mapping[str, str | None]] | None, applied: Sequence[str] | None
 ) -> list[dict[str, str | None]] | None:
