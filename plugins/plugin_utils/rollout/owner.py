@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import socket
 from pathlib import Path
 
@@ -36,7 +37,7 @@ def of_process(pid: int) -> Owner:
     Source: proc(5): ``sys/kernel/random/boot_id``, ``PID/ns/pid``, field 22 of ``PID/stat`` (start time in clock ticks
     since boot).
     """
-    return Owner(socket.gethostname(), pid, _boot(), _namespace(), _start(pid) or "")
+    return Owner(socket.gethostname(), pid, _boot(), _namespace(), _started(_stat(pid) or ["X"]) or "")
 
 
 def shown(owner: str) -> str:
@@ -57,9 +58,15 @@ def is_gone(owner: str | None) -> bool:
     if not (pid.isdecimal() and boot and boot == _boot() and namespace and namespace == _namespace() and start):
         return False
     try:
-        return _start(int(pid)) != start
+        fields = _stat(int(pid))
+        if fields is None:
+            # Where /proc is mounted with hidepid, it shows nobody else's processes; signals still tell.
+            os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
     except OSError:
         return False
+    return fields is not None and _started(fields) != start
 
 
 def _boot() -> str:
@@ -73,14 +80,18 @@ def _namespace() -> str:
         return ""
 
 
-def _start(pid: int) -> str | None:
-    """When a process started; None when there is none of that number."""
+def _stat(pid: int) -> list[str] | None:
+    """What /proc shows of a process, from its state on; None when it shows none of that number."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except (FileNotFoundError, ProcessLookupError):
         return None
-    # The name in parentheses may hold blanks and parentheses. A zombie has ended too.
-    fields = text.rpartition(")")[2].split()
+    # The name in parentheses may hold blanks and parentheses.
+    return text.rpartition(")")[2].split()
+
+
+def _started(fields: list[str]) -> str | None:
+    """When a process started; None for one that has ended, and whose parent has not noticed yet."""
     return None if fields[0] in ("Z", "X") else fields[19]
 
 

@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout import owner
 from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.owner import is_gone, of_process, shown
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -34,14 +35,24 @@ def other():
 
 
 def test_a_live_process_is_not_gone_and_an_ended_one_is(other):
-    owner = str(of_process(other.pid))
-    assert not is_gone(owner)
+    known = str(of_process(other.pid))
+    assert not is_gone(known)
     other.kill()
     # A zombie has ended as well, although its number is not free yet.
     os.waitid(os.P_PID, other.pid, os.WEXITED | os.WNOWAIT)
-    assert is_gone(owner)
+    assert is_gone(known)
     other.wait()
-    assert is_gone(owner)
+    assert is_gone(known)
+
+
+def test_a_process_that_proc_hides_is_not_gone_for_that(other, monkeypatch):
+    """Mounted with hidepid=2, /proc shows nobody the processes of other users."""
+    hidden = str(of_process(other.pid))
+    monkeypatch.setattr(owner, "_stat", lambda pid: None)
+    assert not is_gone(hidden)
+    other.kill()
+    other.wait()
+    assert is_gone(hidden)
 
 
 @pytest.mark.parametrize(
