@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 COLLECTION := .collections/ansible_collections/talosops/selinux
-# ansible-test accepts a collection only at its real path, so it is given a copy of the tracked files.
+# ansible-test accepts a collection only at its real path, so it is given a copy of what is released.
 SANITY := build/sanity/ansible_collections/talosops/selinux
 # Test processes; three times the cores, since tests also wait. A file's tests stay together (tests/conftest.py).
 WORKERS ?= 6

@@ -28,8 +28,9 @@ def entry(document, directory: Path | None = None):
 
 
 def gathered(tmp_path, hosts=(), evidence=None, **more):
-    options = {"unread": {}, "zones": {}, "configs": {}, "ledger": None, "previous": None, **more}
-    return gather.gather(hosts, evidence or {}, options.pop("unread"), directory=tmp_path, **options)
+    options = {"zones": {}, "configs": {}, "ledger": None, "previous": None, **more}
+    unread = options.pop("unread", {})
+    return gather.gather(hosts, evidence or {}, unread, directory=tmp_path, **options)
 
 
 def names(subjects):
