@@ -55,6 +55,10 @@ FORGED: dict[str, tuple[Callable[[Verdict], Any], str]] = {
 LIVE = {"worker-2": "identity", "worker-3": "denials", "worker-4": "boot_id", "worker-5": "denials"}
 
 
+#: Seconds that a clock may be off, and more than the time of boot wavers.
+STEP = -5
+
+
 @dataclasses.dataclass(frozen=True)
 class Tried:
     """A fleet, and the result of every attempt to wipe a node."""
@@ -88,6 +92,8 @@ def tried(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tried]:
         sim.restart("worker-4")
         sim.set_fault("worker-5", "lost_records")
         sim.wait_for("worker-4", "running", ready=True)
+        # NTP corrects the clock: the time of boot moves, the boot is the same.
+        sim.step_clock("worker-1", STEP)
         workers = playbook.play(sim, directory / "workers", _worker_tasks(directory, given), hosts="worker-1")
         live = playbook.play(
             sim,
@@ -271,8 +277,14 @@ def test_before_1_14_another_boot_time_is_another_boot(tmp_path: Path) -> None:
         bound = playbook.verdict(judged)["binds"]
         assert bound["boot_id"] is None and bound["boot_time"] is not None
         task = _task("wipe", {**playbook.reset_options(judged), "policy": str(policy)})
+        sim.step_clock("worker-1", STEP)
         same = playbook.play(sim, tmp_path / "same", [{**task, "check_mode": True}], hosts="worker-1")
         assert same.of("wipe")["changed"] is True
+        sim.step_clock("worker-1", 4379)
+        ahead = playbook.play(sim, tmp_path / "ahead", [task], hosts="worker-1").of("wipe")["failure"]
+        # Its clock is wrong, and it is in the boot that was judged.
+        assert ahead["checks"] == ["clocks-agree"], ahead
+        sim.step_clock("worker-1", -4379)
         sim.restart("worker-1")
         sim.wait_for("worker-1", "running", ready=True)
         other = playbook.play(sim, tmp_path / "other", [task], hosts="worker-1")
