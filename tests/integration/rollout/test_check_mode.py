@@ -8,10 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from integration import playbook
 from simulator import Simulator
+
+
+#: Seconds between the reads of the logs, and by how much a clock is set meanwhile.
+PAUSE, STEP = 2 * 3600, 4379
 
 
 @pytest.fixture(scope="module")
@@ -20,8 +25,11 @@ def sim(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulator]:
     nodes = {
         **{f"cp-{number}": {"role": "controlplane"} for number in (1, 2, 3)},
         "worker-1": {},
-        "worker-2": {"denials": ["csi_unlabeled"]},
+        "worker-2": {"denials": [{"template": "csi_unlabeled", "count": 1}]},
     }
+    for name, node in nodes.items():
+        # After the pauses, and after all that set it, the clock of each node is right.
+        node["clock_offset"] = -2 * PAUSE - (STEP if name == "worker-2" else 0)
     with Simulator({"name": "check", "uptime": "96h", "nodes": nodes}, tmp_path_factory.mktemp("check")) as simulator:
         yield simulator
 
@@ -40,6 +48,13 @@ def _check(sim: Simulator, directory: Path) -> playbook.Run:
     assert before == after
     assert sim.writes() == []
     return run
+
+
+def _audit(run: playbook.Run) -> tuple[str, list[Any], int, list[tuple[str, int]]]:
+    """What a run's evidence says of worker-2's log."""
+    audit = playbook.document(run.of("Collect the evidence")["nodes"]["worker-2"])["audit"]
+    denials = [(denial["signature"], denial["count"]) for denial in audit["denials"]]
+    return audit["coverage"]["verdict"], audit["coverage"]["reasons"], audit["counts"]["denied"], denials
 
 
 def _files(directory: Path) -> dict[str, bytes]:
@@ -61,10 +76,19 @@ def test_a_first_look_changes_nothing(sim: Simulator, tmp_path: Path) -> None:
 
 def test_after_the_gate_it_tells_the_waves_and_steps(sim: Simulator, tmp_path: Path) -> None:
     variables = playbook.settings(sim, tmp_path / "evidence")
+    tables = []
+    for number, step in enumerate((STEP, 0)):
+        kept = playbook.run(sim, tmp_path / f"collect-{number}", "talosops.selinux.collect", variables=variables)
+        assert kept.code == 0, kept.output
+        tables.append(_audit(kept))
+        sim.advance(PAUSE)
+        sim.step_clock("worker-2", step)
     judged = playbook.run(sim, tmp_path / "gate", "talosops.selinux.gate", variables=variables)
     assert judged.code == 0, judged.output
     assert sim.writes() == []
     run = _check(sim, tmp_path)
+    # One denial, hours and a set clock apart: it is one record wherever it is told of, and nothing is missing.
+    assert [*tables, _audit(judged), _audit(run)] == [("complete", [], 1, [("pod_t:unlabeled_t:dir:write", 1)])] * 4
     planned = run.of("Order the rollout")
     assert planned["order"] == ["worker-1", "cp-1", "cp-2", "cp-3"]
     shown = " ".join(run.output.split())
