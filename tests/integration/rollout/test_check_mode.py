@@ -14,7 +14,6 @@ import pytest
 from integration import playbook
 from simulator import Simulator
 
-
 #: Seconds between the reads of the logs, and by how much a clock is set meanwhile.
 PAUSE, STEP = 2 * 3600, 4379
 
