@@ -50,7 +50,7 @@ class ActionModule(TalosAction):
         summary = [
             *(f"wave {wave.number}, {wave.kind}: {', '.join(wave.nodes)}" for wave in plan.waves),
             *(f"enforcing already: {host}" for host in plan.done),
-            *(f"stays: {row['name']} ({row['decision']})" for row in plan.not_eligible),
+            *(f"not eligible: {row['name']} ({row['decision']})" for row in plan.not_eligible),
             *plan.notes,
         ]
         Display().display("\n".join(["", *summary, ""]))

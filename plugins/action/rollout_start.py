@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Take the lock of a rollout, and settle what a stopped one left."""
+"""Take the lock of a rollout, and settle what a stopped run left."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: rollout_start
-short_description: Take the lock of a rollout, and settle what a stopped one left
+short_description: Take the lock of a rollout, and settle what a stopped run left
 version_added: 0.1.0
 author:
   - The talosops.selinux authors (@talosops)
