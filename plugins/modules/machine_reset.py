@@ -33,8 +33,7 @@ options:
     description:
       - The directory in which M(talosops.selinux.audit_log) keeps its streams, as M(talosops.selinux.evidence) was
         given it. The node is then judged once more by all that was read of this boot, with what it says now. Without it
-          a node
-        whose log has outgrown its memory is refused, as its log of now no longer shows that nothing was denied.
+        a node whose log has outgrown its memory is refused, as its log of now no longer shows that nothing was denied.
     type: path
   boot_path:
     description:
@@ -63,8 +62,9 @@ options:
     description:
       - Path of the kubeconfig file. Needed for a control plane, whose reset takes a Lease in C(kube-system), so that no
         two controllers take two control planes away at once. A rollout releases it when the machine votes in etcd
-        again. Used alone, this module leaves it for two hours; delete C(talosops-selinux-control-plane) when the
-        machine is back.
+        again. Used alone, this module leaves C(talosops-selinux-control-plane), which is over when the machine is back
+        with another installation, or after two hours.
+      - With it, Kubernetes' node has to be the machine that was judged, and cordoned still where its evidence says so.
     type: path
   public_key:
     description: Ed25519 public key (PEM file). When set, a verdict without a valid signature by it is refused.
