@@ -26,7 +26,7 @@ from ..talos.errors import TalosError
 from .cursor import CursorProblem, Cursors
 from .event import Event
 from .waivers import WaiverWatch
-from .watch import Visit, silent, visit
+from .watch import Visit, silent, unseen, visit
 
 logger = logging.getLogger(__name__)
 #: How long an event may be with the rule engine before that is said in the log.
@@ -81,11 +81,18 @@ class Source:
                 group.create_task(self._follow_waivers(self.waivers))
 
     async def _follow(self, node: str, places: asyncio.Semaphore, first_run: bool) -> None:
+        never_seen = False
         while True:
             async with places:
                 found = await self._visit(node, first_run)
-            if found is not None and await self._deliver_visit(found):
-                first_run = False
+            if isinstance(found, Visit):
+                if await self._deliver_visit(found):
+                    first_run = False
+            elif not never_seen:
+                # Without a machine there is no cursor, so this is said once in each run.
+                async with self._delivering:
+                    await self._deliver([unseen(node, found)], lambda: None)
+                never_seen = True
             await asyncio.sleep(self.poll)
 
     async def _follow_waivers(self, waivers: WaiverWatch) -> None:
@@ -100,7 +107,8 @@ class Source:
                     await self._deliver(events, keep)
             await asyncio.sleep(self.poll)
 
-    async def _visit(self, node: str, first_run: bool) -> Visit | None:
+    async def _visit(self, node: str, first_run: bool) -> Visit | str:
+        """What a visit brought; why there was none, for a node of which no machine was ever seen."""
         found = ""
         try:
             async with asyncio.timeout(self.node_deadline), self.connect(node) as client:
@@ -120,7 +128,7 @@ class Source:
             logger.exception("visiting %s", node)
             found = f"reading {node} ended with an unexpected {type(error).__name__}"
         known = self.cursors.of_node(node)
-        return silent(known, found) if known is not None else None
+        return silent(known, found) if known is not None else found
 
     async def _deliver_visit(self, found: Visit) -> bool:
         """Hand over what a visit brought, unless its machine was visited by another address meanwhile."""

@@ -132,6 +132,13 @@ def silent(known: Cursor, found: str) -> Visit:
     return Visit([] if known.lost else events, known.moved(lost=True), known)
 
 
+def unseen(node: str, found: str) -> Event:
+    """What is told of a node that does not answer and of which no machine was ever seen."""
+    do = "find out why the node cannot be read, or leave it out of the source"
+    about = {"node": node, "uuid": None, "boot": None}
+    return event("evidence_lost", about, node, {"drift": None, "found": found, "do": do})
+
+
 async def _facts(client: NodeClient) -> dict[str, Any]:
     try:
         words = (await client.spec("kernel_cmdline")).get("cmdline")

@@ -19,7 +19,7 @@ from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.log.scanner
 from ansible_collections.talosops.selinux.plugins.plugin_utils.events import source, watch
 from ansible_collections.talosops.selinux.plugins.plugin_utils.events.cursor import Cursor, CursorProblem, Cursors
 from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.boots import Look
-from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.errors import InvalidAnswer
+from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.errors import InvalidAnswer, Unreachable
 
 UUID = "6f1d0a9e-0000-4000-8000-000000000001"
 FACTS = {"mode": "enforcing", "kernel_args": [], "talos_version": "v1.14.0"}
@@ -79,7 +79,7 @@ def followed(
         with contextlib.suppress(asyncio.CancelledError):
             await task
 
-    asyncio.run(work())
+    asyncio.run(asyncio.wait_for(work(), 60))
     return told
 
 
@@ -159,6 +159,28 @@ def test_a_node_that_calls_itself_something_odd_is_one_that_cannot_be_read(uuid:
                 first_run=True,
             )
         )
+
+
+def test_a_node_that_never_answers_is_said_once_and_one_that_comes_late_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    visits: list[str] = []
+
+    async def visit(node: str, known: Any) -> watch.Visit:
+        visits.append(node)
+        if node == "gone" or len(visits) < 6:
+            raise Unreachable("refused", "why", "do", node=node)
+        return brought(known)
+
+    told = followed(
+        monkeypatch, Cursors(tmp_path), visit, lambda told: len(told.events) > 4 and len(visits) > 20, ("gone", "late")
+    )
+    lost = [event for event in told.events if event.get("type") == "evidence_lost"]
+    assert sorted((event["node"], event["uuid"], event["found"]) for event in lost) == [
+        ("gone", None, "refused"),
+        ("late", None, "refused"),
+    ]
+    assert [event["id"] for event in told.events if event not in lost][:3] == ["1", "2", "3"]
 
 
 LINE = (
