@@ -83,7 +83,8 @@ def gather(
         if subject.verdict is not None:
             decision = subject.verdict.get("decision")
             subject.timeline.append({"at": str(subject.verdict["issued_at"]), "what": f"gate: {decision}"})
-    machines = {str(value_at(subject.evidence, "node", "uuid")).lower() for subject in subjects.values()}
+    known = (value_at(subject.evidence, "node", "uuid") for subject in subjects.values())
+    machines = {uuid.lower() for uuid in known if isinstance(uuid, str)}
     for verdict in verdicts.values():
         name = str(verdict.get("node"))
         if name not in subjects and str(value_at(verdict, "binds", "uuid")).lower() not in machines:

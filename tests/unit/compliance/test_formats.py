@@ -384,6 +384,12 @@ def test_the_pages_counts_agree(report):
         if count and name != "total"
     }
     assert found == expected
+    population = [
+        int(count) for count in re.findall(r'href="#(?:population|source-[0-9]+)" data-count="([0-9]+)"', html)
+    ]
+    told = report["population"]
+    read = [told["with_evidence"]] if told["with_evidence"] else []
+    assert population == ([told["nodes"], *told["sources"].values(), *read] if told["nodes"] else [])
 
 
 @pytest.mark.skipif(

@@ -56,13 +56,14 @@ def test_a_renamed_machine_has_one_row_and_a_machine_that_is_gone_has_its_own(tm
 
 def test_a_node_that_only_a_verdict_names_has_a_row_and_one_that_is_here_has_no_second(tmp_path):
     for name, number in (("decided", 3), ("before-its-new-name", 1)):
-        binds = {"identity": f"identity-{number}", "uuid": fleets.evidence(name, number)["node"]["uuid"]}
+        uuid = fleets.evidence(name, number)["node"]["uuid"] if number == 1 else None
+        binds = {"identity": f"identity-{number}", "uuid": uuid}
         place = tmp_path / name / "1" / "verdict.json"
         place.parent.mkdir(parents=True)
         place.write_bytes(canonical_json(sealed({"node": name, "binds": binds, "issued_at": "2026-11-20T00:00:00Z"})))
     document = no_logs(fleets.evidence("n", 1))
-    subjects, _waves = gathered(tmp_path, ["n"], {"n": entry(document, tmp_path / "e")})
-    assert names(subjects) == {"n": ["evidence", "inventory"], "decided": ["verdict"]}
+    subjects, _waves = gathered(tmp_path, ["n", "silent"], {"n": entry(document, tmp_path / "e")})
+    assert names(subjects) == {"n": ["evidence", "inventory"], "silent": ["inventory"], "decided": ["verdict"]}
 
 
 def test_evidence_that_was_not_saved_is_judged_all_the_same(tmp_path):

@@ -61,6 +61,7 @@ def render(report: Mapping[str, Any]) -> bytes:
         rules=_by_status(
             list(zip(report["rules"], report["fleet"], strict=True)), STATUSES, lambda item: item[1]["status"]
         ),
+        sources=_sources(report),
         waves=[_wave(wave) for wave in report["waves"]],
     )
     return page.encode("utf-8")
@@ -111,6 +112,16 @@ def _line(history: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
         share = counts["pass"] / counts["total"] if counts["total"] else 0.0
         points.append(f"{number * width / (len(history) - 1):.1f},{55 - 50 * share:.1f}")
     return {"width": width, "points": " ".join(points)}
+
+
+def _sources(report: Mapping[str, Any]) -> list[tuple[str, int, list[str]]]:
+    """Who names how many nodes, and which; the nodes with sound evidence come last."""
+    found = [
+        (source, number, [row["node"] for row in report["nodes"] if source in row["sources"]])
+        for source, number in report["population"]["sources"].items()
+    ]
+    read = [row["node"] for row in report["nodes"] if row["evidence"] is not None]
+    return [*found, ("with evidence", len(read), read)] if read else found
 
 
 def _wave(wave: Mapping[str, Any]) -> dict[str, Any]:
