@@ -93,7 +93,7 @@ def _fits(part: str, pattern: str, value: str) -> bool:
     try:
         version = parse_version(value)
         if RELEASE.fullmatch(pattern):
-            major, minor = pattern.lstrip("v").split(".")
+            major, minor = pattern.removeprefix("v").split(".")
             return version.release == (int(major), int(minor))
         return version == parse_version(pattern)
     except ValueError:

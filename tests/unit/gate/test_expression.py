@@ -159,7 +159,18 @@ def test_null_is_an_answer_only_where_it_is_said() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["seconds_since(a.b)", "version_at_least(a.b, 'v1.0.0')", "matches(a.b, '(')", "duration(a.b)", "abs(a.b)"]
+    "text",
+    [
+        "seconds_since(a.b)",
+        "version_at_least(a.b, 'v1.0.0')",
+        "same_version(a.b, 'v1.0.0')",
+        "same_version('v1.0.0', a.b)",
+        "same_version(a.b, a.b)",
+        "same_minor(a.b, 'v1.0.0')",
+        "matches(a.b, '(')",
+        "duration(a.b)",
+        "abs(a.b)",
+    ],
 )
 def test_errors_are_not_known(text: str) -> None:
     with pytest.raises(NotKnown, match="cannot be evaluated"):
