@@ -88,8 +88,6 @@ def write(directory: Path, **row: Any) -> Path:
 
 
 def test_versions_of_the_component(tmp_path: Path) -> None:
-    import datetime as dt
-
     row = {"verdict": "works", "source": "s", "date": dt.date(2026, 1, 1)}
     table = compat.load(write(tmp_path, **row, versions_since="2.0.0", versions_until="3.0.0"))
     expected = {None: "unknown", "one": "unknown", "1.9.9": "unknown", "2.0.0": "works", "2.9.0": "works"}
@@ -128,13 +126,12 @@ def test_rating_what_was_found() -> None:
         ({"colour": 1}, "no verdict"),
         ({"source": None}, "no source or no date"),
         ({"date": "2026-01-01"}, "no source or no date"),
+        ({"date": dt.datetime(2026, 1, 1, 12)}, "no source or no date"),
         ({"since": "1.14"}, "since of a row of cni x is not a version"),
         ({"versions_until": 3}, "versions_until of a row"),
     ],
 )
 def test_a_wrong_row_is_refused(tmp_path: Path, row: dict[str, Any], words: str) -> None:
-    import datetime as dt
-
     whole = {"verdict": "works", "source": "s", "date": dt.date(2026, 1, 1), **row}
     with pytest.raises(PolicyProblem, match=words):
         compat.load(write(tmp_path, **whole))
