@@ -37,7 +37,6 @@ class Method:
     """One gRPC method: its path, its messages, and how careful a caller must be.
 
     Attributes:
-        streams: True when the server answers with a stream of messages.
         writes: True when a call may change the node, so that it is never sent twice.
         most_bytes: of one message of the answer; a longer one is refused before it is read.
     """
@@ -45,7 +44,6 @@ class Method:
     path: str
     request: str
     reply: str
-    streams: bool = False
     writes: bool = False
     most_bytes: int = 4 * 1024 * 1024
 
@@ -64,7 +62,7 @@ def _machine(name: str, request: str, reply: str, **how: Any) -> Method:
 
 
 def _data(name: str, request: str) -> Method:
-    return _machine(name, request, "common.Data", streams=True, most_bytes=MAX_MESSAGE)
+    return _machine(name, request, "common.Data", most_bytes=MAX_MESSAGE)
 
 
 _EMPTY = "google.protobuf.Empty"
@@ -73,13 +71,13 @@ METHODS: dict[str, Method] = {
     method.name: method
     for method in (
         Method("/cosi.resource.State/Get", "cosi.resource.GetRequest", "cosi.resource.GetResponse"),
-        Method("/cosi.resource.State/List", "cosi.resource.ListRequest", "cosi.resource.ListResponse", streams=True),
+        Method("/cosi.resource.State/List", "cosi.resource.ListRequest", "cosi.resource.ListResponse"),
         _machine("Version", _EMPTY, "machine.VersionResponse"),
         _data("Logs", "machine.LogsRequest"),
         _data("Dmesg", "machine.DmesgRequest"),
         _data("Read", "machine.ReadRequest"),
         _machine("ServiceList", _EMPTY, "machine.ServiceListResponse"),
-        _machine("Events", "machine.EventsRequest", "machine.Event", streams=True),
+        _machine("Events", "machine.EventsRequest", "machine.Event"),
         _machine("SystemStat", _EMPTY, "machine.SystemStatResponse"),
         _machine("Processes", _EMPTY, "machine.ProcessesResponse", most_bytes=MAX_MESSAGE),
         _machine("Reset", "machine.ResetRequest", "machine.ResetResponse", writes=True),
@@ -105,7 +103,7 @@ METHODS: dict[str, Method] = {
     )
 }
 # The API has two methods called List; the one for files gets a key of its own.
-METHODS["ListFiles"] = _machine("List", "machine.ListRequest", "machine.FileInfo", streams=True)
+METHODS["ListFiles"] = _machine("List", "machine.ListRequest", "machine.FileInfo")
 
 
 def message(name: str) -> Any:

@@ -140,6 +140,17 @@ def test_what_old_or_future_evidence_says_is_not_known(when):
     assert {item["status"] for item in row(report, "n")["results"]} == {"unknown"}
 
 
+def test_a_row_says_what_the_gate_decided_and_what_stops_the_node():
+    one = fleets.subject("n", 1)
+    assert fleets.report([one])["nodes"][0]["gate"] is None
+    check = {"id": "c", "severity": "block", "result": "fail", "found": "f", "remedy": "r", "doc": "d"}
+    others = [{**check, "result": "pass"}, {**check, "severity": "warn"}]
+    bound = {"decision": "refused", "issued_at": "i", "expires_at": "e", "sha256": "a" * 64, "path": "/v"}
+    one.verdict = {**bound, "checks": [check, *others]}
+    stops = {key: check[key] for key in ("id", "result", "found", "remedy", "doc")}
+    assert fleets.report([one])["nodes"][0]["gate"] == {**bound, "reasons": [stops]}
+
+
 def test_every_node_that_any_source_names_has_a_row():
     fleet = [fleets.subject("n", 1), Subject("only-in-the-ledger", {"ledger"})]
     report = fleets.report(fleet)

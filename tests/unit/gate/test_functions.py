@@ -53,7 +53,7 @@ ARGS = st.lists(
 )
 
 
-@given(ARGS, st.dictionaries(WORDS, st.lists(st.sampled_from(["0", "1", "on"]))))
+@given(ARGS, st.dictionaries(WORDS, st.lists(st.sampled_from(["0", "1", "on", ""]))))
 def test_what_is_outside_is_exactly_what_is_not_allowed(args: list[str], allowed: dict[str, list[str]]) -> None:
     outside = functions.args_outside(args, allowed)
     for argument in args:
