@@ -155,7 +155,7 @@ def _conflict_problems(config: Configuration) -> Iterator[str]:
         if config.document(conflict.kind) is None:
             continue
         found = config.get(None, *conflict.path)
-        if found is not None and (conflict.empty_counts or found not in ("", False, "0", [], {})):
+        if found is not None and (conflict.empty_counts or found not in ("", False, "0", "0s", [], {})):
             yield f"{'.'.join(conflict.path)} stands beside {conflict.kind}: Talos refuses the same in both places"
 
 
