@@ -108,6 +108,7 @@ def _inventory(sim: Simulator, directory: Path, names: dict[str, str], targets: 
             "talos_machine_config": str(path),
             "talos_boot_path": "in_place",
             "talos_target": targets[node],
+            "talos_planned_identity": sim.nodes[node].node_id,
         }
     return {"cases": {"hosts": hosts}}
 
