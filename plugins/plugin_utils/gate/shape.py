@@ -59,8 +59,6 @@ REQUEST: dict[str, Any] = {
         "mode": "string",
         "labels": ["string"],
         "then": "string",
-        "talos_version": "string",
-        "enforcing": "boolean",
     }
 }
 

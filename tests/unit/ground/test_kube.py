@@ -175,8 +175,12 @@ def test_a_file_with_a_mark_is_read_as_one_without(server: Server, tmp_path: Pat
         "current-context": "x",
     }
     (tmp_path / "token").write_text("t")
-    (tmp_path / "ca.crt").write_text("not asked for without TLS")
+    (tmp_path / "ca.crt").write_text("")
     (tmp_path / "marked").write_bytes(b"\xef\xbb\xbf" + yaml.safe_dump(document).encode())
     with kube_client(str(tmp_path / "marked"), "x") as client:
         request(client, "GET", ("version",), timeout=5)
     assert len(server.received) == 1
+    document["clusters"][0]["cluster"]["server"] = "https://127.0.0.1:1"
+    (tmp_path / "marked").write_bytes(b"\xef\xbb\xbf" + yaml.safe_dump(document).encode())
+    with kube_client(str(tmp_path / "marked"), "x") as client:
+        assert client.configuration.ssl_ca_cert == str(tmp_path / "ca.crt")
