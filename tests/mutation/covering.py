@@ -11,6 +11,7 @@ measured: so tests that name or import what is mutated are asked too.
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 from collections import Counter
@@ -72,9 +73,16 @@ class Covering:
         # A process that was started by one file of tests, and forked for another, is of both.
         lines = {line: [name.rpartition("|")[2] for name in names] for line, names in found.items()}
         counts = Counter(name for names in lines.values() for name in names if name)
-        there = {name for line in range(mutant.line, mutant.last + 1) for name in lines.get(line, ()) if name}
+        spoilt = range(mutant.line, mutant.last + 1) if lines and self._in_function(mutant) else ()
+        there = {name for line in spoilt for name in lines.get(line, ()) if name}
         measured = {name: count for name, count in counts.items() if name in there or not there}
         return Counter({name: measured[of] for of in measured for name in self._texts if _is_in(name, of)})
+
+    def _in_function(self, mutant: Mutant) -> bool:
+        """Whether it is run by calls. Else it runs on import, which is measured only of tests that start processes."""
+        tree = ast.parse((self._root / mutant.path).read_text(encoding="utf-8"))
+        functions = (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+        return any(node.body[0].lineno <= mutant.line <= (node.end_lineno or 0) for node in functions)
 
     def _named(self, path: str, text: str) -> int:
         """How often a test names what is mutated: a module's path of import, a role or a playbook."""

@@ -26,9 +26,11 @@ SECONDS = {
     "integration/rollout/demo/test_one.py": 5,
     "integration/rollout/demo/test_two.py": 5,
 }
+#: The second, which is in a function, by some; the fourth, which runs on import, by what started a process.
 REACHED = {
-    1: ["unit/talos/test_wire.py", "unit/gate/test_other.py"],
-    2: [*(name for name in SECONDS if "demo" not in name and "other" not in name), "integration/rollout/demo"],
+    2: ["unit/talos/test_wire.py", "unit/gate/test_other.py"],
+    4: ["integration/modules/test_short.py"],
+    6: [*(name for name in SECONDS if "demo" not in name and "other" not in name), "integration/rollout/demo"],
 }
 
 
@@ -45,6 +47,8 @@ def root(tmp_path: Path) -> Path:
         file.write_text("talosops.selinux.drain" if "short" in name else "")
     measured = tmp_path / "build" / "coverage"
     measured.mkdir(parents=True)
+    (tmp_path / "plugins" / "plugin_utils" / "talos").mkdir(parents=True)
+    (tmp_path / WIRE).write_text("def a():\n    return 1\n\nb = 1\ndef c():\n    return 1\n")
     data = coverage.CoverageData(str(measured / "data"))
     for line, names in REACHED.items():
         for name in names:
@@ -56,7 +60,8 @@ def root(tmp_path: Path) -> Path:
 
 
 def test_what_reaches_the_line_in_stages(root: Path) -> None:
-    assert Covering(root).stages(wire(2), 9) == [
+    assert Covering(root).stages(wire(2), 9) == [["unit/talos/test_wire.py"], ["unit/gate/test_other.py"]]
+    assert Covering(root).stages(wire(6), 9) == [
         ["unit/talos/test_wire.py", "unit/talos/test_near.py"],
         ["unit/gate/test_far.py"],
         ["unit/talos/test_slow.py"],
@@ -64,15 +69,14 @@ def test_what_reaches_the_line_in_stages(root: Path) -> None:
         ["integration/modules/test_short.py"],
         ["integration/modules/test_long.py"],
     ]
-    assert Covering(root).stages(wire(1), 9) == [["unit/talos/test_wire.py"], ["unit/gate/test_other.py"]]
 
 
 def test_at_most_so_many_outside_unit(root: Path) -> None:
-    assert Covering(root).stages(wire(2), 1)[3:] == [["integration/rollout/demo"]]
+    assert Covering(root).stages(wire(6), 1)[3:] == [["integration/rollout/demo"]]
 
 
-def test_a_line_that_belongs_to_nobody_is_of_all_that_reach_its_file(root: Path) -> None:
-    stages = Covering(root).stages(wire(9), 9)
+def test_what_runs_on_import_is_of_all_that_reach_its_file(root: Path) -> None:
+    stages = Covering(root).stages(wire(4), 9)
     assert {name for stage in stages for name in stage} == {name for names in REACHED.values() for name in names}
 
 
@@ -81,5 +85,5 @@ def test_what_is_not_measured_is_looked_for_by_its_name(root: Path) -> None:
 
 
 def test_what_a_fixed_mutant_names_comes_first(root: Path) -> None:
-    fixed = Mutant(WIRE, 1, "a name", 0, "1", "2", ("integration/modules/test_long.py", "unit/gate/test_other.py"))
+    fixed = Mutant(WIRE, 2, "a name", 0, "1", "2", ("integration/modules/test_long.py", "unit/gate/test_other.py"))
     assert Covering(root).stages(fixed, 0) == [[*fixed.tests], ["unit/talos/test_wire.py"]]
