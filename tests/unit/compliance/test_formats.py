@@ -102,6 +102,7 @@ def test_junit_counts_agree(report):
     suites = junitparser.JUnitXml.fromstring(junit.render(report))
     counted = {"node": Counter(), "fleet": Counter()}
     for suite in suites:
+        assert suite.time == 0, "what a format of test runs asks for"
         for case in suite:
             (result,) = case.result or [None]
             counted["fleet" if suite.name == "fleet" else "node"][result.type if result is not None else "pass"] += 1
