@@ -28,10 +28,11 @@ _RESERVED = frozenset(
     ".NaN",
     ".NAN",
 }
-# Words of YAML 1.1: measured, releases of the encoder differ in the kind of quotes (4.0.0-rc.6 against 4.0.0).
+# Words of YAML 1.1: measured, releases of the encoder differ in the kind of quotes (4.0.0-rc.6 against 4.0.0). "=" was
+# not measured, and has a type of its own in YAML 1.1.
 _UNSURE_WORDS = frozenset(
     form for word in ("y", "n", "yes", "no", "on", "off") for form in (word, word.capitalize(), word.upper())
-) | {"<<"}
+) | {"<<", "="}
 _NUMBER_LIKE = re.compile(r"[-+]?(?:[._]*[0-9]|\.(?:inf|Inf|INF)$)")
 _SURE_NUMBER = re.compile(
     r"[-+]?[0-9]+"

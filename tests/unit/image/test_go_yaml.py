@@ -15,7 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 
-@pytest.mark.parametrize("value", ["caf\u00e9", "on", "1e400", "a\tb", "12:30", "2026-01-01", " \nx", "a \nb", "\n"])
+@pytest.mark.parametrize(
+    "value", ["caf\u00e9", "on", "=", "1e400", "a\tb", "12:30", "2026-01-01", " \nx", "a \nb", "\n"]
+)
 def test_uncertain_values_have_no_offline_id_but_a_body(value):
     read = schematic.parse(json.dumps({"customization": {"extraKernelArgs": [value]}}))
     with pytest.raises(errors.UncertainSchematic, match="the schematic holds"):
