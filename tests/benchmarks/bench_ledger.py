@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from unittest import mock
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[2] / ".collections")]
 from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout import index, ledger  # noqa: E402  (found by the line above)
@@ -27,14 +28,16 @@ FACTS = {"evidence": "/srv/rollout/worker/20261129T131500Z-0123456789ab/evidence
 
 def fill(path: Path, nodes: int) -> None:
     """A ledger of whole reinstalls, 24 entries each, made without an index to be quick."""
-    keep, index.Index.save = index.Index.save, lambda *_unused: None  # type: ignore[method-assign]  # only while filling
     writer = ledger.Ledger(path)
-    sync, os.fsync = os.fsync, lambda _descriptor: None
-    for number in range(nodes):
-        for step in STEP_NAMES:
-            writer.begin(f"worker-{number}", step, machine_type="worker")
-            writer.finish(f"worker-{number}", step, "done", **FACTS)
-    index.Index.save, os.fsync = keep, sync  # type: ignore[method-assign]  # as it was
+
+    def nothing(*_unused: object) -> None:
+        pass
+
+    with mock.patch.object(index.Index, "save", nothing), mock.patch.object(os, "fsync", nothing):
+        for number in range(nodes):
+            for step in STEP_NAMES:
+                writer.begin(f"worker-{number}", step, machine_type="worker")
+                writer.finish(f"worker-{number}", step, "done", **FACTS)
     ledger.Ledger(path).close("nobody", "makes the index")
 
 

@@ -11,6 +11,7 @@ import os
 import random
 import signal
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -344,11 +345,11 @@ def test_long_streams_without_any_mark_take_linear_time(tmp_path: Path) -> None:
     assert len(store.read(BOOT).windows) == 2
 
 
-def _child(work: object) -> int:
+def _child(work: Callable[[], object]) -> int:
     pid = os.fork()
     if pid == 0:
         try:
-            work()  # type: ignore[operator]  # each case is a callable
+            work()
         finally:
             os._exit(0)
     return pid

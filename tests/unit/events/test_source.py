@@ -60,11 +60,14 @@ def followed(
 
     monkeypatch.setattr(source, "visit", looked)
 
+    def connect(_node: str) -> Any:
+        return Client()
+
     async def work() -> None:
         task = asyncio.create_task(
             source.Source(
                 nodes=nodes,
-                connect=lambda _node: Client(),  # type: ignore[arg-type, return-value]  # no wire here
+                connect=connect,
                 queue=told,
                 cursors=cursors,
                 catalogue=catalogue.load(),
@@ -148,10 +151,11 @@ def test_a_node_that_calls_itself_something_odd_is_one_that_cannot_be_read(uuid:
         async def spec(self, _kind: str) -> dict[str, Any]:
             return {"uuid": uuid}
 
+    odd: Any = Odd()
     with pytest.raises(InvalidAnswer, match="does not say its machine UUID"):
         asyncio.run(
             watch.visit(
-                Odd(),  # type: ignore[arg-type]  # it is asked for one thing
+                odd,
                 "n",
                 None,
                 most=5,

@@ -23,6 +23,9 @@ from ansible_collections.talosops.selinux.plugins.plugin_utils.reinstall import 
 from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.answers import SystemStat
 from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.errors import Unreachable
 
+#: Where nobody is to be reached.
+NOBODY: Any = SimpleNamespace()
+
 
 def send(directory: Path, patch: pytest.MonkeyPatch, *, judged: str | None, wiped: str) -> list[str]:
     """Order a wipe for one boot path on evidence of another; who was asked."""
@@ -33,7 +36,7 @@ def send(directory: Path, patch: pytest.MonkeyPatch, *, judged: str | None, wipe
     patch.setattr(order.files, "load", lambda path: document)
     action: Any = SimpleNamespace(ask=lambda question, where: asked.append("node"))
     given = order.Order("evidence.json", str(verdict), wiped, "c", "d", "strict", None, None, None, None, None)
-    order.send(action, given, SimpleNamespace())  # type: ignore[arg-type]  # nobody is reached
+    order.send(action, given, NOBODY)
     return asked
 
 
@@ -161,7 +164,7 @@ def test_a_control_planes_lock_stays_once_its_reset_may_have_been_sent(
     )
     action: Any = SimpleNamespace(host="cp-1", check=False, ask=lambda question, where: question(None))
     with pytest.raises(Problem, match="it broke"):
-        order.send(action, given, SimpleNamespace())  # type: ignore[arg-type]  # nobody is reached
+        order.send(action, given, NOBODY)
     assert said == told
 
 
@@ -221,7 +224,7 @@ def test_the_lock_of_another_cluster_is_not_taken(tmp_path: Path, monkeypatch: p
     given = dataclasses.replace(ORDER, verdict=str(tmp_path / "verdict.json"))
     action: Any = SimpleNamespace(host="cp-1", check=False)
     with pytest.raises(NotThisNode, match="systemUUID is of another"):
-        order.send(action, given, SimpleNamespace())  # type: ignore[arg-type]  # nobody is reached
+        order.send(action, given, NOBODY)
     assert taken == []
 
 
@@ -257,13 +260,13 @@ def test_members_that_nobody_judged_are_not_passed_over(monkeypatch: pytest.Monk
     monkeypatch.setattr(order, "may_remove", lambda member, etcd: None)
     client: Any = SimpleNamespace(etcd_members=members)
     with pytest.raises(RequestRefused, match="lists other members now"):
-        asyncio.run(order._spare(client, SimpleNamespace()))  # type: ignore[arg-type]  # nobody is reached
+        asyncio.run(order._spare(client, NOBODY))
 
 
 def test_a_uuid_that_many_boards_share_shows_nobodys_return() -> None:
     held = {"owner": "cp-1 (03000200-0400-0500-0006-000700080009)", "identity": "the one before its reset"}
     client: Any = SimpleNamespace()
-    assert asyncio.run(order._is_back(client, SimpleNamespace(), held)) is False  # type: ignore[arg-type]  # not asked
+    assert asyncio.run(order._is_back(client, NOBODY, held)) is False
 
 
 def test_a_verdict_that_others_can_write_is_not_believed(tmp_path: Path) -> None:
