@@ -15,7 +15,7 @@ from ..plugin_utils.arguments import read_once
 from ..plugin_utils.audit.knowledge import catalogue
 from ..plugin_utils.gate import compat
 from ..plugin_utils.gate.policy import load_policy
-from ..plugin_utils.reinstall.step import fail_and_give_back, take
+from ..plugin_utils.reinstall.step import fail_and_release, take
 from ..plugin_utils.reinstall.work import Work
 from ..plugin_utils.rollout.steps import STEP_NAMES
 
@@ -36,7 +36,7 @@ class ActionModule(TalosAction):
         if self.check:
             return self._announced(work)
         if self.params["state"] == "given_back":
-            told = fail_and_give_back(work, self.params["reason"])
+            told = fail_and_release(work, self.params["reason"])
             return {"step": None, "taken": False, "facts": {}, "node": told, "changed": True}
         return {**take(work, self.params["step"]), "node": None}
 

@@ -13,6 +13,7 @@ from ansible.utils.display import Display  # type: ignore[import-untyped]  # ans
 
 from ..plugin_utils.actions import TalosAction
 from ..plugin_utils.reinstall.work import Work
+from ..plugin_utils.rollout import budget
 from ..plugin_utils.rollout.plan import CONTROL_PLANE_TYPES, make_plan, voters
 
 
@@ -39,8 +40,8 @@ class ActionModule(TalosAction):
         plan = make_plan(
             rows,
             canary=params["canary"],
-            batch=_number(params["batch"]),
-            max_failures=_number(params["max_failures"]),
+            batch=budget.number(params["batch"]),
+            max_failures=budget.number(params["max_failures"]),
             control_planes=params["control_planes"],
             etcd_voters=_voters(seen.values(), [state.nodes[host].facts for host in resume]),
             resume=resume,
@@ -100,7 +101,3 @@ def _voters(summaries: Iterable[Mapping[str, Any]], resumed: Iterable[Mapping[st
         if seen["etcd"] and seen["etcd"]["agreed"] is True and seen["etcd"]["voters"] is not None
     ]
     return voters(told, [len(facts["peers"]) + 1 for facts in resumed if facts["machine_type"] in CONTROL_PLANE_TYPES])
-
-
-def _number(text: str) -> int | str:
-    return int(text) if text.isdecimal() else text

@@ -21,6 +21,7 @@ from ..plugin_utils.problem import Problem
 from ..plugin_utils.reinstall.work import Work
 from ..plugin_utils.report import ending, html, table
 from ..plugin_utils.report.model import build_model
+from ..plugin_utils.rollout import budget
 from ..plugin_utils.rollout.ledger import CLUSTER_LOCK, ROLLOUT_LOCK
 from ..plugin_utils.rollout.plan import make_plan
 
@@ -59,10 +60,9 @@ class ActionModule(TalosAction):
             if (state.locks.get(kind) or {}).get("owner") == work.ledger.owner:
                 # This run's own, which is released as soon as it ends.
                 del state.locks[kind]
-        limit = self.params["max_failures"]
         over = [] if self.check else ending.reached(plan, state, self.host, after)
         stopped = ending.stopped(
-            plan, state, over, after=after, max_failures=int(limit) if limit.isdecimal() else limit
+            plan, state, over, after=after, max_failures=budget.number(self.params["max_failures"])
         )
         model = build_model(
             plan,

@@ -16,7 +16,7 @@ from ..audit.store.store import AuditStore
 from ..canonical import is_sealed
 from ..evidence import files
 from ..gate.saved import newest_verdicts
-from ..gate.shape import value_at
+from ..nested import value_at
 from ..problem import Problem
 from ..rollout.ledger_file import entries, verify
 from .bundle import MANIFEST

@@ -15,7 +15,7 @@ from typing import Any
 
 from ..canonical import is_sealed, sealed
 from ..gate.functions import iso
-from ..gate.shape import value_at
+from ..nested import value_at
 from .drift import find_drift
 from .past import Past, last_known
 from .results import NODE_STATUSES, STATUSES, Ground, Subject, clashes, judge_fleet, judge_node, waiver_rows, worst

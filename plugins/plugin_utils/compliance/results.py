@@ -16,12 +16,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..gate import shape
 from ..gate.functions import iso, moment
 from ..gate.policy import Policy
 from ..gate.verdict import document_for, run_checks
 from ..gate.waiver import Waiver
 from ..gate.waivers import Waivers
+from ..nested import value_at
 from .profile import Profile, Rule
 
 PASS, FAIL, UNKNOWN = "pass", "fail", "unknown"
@@ -185,7 +185,7 @@ def clashes(subjects: Sequence[Subject]) -> dict[str, str]:
     owners: dict[tuple[str, str], list[str]] = {}
     for subject in subjects:
         for key in ("uuid", "identity"):
-            value = shape.value_at(subject.evidence, "node", key)
+            value = value_at(subject.evidence, "node", key)
             if isinstance(value, str) and value:
                 owners.setdefault((key, value.lower()), []).append(subject.name)
     found: dict[str, str] = {}

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..kube import items_of, kube_client, request, unread
+from ..nested import value_at
 from ..problem import Problem
 from . import workloads
 from .joined import Machine, Nodes
@@ -69,8 +70,8 @@ class Cluster:
     @functools.cached_property
     def _drivers(self) -> dict[str, str]:
         """Storage drivers, and what shows each; one that brings no CSIDriver object still has its volumes."""
-        used = (workloads.value_at(volume, "spec", "csi", "driver") for volume in self.volumes)
-        registered = (workloads.value_at(driver, "metadata", "name") for driver in self.csidrivers)
+        used = (value_at(volume, "spec", "csi", "driver") for volume in self.volumes)
+        registered = (value_at(driver, "metadata", "name") for driver in self.csidrivers)
         return {str(name): "PersistentVolume" for name in used if name} | {
             str(name): "CSIDriver" for name in registered
         }
@@ -87,7 +88,7 @@ class Cluster:
     def _pods(self) -> dict[str, list[Object]]:
         by_node: dict[str, list[Object]] = {}
         for pod in self.pods:
-            by_node.setdefault(str(workloads.value_at(pod, "spec", "nodeName")), []).append(pod)
+            by_node.setdefault(str(value_at(pod, "spec", "nodeName")), []).append(pod)
         return by_node
 
 

@@ -12,7 +12,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from .workloads import Object, containers_of, host_paths, value_at
+from ..nested import value_at
+from .workloads import Object, containers_of, host_paths
 
 #: Directories of the host that outlive a reboot of Talos (EPHEMERAL and the overlays kept on it).
 _LASTING = ("/var", "/opt")

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..nested import value_at
 from ..yaml_loader import load_yaml
 
 _WORKLOADS = Path(__file__).parent / "data" / "workloads.yml"
@@ -109,15 +110,6 @@ def restarts(pods: Sequence[Object], booted_at: str | None) -> dict[str, Any] | 
         if any(start is None or _moment(start) < boot for start in starts):
             stale.append(f"{value_at(pod, 'metadata', 'namespace')}/{value_at(pod, 'metadata', 'name')}")
     return {"checked": len(resident), "stale": sorted(stale)}
-
-
-def value_at(value: Any, *keys: str) -> Any:
-    """The value under the keys; None where there is none."""
-    for key in keys:
-        if not isinstance(value, Mapping):
-            return None
-        value = value.get(key)
-    return value
 
 
 def host_paths(pod: Object) -> dict[str, str]:

@@ -15,10 +15,10 @@ from typing import Any
 
 import yaml
 
+from ..nested import value_at
 from ..talos.versions import parse_version
 from .documents import read_yaml
 from .errors import PolicyProblem
-from .shape import value_at
 
 SCHEMA = 1
 KINDS = ("cni", "csi", "addons", "extensions")

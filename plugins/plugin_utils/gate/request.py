@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..evidence.schema import EVIDENCE
+from ..nested import value_at
 from . import shape
 from .checks import BLOCK, load_checks
 from .errors import RequestRefused
@@ -91,11 +92,11 @@ def judge_past(
     Returns:
         The results of the history checks that apply, as in a verdict; none for a node that does not enforce.
     """
-    if shape.value_at(evidence, "selinux", "state") != "enforcing":
+    if value_at(evidence, "selinux", "state") != "enforcing":
         return []
     results: dict[str, dict[str, Any]] = {}
     for number, before in enumerate(earlier):
-        last = shape.value_at(before, "selinux", "state") != "enforcing"
+        last = value_at(before, "selinux", "state") != "enforcing"
         if number == 0 or last:
             applied = [check for check in judge_history(before, evidence, now) if check["result"] != SKIPPED]
             results |= {check["id"]: check for check in applied}

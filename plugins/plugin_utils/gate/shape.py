@@ -12,7 +12,7 @@ reads a missing value as null, and ``!missing`` or ``missing != 'bad'`` would be
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from ..evidence.schema import EVIDENCE, TARGET, conforms
@@ -129,10 +129,3 @@ def _defects(value: Any, rest: Path, done: Path, nullable: frozenset[Path], shap
             yield from _defects(value[step], rest[1:], (*done, step), nullable, inner)
         else:
             yield f"{text_of((*done, step))} is missing"
-
-
-def value_at(document: Any, *keys: str) -> Any:
-    """The value under the keys, or None where there is none, whatever the document holds in between."""
-    for key in keys:
-        document = document.get(key) if isinstance(document, Mapping) else None
-    return document

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..canonical import is_sealed, sealed
+from ..nested import value_at
 from ..talos.versions import parse_version
 from . import compat, shape
 from .checks import BLOCK, Check
@@ -104,7 +105,7 @@ def seal_verdict(
     Args:
         document: what the checks saw (:func:`document_for`).
     """
-    value = shape.value_at
+    value = value_at
     return sealed(
         {
             "schema": SCHEMA,
@@ -169,7 +170,7 @@ def check_evidence(evidence: Mapping[str, Any], node: str | None = None) -> None
 
 def _name(evidence: Mapping[str, Any]) -> str:
     """The node's name in an evidence document, for messages."""
-    return str(shape.value_at(evidence, "node", "name") or "an unnamed node")
+    return str(value_at(evidence, "node", "name") or "an unnamed node")
 
 
 def document_for(
@@ -188,7 +189,7 @@ def document_for(
     if operation is not None:
         planned = {**(planned if isinstance(planned, Mapping) else {}), **operation}
     if target is None:
-        target = shape.value_at(planned, "target")
+        target = value_at(planned, "target")
     audit = waivers.applied(evidence.get("audit"), evidence)
     return {
         **evidence,
@@ -209,7 +210,7 @@ def sort_denials(audit: Any) -> dict[str, list[str]] | None:
     Whatever is not clearly waived or clearly benign is open. Benign is a denial of the reviewed list, which is kept by
     Talos version (the audit package's catalogue), of which no record is doubtful.
     """
-    denials = shape.value_at(audit, "denials")
+    denials = value_at(audit, "denials")
     if not isinstance(denials, list) or not all(isinstance(denial, Mapping) for denial in denials):
         return None
     fates: dict[str, list[str]] = {"open": [], "waived": [], "benign": []}

@@ -13,9 +13,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from ..nested import value_at
 from ..talos.versions import parse_version
 from .functions import iso
-from .shape import value_at
 
 MATCH = ("source_type", "target_type", "class", "permissions")
 """The parts of a denial that a waiver names, in the order of a signature."""

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from ..audit.knowledge import catalogue as known_denials
+from ..nested import value_at
 from .errors import WaiverProblem
 from .functions import iso, moment
 from .policy import Policy
-from .shape import value_at
 from .waiver import MATCH, Finding, Waiver
 from .waiver_files import load_waivers
 

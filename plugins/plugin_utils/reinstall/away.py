@@ -11,7 +11,7 @@ from typing import Any
 
 from ..evidence.cluster import read_nodes
 from ..evidence.identity import doubts_of, machine_id_of, same_uuid
-from ..evidence.workloads import value_at
+from ..nested import value_at
 from ..rollout.errors import LockHeld
 from .work import CONTROL_PLANE_LEASE, Work, in_flight
 

@@ -126,7 +126,7 @@ def _told(problem: Problem) -> dict[str, str]:
     return {"kind": problem.kind, "found": problem.found, "why": problem.why, "do": problem.do}
 
 
-def give_back(work: Work) -> bool:
+def release(work: Work) -> bool:
     """Leave a node that was certainly not wiped as it was found: schedulable, and without locks.
 
     Returns:
@@ -147,14 +147,14 @@ def give_back(work: Work) -> bool:
     return undone
 
 
-def fail_and_give_back(work: Work, reason: str) -> str:
+def fail_and_release(work: Work, reason: str) -> str:
     """End what failed, and say how the node is left.
 
     Args:
         reason: what failed, recorded where the step that failed could not do so itself.
 
     Raises:
-        Problem: the node could not be given back, or the ledger not be written.
+        Problem: the node could not be released, or the ledger not be written.
     """
     known = work.ledger.node(work.host)
     if work.ledger.halts() and known.failed is None and not known.may_be_wiped:
@@ -168,12 +168,12 @@ def fail_and_give_back(work: Work, reason: str) -> str:
         return (
             f"{work.host} was wiped, or may have been, and stays cordoned: run the rollout again, which goes on with it"
         )
-    uncordoned = give_back(work)
+    uncordoned = release(work)
     return f"{work.host} was not wiped" + (" and is uncordoned again" if uncordoned else "")
 
 
 def start_over(work: Work, reason: str) -> bool:
-    """Give a node back and close its operation, so that evidence and verdict are made anew; as :func:`give_back`."""
-    undone = give_back(work)
+    """Release a node and close its operation, so that evidence and verdict are made anew; as :func:`release`."""
+    undone = release(work)
     work.ledger.restart(work.host, reason)
     return undone

@@ -18,6 +18,11 @@ class BadBudget(Problem):
     kind = "bad_budget"
 
 
+def number(text: str) -> int | str:
+    """What an option says: a count as a number, and anything else, such as a percentage, as it stands."""
+    return int(text) if text.isdecimal() else text
+
+
 def share(value: int | str, of: int, name: str) -> int:
     """A count of nodes: an integer as it is, ``"25%"`` of ``of`` rounded down (a budget is never exceeded by rounding).
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..evidence.workloads import value_at
+from ..nested import value_at
 from .pods import Pod, is_finished, is_leaving, is_ready, name_of
 
 Budget = Mapping[str, Any]

@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from ..evidence.workloads import value_at
 from ..kube import ApiException, HTTPError, items_of, kube_client, request, unread
+from ..nested import value_at
 from ..problem import Problem
 from ..texts import printable
 from .disruption import Budget, blocks

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..evidence.workloads import value_at
+from ..nested import value_at
 
 Pod = Mapping[str, Any]
 

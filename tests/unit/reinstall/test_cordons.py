@@ -15,7 +15,7 @@ import pytest
 from ansible_collections.talosops.selinux.plugins.plugin_utils.problem import Problem
 from ansible_collections.talosops.selinux.plugins.plugin_utils.reinstall import after, before
 from ansible_collections.talosops.selinux.plugins.plugin_utils.reinstall.step import (
-    fail_and_give_back,
+    fail_and_release,
     start_over,
     take,
 )
@@ -82,7 +82,7 @@ def test_a_cordon_set_since_the_verdict_stops_the_drain(
     work = at_drain(tmp_path, monkeypatch, node, judged=judged)
     with pytest.raises(Problem, match="is cordoned, and was not when it was judged"):
         take(work, "drain")
-    fail_and_give_back(work, "it failed")
+    fail_and_release(work, "it failed")
     assert (node.cordoned, node.writes) == (True, 0)
 
 
@@ -91,7 +91,7 @@ def test_a_cordon_that_was_judged_is_left_as_it_was_found(tmp_path: Path, monkey
     work = at_drain(tmp_path, monkeypatch, node, judged=True)
     with pytest.raises(Problem, match="does not go"):
         take(work, "drain")
-    assert "uncordoned" not in fail_and_give_back(work, "it failed")
+    assert "uncordoned" not in fail_and_release(work, "it failed")
     assert (node.cordoned, node.writes) == (True, 0)
 
 
@@ -100,7 +100,7 @@ def test_the_rollouts_own_cordon_is_taken_back(tmp_path: Path, monkeypatch: pyte
     work = at_drain(tmp_path, monkeypatch, node, judged=False)
     with pytest.raises(Problem, match="does not go"):
         take(work, "drain")
-    assert "uncordoned again" in fail_and_give_back(work, "it failed")
+    assert "uncordoned again" in fail_and_release(work, "it failed")
     assert (node.cordoned, node.writes) == (False, 2)
 
 
@@ -112,7 +112,7 @@ def test_a_cordon_that_came_before_ours_is_not_taken_back(tmp_path: Path, monkey
     with pytest.raises(Problem, match="is cordoned, and was not when it was judged"):
         take(work, "drain")
     assert work.ledger.node(work.host).writes["drain"] == "intent"
-    assert fail_and_give_back(work, "it failed") == f"{work.host} was not wiped"
+    assert fail_and_release(work, "it failed") == f"{work.host} was not wiped"
     assert (node.cordoned, node.writes) == (True, 0)
 
 

@@ -16,7 +16,7 @@ from ansible_collections.talosops.selinux.plugins.plugin_utils.problem import Pr
 from ansible_collections.talosops.selinux.plugins.plugin_utils.reinstall import before, wipe
 from ansible_collections.talosops.selinux.plugins.plugin_utils.reinstall.hook import run_hook
 from ansible_collections.talosops.selinux.plugins.plugin_utils.reinstall.settle import settle
-from ansible_collections.talosops.selinux.plugins.plugin_utils.reinstall.step import fail_and_give_back, take
+from ansible_collections.talosops.selinux.plugins.plugin_utils.reinstall.step import fail_and_release, take
 from ansible_collections.talosops.selinux.plugins.plugin_utils.reinstall.work import NotKnown
 from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout import ledger
 from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.ledger_file import entries
@@ -67,7 +67,7 @@ def test_an_unwiped_machine_that_the_hook_booted_stays_cordoned(
     hooked.answers = itertools.repeat(Machine(boot_id="boot-2", **other))
     with pytest.raises(Problem, match="the boot hook booted worker-1 over its old installation"):
         take(hooked, "identify")
-    assert "stays cordoned" in fail_and_give_back(hooked, "it failed")
+    assert "stays cordoned" in fail_and_release(hooked, "it failed")
     assert uncordoned == []
     assert settle(hooked), "its operation is not closed while it runs another system"
 
@@ -76,7 +76,7 @@ def test_it_is_given_back_when_its_own_system_runs_again(hooked: OneNode, uncord
     hooked.answers = itertools.repeat(Machine(boot_id="boot-3"))
     with pytest.raises(Problem, match="had no effect"):
         take(hooked, "identify")
-    fail_and_give_back(hooked, "it failed")
+    fail_and_release(hooked, "it failed")
     assert uncordoned == [hooked.host]
 
 

@@ -69,8 +69,8 @@ def test_it_holds_it_when_a_step_after_the_wipe_fails(
         step.take(work, name)
     with pytest.raises(Problem, match="it broke"):
         step.take(work, failing)
-    assert "stays cordoned" in step.fail_and_give_back(work, "it broke")
-    assert step.give_back(work) is False
+    assert "stays cordoned" in step.fail_and_release(work, "it broke")
+    assert step.release(work) is False
     assert holder(work) == HOST
 
 
@@ -93,7 +93,7 @@ def test_one_that_was_not_wiped_gives_it_back(tmp_path: Path, monkeypatch: pytes
     assert holder(work) == HOST
     with pytest.raises(Problem, match="it broke"):
         step.take(work, "reset")
-    assert step.fail_and_give_back(work, "it broke") == f"{HOST} was not wiped and is uncordoned again"
+    assert step.fail_and_release(work, "it broke") == f"{HOST} was not wiped and is uncordoned again"
     assert (holder(work), undone) == (None, [HOST])
 
 

@@ -42,18 +42,8 @@ def render(report: Mapping[str, Any]) -> bytes:
             writer.writerow([_safe(cell) for cell in cells])
     for item in report["fleet"]:
         outliers = "; ".join(f"{outlier['node']} {outlier['status']}" for outlier in item["outliers"])
-        cells = [
-            "*",
-            "",
-            "",
-            "",
-            item["rule"],
-            rules[item["rule"]]["severity"],
-            item["status"],
-            item["common"],
-            "",
-            outliers,
-        ]
+        severity = rules[item["rule"]]["severity"]
+        cells = ["*", "", "", "", item["rule"], severity, item["status"], item["common"], "", outliers]
         writer.writerow([_safe(cell) for cell in [*cells, "", report["generated_at"], "", "", "", labels]])
     return text.getvalue().encode()
 
