@@ -11,6 +11,7 @@ import datetime as dt
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from ..talos import boots
 from ..talos.client import NodeClient
 from ..talos.errors import TalosError
 from .sections import role_of
@@ -97,7 +98,8 @@ async def kernel_boot_id(client: NodeClient) -> str | None:
     Kubernetes reports it too. It needs os:admin, so nothing else rests on it.
     """
     try:
-        return (await client.read("/proc/sys/kernel/random/boot_id", max_bytes=128)).decode("ascii").strip() or None
+        told = await client.read("/proc/sys/kernel/random/boot_id", max_bytes=128)
+        return boots.identifier(told.decode("ascii").strip())
     except (TalosError, UnicodeDecodeError):
         return None
 

@@ -278,12 +278,13 @@ async def _last_look(host: str, client: NodeClient, evidence: dict[str, Any]) ->
     uuid = (await client.spec("system_information")).get("uuid")
     seen = await boots.look(client)
     expected = (evidence["node"]["identity"], evidence["node"]["uuid"])
+    answer = boots.compare(boots.of_evidence(evidence["boot"]), seen)
     if evidence["boot"]["id"] is not None:
-        same = seen.boot_id == evidence["boot"]["id"]
+        same = seen.boot_id == evidence["boot"]["id"] and answer == boots.SAME
     else:
         # Which boot it is was judged a moment ago by the logs of both looks; what a look without them says must not
         # contradict it.
-        same = boots.compare(boots.Look.of(evidence["boot"].get("look")), seen) != boots.ANOTHER
+        same = answer != boots.ANOTHER
     if (identity, uuid) != expected or not same:
         raise VerdictRefused(
             f"another machine or boot answers for {host} than the one that was judged",

@@ -4,7 +4,7 @@
 
 """Whether two looks at a node found the same boot: ``compare(earlier, later)``.
 
-BootID (Talos 1.14) decides where both looks have it. Before 1.14 the boot time is all that names a boot, and it moves
+BootID (Talos 1.14) decides where both looks have it, unless what the kernel counted contradicts it. Before 1.14 the boot time is all that names a boot, and it moves
 with every step of the node's clock (seen on real Talos: 4,379 s within one boot), so a step is told from a reboot by
 what a step does not move: the ``audit(SECONDS.MILLIS:SERIAL)`` stamps that the kernel wrote, and the counters of
 SystemStat. Two answers need a positive sign. Without one the answer is UNKNOWN, which is neither "it rebooted" nor "it
@@ -81,7 +81,7 @@ class Look:
             return cls()
         marks = data.get("marks")
         return cls(
-            boot_id=data.get("boot_id") if isinstance(data.get("boot_id"), str) else None,
+            boot_id=identifier(data.get("boot_id")),
             boot_time=_whole(data.get("boot_time")),
             cpu_seconds=_number(data.get("cpu_seconds")),
             processes=_whole(data.get("processes")),
@@ -118,7 +118,7 @@ async def look(client: NodeClient, *, clock: Callable[[], float] = time.time) ->
 def seen(boot_id: Any, stat: SystemStat | None, at: float, kernel: Iterable[bytes] = ()) -> Look:
     """A look made of answers: the BootID resource's id, SystemStat, and the records of the kernel ring."""
     return Look(
-        boot_id=boot_id if isinstance(boot_id, str) and boot_id else None,
+        boot_id=identifier(boot_id),
         boot_time=stat.boot_time if stat else None,
         cpu_seconds=stat.cpu_seconds if stat else None,
         processes=stat.processes if stat else None,
@@ -152,10 +152,13 @@ def compare(earlier: Look, later: Look) -> Answer:
     stayed counts where counters did not fall, since a machine without a battery-backed clock starts each boot at the
     same moment. Whatever contradicts itself is UNKNOWN.
     """
-    if earlier.boot_id is not None and later.boot_id is not None:
-        return SAME if earlier.boot_id == later.boot_id else ANOTHER
     shared = earlier.marks.keys() & later.marks.keys()
     kept = {serial for serial in shared if earlier.marks[serial] == later.marks[serial]}
+    if earlier.boot_id is not None and later.boot_id is not None:
+        if earlier.boot_id != later.boot_id:
+            return ANOTHER
+        # Firmware and hypervisors that bring a machine back from a snapshot bring its boot id back too.
+        return SAME if kept == shared and not _counted_less(earlier, later) else UNKNOWN
     fell = _fell(earlier, later)
     if kept:
         return SAME if kept == shared and not fell else UNKNOWN
@@ -184,13 +187,17 @@ def uptime(look: Look, now: float) -> int | None:
 
 
 def _fell(earlier: Look, later: Look) -> bool:
-    """Whether a counter that only grows within a boot is lower than before."""
-    counters = ((earlier.processes, later.processes), (earlier.context_switches, later.context_switches))
-    if any(one is not None and other is not None and other < one for one, other in counters):
+    """Whether something that only grows within a boot is lower than before."""
+    if _counted_less(earlier, later):
         return True
     before, after = earlier.cpu_seconds, later.cpu_seconds
     # The kernel's idle time may step back by a little when processors go off and on.
     return before is not None and after is not None and after < before - max(5.0, before * 0.01)
+
+
+def _counted_less(earlier: Look, later: Look) -> bool:
+    counters = ((earlier.processes, later.processes), (earlier.context_switches, later.context_switches))
+    return any(one is not None and other is not None and other < one for one, other in counters)
 
 
 def _went_on(earlier: Look, later: Look) -> bool | None:
@@ -221,6 +228,11 @@ def _counted(earlier: Look, later: Look) -> bool:
 def _stayed(earlier: Look, later: Look) -> bool:
     one, other = earlier.boot_time, later.boot_time
     return one is not None and other is not None and abs(one - other) <= BOOT_TIME_TOLERANCE
+
+
+def identifier(value: Any) -> str | None:
+    """A boot id; None for what identifies nothing: no text, and zeros, which stand for an id that was never made."""
+    return value if isinstance(value, str) and value.strip(" 0-") else None
 
 
 def _whole(value: Any) -> int | None:

@@ -23,6 +23,15 @@ from ansible_collections.talosops.selinux.plugins.plugin_utils.evidence import i
         "11111111-1111-1111-1111-111111111111",
         "12345678-1234-5678-90ab-cddeefaabbcc",
         "03020100-0504-0706-0809-0a0b0c0d0e0f",
+        "00112233-4455-6677-8899-AABBCCDDEEFF",
+        "ffeeddcc-bbaa-9988-7766-554433221100",
+        "00000000-1111-2222-3333-444444444444",
+        "a5a5a5a5-a5a5-a5a5-a5a5-a5a5a5a5a5a5",
+        "ff00ff00-ff00-ff00-ff00-ff00ff00ff00",
+        "00000000-0000-4000-8000-000000000000",
+        "00000000-0000-0000-0000-0cc47a000000",
+        "123e4567-e89b-12d3-a456-426614174000",
+        "6ba7b810-9dad-11d1-80b4-00c04fd430c8",
         "Not Settable",
         "To be filled by O.E.M.",
         "",
@@ -61,17 +70,23 @@ def test_a_serial_number_that_was_left_unset_is_not_compared(serial: str) -> Non
 
 
 @pytest.mark.parametrize(
-    "machine_uuid", ["6f1d0a9e-0000-4000-8000-000000000011", "00000000-0000-0000-0000-0cc47a112233"]
+    "machine_uuid",
+    [
+        "6f1d0a9e-0000-4000-8000-000000000011",
+        "00000000-0000-0000-0000-0cc47a112233",
+        "032e02b4-0499-05c3-0806-080700080009",
+        "a5a5a5a5-a5a5-a5a5-a5a5-a5a5a5a5a5a6",
+    ],
 )
 def test_a_uuid_of_its_own_is_no_placeholder(machine_uuid: str) -> None:
     assert identity.doubts_of(machine_uuid, None) == []
 
 
 def test_one_uuid_in_both_byte_orders_is_one() -> None:
-    one, other = "33221100-5544-7766-8899-aabbccddeeff", "00112233-4455-6677-8899-AABBCCDDEEFF"
+    one, other = "6f1d0a9e-33aa-4c71-8899-aabbccddeeff", "9E0A1D6F-AA33-714C-8899-AABBCCDDEEFF"
     for pair in ((one, other), (other, one), (one, one.upper())):
         assert identity.same_uuid(*pair)
-    assert not identity.same_uuid(one, "33221100-5544-7766-8899-aabbccddeefe")
+    assert not identity.same_uuid(one, "6f1d0a9e-33aa-4c71-8899-aabbccddeefe")
     assert not identity.same_uuid(one, None) and not identity.same_uuid(None, None) and not identity.same_uuid("x", "x")
 
 
@@ -106,13 +121,13 @@ document.count = 0  # type: ignore[attr-defined]  # see above
         ({"address": "192.0.2.200"}, {"address": "192.0.2.200"}, "address"),
         ({"identity": "x"}, {"identity": "x"}, "node identity"),
         (
-            {"uuid": "33221100-5544-7766-8899-aabbccddeeff"},
-            {"uuid": "33221100-5544-7766-8899-AABBCCDDEEFF"},
+            {"uuid": "6f1d0a9e-33aa-4c71-8899-aabbccddeeff"},
+            {"uuid": "6f1d0a9e-33aa-4c71-8899-AABBCCDDEEFF"},
             "machine UUID",
         ),
         (
-            {"uuid": "33221100-5544-7766-8899-aabbccddeeff"},
-            {"uuid": "00112233-4455-6677-8899-aabbccddeeff"},
+            {"uuid": "6f1d0a9e-33aa-4c71-8899-aabbccddeeff"},
+            {"uuid": "9e0a1d6f-aa33-714c-8899-aabbccddeeff"},
             "machine UUID",
         ),
         ({"serial": "SN-X"}, {"serial": "sn-x "}, "serial number"),

@@ -16,7 +16,7 @@ from ansible_collections.talosops.selinux.plugins.plugin_utils.evidence.joined i
     require_joined,
 )
 
-UUID = "33221100-5544-7766-8899-aabbccddeeff"
+UUID = "6f1d0a9e-33aa-4c71-8899-aabbccddeeff"
 MACHINE_ID = "be871ac0d0dd31fa4caca753b0f3f1b2"
 BOOT = "0b5e7c1a-0000-4000-8000-000000000001"
 MACHINE = Machine("worker-1", UUID, MACHINE_ID, BOOT)
@@ -40,7 +40,7 @@ def test_the_machine_is_found_by_all_three_ids() -> None:
 
 
 def test_the_other_byte_order_of_the_uuid_is_the_same_machine() -> None:
-    assert join([node(systemUUID="00112233-4455-6677-8899-AABBCCDDEEFF")], MACHINE).joined is True
+    assert join([node(systemUUID="9E0A1D6F-AA33-714C-8899-AABBCCDDEEFF")], MACHINE).joined is True
 
 
 @pytest.mark.parametrize(

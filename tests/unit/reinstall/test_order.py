@@ -69,7 +69,7 @@ class Node:
         return SimpleNamespace(spec={"bootID": self.now["boot_id"]})
 
     async def system_stat(self) -> SystemStat:
-        return SystemStat(boot_time=1)
+        return SystemStat(boot_time=1, processes=self.now.get("processes"))
 
     async def reset(self, labels: tuple[str, ...], **how: Any) -> str:
         self.resets.append(labels)
@@ -93,7 +93,7 @@ def act(node: Node, patch: pytest.MonkeyPatch, told: list[str]) -> order.Sent:
         record_sent=lambda actor: told.append(f"sent {actor}"),
         record_unsent=lambda found: told.append(f"unsent: {found}"),
     )
-    evidence = {"node": {"machine_type": "worker", "identity": "judged", "uuid": "u"}, "boot": {"id": "b", "look": {}}}
+    evidence = {"node": {"machine_type": "worker", "identity": "judged", "uuid": "u"}, "boot": {"id": "b", "look": {"processes": 500}}}
     action: Any = SimpleNamespace(host="worker-1", check=False)
     nobody: Any = None
     return asyncio.run(order._act(action, given, nobody, node, evidence, {}))  # type: ignore[arg-type]  # stands in
@@ -105,9 +105,11 @@ def act(node: Node, patch: pytest.MonkeyPatch, told: list[str]) -> order.Sent:
         ({"identity": "of another"}, "another machine or boot answers for worker-1"),
         ({"uuid": "of another"}, "another machine or boot answers for worker-1"),
         ({"boot_id": "later"}, "another machine or boot answers for worker-1"),
+        ({"boot_id": None}, "another machine or boot answers for worker-1"),
+        ({"processes": 3}, "another machine or boot answers for worker-1"),
         ({"silent": True}, "nobody answers"),
     ],
-    ids=["machine", "uuid", "boot", "silent"],
+    ids=["machine", "uuid", "boot", "no boot", "a boot that has the id of another", "silent"],
 )
 def test_what_changed_while_the_intent_was_recorded_is_not_wiped(
     monkeypatch: pytest.MonkeyPatch, then: dict[str, Any], found: str

@@ -21,7 +21,7 @@ from ansible_collections.talosops.selinux.plugins.plugin_utils.reinstall.members
 from ansible_collections.talosops.selinux.plugins.plugin_utils.reinstall.work import StepProblem
 from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.plan import UnsafePlan, make_plan
 
-SHARED = "33221100-5544-7766-8899-aabbccddeeff"
+SHARED = "6f1d0a9e-33aa-4c71-8899-aabbccddeeff"
 SWAPPED = str(uuid.UUID(bytes_le=uuid.UUID(SHARED).bytes))
 PLACEHOLDERS = ("03000200-0400-0500-0006-000700080009", "ffffffff-ffff-ffff-ffff-ffffffffffff")
 #: UUIDs that two machines may carry, None for its own.

@@ -67,8 +67,23 @@ def test_a_reboot_is_one_whatever_the_clock_says(step: int, marks: dict[int, str
 @pytest.mark.parametrize("step", [0, *STEPS])
 def test_an_id_decides_where_both_looks_have_one(step: int) -> None:
     before = at(20 * HOUR, boot_id="a")
-    assert compare(before, at(21 * HOUR, step=step, boot_id="a", marks={1: "7.000"})) == SAME
+    assert compare(before, at(21 * HOUR, step=step, boot_id="a", marks={})) == SAME
     assert compare(before, at(21 * HOUR, step=step, boot_id="b")) == ANOTHER
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"marks": {1: "7.000"}}, {"processes": 301}, {"context_switches": 1001}],
+    ids=["an event of another time", "fewer processes", "fewer context switches"],
+)
+def test_an_id_that_came_back_with_another_boot_says_nothing(other: dict[str, Any]) -> None:
+    assert compare(at(20 * HOUR, boot_id="a"), at(21 * HOUR, boot_id="a", **other)) == UNKNOWN
+
+
+@pytest.mark.parametrize("boot_id", ["", " ", "00000000-0000-0000-0000-000000000000", "0", 7, None])
+def test_what_identifies_nothing_is_no_id(boot_id: Any) -> None:
+    assert seen(boot_id, None, START).boot_id is None
+    assert Look.of({"boot_id": boot_id}).boot_id is None
 
 
 def test_an_id_in_one_look_alone_decides_nothing() -> None:
