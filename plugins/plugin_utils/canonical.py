@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 SEAL = "sha256"
 
@@ -18,11 +19,38 @@ def canonical_json(value: Any) -> bytes:
     """The one byte form of a JSON value: sorted keys, no blanks, ASCII only, no NaN or infinity.
 
     Raises:
-        ValueError: for a float that JSON cannot carry.
+        ValueError: for a float that JSON cannot carry, and for data that is nested too deeply.
         TypeError: for a value that is not plain JSON data.
     """
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    try:
+        text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
     return text.encode("ascii")
+
+
+def parse_json(data: bytes | str) -> Any:
+    """The value of a JSON text in UTF-8 that anybody may have written.
+
+    Raises:
+        ValueError: it is no JSON, or what no sealed document holds: numbers without an end, or a depth without one.
+    """
+    try:
+        return _DECODER.decode(data if isinstance(data, str) else data.decode())
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def _endless(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    return number if math.isfinite(number) else _endless(text[:20])
+
+
+_DECODER = json.JSONDecoder(parse_constant=_endless, parse_float=_finite)
 
 
 def sha256_of(document: Mapping[str, Any], without: tuple[str, ...] = (SEAL,)) -> str:

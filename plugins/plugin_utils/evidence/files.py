@@ -11,7 +11,6 @@ hidden directory beside its final place and renamed, so that a half-written one 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 import shutil
@@ -20,7 +19,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..canonical import SEAL, canonical_json, is_sealed
+from ..canonical import SEAL, canonical_json, is_sealed, parse_json
+from ..nested import value_at
 from ..private_files import check_private, private_directory, sync_directory
 from ..problem import Problem
 from .identity import same_uuid
@@ -94,13 +94,16 @@ def load(path: str | Path) -> dict[str, Any]:
     try:
         for private in (path, path.parent):
             check_private(private)
-        document = json.loads(path.read_bytes())
+        document = parse_json(path.read_bytes())
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not JSON"
         raise EvidenceProblem(f"the evidence file {path} cannot be read: {reason}", why, do, path=str(path)) from error
     if not isinstance(document, dict) or not is_sealed(document):
         raise EvidenceProblem(f"the evidence file {path} does not match its own hash", why, do, path=str(path))
-    for source in document["audit"]["sources"]:
+    sources = value_at(document, "audit", "sources")
+    if not isinstance(sources, list) or not all(map(_is_source, sources)):
+        raise EvidenceProblem(f"the evidence file {path} does not list its logs as this release does", why, do)
+    for source in sources:
         log = path.parent / source["name"]
         try:
             with log.open("rb") as file:
@@ -110,6 +113,12 @@ def load(path: str | Path) -> dict[str, Any]:
         if not intact:
             raise EvidenceProblem(f"the log {log} is missing or was altered", why, do, path=str(path))
     return document
+
+
+def _is_source(source: Any) -> bool:
+    """Whether an entry names a log beside its document."""
+    name = source.get("name") if isinstance(source, Mapping) else None
+    return isinstance(name, str) and name.isprintable() and Path(name).name == name
 
 
 def entry_of(document: Mapping[str, Any], path: Path | None) -> dict[str, Any]:
@@ -167,7 +176,7 @@ def earlier(directory: str | Path, document: Mapping[str, Any]) -> Iterator[dict
     place = Path(directory) / safe_name(str(document["node"]["name"]))
     for path in sorted(place.glob(f"[0-9]*/{DOCUMENT}"), reverse=True):
         try:
-            found = json.loads(path.read_bytes())
+            found = parse_json(path.read_bytes())
         except (OSError, ValueError):
             continue
         # Times of one form sort as text; one second may hold two readings, but not the same one twice.

@@ -76,6 +76,8 @@ def check_document(verdict: Mapping[str, Any], now: dt.datetime, required_key: b
         raise _refused("schema", f"the verdict has schema {verdict.get('schema')!r}, not {SCHEMA}", _AGAIN)
     if verdict.get("sha256") != sha256_of(verdict, without=signing.OUTSIDE):
         raise _refused("sha256", "the verdict does not match its own hash: it was changed after it was given", _AGAIN)
+    if not _is_whole(verdict):
+        raise _refused("sha256", "the verdict does not have the form that this gate gives one", _AGAIN)
     if required_key is not None:
         signing.verify(verdict, required_key)
     if verdict.get("decision") != ELIGIBLE or decide(verdict.get("checks", [])) != ELIGIBLE:
@@ -94,6 +96,21 @@ def check_document(verdict: Mapping[str, Any], now: dt.datetime, required_key: b
         raise _refused("expires_at", f"the verdict expired at {iso(expires)}", _AGAIN)
     if not isinstance(verdict.get("binds"), Mapping) or not isinstance(verdict["binds"].get("target"), Mapping):
         raise _refused("binds", "the verdict is bound to nothing", _AGAIN)
+
+
+def _is_whole(verdict: Mapping[str, Any]) -> bool:
+    """Whether what is looked at in a verdict has its form; its hash anybody can make."""
+    lists = [verdict.get("checks") or [], verdict.get("waived") or []]
+    fates = verdict.get("denials")
+    return (
+        isinstance(verdict.get("node"), str)
+        and all(isinstance(found, list) and all(isinstance(one, Mapping) for one in found) for found in lists)
+        and (fates is None or (isinstance(fates, Mapping) and all(map(_are_texts, fates.values()))))
+    )
+
+
+def _are_texts(values: Any) -> bool:
+    return isinstance(values, list) and all(isinstance(value, str) for value in values)
 
 
 def _same(name: str, bound: Any, live: Any) -> None:

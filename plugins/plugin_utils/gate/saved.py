@@ -6,12 +6,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..canonical import SEAL, sha256_of
+from ..canonical import SEAL, parse_json, sha256_of
 from .errors import VerdictRefused
 from .signing import OUTSIDE
 
@@ -31,7 +30,7 @@ def verdict_of(entry: Mapping[str, Any]) -> dict[str, Any]:
     if entry["path"] is None:
         return dict(entry["verdict"])
     try:
-        verdict = json.loads(Path(entry["path"]).read_bytes())
+        verdict = parse_json(Path(entry["path"]).read_bytes())
         sound = verdict[SEAL] == entry["sha256"] == sha256_of(verdict, without=OUTSIDE)
     except (OSError, ValueError, KeyError, TypeError):
         sound = False
@@ -57,7 +56,7 @@ def newest_verdicts(directory: Path) -> dict[str, dict[str, Any]]:
     newest: dict[str, dict[str, Any]] = {}
     for path in sorted(directory.glob("*/*/verdict.json")):
         try:
-            verdict = json.loads(path.read_bytes())
+            verdict = parse_json(path.read_bytes())
             sound = verdict["sha256"] == sha256_of(verdict, without=OUTSIDE)
             identity, issued = verdict["binds"]["identity"], str(verdict["issued_at"])
         except (OSError, ValueError, KeyError, TypeError, AttributeError):

@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from ..actions import TalosAction, Target
 from ..audit.store.store import AuditStore
+from ..canonical import parse_json
 from ..evidence import files
 from ..evidence.collect import collect
 from ..evidence.etcd import may_remove
@@ -401,9 +401,13 @@ def _refuse_other_path(order: Order, evidence: Mapping[str, Any]) -> None:
 def _refuse_expired_waivers(verdict: dict[str, Any], now: dt.datetime) -> None:
     """A verdict outlives its waivers by hours; nobody answers for their denials by then."""
     for waived in verdict.get("waived") or ():
-        if moment(waived["expires"]) <= now:
+        try:
+            holds = moment(waived["expires"]) > now
+        except (KeyError, TypeError, ValueError):
+            holds = False
+        if not holds:
             raise VerdictRefused(
-                f"the waiver {waived['waiver_id']} of {waived['owner']} expired at {waived['expires']}",
+                f"the waiver {waived.get('waiver_id')} of {waived.get('owner')} expired at {waived.get('expires')}",
                 "the verdict let its denials pass on that word, which no longer holds",
                 "fix what causes the denials, or have the waiver renewed, and ask the gate for a new verdict",
                 bound="waived",
@@ -413,7 +417,7 @@ def _refuse_expired_waivers(verdict: dict[str, Any], now: dt.datetime) -> None:
 def _load_verdict(path: str) -> dict[str, Any]:
     try:
         check_private(path)
-        verdict = json.loads(Path(path).read_bytes())
+        verdict = parse_json(Path(path).read_bytes())
     except (OSError, ValueError):
         verdict = None
     if not isinstance(verdict, dict):

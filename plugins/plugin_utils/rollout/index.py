@@ -13,12 +13,11 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
 from pathlib import Path
 from typing import Any
 
-from ..canonical import canonical_json, is_sealed, sealed
+from ..canonical import canonical_json, is_sealed, parse_json, sealed
 from .owner import of_process
 from .state import LedgerState, NodeState
 
@@ -112,7 +111,7 @@ class Index:
 
     def _read(self, name: str) -> dict[str, Any] | None:
         try:
-            document = json.loads((self.directory / name).read_bytes())
+            document = parse_json((self.directory / name).read_bytes())
         except (OSError, ValueError):
             return None
         return document if isinstance(document, dict) and is_sealed(document) else None

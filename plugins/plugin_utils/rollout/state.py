@@ -9,12 +9,11 @@ from __future__ import annotations
 import copy
 import datetime as dt
 import hashlib
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
-from ..canonical import canonical_json
+from ..canonical import canonical_json, parse_json
 from .errors import LedgerBroken
 from .steps import POINT_OF_NO_RETURN, STEP_NAMES, STEPS, up_to
 
@@ -237,7 +236,7 @@ def replay(state: LedgerState, data: bytes) -> None:
 def _add(state: LedgerState, line: bytes, number: int) -> str | None:
     """Add one line; the answer says what is wrong with it, None when nothing is."""
     try:
-        entry = json.loads(line)
+        entry = parse_json(line)
     except ValueError:
         entry = None
     if not isinstance(entry, dict) or entry.get("schema") != SCHEMA:

@@ -4,11 +4,11 @@
 
 """Whether two looks at a node found the same boot: ``compare(earlier, later)``.
 
-BootID (Talos 1.14) decides where both looks have it, unless what the kernel counted contradicts it. Before 1.14 the boot time is all that names a boot, and it moves
-with every step of the node's clock (seen on real Talos: 4,379 s within one boot), so a step is told from a reboot by
-what a step does not move: the ``audit(SECONDS.MILLIS:SERIAL)`` stamps that the kernel wrote, and the counters of
-SystemStat. Two answers need a positive sign. Without one the answer is UNKNOWN, which is neither "it rebooted" nor "it
-did not".
+BootID (Talos 1.14) decides where both looks have it, unless what the kernel counted contradicts it. Before 1.14 the
+boot time is all that names a boot, and it moves with every step of the node's clock (seen on real Talos: 4,379 s within
+one boot), so a step is told from a reboot by what a step does not move: the ``audit(SECONDS.MILLIS:SERIAL)`` stamps
+that the kernel wrote, and the counters of SystemStat. Two answers need a positive sign. Without one the answer is
+UNKNOWN, which is neither "it rebooted" nor "it did not".
 
 Who uses it: the audit store (the key of a boot), evidence and coverage (one boot while the node was read), the gate
 (the boot a verdict is bound to), the reinstall (waiting for a reboot).

@@ -6,12 +6,19 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible_collections.talosops.selinux.plugins.plugin_utils.canonical import sealed
-from ansible_collections.talosops.selinux.plugins.plugin_utils.evidence.files import earlier, safe_name, save
+from ansible_collections.talosops.selinux.plugins.plugin_utils.evidence.files import (
+    EvidenceProblem,
+    earlier,
+    load,
+    safe_name,
+    save,
+)
 
 UUID = "6f1d0a9e-0000-4000-8000-000000000011"
 
@@ -36,6 +43,37 @@ def test_earlier_documents_come_newest_first_and_sound(tmp_path: Path) -> None:
     # The document itself, and what came after it, are no past.
     assert seen(moments[3]) == [moments[2]]
     assert list(earlier(tmp_path / "nowhere", document(moments[3]))) == []
+
+
+@pytest.mark.parametrize(
+    "audit",
+    [
+        None,
+        {},
+        {"sources": "auditd.log"},
+        {"sources": ["auditd.log"]},
+        {"sources": [{"name": None, "sha256": "x"}]},
+        {"sources": [{"name": "a\0b", "sha256": "x"}]},
+        {"sources": [{"name": "../evidence.json", "sha256": "x"}]},
+        {"sources": [{"name": "", "sha256": "x"}]},
+    ],
+)
+def test_a_document_of_another_form_is_no_evidence_whoever_sealed_it(tmp_path: Path, audit: Any) -> None:
+    path = tmp_path / "evidence.json"
+    path.write_text(json.dumps(sealed({"schema": 1, "audit": audit})))
+    with pytest.raises(EvidenceProblem, match="does not list its logs"):
+        load(path)
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a": NaN}', '{"a": 1e999, "sha256": "x"}', "\ufeff{}"])
+def test_what_is_no_json_is_no_evidence_and_hides_no_earlier_one(tmp_path: Path, text: str) -> None:
+    before, now = document("2026-11-22T10:00:00Z"), document("2026-11-22T12:00:00Z")
+    save(str(tmp_path), before, {})
+    path = save(str(tmp_path), document("2026-11-22T11:00:00Z"), {})
+    path.write_text(text)
+    with pytest.raises(EvidenceProblem, match="it is not JSON"):
+        load(path)
+    assert list(earlier(tmp_path, now)) == [before]
 
 
 @pytest.mark.parametrize(

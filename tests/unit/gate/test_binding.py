@@ -103,6 +103,25 @@ def test_a_verdict_that_was_changed_is_refused(verdict: dict[str, Any], path: st
     assert refused(changed(verdict, path, "x"), live_of(verdict)).context["bound"] == "sha256"
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"checks": "eligible"},
+        {"checks": {"result": "pass"}},
+        {"checks": [1]},
+        {"waived": ["w"]},
+        {"waived": 5},
+        {"denials": [1]},
+        {"denials": {"waived": "a:b:c:d"}},
+        {"denials": {"waived": [["a"]]}},
+        {"node": None},
+        {"node": ["worker-1"]},
+    ],
+)
+def test_a_verdict_of_another_form_is_refused_whoever_sealed_it(verdict: dict[str, Any], odd: dict[str, Any]) -> None:
+    assert "does not have the form" in refused(sealed({**verdict, **odd}), live_of(verdict)).found
+
+
 def test_a_verdict_of_another_schema_is_refused(verdict: dict[str, Any]) -> None:
     for schema in (0, 2, "1", None):
         assert refused(sealed({**verdict, "schema": schema}), live_of(verdict)).context["bound"] == "schema"

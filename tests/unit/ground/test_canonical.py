@@ -13,6 +13,7 @@ import pytest
 from ansible_collections.talosops.selinux.plugins.plugin_utils.canonical import (
     canonical_json,
     is_sealed,
+    parse_json,
     sealed,
     sha256_of,
 )
@@ -31,6 +32,41 @@ def test_a_number_that_json_lacks_is_refused(value: float) -> None:
 def test_a_value_that_is_no_json_is_refused() -> None:
     with pytest.raises(TypeError, match="not JSON serializable"):
         canonical_json({"a": {1}})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"{",
+        b'{"a": NaN}',
+        b'{"a": -Infinity}',
+        b'{"a": 1e999}',
+        b'{"a": ' + b"9" * 5000 + b"}",
+        b"[" * 100_000 + b"]" * 100_000,
+        b'{"a":' * 100_000 + b"1" + b"}" * 100_000,
+        b"\xff\xfe{\x00}\x00",
+        b"\xef\xbb\xbf{}",
+        b'{"a": "\xff"}',
+    ],
+    ids=lambda text: text[:12].decode("latin-1"),
+)
+def test_what_no_document_of_ours_holds_is_no_json(text: bytes) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        parse_json(text)
+
+
+def test_what_it_can_hold_is_read_as_it_is() -> None:
+    assert parse_json(b'{"a": [1, 1.5, null, true, "\\u00e9"]}') == {"a": [1, 1.5, None, True, "é"]}
+    assert parse_json('"é"') == "é"
+
+
+def test_data_without_an_end_to_its_depth_has_no_form() -> None:
+    deep: list[Any] = []
+    for _unused in range(100_000):
+        deep = [deep]
+    with pytest.raises(ValueError, match="nested too deeply"):
+        canonical_json(deep)
 
 
 def test_the_seal_is_the_hash_of_all_else() -> None:

@@ -93,7 +93,10 @@ def act(node: Node, patch: pytest.MonkeyPatch, told: list[str]) -> order.Sent:
         record_sent=lambda actor: told.append(f"sent {actor}"),
         record_unsent=lambda found: told.append(f"unsent: {found}"),
     )
-    evidence = {"node": {"machine_type": "worker", "identity": "judged", "uuid": "u"}, "boot": {"id": "b", "look": {"processes": 500}}}
+    evidence = {
+        "node": {"machine_type": "worker", "identity": "judged", "uuid": "u"},
+        "boot": {"id": "b", "look": {"processes": 500}},
+    }
     action: Any = SimpleNamespace(host="worker-1", check=False)
     nobody: Any = None
     return asyncio.run(order._act(action, given, nobody, node, evidence, {}))  # type: ignore[arg-type]  # stands in

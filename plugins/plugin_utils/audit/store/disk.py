@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from ...canonical import parse_json
 from ...talos.boots import Look
 from .stream import Mark, Segment, Stream, damaged
 
@@ -71,7 +72,7 @@ def save_look(directory: Path, look: Look) -> None:
 def load_look(directory: Path) -> Look:
     """The last look at a boot; nothing is known of it where that was not saved or cannot be read."""
     try:
-        return Look.of(json.loads((directory / "boot.json").read_bytes()))
+        return Look.of(parse_json((directory / "boot.json").read_bytes()))
     except (OSError, ValueError):
         return Look()
 
@@ -97,7 +98,7 @@ def load(directory: Path, name: str) -> Stream:
     stream = Stream(name, directory / f"{name}.log")
     path = directory / f"{name}.json"
     try:
-        state = json.loads(path.read_bytes())
+        state = parse_json(path.read_bytes())
         if state["schema"] != 1:
             raise ValueError(f"schema {state['schema']}")
         stream.committed = int(state["committed"])

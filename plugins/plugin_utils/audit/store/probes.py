@@ -11,13 +11,12 @@ of another form, counts as none: the records it might explain are counted like a
 from __future__ import annotations
 
 import datetime as dt
-import json
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ...canonical import canonical_json, is_sealed, sealed
+from ...canonical import canonical_json, is_sealed, parse_json, sealed
 from ...private_files import write_private
 from ..log.probe import MOST, caused
 from .stream import StoreError
@@ -59,7 +58,7 @@ def load(directory: Path) -> list[dict[str, Any]]:
     found = []
     for path in directory.glob("probe-*.json"):
         try:
-            document = json.loads(path.read_bytes())
+            document = parse_json(path.read_bytes())
         except (OSError, ValueError):
             continue
         if _is_sound(document) and path.name == f"probe-{document['id']}.json":
