@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 COLLECTION := .collections/ansible_collections/talosops/selinux
 # ansible-test accepts a collection only at its real path, so it is given a copy of what is released.
 SANITY := build/sanity/ansible_collections/talosops/selinux
-# Test processes; three times the cores, since tests also wait. A file's tests stay together (tests/conftest.py).
+# Test processes; three times the cores, since tests also wait. A file's tests stay together (tests/sharing.py).
 WORKERS ?= 6
 SIMULATOR := $(shell git ls-files tests/simulator tests/integration/simulator)
 TESTS ?= tests/unit tests/integration --ignore=tests/integration/simulator
@@ -17,6 +17,8 @@ SAMPLE ?= 100
 REQUIREMENTS := requirements.txt tests/requirements.txt
 export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/.collections
 export PYTHONPATH := $(CURDIR)/tests:$(CURDIR)/.collections
+# Some containers forbid it, and each of a test run's hundreds of processes would compile what it imports again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup demo pages screenshots test checks unit simulator-test lint types sanity ansible-lint changelog simulator interop bench coverage coverage-report mutation nightly clean
 
@@ -48,7 +50,7 @@ checks: setup ## Everything that reads the files and runs nothing
 
 unit: setup ## Unit and integration tests, against the simulator; some of them: make unit TESTS=tests/unit/gate
 	@test -z "$(COVERAGE)" || { rm -rf $(MEASURED); mkdir -p $(MEASURED); }
-	$(if $(COVERAGE),$(MEASURE)) $(BIN)/python -m pytest -n $(WORKERS) $(TESTS)
+	$(if $(COVERAGE),$(MEASURE)) $(BIN)/python -m pytest --workers $(WORKERS) $(TESTS)
 	@test -z "$(COVERAGE)" || $(MAKE) --no-print-directory coverage-report
 
 coverage: ## The same tests, and how much of the code they reach
@@ -65,7 +67,7 @@ mutation: setup ## Change one thing at a time, and see whether a test notices: m
 simulator-test: build/simulator-tested ## The simulator's own tests, where it changed since they last passed here
 
 build/simulator-tested: $(VENV)/.ready $(COLLECTION) $(SIMULATOR)
-	$(BIN)/python -m pytest -n 2 tests/integration/simulator
+	$(BIN)/python -m pytest --workers 2 tests/integration/simulator
 	@mkdir -p build && touch $@
 
 lint: setup ## ruff and yamllint
@@ -103,7 +105,7 @@ bench: setup ## Benchmarks; ratios taken in one run
 	@for bench in tests/benchmarks/bench_*.py; do echo "== $$bench"; $(BIN)/python $$bench || exit 1; done
 
 nightly: coverage ## Every test, the property and fuzz tests with their large example counts, and every mutant
-	HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest -n $(WORKERS) --timeout=3600 tests/unit tests/integration
+	HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest --workers $(WORKERS) --timeout=3600 tests/unit tests/integration
 	@cd tests && ../$(BIN)/python -m mutation --fixed
 	@cd tests && ../$(BIN)/python -m mutation --all
 
