@@ -19,13 +19,14 @@ from ansible.utils.display import Display  # type: ignore[import-untyped]  # ans
 
 from ..plugin_utils.actions import TalosAction
 from ..plugin_utils.canonical import canonical_json
-from ..plugin_utils.compliance import bundle, gather, versions
+from ..plugin_utils.compliance import bundle, cited, gather, versions
 from ..plugin_utils.compliance.formats import junit, openreports, oscal, page, prometheus, sarif, table
 from ..plugin_utils.compliance.formats.summary import summary_lines
 from ..plugin_utils.compliance.model import build_report
 from ..plugin_utils.compliance.profile import load_profile
 from ..plugin_utils.compliance.results import Ground
-from ..plugin_utils.evidence.files import EvidenceProblem, safe_name
+from ..plugin_utils.compliance.retired import in_force, read_retirements
+from ..plugin_utils.evidence.files import EvidenceProblem
 from ..plugin_utils.gate import waivers
 from ..plugin_utils.gate.functions import iso
 from ..plugin_utils.gate.policy import load_policy
@@ -47,7 +48,8 @@ class ActionModule(TalosAction):
         previous, line = gather.earlier_reports(output, profile.name, iso(now))
         hosts = self.hosts()
         nodes, unread = _collected(params["evidence"])
-        subjects, waves = gather.gather(
+        retired = read_retirements(params["retired"] or ())
+        found = gather.gather(
             hosts,
             nodes,
             unread,
@@ -57,24 +59,27 @@ class ActionModule(TalosAction):
             ledger=Path(params["ledger"]) if params["ledger"] else None,
             previous=previous,
             probes=Path(params["probes"]) if params["probes"] else None,
+            retired=in_force(retired, now) if retired else None,
         )
         report = build_report(
-            subjects,
+            found.subjects,
             Ground(profile, policy, granted, now),
             previous=previous,
             history=line,
             run={
                 "by": _user(),
                 "controller": socket.gethostname(),
-                "clock_offset_seconds": gather.largest_clock_offset(subjects),
+                "clock_offset_seconds": gather.largest_clock_offset(found.subjects),
             },
             versions=versions.versions(),
-            waves=waves,
+            waves=found.waves,
             labels={str(key): str(value) for key, value in (params["labels"] or {}).items()},
+            ledger=found.cited,
+            retired=retired,
         )
         written = None
         if not self.check:
-            written = self._write(output / gather.directory_name(report["generated_at"]), report)
+            written = self._write(output / gather.directory_name(report["generated_at"]), report, found.ledger)
             self._textfile(report)
         counts = report["counts"]
         failed = self._stops(counts["results"])
@@ -98,13 +103,13 @@ class ActionModule(TalosAction):
         nothing = self.params["fail_on"] == "unknown" and not results["total"]
         return self.params["fail_on"] != "never" and (bool(wrong) or nothing)
 
-    def _write(self, place: Path, report: dict[str, Any]) -> Path:
+    def _write(self, place: Path, report: dict[str, Any], ledger: bytes) -> Path:
         key = self.params["signing_key"]
+        files = {bundle.REPORT: canonical_json(report) + b"\n", **self._formats(report)}
         return bundle.write_bundle(
             place,
-            {gather.REPORT: canonical_json(report) + b"\n", **self._formats(report)},
-            {row["node"]: row["evidence"]["path"] for row in report["nodes"] if row["evidence"]},
-            cited=_cited(report),
+            files | ({cited.LEDGER: ledger} if report["ledger"] else {}),
+            cited.citations(report),
             about={key: report[key] for key in ("generated_at", "run", "versions", "profile", "policy", "labels")},
             signing_key=self.read_file(key, "signing key") if key else None,
         )
@@ -156,21 +161,6 @@ def _user() -> str:
     except (KeyError, OSError):
         # A container may run as a user without a name.
         return f"uid {os.getuid()}"
-
-
-def _cited(report: Mapping[str, Any]) -> dict[str, str]:
-    """The verdicts and probes that the report names, by where they come to lie in the bundle."""
-    found = {}
-    for row in report["nodes"]:
-        place = f"evidence/{safe_name(row['node'])}"
-        if row["probe"] is not None:
-            found[f"{place}/probe-{row['probe']['id']}.json"] = row["probe"]["path"]
-        if row["gate"] is not None:
-            # One beside the evidence comes along with it.
-            evidence = Path(row["evidence"]["path"]).parent if row["evidence"] else None
-            if Path(row["gate"]["path"]).parent != evidence:
-                found[f"{place}/gate/verdict.json"] = row["gate"]["path"]
-    return found
 
 
 def _collected(evidence: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -44,8 +44,34 @@ options:
     description: Path of a file of waivers. One that has expired covers nothing and is reported as drift.
     type: path
   ledger:
-    description: The rollout's ledger, for the proof of reinstalls and the progress of waves.
+    description: The rollout's ledger, for the proof of reinstalls and the progress of waves. One that does not exist
+      is none.
     type: path
+  retired:
+    description:
+      - Machines that were taken out of the fleet. One that nothing names any more but old verdicts, the ledger and
+        earlier reports does not count as C(unknown) but as C(not_applicable), with what is said here as its reason, and
+        has a row in every report for as long as it is listed.
+      - A host of the inventory is not excused by it, and a machine that still answers fails the rule C(not-retired).
+    type: list
+    elements: dict
+    suboptions:
+      uuid:
+        description: The machine's UUID, as an earlier report has it. Names are given again.
+        type: str
+        required: true
+      since:
+        description: The day from which it is out (YYYY-MM-DD, UTC).
+        type: str
+        required: true
+      ticket:
+        description: Where that was decided.
+        type: str
+        required: true
+      reason:
+        description: Why it was taken out.
+        type: str
+        required: true
   probes:
     description:
       - The directory of the audit stores, in which M(talosops.selinux.enforcement_probe) keeps what it found. Nodes

@@ -11,27 +11,29 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from ..canonical import canonical_json, is_sealed, sealed
-from ..evidence.files import EvidenceProblem, safe_name
+from ..evidence.files import DOCUMENT, EvidenceProblem
 from ..gate import signing
 from ..gate.errors import VerdictRefused
 from ..private_files import private_directory
 from ..problem import Problem
+from . import cited as citing
+from .model import is_report
 
 MANIFEST = "manifest.json"
+REPORT = "report.json"
 KIND = "compliance-bundle"
 
 
 def write_bundle(
     directory: Path,
     files: Mapping[str, bytes],
-    evidence: Mapping[str, str],
+    cited: Iterable[citing.Citation],
     *,
-    cited: Mapping[str, str] | None = None,
     about: Mapping[str, Any],
     signing_key: bytes | None = None,
 ) -> Path:
@@ -40,8 +42,7 @@ def write_bundle(
     Args:
         directory: the bundle's place, which must not exist.
         files: content by name.
-        evidence: paths of evidence documents by the node's name; everything beside the document comes along.
-        cited: paths of further files that the report names, by where they lie in the bundle.
+        cited: the documents that the report cites. Everything beside an evidence document comes along with it.
         about: who ran what, when, with which versions; copied into the manifest.
         signing_key: PEM of an Ed25519 private key, or None.
 
@@ -55,11 +56,8 @@ def write_bundle(
         try:
             for name, data in files.items():
                 _write(scratch / name, data)
-            for name, path in evidence.items():
-                place = scratch / "evidence" / safe_name(name)
-                shutil.copytree(Path(path).parent, place, ignore=shutil.ignore_patterns(".*"))
-            for name, path in (cited or {}).items():
-                _write(scratch / name, Path(path).read_bytes())
+            for one in cited:
+                _bring(Path(one.path), scratch / one.place)
             manifest = sealed({"schema": 1, "kind": KIND, "about": dict(about), "files": _hashes(scratch)})
             if signing_key is not None:
                 manifest = signing.sign(manifest, signing_key)
@@ -110,7 +108,15 @@ def defects(directory: Path, public_key: bytes | None = None) -> list[str]:
     found += [f"{name} is missing" for name in sorted(set(listed) - set(present))]
     found += [f"{name} is not part of the bundle" for name in sorted(set(present) - set(listed))]
     found += [f"{name} was changed" for name in sorted(set(listed) & set(present)) if listed[name] != present[name]]
-    return found
+    return found or _defects_of_report(directory)
+
+
+def _defects_of_report(directory: Path) -> list[str]:
+    try:
+        report = json.loads((directory / REPORT).read_bytes())
+    except (OSError, ValueError, RecursionError):
+        report = None
+    return citing.defects(directory, report) if is_report(report) else [f"{REPORT} is no compliance report"]
 
 
 class BundleUnsound(Problem):
@@ -145,6 +151,13 @@ def _sha256(path: Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         return f"unreadable: {error.strerror}"
+
+
+def _bring(source: Path, place: Path) -> None:
+    if source.name == DOCUMENT:
+        shutil.copytree(source.parent, place.parent, ignore=shutil.ignore_patterns(".*"))
+    elif not place.exists():
+        _write(place, source.read_bytes())
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -61,7 +61,8 @@ def drift_of_node(old: Mapping[str, Any] | None, new: Mapping[str, Any]) -> list
         Findings as :func:`find_drift` gives them.
     """
     if new["mode"] is None:
-        if old is not None and old["mode"] is not None:
+        # Of a machine that was taken out nothing is expected.
+        if new.get("retired") is None and old is not None and old["mode"] is not None:
             return [_finding("evidence-lost", new, "its evidence", old["evidence"]["collected_at"], new["unread"])]
         return []
     if old is None or old["mode"] is None:

@@ -6,8 +6,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +17,40 @@ from ..audit.store import probes as kept_probes
 from ..audit.store.store import AuditStore
 from ..canonical import is_sealed
 from ..evidence import files
+from ..evidence.identity import same_uuid, spelled
 from ..gate.saved import newest_verdicts
 from ..nested import value_at
 from ..problem import Problem
-from ..rollout.ledger_file import entries, verify
-from .bundle import MANIFEST
+from ..rollout.ledger_file import contents
+from ..rollout.state import LedgerState
+from .bundle import MANIFEST, REPORT
 from .model import is_report
 from .past import machine_of
 from .results import Subject
+from .retired import Retirement
 
-REPORT = "report.json"
 _REPORT = "previous report"
 _UNREADABLE = (OSError, ValueError, RecursionError)
+Named = Callable[[str, str], Subject]
 #: How many earlier reports the line of the history shows.
 _HISTORY = 50
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """All that a report is made of.
+
+    Attributes:
+        subjects: one for each node that any source names.
+        waves: those of the newest rollout.
+        ledger: the lines of the rollout's ledger that were read; nothing where there is none.
+        cited: ``{path, sha256, entries}`` of these lines, or None.
+    """
+
+    subjects: list[Subject]
+    waves: list[dict[str, Any]]
+    ledger: bytes = b""
+    cited: dict[str, Any] | None = None
 
 
 def gather(
@@ -42,8 +64,9 @@ def gather(
     ledger: Path | None,
     previous: Mapping[str, Any] | None,
     probes: Path | None = None,
-) -> tuple[list[Subject], list[dict[str, Any]]]:
-    """One subject for each node that any source names, and the waves of the newest rollout.
+    retired: Mapping[str, Retirement] | None = None,
+) -> Gathered:
+    """One subject for each node that any source names, the waves of the newest rollout, and its ledger.
 
     Args:
         hosts: the inventory's hosts.
@@ -54,6 +77,7 @@ def gather(
         ledger: path of the rollout's ledger, or None.
         previous: the last report; a node that only it names gets a row, once.
         probes: the audit stores of all nodes, with the enforcement probes in them; None where nobody asked for any.
+        retired: the machines that are out of the fleet (``retired.in_force``), each with a row; None where none is.
 
     Raises:
         LedgerBroken: the ledger was changed by something else.
@@ -76,7 +100,9 @@ def gather(
     for host, problem in unread.items():
         subject = named(host, "evidence")
         subject.unread = str(problem.get("found"))
-    moved = _with_ledger(named, ledger) if ledger is not None and ledger.exists() else set()
+    state, lines = contents(ledger) if ledger is not None else (LedgerState(""), b"")
+    state.require_chain()
+    moved = _with_ledger(named, state, lines)
     verdicts = newest_verdicts(directory)
     for subject in subjects.values():
         subject.verdict = verdicts.get(str(value_at(subject.evidence, "node", "identity")))
@@ -94,7 +120,12 @@ def gather(
         # here under another name was renamed, and has its row.
         if row["node"] not in subjects and set(row["sources"]) - {_REPORT} and machine_of(row) not in machines:
             named(row["node"], _REPORT).unread = "nothing names this node any more but the last report"
-    return list(subjects.values()), _waves(directory, moved, subjects)
+    if retired is not None:
+        _retire(named, subjects, retired, _claims(state, verdicts.values(), previous))
+    cited = {"path": str(ledger), "sha256": hashlib.sha256(lines).hexdigest(), "entries": state.entries}
+    return Gathered(
+        list(subjects.values()), _waves(directory, moved, subjects), lines, cited if state.entries else None
+    )
 
 
 def _with_evidence(subject: Subject, entry: Mapping[str, Any]) -> None:
@@ -127,24 +158,84 @@ def _newest_probe(subject: Subject, stores: Path) -> dict[str, Any] | None:
     return max(found, key=lambda probe: str(probe["finished_at"]), default=None)
 
 
-def _with_ledger(named: Any, path: Path) -> set[str]:
+def _with_ledger(named: Named, state: LedgerState, lines: bytes) -> set[str]:
     """Proofs and timelines from the ledger; the nodes whose steps are all done."""
-    state = verify(path)
-    state.require_chain()
     for node, known in state.nodes.items():
         subject = named(node, "ledger")
         proof = known.results.get("prove")
-        # A proof of an operation that was started over since says nothing about now.
-        if proof is not None and "prove" in known.done:
+        # A proof of an operation that was started over since says nothing about now, nor does one of a machine that had
+        # this name, or of an installation that is no more.
+        if proof is not None and "prove" in known.done and _is_of(proof.get("installation"), subject.evidence):
             subject.proof = {
                 key: proof.get(key) for key in ("proven", "enforcing", "reinstalled", "witnesses", "reinstall")
             }
-    for entry in entries(path):
+    for entry in map(json.loads, lines.splitlines()):
         name, step = entry.get("node"), entry.get("step")
         if isinstance(name, str) and name in state.nodes and isinstance(step, str):
             what = f"{step} {entry.get('outcome') or entry.get('kind')}"
             named(name, "ledger").timeline.append({"at": str(entry.get("at")), "what": what})
     return {name for name, known in state.nodes.items() if known.complete}
+
+
+def _is_of(installation: Any, evidence: Mapping[str, Any] | None) -> bool:
+    machine, identity = (value_at(evidence, "node", key) for key in ("uuid", "identity"))
+    return same_uuid(value_at(installation, "uuid"), machine) and value_at(installation, "identity") == identity
+
+
+def _claims(
+    state: LedgerState, verdicts: Iterable[Mapping[str, Any]], previous: Mapping[str, Any] | None
+) -> dict[str, set[str]]:
+    """Which machines had a name, by the ledger, the saved verdicts and the last report."""
+    told = [(name, known.facts.get("uuid")) for name, known in state.nodes.items()]
+    told += [(str(verdict.get("node")), value_at(verdict, "binds", "uuid")) for verdict in verdicts]
+    told += [(row["node"], machine_of(row)) for row in (previous["nodes"] if previous else ())]
+    found: dict[str, set[str]] = {}
+    for name, uuid in told:
+        if isinstance(uuid, str) and uuid:
+            found.setdefault(name, set()).add(spelled("uuid", uuid))
+    return found
+
+
+def _retire(
+    named: Named,
+    subjects: Mapping[str, Subject],
+    retired: Mapping[str, Retirement],
+    claims: Mapping[str, set[str]],
+) -> None:
+    """Give each retired machine its row, and say so in it.
+
+    A host of the inventory that could not be read stays unknown: whatever answers there next is expected to serve.
+    """
+    answering: dict[str | None, list[Subject]] = {}
+    named_once: dict[str, list[Subject]] = {}
+    for subject in subjects.values():
+        subject.retired_asked = True
+        answering.setdefault(_machine(subject), []).append(subject)
+        claimed = claims.get(subject.name, set())
+        if subject.evidence is None and len(claimed) == 1:
+            named_once.setdefault(next(iter(claimed)), []).append(subject)
+    for machine, entry in retired.items():
+        silent = named_once.get(machine, [])
+        own = answering.get(machine, []) + [one for one in silent if "inventory" not in one.sources]
+        for one in silent:
+            if one not in own:
+                one.unread = (
+                    f"{one.unread or 'it was not read'}; the inventory names it, and its machine is {entry.text}"
+                )
+        for one in own or [_row_of(named, subjects, entry)]:
+            one.retired = entry
+            one.sources.add("retired")
+
+
+def _row_of(named: Named, subjects: Mapping[str, Subject], entry: Retirement) -> Subject:
+    """A row for a machine that nothing names but its retirement, under its UUID, unless that is a host's name."""
+    name = entry.uuid if entry.uuid not in subjects else f"{entry.uuid} (retired)"
+    return named(name, "retired")
+
+
+def _machine(subject: Subject) -> str | None:
+    uuid = value_at(subject.evidence, "node", "uuid")
+    return spelled("uuid", uuid) if isinstance(uuid, str) and uuid else None
 
 
 def _waves(directory: Path, moved: set[str], subjects: Mapping[str, Subject]) -> list[dict[str, Any]]:

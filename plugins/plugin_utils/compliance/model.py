@@ -19,6 +19,7 @@ from ..nested import value_at
 from .drift import find_drift
 from .past import Past, last_known
 from .results import NODE_STATUSES, STATUSES, Ground, Subject, clashes, judge_fleet, judge_node, waiver_rows, worst
+from .retired import Retirement
 
 SCHEMA = 1
 KIND = "compliance"
@@ -34,6 +35,8 @@ def build_report(
     versions: Mapping[str, Any],
     waves: Sequence[Mapping[str, Any]] = (),
     labels: Mapping[str, str] | None = None,
+    ledger: Mapping[str, Any] | None = None,
+    retired: Sequence[Retirement] = (),
 ) -> dict[str, Any]:
     """Judge every subject and join the results into one sealed document.
 
@@ -46,6 +49,8 @@ def build_report(
         versions: ``{tool, catalogue}`` and their hashes.
         waves: the rollout's waves, ``[{number, kind, nodes, moved}]``.
         labels: free labels of the run (ticket, system id).
+        ledger: ``{path, sha256, entries}`` of the rollout's ledger.
+        retired: every machine that the operator named as out of the fleet, also one whose day has not come.
 
     Returns:
         The report, see docs/compliance.md and the published schema.
@@ -72,6 +77,7 @@ def build_report(
             "profile": {"name": profile.name, "version": profile.version, "sha256": profile.sha256},
             "policy": {"name": ground.policy.name, "sha256": ground.policy.sha256},
             "labels": {**profile.labels, **(labels or {})},
+            "ledger": dict(ledger) if ledger is not None else None,
             "previous": {key: previous[key] for key in ("generated_at", "sha256")} if previous else None,
             "rules": [rule.as_dict() for rule in profile.rules],
             "population": _population(subjects),
@@ -85,6 +91,7 @@ def build_report(
             "nodes": rows,
             "families": families(rows),
             "waivers": waivers,
+            "retired": _retired(retired, subjects),
             "drift": drift,
             "waves": [dict(wave) for wave in waves],
             "history": [dict(item) for item in history],
@@ -192,7 +199,7 @@ def _row(subject: Subject, ground: Ground) -> dict[str, Any]:
         "node": subject.name,
         "status": worst([item["status"] for item in results]),
         "sources": sorted(subject.sources),
-        "uuid": value_at(trusted, "node", "uuid"),
+        "uuid": value_at(trusted, "node", "uuid") or (subject.retired.uuid if subject.retired is not None else None),
         "identity": value_at(trusted, "node", "identity"),
         "machine_type": value_at(trusted, "node", "machine_type"),
         "zone": subject.zone,
@@ -214,6 +221,7 @@ def _row(subject: Subject, ground: Ground) -> dict[str, Any]:
         }
         if evidence is not None
         else None,
+        "retired": subject.retired.as_dict() if subject.retired is not None else None,
         "unread": subject.unread or ground.clash.get(subject.name),
         "config": subject.config,
         "results": results,
@@ -286,6 +294,12 @@ def _date_rows(rows: Sequence[dict[str, Any]], past: Past, now: str) -> None:
             old = known.get(item["rule"])
             item["previous_result"] = old["status"] if old else None
             item["since"] = old["since"] if old and old["status"] == item["status"] else now
+
+
+def _retired(retired: Iterable[Retirement], subjects: Iterable[Subject]) -> list[dict[str, Any]]:
+    """``[{uuid, since, ticket, reason, node}]``; ``node`` is the row, None before the day has come."""
+    rows = {one.retired.machine: one.name for one in subjects if one.retired is not None}
+    return [{**one.as_dict(), "node": rows.get(one.machine)} for one in sorted(retired, key=lambda one: one.machine)]
 
 
 def _population(subjects: Sequence[Subject]) -> dict[str, Any]:

@@ -32,10 +32,12 @@ _MAP = {"framework", "id", "strength", "why"}
 _OWN = {"severity", "expected", "rationale", "maps", "labels"}
 _ID = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
-#: What rules may name: the document that gate checks see, the proof of the node's last reinstall, and its last probe.
+#: What rules may name: the document that gate checks see, the proof of the node's last reinstall, its last probe, and
+#: whether its machine is out of the fleet.
 DOCUMENT: dict[str, Any] = {
     **shape.GATE,
     "proof": {"proven": "boolean", "enforcing": "boolean", "reinstalled": "boolean"},
+    "retired": {"asked": "boolean", "machine": "boolean", "text": "string"},
     "probe": {"asked": "boolean", "id": "string", "outcome": "string", "observed": ["string"]},
 }
 

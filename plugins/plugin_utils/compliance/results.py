@@ -23,6 +23,7 @@ from ..gate.waiver import Waiver
 from ..gate.waivers import Waivers
 from ..nested import value_at
 from .profile import Profile, Rule
+from .retired import Retirement
 
 PASS, FAIL, UNKNOWN = "pass", "fail", "unknown"
 NOT_APPLICABLE, WAIVED, INCONSISTENT = "not_applicable", "waived", "inconsistent"
@@ -49,6 +50,8 @@ class Subject:
         config: the node's machine configuration file, for formats that need a place to point at.
         probe_asked: whether the operator asked for enforcement probes.
         probe: the newest one that ended, of this machine in this boot (``audit.store.probes``); None for none.
+        retired_asked: whether the operator named any machine that is out of the fleet.
+        retired: what was said of this one; None where it is in the fleet.
     """
 
     name: str
@@ -63,6 +66,8 @@ class Subject:
     config: str | None = None
     probe_asked: bool = False
     probe: Mapping[str, Any] | None = None
+    retired_asked: bool = False
+    retired: Retirement | None = None
 
 
 @dataclass(frozen=True)
@@ -82,14 +87,22 @@ def judge_node(subject: Subject, ground: Ground) -> list[dict[str, Any]]:
 
     ``evidence`` is ``{path, sha256}`` or None, ``waivers`` the waivers that the result rests on.
     """
-    doubt = _why_not_known(subject, ground)
     evidence = subject.evidence
+    if subject.retired is not None and evidence is None:
+        text = subject.retired.text
+        return [_result(subject, rule, NOT_APPLICABLE, "the machine is out", text, []) for rule in ground.profile.rules]
+    doubt = _why_not_known(subject, ground)
     if doubt is not None or evidence is None:
         return [_result(subject, rule, UNKNOWN, "nothing is known", doubt or "", []) for rule in ground.profile.rules]
     document = document_for(evidence, ground.policy, target=None, waivers=ground.waivers, now=ground.now)
     proof = subject.proof
     document["proof"] = {key: proof.get(key) for key in ("proven", "enforcing", "reinstalled")} if proof else None
     document["probe"] = _probe(subject, ground)
+    document["retired"] = {
+        "asked": subject.retired_asked,
+        "machine": subject.retired is not None,
+        "text": subject.retired.text if subject.retired is not None else "not retired",
+    }
     labels = {waiver.id: dict(waiver.labels) for waiver in ground.waivers.waivers}
     used = [{**one, "labels": labels[one["waiver_id"]]} for one in ground.waivers.used(document["audit"])]
     results = []

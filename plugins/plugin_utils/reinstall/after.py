@@ -53,6 +53,8 @@ def prove_node(work: Work) -> dict[str, Any]:
         "reinstall": proof["reinstall"],
         "evidence_after": str(path),
         "boot_after": document["boot"],
+        # The name may be another machine's one day, and this machine may be installed anew.
+        "installation": {"uuid": document["node"]["uuid"], "identity": document["node"]["identity"]},
     }
 
 

@@ -42,6 +42,11 @@ def verify(path: str | os.PathLike[str]) -> LedgerState:
     Raises:
         LedgerProblem: when the file cannot be read.
     """
+    return contents(path)[0]
+
+
+def contents(path: str | os.PathLike[str]) -> tuple[LedgerState, bytes]:
+    """What :func:`verify` answers, and the whole lines that it was read from; errors as there."""
     state = LedgerState(path=str(path))
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -52,11 +57,11 @@ def verify(path: str | os.PathLike[str]) -> LedgerState:
         finally:
             os.close(descriptor)
     except FileNotFoundError:
-        return state
+        return state, b""
     except OSError as error:
         raise unusable(path, error) from error
     replay(state, data)
-    return state
+    return state, data[: state.size]
 
 
 def entries(path: str | os.PathLike[str]) -> Iterator[dict[str, Any]]:
@@ -65,10 +70,9 @@ def entries(path: str | os.PathLike[str]) -> Iterator[dict[str, Any]]:
     Raises:
         LedgerBroken: at the start, when a link does not hold.
     """
-    state = verify(path)
+    state, data = contents(path)
     state.require_chain()
-    data = Path(path).read_bytes() if state.entries else b""
-    for line in data.split(b"\n")[: state.entries]:
+    for line in data.splitlines():
         yield json.loads(line)
 
 

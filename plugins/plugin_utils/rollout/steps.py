@@ -125,7 +125,7 @@ STEPS = (
         "a reinstall, not an upgrade",
         "everything; nothing is changed",
         needs=("evidence", "evidence_sha256", "target"),
-        leaves=("proven", "witnesses", "reinstall", "evidence_after", "boot_after"),
+        leaves=("proven", "witnesses", "reinstall", "evidence_after", "boot_after", "installation"),
     ),
     Step(
         "rejoin",

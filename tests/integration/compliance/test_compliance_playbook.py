@@ -11,9 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from ansible_collections.talosops.selinux.plugins.plugin_utils.compliance.bundle import defects
+from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.ledger import Ledger
 from integration import playbook
 from simulator import Simulator
 
+GONE = "7f3c9a52-0d41-4b7e-9a35-6c1d2e8f4b60"
 _NODES = {
     "cp-1": {"role": "controlplane", "kernel_args": ["enforcing=1"]},
     "worker-1": {"kernel_args": ["enforcing=1"]},
@@ -84,11 +87,22 @@ def test_the_collectors_file_is_replaced_and_readable_by_its_user(fleet: Simulat
 
 def test_a_second_run_compares_itself_with_the_first(fleet: Simulator, tmp_path: Path) -> None:
     _run, first = report_of(fleet, tmp_path, 1, compliance_fail_on="never")
-    _run, second = report_of(fleet, tmp_path, 2, compliance_fail_on="never")
+    ledger = Ledger(tmp_path / "kept" / "ledger.jsonl")
+    ledger.begin("long-gone", "verify")
+    retired = {"uuid": GONE, "since": "2026-11-01", "ticket": "CHG-77", "reason": "sold"}
+    run, second = report_of(fleet, tmp_path, 2, compliance_fail_on="never", compliance_retired=[retired])
+    rows = {row["node"]: row["status"] for row in second["nodes"]}
+    assert (rows.pop("long-gone"), rows.pop(GONE)) == ("unknown", "not_applicable")
+    assert sorted(rows) == sorted(_NODES)
+    bundle = Path(run.of("Report compliance")["bundle"])
+    assert (bundle / "ledger.jsonl").read_bytes() == ledger.path.read_bytes()
+    assert second["ledger"]["entries"] == 1
+    assert defects(bundle) == []
     assert second["previous"] == {"generated_at": first["generated_at"], "sha256": first["sha256"]}
     assert second["drift"] == []
     assert [item["counts"] for item in second["history"]] == [first["counts"]["results"]]
-    assert {item["previous_result"] for row in second["nodes"] for item in row["results"]} <= {
+    known = [row for row in second["nodes"] if row["node"] in _NODES]
+    assert {item["previous_result"] for row in known for item in row["results"]} <= {
         "pass", "fail", "unknown", "not_applicable",
     }  # fmt: skip
 

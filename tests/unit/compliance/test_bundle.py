@@ -6,14 +6,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import random
 import shutil
 
 import compliance_fleets as fleets
 import pytest
-from ansible_collections.talosops.selinux.plugins.plugin_utils.canonical import canonical_json
-from ansible_collections.talosops.selinux.plugins.plugin_utils.compliance import bundle
+from ansible_collections.talosops.selinux.plugins.plugin_utils.canonical import canonical_json, sealed
+from ansible_collections.talosops.selinux.plugins.plugin_utils.compliance import bundle, cited
 from ansible_collections.talosops.selinux.plugins.plugin_utils.evidence import files
 from ansible_collections.talosops.selinux.plugins.plugin_utils.evidence.files import EvidenceProblem
 from cryptography.hazmat.primitives import serialization
@@ -38,11 +39,13 @@ def keys():
 def made(tmp_path, keys):
     document = fleets.subject("n", 1).evidence
     path = files.save(str(tmp_path / "evidence"), document, {"auditd.log": lambda: [b"type=1400 msg=..."]})
-    report = fleets.report([fleets.subject("n", 1)])
+    one = fleets.subject("n", 1)
+    one.evidence_path = str(path)
+    report = fleets.report([one])
     return bundle.write_bundle(
         tmp_path / "bundles" / "one",
         {"report.json": canonical_json(report), "openreports/n.json": b"{}"},
-        {"n": str(path)},
+        cited.citations(report),
         about={"generated_at": report["generated_at"]},
         signing_key=keys[0],
     )
@@ -109,33 +112,69 @@ def test_a_bundle_of_another_owner_is_found_by_the_key(made):
 
 
 def test_an_unsigned_bundle_is_refused_where_a_key_is_given(tmp_path, keys):
-    plain = bundle.write_bundle(tmp_path / "plain", {"report.json": b"{}"}, {}, about={})
+    report = {"report.json": canonical_json(fleets.report([]))}
+    plain = bundle.write_bundle(tmp_path / "plain", report, (), about={})
     assert bundle.defects(plain) == []
     assert "not signed" in "; ".join(bundle.defects(plain, keys[1]))
 
 
 def test_a_bundle_is_never_written_over_an_older_one(tmp_path):
-    bundle.write_bundle(tmp_path / "b", {"a": b"1"}, {}, about={})
+    bundle.write_bundle(tmp_path / "b", {"a": b"1"}, (), about={})
     with pytest.raises(EvidenceProblem, match="cannot be written"):
-        bundle.write_bundle(tmp_path / "b", {"a": b"2"}, {}, about={})
+        bundle.write_bundle(tmp_path / "b", {"a": b"2"}, (), about={})
     assert (tmp_path / "b" / "a").read_bytes() == b"1"
     assert [path.name for path in tmp_path.iterdir()] == ["b"]
 
 
+class Cited:
+    """A report that cites one of everything, with the files that it cites."""
+
+    def __init__(self, tmp_path, name="../../up"):
+        document = fleets.evidence(name, 1)
+        self.evidence = files.save(str(tmp_path / "evidence"), document, {"auditd.log": lambda: [b"type=1400 msg=..."]})
+        self.probe, self.verdict = tmp_path / "probe.json", tmp_path / "old-verdict.json"
+        self.ledger = b'{"seq":1}\n'
+        probe = sealed({"id": "0a", "outcome": "refused", "finished_at": "2026-11-22T11:59:00Z", "attempts": []})
+        verdict = sealed({"decision": "eligible", "issued_at": "i", "expires_at": "e", "checks": []})
+        self.probe.write_bytes(canonical_json(probe))
+        self.verdict.write_bytes(canonical_json({**verdict, "signature": "outside"}))
+        one = fleets.subject(name, 1)
+        one.evidence, one.evidence_path = document, str(self.evidence)
+        one.probe, one.verdict = {**probe, "path": str(self.probe)}, {**verdict, "path": str(self.verdict)}
+        sha256 = hashlib.sha256(self.ledger).hexdigest()
+        self.report = fleets.report([one], ledger={"path": "/srv/ledger.jsonl", "sha256": sha256, "entries": 1})
+
+    def write(self, place):
+        reports = {"report.json": canonical_json(self.report), cited.LEDGER: self.ledger}
+        return bundle.write_bundle(place, reports, cited.citations(self.report), about={})
+
+
 def test_what_the_report_cites_comes_along_and_a_nodes_name_leads_nowhere_else(tmp_path):
-    name = "../../up"
-    document = fleets.evidence(name, 1)
-    path = files.save(str(tmp_path / "evidence"), document, {"auditd.log": lambda: [b"type=1400 msg=..."]})
-    (tmp_path / "probe.json").write_text("{}")
-    made = bundle.write_bundle(
-        tmp_path / "bundles" / "one",
-        {},
-        {name: str(path)},
-        cited={"evidence/x/probe-1.json": str(tmp_path / "probe.json")},
-        about={},
-    )
-    assert {path.name for path in tmp_path.iterdir()} == {"evidence", "probe.json", "bundles"}
-    assert (made / "evidence" / files.safe_name(name) / "evidence.json").exists()
+    made = Cited(tmp_path).write(tmp_path / "bundles" / "one")
+    assert {path.name for path in tmp_path.iterdir()} == {"evidence", "probe.json", "old-verdict.json", "bundles"}
+    place = made / "evidence" / files.safe_name("../../up")
+    found = {path.relative_to(place).as_posix() for path in place.rglob("*") if path.is_file()}
+    assert found == {"auditd.log", "evidence.json", "gate/verdict.json", "probe-0a.json"}
     assert bundle.defects(made) == []
-    (made / "evidence" / "x" / "probe-1.json").write_text("{} ")
-    assert bundle.defects(made) == ["evidence/x/probe-1.json was changed"]
+    (place / "probe-0a.json").write_text("{} ")
+    assert bundle.defects(made) == [f"evidence/{files.safe_name('../../up')}/probe-0a.json was changed"]
+
+
+@pytest.mark.parametrize("what", ["evidence", "verdict", "probe", "ledger"])
+def test_what_was_changed_before_the_bundle_was_written_is_found_too(tmp_path, what):
+    made = Cited(tmp_path)
+    if what == "ledger":
+        made.ledger += b"{}"
+    else:
+        path = getattr(made, what)
+        path.write_bytes(canonical_json(sealed({"collected_at": "of another run"})))
+    (found,) = bundle.defects(made.write(tmp_path / "bundles" / "one"))
+    assert what in found
+    assert "that the report cites" in found
+
+
+@pytest.mark.parametrize("change", [{}, {"nodes": [{"node": "n"}]}, {"kind": "other"}])
+def test_a_bundle_without_a_report_of_ours_is_none(tmp_path, change):
+    report = {"report.json": canonical_json(sealed({**fleets.report([]), **change}) if change else {})}
+    made = bundle.write_bundle(tmp_path / "b", report, (), about={})
+    assert bundle.defects(made) == ["report.json is no compliance report"]

@@ -105,7 +105,7 @@ def test_junit_counts_agree(report):
         assert suite.time == 0, "what a format of test runs asks for"
         for case in suite:
             (result,) = case.result or [None]
-            counted["fleet" if suite.name == "fleet" else "node"][result.type if result is not None else "pass"] += 1
+            counted["fleet" if suite.name == "*" else "node"][result.type if result is not None else "pass"] += 1
     for name in NODE_STATUSES:
         assert counted["node"][name] == report["counts"]["results"][name]
     for name, count in report["counts"]["rules"].items():
@@ -219,7 +219,7 @@ def test_an_openreport_of_long_findings_stays_small():
         fleets.report([fleets.subject("n" * 200, 1, audit__denials=denials)]), namespace="x"
     ).values()
     assert len(data) <= openreports.MOST_BYTES
-    assert len(json.loads(data)["results"]) == 10
+    assert len(json.loads(data)["results"]) == 11
 
 
 def test_prometheus_metrics_are_read_by_its_own_parser_and_agree(report):
@@ -244,6 +244,17 @@ def test_csv_has_a_line_for_each_result(report):
         assert counted[name] == report["counts"]["results"][name]
     for name, count in report["counts"]["rules"].items():
         assert name == "total" or fleet[name] == count
+
+
+@pytest.mark.parametrize("name", ["fleet", "*", "**"])
+def test_no_node_has_the_name_of_the_fleet(name):
+    report = fleets.report([fleets.subject(name, 1), fleets.subject("*", 2), fleets.subject("n", 3)])
+    suites = [suite.name for suite in junitparser.JUnitXml.fromstring(junit.render(report))]
+    assert len(suites) == len(set(suites)) + (name == "*")
+    fleet = "***" if name == "**" else "**"
+    assert suites[-1] == fleet
+    rows = Counter(row["node"] for row in csv.DictReader(io.StringIO(table.render(report).decode())))
+    assert rows[fleet] == len(report["rules"])
 
 
 @pytest.mark.parametrize("payload", fleets.PAYLOADS, ids=range(len(fleets.PAYLOADS)))
@@ -323,8 +334,8 @@ def test_an_openreport_of_a_profile_of_many_rules_has_the_worst_results():
     assert len(data) <= openreports.MOST_BYTES
     assert document["summary"]["fail"] == 20 == sum(item["result"] == "fail" for item in document["results"])
     assert document["summary"]["pass"] == report["counts"]["results"]["pass"]
-    left_out = 200 - len(document["results"])
-    assert document["metadata"]["annotations"]["talosops.selinux/left-out"].startswith(f"{left_out} of 200 results")
+    left_out = 220 - len(document["results"])
+    assert document["metadata"]["annotations"]["talosops.selinux/left-out"].startswith(f"{left_out} of 220 results")
 
 
 def test_the_objects_of_two_profiles_have_different_names():

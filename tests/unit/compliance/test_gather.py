@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import json
 from pathlib import Path
 
@@ -30,7 +31,8 @@ def entry(document, directory: Path | None = None):
 def gathered(tmp_path, hosts=(), evidence=None, **more):
     options = {"zones": {}, "configs": {}, "ledger": None, "previous": None, **more}
     unread = options.pop("unread", {})
-    return gather.gather(hosts, evidence or {}, unread, directory=tmp_path, **options)
+    found = gather.gather(hosts, evidence or {}, unread, directory=tmp_path, **options)
+    return found.subjects, found.waves
 
 
 def names(subjects):
@@ -100,6 +102,44 @@ def test_the_waves_are_those_of_the_newest_rollout_and_who_moved_is_the_ledgers_
     fallen = no_logs(fleets.evidence("a", 1, selinux__state="permissive"))
     _subjects, waves = gathered(tmp_path, ["a"], {"a": entry(fallen, tmp_path / "e")}, ledger=tmp_path / "ledger.jsonl")
     assert waves[0]["moved"] == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "counts"),
+    [
+        ({}, True),
+        ({"uuid": "another machine of this name"}, False),
+        ({"uuid": None}, False),
+        ({"identity": "installed anew since"}, False),
+        ({"identity": None}, False),
+        (None, False),
+    ],
+)
+def test_a_proof_is_of_one_installation_of_one_machine(tmp_path, changes, counts):
+    ledger = Ledger(tmp_path / "ledger.jsonl")
+    document = no_logs(fleets.evidence("n", 1))
+    proven = {key: document["node"][key] for key in ("uuid", "identity")}
+    told = {"installation": {**proven, **changes}} if changes is not None else {}
+    for step in STEP_NAMES:
+        ledger.begin("n", step, machine_type="worker")
+        ledger.finish("n", step, "done", **({"proven": True, **told} if step == "prove" else {}))
+    for found, expected in (({"n": entry(document, tmp_path / "e")}, counts), ({}, False)):
+        ((one,), _waves) = gathered(tmp_path, ["n"], found, ledger=ledger.path)
+        assert (one.proof is not None) is expected
+        assert one.timeline[-1]["what"] in ("soak done", "evidence collected")
+
+
+def test_the_lines_of_the_ledger_that_were_read_are_cited(tmp_path):
+    path = rolled_out(tmp_path)
+    whole = path.read_bytes()
+    path.write_bytes(whole + b'{"torn')
+    found = gather.gather([], {}, {}, directory=tmp_path, zones={}, configs={}, ledger=path, previous=None)
+    assert found.ledger == whole
+    sha256 = hashlib.sha256(whole).hexdigest()
+    assert found.cited == {"path": str(path), "sha256": sha256, "entries": whole.count(b"\n")}
+    path.unlink()
+    none = gather.gather([], {}, {}, directory=tmp_path, zones={}, configs={}, ledger=path, previous=None)
+    assert (none.ledger, none.cited) == (b"", None)
 
 
 @pytest.mark.parametrize("how", ["missing", "changed", "torn", "deep", "no waves", "odd waves"])

@@ -29,11 +29,12 @@ def status(report, name, rule):
 
 def test_a_node_that_enforces_passes_every_rule():
     report = fleets.report([fleets.subject("n", 1)])
-    # Nobody asked for a probe.
+    # Nobody asked for a probe, and nobody retired a machine.
+    assert status(report, "n", "not-retired") == "not_applicable"
     assert status(report, "n", "enforcement-probed") == "not_applicable"
     assert row(report, "n")["status"] == "pass"
     assert report["counts"]["results"] == {
-        "total": 10, "fail": 0, "unknown": 0, "waived": 0, "not_applicable": 1, "pass": 9,
+        "total": 11, "fail": 0, "unknown": 0, "waived": 0, "not_applicable": 2, "pass": 9,
     }  # fmt: skip
     assert is_sealed(report)
     assert is_report(report)

@@ -41,6 +41,7 @@ FROZEN = {
         "no-open-denials": ("NIST 800-53 AC-6 supports",),
         "no-mac-errors": ("NIST 800-53 SI-6 supports",),
         "new-install": ("NIST 800-53 CM-6 supports", "NIST 800-53 SI-7 supports"),
+        "not-retired": (),
     },
     "talos-selinux-permissive-observed": {
         "not-disabled": (
@@ -51,6 +52,7 @@ FROZEN = {
         "audit-complete": ("NIST 800-53 AU-5 supports", "NIST 800-53 AU-9 partial"),
         "no-open-denials": ("NIST 800-53 AC-6 supports",),
         "no-mac-errors": ("NIST 800-53 SI-6 supports",),
+        "not-retired": (),
     },
 }  # fmt: skip
 

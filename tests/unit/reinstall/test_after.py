@@ -117,7 +117,8 @@ def test_only_what_is_proven_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyP
     reinstall = [{"id": "meta", "ok": proven, "found": "META is as it was"}]
     answer = {"proven": proven, "witnesses": witnesses, "reinstall": reinstall}
     asked: dict[str, Any] = {}
-    monkeypatch.setattr(after, "_collected", collected({"boot": {"id": "boot-2"}}))
+    node = {"uuid": "u-1", "identity": "new", "name": "worker-1"}
+    monkeypatch.setattr(after, "_collected", collected({"boot": {"id": "boot-2"}, "node": node}))
     monkeypatch.setattr(after.files, "save", lambda directory, document, logs: tmp_path / "after.json")
     monkeypatch.setattr(after.files, "load", lambda path: {"of": path})
     monkeypatch.setattr(after, "prove", lambda before, now, **more: asked.update(before=before, **more) or answer)
@@ -141,6 +142,7 @@ def test_only_what_is_proven_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyP
             "reinstall": reinstall,
             "evidence_after": str(tmp_path / "after.json"),
             "boot_after": {"id": "boot-2"},
+            "installation": {"uuid": "u-1", "identity": "new"},
         }
     else:
         with pytest.raises(Problem, match=r"not proven to enforce after a reinstall: META is as it was\. what"):

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..results import NOT_APPLICABLE, PASS
+from ..retired import shown
 from .texts import WORDS, waived
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT(\d\d:\d\d:\d\d)Z")
@@ -20,6 +21,7 @@ def facts(row: Mapping[str, Any]) -> list[tuple[str, str]]:
     """``[(term, text)]``; a term of which nothing is known is left out, a text may have line breaks."""
     found = {
         "Seen in": ", ".join(row["sources"]),
+        "Retired": shown(row["retired"]) if row["retired"] else "",
         "Not known": row["unread"],
         "Last known": _last_known(row["last_known"]),
         "Machine": _machine(row),

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""JUnit XML, for schedulers and CI systems: a suite for each node, and one for the fleet.
+"""JUnit XML, for schedulers and CI systems: a suite for each node, and one called ``*`` for the fleet.
 
 Fail is a failure, unknown an error, not applicable and waived are skipped with a text. ElementTree does the escaping.
 """
@@ -14,9 +14,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from ..results import FAIL, INCONSISTENT, NOT_APPLICABLE, UNKNOWN, WAIVED
-from .texts import fleet_sentence, sentence, visible
-
-FLEET = "fleet"
+from .texts import fleet_name, fleet_sentence, sentence, visible
 
 
 def render(report: Mapping[str, Any]) -> bytes:
@@ -28,7 +26,7 @@ def render(report: Mapping[str, Any]) -> bytes:
         _suite(root, report, row["node"], cases, {"uuid": row["uuid"], "mode": row["mode"], **report["labels"]})
     cases = [(item["rule"], item["status"], fleet_sentence(item)) for item in report["fleet"]]
     labels = {f"rule.{rule['id']}.{key}": text for rule in report["rules"] for key, text in rule["labels"].items()}
-    _suite(root, report, FLEET, cases, {**report["labels"], **labels})
+    _suite(root, report, fleet_name(report), cases, {**report["labels"], **labels})
     for name in ("tests", "failures", "errors", "skipped"):
         root.set(name, str(sum(int(suite.get(name, "0")) for suite in root)))
     ElementTree.indent(root)

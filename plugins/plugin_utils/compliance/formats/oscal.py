@@ -20,6 +20,7 @@ from urllib.parse import quote
 
 from ...gate.functions import iso, moment
 from ..results import FAIL, NOT_APPLICABLE, PASS, UNKNOWN, WAIVED
+from ..retired import shown
 from .texts import fleet_sentence, labels_of, sentence, visible
 
 VERSION = "1.1.3"
@@ -156,7 +157,11 @@ def _inventory(ids: _Ids, row: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "uuid": ids("node", row["node"]),
         "description": f"Talos node {row['node']}",
-        "props": [_prop("name", row["node"]), *props],
+        "props": [
+            _prop("name", row["node"]),
+            *props,
+            *([_prop("retired", shown(row["retired"]))] if row["retired"] else []),
+        ],
     }
 
 

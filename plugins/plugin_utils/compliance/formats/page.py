@@ -21,7 +21,7 @@ from markupsafe import Markup
 
 from ..results import FAIL, INCONSISTENT, NODE_STATUSES, NOT_APPLICABLE, PASS, STATUSES, UNKNOWN, WAIVED
 from . import details
-from .texts import WORDS, listed, visible
+from .texts import WORDS, fleet_name, listed, visible
 
 _DATA = Path(__file__).parent.parent / "data"
 _SYMBOLS = {PASS: "✓", FAIL: "✗", UNKNOWN: "?", WAIVED: "~", NOT_APPLICABLE: "-", INCONSISTENT: "≠"}
@@ -52,6 +52,7 @@ def render(report: Mapping[str, Any]) -> bytes:
             for row in report["nodes"]
         ],
         listed=listed,
+        fleet=fleet_name(report),
         nodes=_by_status(list(enumerate(report["nodes"], 1)), NODE_STATUSES, lambda item: item[1]["status"]),
         results=_by_status(
             [(row, item) for row in report["nodes"] for item in row["results"]],

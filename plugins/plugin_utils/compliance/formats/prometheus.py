@@ -46,6 +46,10 @@ def render(report: Mapping[str, Any]) -> bytes:
         for row in report["nodes"]
         if row["coverage"]
     ]
+    retired = [
+        ({**profile, "node": item["node"] or "", **{key: item[key] for key in ("uuid", "since", "ticket")}}, 1.0)
+        for item in report["retired"]
+    ]
     families = [({**profile, "signature": family["signature"]}, family["records"]) for family in report["families"]]
     labels = [("report", report["labels"])]
     labels += [(f"rule {rule['id']}", rule["labels"]) for rule in report["rules"]]
@@ -62,6 +66,7 @@ def render(report: Mapping[str, Any]) -> bytes:
         *_metric("rules", "Rules over the whole fleet by status.", by_status(counts["rules"])),
         *_metric("node", "Each node with its worst result and mode.", nodes),
         *_metric("coverage_seconds", "How long each node's audit log is accounted for.", coverage),
+        *_metric("retired", "Machines that were taken out of the fleet.", retired),
         *_metric("denial_records", "Records of each kind of denial over the fleet.", families),
         *_metric("drift_findings", "What changed for the worse since the last report.", [(profile, counts["drift"])]),
         *_metric("label", "Free labels of the report, its rules and its waivers.", named),

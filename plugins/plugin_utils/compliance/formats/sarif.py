@@ -61,7 +61,10 @@ def render(report: Mapping[str, Any], *, root: str, fallback: str) -> bytes:
         "invocations": [{"executionSuccessful": True, "toolExecutionNotifications": notes}],
         "columnKind": "unicodeCodePoints",
         "results": found[:MOST],
-        "properties": {"counts": report["counts"], "report_sha256": report["sha256"], "labels": report["labels"]},
+        "properties": {
+            **{key: report[key] for key in ("counts", "labels", "retired")},
+            "report_sha256": report["sha256"],
+        },
     }
     return json.dumps({"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}, indent=1).encode() + b"\n"
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..results import PASS
+from ..retired import shown
 from .texts import WORDS, visible
 
 #: More lines than this are a report, and there is one.
@@ -24,7 +25,8 @@ def summary_lines(report: Mapping[str, Any]) -> list[str]:
     for row in wrong[:_MOST]:
         rules = [f"{item['rule']} {WORDS[item['status']]}" for item in row["results"] if item["status"] != PASS]
         same = len(rules) == len(row["results"]) and len({rule.rpartition(" ")[2] for rule in rules}) == 1
-        what = f"everything {WORDS[row['status']]}: {row['unread'] or 'see the report'}" if same else ", ".join(rules)
+        why = shown(row["retired"]) if row["retired"] else row["unread"] or "see the report"
+        what = f"everything {WORDS[row['status']]}: {why}" if same else ", ".join(rules)
         lines.append(f"{row['node']}: {what}")
     if len(wrong) > _MOST:
         lines.append(f"and {len(wrong) - _MOST} more nodes, see the report")

@@ -11,7 +11,7 @@ import io
 from collections.abc import Mapping
 from typing import Any
 
-from .texts import labels_of, listed, visible
+from .texts import fleet_name, labels_of, listed, visible
 
 HEADINGS = (
     "node", "uuid", "zone", "mode", "rule", "severity", "status", "observed", "expected", "reason", "previous_result",
@@ -40,10 +40,11 @@ def render(report: Mapping[str, Any]) -> bytes:
                 "; ".join(filter(None, (labels, listed(labels_of(rule, item))))),
             ]  # fmt: skip
             writer.writerow([_safe(cell) for cell in cells])
+    fleet = fleet_name(report)
     for item in report["fleet"]:
         outliers = "; ".join(f"{outlier['node']} {outlier['status']}" for outlier in item["outliers"])
         severity = rules[item["rule"]]["severity"]
-        cells = ["*", "", "", "", item["rule"], severity, item["status"], item["common"], "", outliers]
+        cells = [fleet, "", "", "", item["rule"], severity, item["status"], item["common"], "", outliers]
         writer.writerow([_safe(cell) for cell in [*cells, "", report["generated_at"], "", "", "", labels]])
     return text.getvalue().encode()
 

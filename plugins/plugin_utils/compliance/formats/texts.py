@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -41,6 +42,15 @@ def visible(value: Any) -> Any:
     if isinstance(value, list):
         return [visible(item) for item in value]
     return value
+
+
+def fleet_name(report: Mapping[str, Any]) -> str:
+    """What stands for the whole fleet where else a node's name does: ``*``, and more of them where a node is called so.
+
+    An inventory, a ledger or a verdict may give a node any name; one with this one would have the fleet's results.
+    """
+    nodes = {row["node"] for row in report["nodes"]}
+    return next(name for length in itertools.count(1) if (name := "*" * length) not in nodes)
 
 
 def listed(labels: Mapping[str, str]) -> str:

@@ -6,8 +6,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from ansible_collections.talosops.selinux.plugins.plugin_utils.compliance import gather
+from ansible_collections.talosops.selinux.plugins.plugin_utils.evidence import files
+from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.ledger_file import verify
 from demo.run import MUST_MOVE, MUST_STAY
 from integration import playbook
 
@@ -80,9 +84,22 @@ def test_a_control_plane_is_reset_through_another_one(finished: playbook.Finishe
 
 def test_a_compliance_report_has_its_waves_and_proofs(finished: playbook.Finished) -> None:
     directory = finished.directory / "evidence"
-    subjects, waves = gather.gather(
-        [], {}, {}, directory=directory, zones={}, configs={}, ledger=directory / "ledger.jsonl", previous=None
+    after = {
+        name: Path(node.results["prove"]["evidence_after"])
+        for name, node in verify(directory / "ledger.jsonl").nodes.items()
+        if "prove" in node.results
+    }
+    found = gather.gather(
+        [],
+        {name: files.entry_of(files.load(path), path) for name, path in after.items()},
+        {},
+        directory=directory,
+        zones={},
+        configs={},
+        ledger=directory / "ledger.jsonl",
+        previous=None,
     )
+    subjects, waves = found.subjects, found.waves
     assert [wave["number"] for wave in waves] == list(range(1, len(waves) + 1))
     assert waves[0]["kind"] == "canary"
     assert {name for wave in waves for name in wave["moved"]} == MUST_MOVE
