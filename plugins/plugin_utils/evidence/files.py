@@ -118,7 +118,7 @@ def load(path: str | Path) -> dict[str, Any]:
 def _is_source(source: Any) -> bool:
     """Whether an entry names a log beside its document."""
     name = source.get("name") if isinstance(source, Mapping) else None
-    return isinstance(name, str) and name.isprintable() and Path(name).name == name
+    return isinstance(name, str) and bool(name) and name.isprintable() and Path(name).name == name
 
 
 def entry_of(document: Mapping[str, Any], path: Path | None) -> dict[str, Any]:
