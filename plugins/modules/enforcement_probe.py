@@ -142,11 +142,11 @@ document:
   sample: /srv/selinux/audit/worker-1/0f2e6b0a-0c5e-4f0e-9d5c-3c1c6f4a1f27/probe-5f1c9e0a7b3d2468.json
 failure:
   description:
-    - What went wrong, as C(kind), C(found), C(why) and C(do). C(remains) or C(namespace) names what could not be
+    - What went wrong, by its C(kind); the text is in C(msg). C(remains) or C(namespace) names what could not be
       removed.
   returned: failure
   type: dict
   sample:
     kind: probe_running
-    found: the namespace talos-selinux-probe-32a8f42ac11d7432 is there already
+    namespace: talos-selinux-probe-32a8f42ac11d7432
 """

@@ -129,15 +129,13 @@ blocked:
       found: demo/web-7b4c8f9d6-9zq4t is held by the PodDisruptionBudget demo/web, which allows 0 disruptions
 failure:
   description:
-    - What went wrong, as C(kind), C(found), C(why) and C(do). A drain that was begun adds C(node), C(cordoned) and
+    - What went wrong, by its C(kind); the text is in C(msg). A drain that was begun adds C(node), C(cordoned) and
       C(evicted), and C(blocked) and C(remaining) where pods were left.
   returned: failure
   type: dict
   sample:
     kind: drain
-    found: >-
-      the node worker-1 was not drained within 600 seconds: demo/web-7b4c8f9d6-9zq4t is held by the PodDisruptionBudget
-      demo/web, which allows 0 disruptions
+    node: worker-1
     cordoned: true
     remaining: [demo/web-7b4c8f9d6-9zq4t]
 """

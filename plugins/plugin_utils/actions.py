@@ -82,7 +82,8 @@ class TalosAction(ActionBase):  # type: ignore[misc]  # ansible-core ships no ty
             with decrypting(self._decrypt):
                 result.update(self.act())
         except Problem as problem:
-            failure = {"of_node": isinstance(problem, TalosError), **problem.as_dict()}
+            # Without the text: Ansible prints the whole result of a failed task, and the message has it already.
+            failure = {"of_node": isinstance(problem, TalosError), **problem.facts()}
             result.update(failed=True, msg=str(problem), failure=plain(failure))
         return result
 
@@ -315,12 +316,17 @@ class FleetUnread(TalosError):
 
     @classmethod
     def of(cls, failures: Mapping[str, Mapping[str, Any]]) -> FleetUnread:
-        """The error for a fleet of which every node failed."""
-        host, first = next(iter(failures.items()))
+        """The error for a fleet of which every node failed; it names up to three different reasons."""
+        first_with: dict[str, str] = {}
+        for host, failure in failures.items():
+            first_with.setdefault(str(failure["found"]), host)
+        whole = (
+            "the node could not be read" if len(failures) == 1 else f"none of the {len(failures)} nodes could be read"
+        )
         return cls(
-            f"none of the {len(failures)} nodes could be read; {host}: {first['found']}",
+            "; ".join([whole, *(f"{host}: {found}" for found, host in list(first_with.items())[:3])]),
             "a node that cannot be read is unknown, and unknown never passes",
-            str(first["do"]),
+            str(next(iter(failures.values()))["do"]),
             unread=dict(failures),
         )
 

@@ -23,7 +23,7 @@ class Problem(Exception):
         found: what was found, as a sentence without the final period.
         why: why that matters for the rollout.
         do: what the operator should do next.
-        context: plain JSON-able facts (node, method, file) that belong in the task's ``failure`` key.
+        context: plain JSON-able facts (node, method, file) that the task's ``failure`` key has beside the message.
             Never key material, tokens or machine configuration.
     """
 
@@ -38,12 +38,18 @@ class Problem(Exception):
         super().__init__(self.found, self.why, self.do)
 
     def __str__(self) -> str:
-        return " ".join(_sentence(part) for part in (self.found, self.why, self.do) if part)
+        # What was found may begin with a name, which is written as it is.
+        parts = [self.found, *(part[:1].upper() + part[1:] for part in (self.why.strip(), self.do.strip()))]
+        return " ".join(_sentence(part) for part in parts if part)
+
+    def facts(self) -> dict[str, Any]:
+        """What the text does not say in a form to go by: ``{kind, **context}``."""
+        context: dict[str, Any] = printable_all(self.context, _LONGEST)
+        return {"kind": self.kind, **context}
 
     def as_dict(self) -> dict[str, Any]:
         """The error as plain data: ``{kind, found, why, do, **context}``."""
-        context: dict[str, Any] = printable_all(self.context, _LONGEST)
-        return {"kind": self.kind, "found": self.found, "why": self.why, "do": self.do, **context}
+        return {**self.facts(), "found": self.found, "why": self.why, "do": self.do}
 
 
 def missing_library(name: str, error: ImportError | None) -> MissingLibrary:

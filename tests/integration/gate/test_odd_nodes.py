@@ -75,6 +75,6 @@ def test_a_context_of_omni_is_refused_before_anything_is_asked(tmp_path: Path) -
             environment={"TALOSCONFIG": str(path)},
         )
         assert refused.code != 0
-        (failure,) = [result["failure"] for result in refused.failures()["cp-1"]]
-        assert failure["kind"] == "fleet_unread" and "belongs to Omni" in failure["found"]
+        (result,) = refused.failures()["cp-1"]
+        assert result["failure"]["kind"] == "fleet_unread" and "belongs to Omni" in result["msg"]
         assert not sim.calls

@@ -55,5 +55,5 @@ def test_at_most_one_is_reset(count: int, wiped: tuple[str, ...], tmp_path: Path
         assert len(sent) == 1, run.output
         assert fewest[0] == count - 1
         for name in set(wiped) - set(sent):
-            failure = run.of("wipe", name)["failure"]
-            assert failure["kind"] == "lock_held" and sent[0] in failure["found"], failure["found"]
+            result = run.of("wipe", name)
+            assert result["failure"]["kind"] == "lock_held" and sent[0] in result["msg"], result["msg"]

@@ -93,5 +93,5 @@ def test_the_lock_of_a_machine_that_is_not_known_to_be_back_holds(fleet: Fleet, 
         node.ready = True
         fleet.sim.clear_fault("cp-3", "unreachable")
         lock.release()
-    assert result["failure"]["kind"] == "lock_held" and "cp-3" in result["failure"]["found"], result
+    assert result["failure"]["kind"] == "lock_held" and "cp-3" in result["msg"], result
     assert fleet.sim.nodes["cp-1"].state == "running"

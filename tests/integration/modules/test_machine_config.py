@@ -59,9 +59,10 @@ def check(
 
 
 def refusal(run: playbook.Run, host: str = "worker-1") -> dict[str, Any]:
+    """What the failed task says, as ``{msg, kind, ...}``."""
     assert run.code != 0, run.output
     (failed,) = run.failures()[host]
-    return dict(failed["failure"])
+    return {"msg": failed["msg"], **failed["failure"]}
 
 
 def values_of(text: str) -> set[str]:
@@ -111,7 +112,7 @@ def test_what_the_node_rejects_is_told_without_the_values(sim: Simulator, tmp_pa
         lambda text: text.replace("machine:", "machine:\n    sysctls: [hunter2hunter2hunter2]", 1),
     )
     found = refusal(run)
-    assert found["kind"] == "config_rejected" and "rejects the machine configuration" in found["found"]
+    assert found["kind"] == "config_rejected" and "rejects the machine configuration" in found["msg"]
     assert "hunter2" not in run.output + str(run.records)
     assert_silent(run, sim)
 
@@ -160,6 +161,6 @@ def test_another_machines_file(sim: Simulator, tmp_path: Path, name: str, where:
 def test_role_and_host_name_are_compared_before_the_node_is_asked(sim: Simulator, tmp_path: Path) -> None:
     run = check(sim, tmp_path, machine_type="controlplane", hostname="worker-9", state="rendered")
     found = refusal(run)
-    assert "the configuration is for a worker, the node is a controlplane" in found["found"]
-    assert "host name" in found["found"]
+    assert "the configuration is for a worker, the node is a controlplane" in found["msg"]
+    assert "host name" in found["msg"]
     shutil.rmtree(tmp_path)

@@ -44,9 +44,7 @@ def test_stops_before_any_node(sim: Simulator, trouble: str, tmp_path: Path) -> 
     finally:
         sim.fleet.factory.clear_fault(fault)
     assert run.code != 0
-    failure = run.failures()["worker-1"][0]["failure"]
-    assert failure["kind"] == kind
-    assert failure["found"] and failure["why"] and failure["do"]
+    assert run.failures()["worker-1"][0]["failure"]["kind"] == kind
     assert sim.writes() == []
     # What was begun is in the ledger; no node was looked at.
     assert list((tmp_path / "evidence").rglob("evidence.json")) == []

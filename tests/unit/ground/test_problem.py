@@ -30,5 +30,7 @@ def test_every_part_is_printable_and_bounded(kind: type[Problem]) -> None:
 
 def test_honest_texts_are_left_alone() -> None:
     problem = Problem("found  it at C:\\x", "why", "do Stra\u00dfe", path="a  b", count=3, nothing=None)
-    assert str(problem) == "found  it at C:\\x. why. do Stra\u00dfe."
-    assert problem.as_dict()["path"] == "a  b" and problem.as_dict()["nothing"] is None
+    assert str(problem) == "found  it at C:\\x. Why. Do Stra\u00dfe."
+    facts = {"kind": "problem", "path": "a  b", "count": 3, "nothing": None}
+    assert problem.facts() == facts
+    assert problem.as_dict() == {**facts, "found": "found  it at C:\\x", "why": "why", "do": "do Stra\u00dfe"}
