@@ -10,10 +10,11 @@ The same input gives the same bytes: rows are sorted, times come in as arguments
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..canonical import is_sealed, sealed
+from ..gate import shape
 from ..gate.functions import iso
 from ..nested import value_at
 from .drift import find_drift
@@ -102,60 +103,47 @@ def build_report(
 def is_report(document: Any) -> bool:
     """Whether this is a compliance report that carries the hash of its own content, and all that a later one reads."""
     return (
-        isinstance(document, dict)
-        and document.get("schema") == SCHEMA
-        and document.get("kind") == KIND
-        and not any(_lacking(document, _READ))
+        value_at(document, "schema") == SCHEMA
+        and value_at(document, "kind") == KIND
+        and not any(defect for path in _READ_PATHS for defect in shape.defects(document, path, _MAY_BE_NULL, _READ))
         and is_sealed(document)
     )
 
 
-_COUNTS = dict.fromkeys(("total", *NODE_STATUSES), int)
-#: What the next report reads of this one: types by key, one shape for all items of a list; ``?`` may be null.
+_COUNTS = dict.fromkeys(("total", *NODE_STATUSES), "number")
+#: What the next report reads of this one, with its JSON types.
 _READ: dict[str, Any] = {
-    "generated_at": str,
-    "sha256": str,
-    "profile": {"name": str},
+    "generated_at": "string",
+    "sha256": "string",
+    "profile": {"name": "string"},
     "counts": {"results": _COUNTS},
-    "history": [{"generated_at": str, "counts": _COUNTS}],
-    "waivers": [{"id": str, "in_force": bool}],
+    "history": [{"generated_at": "string", "counts": _COUNTS}],
+    "waivers": [{"id": "string", "in_force": "boolean"}],
     "nodes": [
         {
-            "node": str,
-            "sources": [str],
-            "uuid?": str,
-            "mode?": str,
-            "talos_version?": str,
-            "kernel_args?": [str],
-            "coverage?": {"verdict?": str},
-            "evidence?": {"collected_at?": str},
-            "last_known?": {"uuid?": str, "mode?": str, "talos_version?": str, "kernel_args?": [str]},
-            "results": [{"rule": str, "status": str, "since": str}],
+            "node": "string",
+            "sources": ["string"],
+            "uuid": "string",
+            "mode": "string",
+            "talos_version": "string",
+            "kernel_args": ["string"],
+            "coverage": {"verdict": "string"},
+            "evidence": {"collected_at": "string"},
+            "last_known": {"uuid": "string", "mode": "string", "talos_version": "string", "kernel_args": ["string"]},
+            "results": [{"rule": "string", "status": "string", "since": "string"}],
         }
     ],
 }
-
-
-def _lacking(value: Any, shape: Any) -> Iterator[bool]:
-    """True for each part of a shape that the value has not."""
-    if isinstance(shape, dict):
-        if not isinstance(value, dict):
-            yield True
-            return
-        for key, inner in shape.items():
-            name = key.rstrip("?")
-            if name not in value:
-                yield True
-            elif value[name] is not None or name == key:
-                yield from _lacking(value[name], inner)
-    elif isinstance(shape, list):
-        if not isinstance(value, list):
-            yield True
-            return
-        for item in value:
-            yield from _lacking(item, shape[0])
-    elif not isinstance(value, shape):
-        yield True
+_READ_PATHS = tuple(shape.leaves(_READ))
+_KNOWN_OR_NULL = ("uuid", "mode", "talos_version", "kernel_args")
+_MAY_BE_NULL = frozenset(
+    shape.path_of(f"nodes[].{key}")
+    for key in (
+        *_KNOWN_OR_NULL,
+        *("coverage", "coverage.verdict", "evidence", "evidence.collected_at", "last_known"),
+        *(f"last_known.{key}" for key in _KNOWN_OR_NULL),
+    )
+)
 
 
 def families(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ A type is the name of a JSON type, a list of one type, or an object of types by 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 #: The number in the document's ``schema``.
@@ -201,10 +201,6 @@ EVIDENCE: dict[str, Any] = {
 }
 
 
-#: Objects that hold only those of their keys that the node has.
-_PARTIAL = ("volumes.",)
-
-
 def conforms(value: Any, shape: Any) -> bool:
     """Whether a value that is not null has the type of the shape; a list also in its elements, none of them null."""
     if isinstance(shape, list):
@@ -214,27 +210,3 @@ def conforms(value: Any, shape: Any) -> bool:
     if isinstance(value, bool):
         return shape in ("boolean", "any")
     return value is not None and isinstance(value, _TYPES[shape])
-
-
-def deviations(value: Any, shape: Any = None, place: str = "") -> Iterator[str]:
-    """Where a document does not have the fields and types of the schema; nothing for one that has exactly these.
-
-    Args:
-        value: a document, or the part of one at ``place``.
-        shape: its types; those of the whole document unless told otherwise.
-    """
-    shape = EVIDENCE if shape is None else shape
-    if value is None or shape == "any":
-        return
-    if not conforms(value, shape):
-        yield f"{place.removesuffix('.') or 'the document'} is not of the type that the schema gives it"
-    elif isinstance(shape, dict):
-        yield from (f"{place}{key} is not in the schema" for key in value if key not in shape)
-        for key, inner in shape.items():
-            if key in value:
-                yield from deviations(value[key], inner, f"{place}{key}.")
-            elif place not in _PARTIAL:
-                yield f"{place}{key} is missing"
-    elif isinstance(shape, list):
-        for item in value:
-            yield from deviations(item, shape[0], f"{place.removesuffix('.')}[].")

@@ -99,6 +99,19 @@ def at(shape: Any, path: Path) -> Any:
     return shape
 
 
+def leaves(shape: Any) -> Iterator[Path]:
+    """The path of every value in the shape that is neither a list nor an object."""
+    if isinstance(shape, dict):
+        inner = list(shape.items())
+    elif isinstance(shape, list):
+        inner = [(ELEMENT, shape[0])]
+    else:
+        yield ()
+        return
+    for step, below in inner:
+        yield from ((step, *path) for path in leaves(below))
+
+
 def defects(document: Any, path: Path, nullable: frozenset[Path], shape: Any) -> Iterator[str]:
     """Why the value at ``path`` cannot be judged: missing, null or of another type. Nothing when it can.
 

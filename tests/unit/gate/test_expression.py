@@ -236,33 +236,6 @@ def test_every_path_of_a_shape_and_its_text_are_one() -> None:
         assert shape.text_of(shape.path_of(text)) == text
 
 
-@pytest.mark.parametrize(
-    ("value", "kind", "fits"),
-    [
-        ("x", "string", True),
-        (1, "string", False),
-        (1, "number", True),
-        (1.5, "number", True),
-        (True, "number", False),
-        (True, "boolean", True),
-        (1, "boolean", False),
-        (True, "any", True),
-        ([], "any", True),
-        (None, "any", False),
-        (["a"], ["string"], True),
-        (["a", None], ["string"], False),
-        (["a", 1], ["string"], False),
-        ([], ["string"], True),
-        ("a", ["string"], False),
-        ({}, ["string"], False),
-        ({}, {"a": "string"}, True),
-        ([], {"a": "string"}, False),
-    ],
-)
-def test_types(value: Any, kind: Any, fits: bool) -> None:
-    assert shape.conforms(value, kind) is fits
-
-
 def test_templates() -> None:
     def render(text: str, document: Any = None) -> str:
         return Template(text, SHAPE).render(DOCUMENT if document is None else document, NOW)
