@@ -2,18 +2,29 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Whether a control plane of the cluster is away, also one that another controller or another ledger took away."""
+"""Whether a control plane of the cluster is away, also one that another controller or another ledger took away.
+
+Two are asked whether it is back. Before any node is drained or wiped Kubernetes is, since a worker lists no members of
+etcd. Before a control plane is wiped etcd is, since the machine may be a ready node before it is a voter again.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from ..actions import TalosAction, Target
 from ..evidence.cluster import read_nodes
 from ..evidence.identity import doubts_of, machine_id_of, same_uuid
 from ..nested import value_at
+from ..problem import Problem
+from ..rollout.cluster_lock import ClusterLock
 from ..rollout.errors import LockHeld
-from .work import CONTROL_PLANE_LEASE, Work, in_flight
+from ..talos.client import NodeClient
+from .looks import status
+from .members import address_of
+from .work import CONTROL_PLANE_LEASE, CONTROL_PLANE_TIME, Work, in_flight
 
 
 def require_nobody_away(work: Work) -> None:
@@ -30,8 +41,28 @@ def require_nobody_away(work: Work) -> None:
     try:
         lock.check()
     except LockHeld as held:
-        if not is_back(read_nodes(kubeconfig, context), held.context):
+        if not is_node_again(read_nodes(kubeconfig, context), held.context):
             raise
+
+
+def take_control_plane_lock(action: TalosAction, lock: ClusterLock, where: Target, evidence: Mapping[str, Any]) -> None:
+    """Take the lock of the control planes for a reset, also from one that is back from its own; not in check mode.
+
+    Raises:
+        LockHeld: a control plane is away, or it is not known whether it is.
+        TalosError: etcd does not say who its members are.
+    """
+    settled = None
+    try:
+        lock.check()
+    except LockHeld as held:
+        told = held.context
+        settled = told.get("version")
+        if not action.ask(lambda client: is_voter_again(client, where, told), where):
+            raise
+    if not action.check:
+        about, identity = f"the reinstall of {action.host}", evidence["node"]["identity"]
+        lock.acquire(CONTROL_PLANE_TIME, about=about, identity=identity, settled=settled)
 
 
 def machine_of(held: Mapping[str, Any]) -> str | None:
@@ -41,7 +72,7 @@ def machine_of(held: Mapping[str, Any]) -> str | None:
     return None if doubts_of(uuid, None) else uuid
 
 
-def is_back(nodes: list[dict[str, Any]], held: Mapping[str, Any]) -> bool:
+def is_node_again(nodes: list[dict[str, Any]], held: Mapping[str, Any]) -> bool:
     """Whether the machine that a lock is held for is a ready node again, by another installation.
 
     Args:
@@ -56,3 +87,31 @@ def is_back(nodes: list[dict[str, Any]], held: Mapping[str, Any]) -> bool:
     node, info = found[0]
     ready = {one.get("type"): one.get("status") for one in value_at(node, "status", "conditions") or ()}.get("Ready")
     return ready == "True" and info.get("machineID") not in (None, "", gone)
+
+
+async def is_voter_again(client: NodeClient, where: Target, held: Mapping[str, Any]) -> bool:
+    """Whether the machine that a lock is held for runs as a voting etcd member again, by another installation.
+
+    Args:
+        client: a control plane, which lists the members.
+        where: the settings by which each member is reached.
+        held: the context of LockHeld: who has the lock, and for which identity.
+
+    Raises:
+        TalosError: etcd does not say who its members are.
+    """
+    uuid, gone = machine_of(held), held.get("identity")
+    if uuid is None or not gone:
+        return False
+    for member in await client.etcd_members():
+        try:
+            async with dataclasses.replace(where, address=address_of(member) or "").connect() as other:
+                seen = await status(other)
+                identity = (await other.spec("identity")).get("nodeId")
+        except Problem:
+            # That one may be the machine, and is not known to be back.
+            continue
+        if same_uuid(uuid, seen["uuid"]):
+            up = (seen["stage"], seen["ready"], member.is_learner) == ("running", True, False)
+            return up and identity not in (None, gone)
+    return False

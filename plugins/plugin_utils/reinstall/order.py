@@ -21,7 +21,6 @@ from ..canonical import parse_json
 from ..evidence import files
 from ..evidence.collect import collect
 from ..evidence.etcd import may_remove
-from ..evidence.identity import same_uuid
 from ..evidence.joined import Machine, require_joined
 from ..evidence.members import read_etcd
 from ..evidence.visit import Visit
@@ -37,14 +36,13 @@ from ..problem import Problem
 from ..rollout import drain
 from ..rollout.boot_paths import BY_NAME
 from ..rollout.cluster_lock import ClusterLock
-from ..rollout.errors import LockHeld
 from ..talos import boots
 from ..talos.client import NodeClient, ways_without
 from ..talos.errors import OnlyWay, PermissionRefused, Refused, WriteNeedsLook
-from .away import machine_of
+from .away import take_control_plane_lock
 from .looks import status
 from .members import address_of, hexadecimal
-from .work import CONTROL_PLANE_LEASE, CONTROL_PLANE_TIME, in_flight
+from .work import CONTROL_PLANE_LEASE, in_flight
 
 #: Statuses by which the node itself says no: Talos' handlers answer UNKNOWN, INVALID_ARGUMENT and FAILED_PRECONDITION.
 #: Others, such as INTERNAL, also come from what stands between when the node goes away in the middle of the call.
@@ -106,9 +104,9 @@ def send(action: TalosAction, order: Order, where: Target) -> Sent:
         return action.ask(lambda client: _act(action, order, where, client, evidence, verdict), where)
     _refuse_own_branch(action.host, where)
     lock = _cluster_lock(action, order, evidence)
-    # The lock of another cluster keeps nobody out of this one.
+    # The lock of another cluster keeps nobody out of this one. Looked at again before the reset: judging takes a while.
     _require_node(order, evidence)
-    _take_lock(action, lock, where, evidence)
+    take_control_plane_lock(action, lock, where, evidence)
     may_be_sent = False
 
     def intent() -> None:
@@ -327,48 +325,6 @@ def _cluster_lock(action: TalosAction, order: Order, evidence: dict[str, Any]) -
         )
     holder = in_flight(action.host, str(evidence["node"]["uuid"]))
     return ClusterLock(order.kubeconfig, order.kube_context, CONTROL_PLANE_LEASE, holder)
-
-
-def _take_lock(action: TalosAction, lock: ClusterLock, where: Target, evidence: Mapping[str, Any]) -> None:
-    """Take the lock of the control planes, also from one that is back from its own reset.
-
-    Raises:
-        LockHeld: a control plane is away, or it is not known whether it is.
-    """
-    settled = None
-    try:
-        lock.check()
-    except LockHeld as held:
-        told = held.context
-        settled = told.get("version")
-        if not action.ask(lambda client: _is_back(client, where, told), where):
-            raise
-    if not action.check:
-        about, identity = f"the reinstall of {action.host}", evidence["node"]["identity"]
-        lock.acquire(CONTROL_PLANE_TIME, about=about, identity=identity, settled=settled)
-
-
-async def _is_back(client: NodeClient, where: Target, held: Mapping[str, Any]) -> bool:
-    """Whether the machine that a lock is held for runs as an etcd member again, by another installation.
-
-    Raises:
-        TalosError: etcd does not say who its members are.
-    """
-    wiped = machine_of(held)
-    if not held.get("identity") or wiped is None:
-        return False
-    for member in await client.etcd_members():
-        try:
-            async with dataclasses.replace(where, address=address_of(member) or "").connect() as other:
-                seen = await status(other)
-                identity = (await other.spec("identity")).get("nodeId")
-        except Problem:
-            # That one may be the machine, and is not known to be back.
-            continue
-        if same_uuid(wiped, seen["uuid"]):
-            up = (seen["stage"], seen["ready"], member.is_learner) == ("running", True, False)
-            return up and identity not in (None, held["identity"])
-    return False
 
 
 def _refuse_own_branch(host: str, where: Target) -> None:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from pathlib import Path
 from types import SimpleNamespace
@@ -47,7 +48,7 @@ def node(uuid: str = OTHER, *, ready: str = "True", machine_id: str | None = "f"
     ],
 )
 def test_a_control_plane_is_back_by_a_positive_sign_only(nodes: list[dict[str, Any]], back: bool) -> None:
-    assert away.is_back(nodes, HELD.context) is back
+    assert away.is_node_again(nodes, HELD.context) is back
 
 
 @pytest.mark.parametrize(
@@ -57,7 +58,13 @@ def test_a_control_plane_is_back_by_a_positive_sign_only(nodes: list[dict[str, A
 )
 def test_one_of_which_nobody_told_who_it_was_is_not_known_to_be_back(held: dict[str, Any]) -> None:
     nodes = [node(), node("00000000-0000-0000-0000-000000000000")]
-    assert away.is_back(nodes, {**HELD.context, **held}) is False
+    assert away.is_node_again(nodes, {**HELD.context, **held}) is False
+
+
+def test_a_uuid_that_many_boards_share_shows_nobodys_return() -> None:
+    held = {"owner": "cp-1 (03000200-0400-0500-0006-000700080009)", "identity": "the one before its reset"}
+    nobody: Any = SimpleNamespace()
+    assert asyncio.run(away.is_voter_again(nobody, nobody, held)) is False
 
 
 @pytest.mark.parametrize("machine_type", ["worker", "controlplane"])

@@ -151,7 +151,7 @@ def test_a_control_planes_lock_stays_once_its_reset_may_have_been_sent(
     monkeypatch.setattr(order.files, "load", lambda path: document)
     monkeypatch.setattr(order, "_refuse_own_branch", lambda host, where: None)
     monkeypatch.setattr(order, "_cluster_lock", lambda *_given: lock)
-    monkeypatch.setattr(order, "_take_lock", lambda *_given: said.append("taken"))
+    monkeypatch.setattr(order, "take_control_plane_lock", lambda *_given: said.append("taken"))
 
     def act(action: Any, recorded: order.Order, *_given: Any) -> None:
         if reached != "nothing":
@@ -224,7 +224,7 @@ def test_the_lock_of_another_cluster_is_not_taken(tmp_path: Path, monkeypatch: p
     document["node"]["machine_type"] = "controlplane"
     monkeypatch.setattr(order.files, "load", lambda path: document)
     monkeypatch.setattr(order, "_refuse_own_branch", lambda host, where: None)
-    monkeypatch.setattr(order, "_take_lock", lambda *_given: taken.append("lock"))
+    monkeypatch.setattr(order, "take_control_plane_lock", lambda *_given: taken.append("lock"))
     kubernetes(monkeypatch, systemUUID="of another")
     given = dataclasses.replace(ORDER, verdict=str(tmp_path / "verdict.json"))
     action: Any = SimpleNamespace(host="cp-1", check=False)
@@ -266,12 +266,6 @@ def test_members_that_nobody_judged_are_not_passed_over(monkeypatch: pytest.Monk
     client: Any = SimpleNamespace(etcd_members=members)
     with pytest.raises(RequestRefused, match="lists other members now"):
         asyncio.run(order._spare(client, NOBODY))
-
-
-def test_a_uuid_that_many_boards_share_shows_nobodys_return() -> None:
-    held = {"owner": "cp-1 (03000200-0400-0500-0006-000700080009)", "identity": "the one before its reset"}
-    client: Any = SimpleNamespace()
-    assert asyncio.run(order._is_back(client, NOBODY, held)) is False
 
 
 def test_a_verdict_that_others_can_write_is_not_believed(tmp_path: Path) -> None:
