@@ -21,6 +21,7 @@ from ..plugin_utils.evidence.cluster import read_cluster
 from ..plugin_utils.evidence.collect import Collection, collect
 from ..plugin_utils.evidence.joined import Machine
 from ..plugin_utils.evidence.machine import FINGERPRINT, read_machine, read_omni
+from ..plugin_utils.evidence.schema import TARGET_KEYS
 from ..plugin_utils.image.machine_config.planned import planned_config
 from ..plugin_utils.problem import Problem
 from ..plugin_utils.report import collected as collected_table
@@ -28,8 +29,6 @@ from ..plugin_utils.rollout.ledger import Ledger
 from ..plugin_utils.rollout.owner import is_gone
 from ..plugin_utils.talos import fleet
 from ..plugin_utils.talos.client import NodeClient, connect_maintenance
-
-_TARGET = ("version", "schematic", "installer", "installer_digest")
 
 read_once(catalogue.load)
 
@@ -57,13 +56,7 @@ class ActionModule(TalosAction):
                 peer=lambda address: self.target(host, address=address).connect(),
                 kubernetes=kubernetes,
                 config=lambda node: planned_config(text, image, self.params["boot"], node),
-                operation={
-                    "locked_by": self._holder(operations.get(host)),
-                    "boot_path": self.variable(host, "talos_boot_path"),
-                    "approved_local_data": self.variable(host, "talos_approved_local_data") is True,
-                    "identify_by": self.variable(host, "talos_identify_by") or "uuid",
-                    "target": {key: image[key] for key in _TARGET} if image else None,
-                },
+                operation=self.operation(host, locked_by=self._holder(operations.get(host)), image=image),
                 cluster={"name": target.context.name},
                 max_samples=self.params["max_samples"],
                 **self.audit_terms(host),
@@ -123,7 +116,7 @@ class ActionModule(TalosAction):
             image = self._image(host, *cohort[:1])
             found[host] = {
                 "machine": machine,
-                "target": {key: image[key] for key in _TARGET} if image else None,
+                "target": {key: image[key] for key in TARGET_KEYS} if image else None,
                 "config": planned_config(self.machine_config_text(host), image, self.params["boot"], None),
                 "operation": {
                     "locked_by": self._holder(operations.get(host)),

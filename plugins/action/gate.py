@@ -14,13 +14,14 @@ from ..plugin_utils.actions import TalosAction
 from ..plugin_utils.canonical import canonical_json
 from ..plugin_utils.evidence import files
 from ..plugin_utils.evidence.files import EvidenceProblem, safe_name
+from ..plugin_utils.evidence.schema import TARGET_KEYS
 from ..plugin_utils.gate import signing, waivers
 from ..plugin_utils.gate.cohort import judge_cohort
 from ..plugin_utils.gate.fleet import judge_fleet
 from ..plugin_utils.gate.policy import load_policy
 from ..plugin_utils.gate.request import judge_past
 from ..plugin_utils.gate.saved import entry_of
-from ..plugin_utils.gate.verdict import INCONCLUSIVE, TARGET_KEYS, judge, policy_note
+from ..plugin_utils.gate.verdict import INCONCLUSIVE, judge, policy_note, stopping
 from ..plugin_utils.private_files import write_private
 
 
@@ -132,8 +133,7 @@ def reasons(verdict: dict[str, Any]) -> list[dict[str, Any]]:
     """The checks of a verdict that stand in the way."""
     return [
         {key: check[key] for key in ("id", "result", "found", "reason", "remedy", "doc")}
-        for check in verdict["checks"]
-        if check["severity"] == "block" and check["result"] in ("fail", "unknown")
+        for check in stopping(verdict["checks"])
     ]
 
 

@@ -17,6 +17,7 @@ from typing import Any, ClassVar, TypeVar
 from ansible.plugins.action import ActionBase  # type: ignore[import-untyped]  # ansible-core ships no types
 
 from .arguments import argument_spec, plain
+from .evidence.schema import TARGET_KEYS
 from .operator_files import decrypting, read_text
 from .problem import Problem
 from .talos import fleet
@@ -167,6 +168,21 @@ class TalosAction(ActionBase):  # type: ignore[misc]  # ansible-core ships no ty
                     host=host,
                 )
         return {"baseline_missing": int(baseline), "strict_messages": strict is True}
+
+    def operation(self, host: str, *, locked_by: str | None, image: Mapping[str, Any] | None) -> dict[str, Any]:
+        """What is planned for a node, as ``evidence.collect`` takes it.
+
+        Args:
+            locked_by: which other run has it in work; None for nobody.
+            image: the image that it is to be installed from (the ``target`` of a schematic); None when there is none.
+        """
+        return {
+            "locked_by": locked_by,
+            "boot_path": self.variable(host, "talos_boot_path"),
+            "approved_local_data": self.variable(host, "talos_approved_local_data") is True,
+            "identify_by": self.variable(host, "talos_identify_by") or "uuid",
+            "target": {key: image[key] for key in TARGET_KEYS} if image else None,
+        }
 
     def known(self, host: str) -> bool:
         """Whether the inventory has a host of that name."""

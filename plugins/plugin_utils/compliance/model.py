@@ -16,6 +16,7 @@ from typing import Any
 from ..canonical import is_sealed, sealed
 from ..gate import shape
 from ..gate.functions import iso
+from ..gate.verdict import stopping
 from ..nested import value_at
 from .drift import find_drift
 from .past import Past, last_known
@@ -253,8 +254,7 @@ def _gate(verdict: Mapping[str, Any] | None) -> dict[str, Any] | None:
         "path": verdict.get("path"),
         "reasons": [
             {key: check.get(key) for key in ("id", "result", "found", "remedy", "doc")}
-            for check in verdict.get("checks") or ()
-            if check.get("severity") == "block" and check.get("result") in ("fail", "unknown")
+            for check in stopping(verdict.get("checks") or ())
         ],
     }
 

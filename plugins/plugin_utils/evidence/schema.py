@@ -49,6 +49,7 @@ _DENIAL = {
 _VOLUME = {"phase": "string", "uuid": "string", "partition_uuid": "string", "filesystem": "string"}
 #: The image that a node shall be installed from.
 TARGET = {"version": "string", "schematic": "string", "installer": "string", "installer_digest": "string"}
+TARGET_KEYS = tuple(TARGET)
 #: The document of one node at one moment.
 EVIDENCE: dict[str, Any] = {
     "schema": "number",

@@ -14,7 +14,7 @@ from typing import Any
 from ..evidence.cluster import unseen
 from ..evidence.schema import EVIDENCE
 from ..talos import boots
-from .checks import BLOCK, load_checks
+from .checks import load_checks
 from .errors import VerdictRefused
 from .policy import Policy
 from .verdict import (
@@ -28,6 +28,7 @@ from .verdict import (
     document_for,
     run_checks,
     seal_verdict,
+    stopping,
 )
 from .waivers import Waivers
 
@@ -89,7 +90,7 @@ def require_eligible(verdict: Mapping[str, Any]) -> None:
     """
     if verdict["decision"] == ELIGIBLE:
         return
-    stops = [check for check in verdict["checks"] if check["severity"] == BLOCK and check["result"] in (FAIL, UNKNOWN)]
+    stops = stopping(verdict["checks"])
     raise VerdictRefused(
         f"{verdict['node']} is {verdict['decision']} now: "
         + ("; ".join(f"{check['id']}: {check['found']}" for check in stops) or "no check passed"),

@@ -11,11 +11,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..canonical import is_sealed, sha256_of
+from ..evidence.schema import TARGET_KEYS
 from ..talos.boots import ANOTHER, SAME, compare, of_evidence
 from . import signing
 from .errors import VerdictRefused
 from .functions import iso, moment
-from .verdict import ELIGIBLE, SCHEMA, TARGET_KEYS, decide
+from .verdict import ELIGIBLE, SCHEMA, decide
 
 _AGAIN = "collect new evidence and ask the gate for a new verdict"
 

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from ..canonical import sealed, sha256_of
+from ..evidence.schema import TARGET_KEYS
 from . import shape
 from .binding import check_document
 from .checks import load_checks
 from .errors import VerdictRefused
 from .functions import iso
 from .policy import Policy
-from .verdict import ELIGIBLE, SCHEMA, TARGET_KEYS, decide, policy_note, run_checks
+from .verdict import ELIGIBLE, SCHEMA, decide, policy_note, run_checks
 
 _CHECKS = Path(__file__).parent / "data" / "cohort.yml"
 #: Checks of the policy that make sense without evidence: they look at the policy, the target and the operator's plan.

@@ -14,9 +14,9 @@ from typing import Any
 from ..evidence.schema import EVIDENCE
 from ..nested import value_at
 from . import shape
-from .checks import BLOCK, load_checks
+from .checks import load_checks
 from .errors import RequestRefused
-from .verdict import FAIL, SKIPPED, UNKNOWN, check_evidence, run_checks
+from .verdict import SKIPPED, check_evidence, run_checks, stopping
 
 _DATA = Path(__file__).parent / "data"
 _REQUEST_SHAPE = {**EVIDENCE, **shape.REQUEST}
@@ -48,7 +48,7 @@ def judge_request(
         RequestRefused: at least one check failed or has no answer; ``context["checks"]`` lists their ids.
     """
     checks = request_checks(request, evidence, now)
-    stops = [check for check in checks if check["severity"] == BLOCK and check["result"] in (FAIL, UNKNOWN)]
+    stops = stopping(checks)
     if stops:
         raise RequestRefused(
             "; ".join(f"{check['id']}: {check['found']}" for check in stops),

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..canonical import is_sealed, sealed
+from ..evidence.schema import TARGET_KEYS
 from ..nested import value_at
 from ..talos.versions import parse_version
 from . import compat, shape
@@ -24,7 +25,7 @@ from .waivers import Waivers
 SCHEMA = 1
 PASS, FAIL, UNKNOWN, WAIVED, SKIPPED = "pass", "fail", "unknown", "waived", "skipped"
 ELIGIBLE, REFUSED, INCONCLUSIVE = "eligible", "refused", "inconclusive"
-TARGET_KEYS = ("version", "schematic", "installer", "installer_digest")
+_LETS_GO = (PASS, WAIVED, SKIPPED)
 
 
 def decide(checks: Iterable[Mapping[str, Any]]) -> str:
@@ -38,9 +39,14 @@ def decide(checks: Iterable[Mapping[str, Any]]) -> str:
     blocking = [check.get("result") for check in checks if check.get("severity") == BLOCK]
     if FAIL in blocking:
         return REFUSED
-    if all(result in (PASS, WAIVED, SKIPPED) for result in blocking) and (PASS in blocking or WAIVED in blocking):
+    if all(result in _LETS_GO for result in blocking) and (PASS in blocking or WAIVED in blocking):
         return ELIGIBLE
     return INCONCLUSIVE
+
+
+def stopping(checks: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Those of the checks of a verdict that stand in the way: they block, and fail or are unknown."""
+    return [dict(check) for check in checks if check.get("severity") == BLOCK and check.get("result") not in _LETS_GO]
 
 
 def judge(

@@ -19,10 +19,10 @@ from ..evidence.identity import same_uuid
 from ..evidence.joined import Machine, NotThisNode, require_joined
 from ..evidence.snapshot import take_snapshot
 from ..gate import signing, waivers
-from ..gate.errors import VerdictRefused
+from ..gate.again import require_eligible
 from ..gate.policy import load_policy
 from ..gate.request import judge_past
-from ..gate.verdict import ELIGIBLE, judge
+from ..gate.verdict import judge
 from ..image.machine_config.dry_run import Judgement
 from ..image.machine_config.planned import planned_config
 from ..image.resolve import present_image, require_same_command_line, resolve
@@ -34,8 +34,6 @@ from ..talos.client import NodeClient, ways_without
 from .configuration import judged_by_node, prepared
 from .members import Peer, ask_a_peer, peers_of
 from .work import StepProblem, Work
-
-_TARGET = ("version", "schematic", "installer", "installer_digest")
 
 
 def verify(work: Work) -> dict[str, Any]:
@@ -100,6 +98,8 @@ def verify_image(work: Work, target: dict[str, Any], present: dict[str, Any]) ->
 def gate(work: Work) -> dict[str, Any]:
     """Fresh evidence, saved, and a verdict on it; anything but eligible fails the step."""
     target, boot = work.facts["target"], work.params["boot"]
+    operation = work.action.operation(work.host, locked_by=None, image=target)
+    operation["boot_path"] = work.facts["boot_path"]
     kubernetes = read_cluster(work.params["kubeconfig"], work.params["kube_context"]).of_node
     where = work.where()
     text = work.action.machine_config_text(work.host)
@@ -113,13 +113,7 @@ def gate(work: Work) -> dict[str, Any]:
             peer=lambda address: work.where(address).connect(),
             kubernetes=kubernetes,
             config=lambda node: planned_config(text, target, boot, node),
-            operation={
-                "locked_by": None,
-                "boot_path": work.facts["boot_path"],
-                "approved_local_data": work.action.variable(work.host, "talos_approved_local_data") is True,
-                "identify_by": work.action.variable(work.host, "talos_identify_by") or "uuid",
-                "target": {key: target[key] for key in _TARGET},
-            },
+            operation=operation,
             cluster={"name": where.context.name},
             **work.action.audit_terms(work.host),
             store=AuditStore(work.directory / "audit" / files.safe_name(work.host)),
@@ -134,13 +128,7 @@ def gate(work: Work) -> dict[str, Any]:
     verdict = _judged(work, document)
     place = path.parent / "verdict.json"
     write_private(place, canonical_json(verdict) + b"\n")
-    if verdict["decision"] != ELIGIBLE:
-        raise VerdictRefused(
-            f"{work.host} is {verdict['decision']}: {_reasons(verdict)}",
-            "only a node whose evidence passes every check is wiped",
-            "do what the reasons say, then run the rollout again",
-            bound="decision",
-        )
+    require_eligible(verdict)
     node = document["node"]
     if node["machine_type"] == "controlplane":
         ways_without(where.context, where.address, [peer["address"] for peer in members])
@@ -196,14 +184,6 @@ def _judged(work: Work, document: dict[str, Any]) -> dict[str, Any]:
     if work.params["signing_key"]:
         verdict = signing.sign(verdict, work.action.read_file(work.params["signing_key"], "signing key"))
     return verdict
-
-
-def _reasons(verdict: dict[str, Any]) -> str:
-    return "; ".join(
-        f"{check['id']}: {check['found']}"
-        for check in verdict["checks"]
-        if check["severity"] == "block" and check["result"] in ("fail", "unknown")
-    )
 
 
 def save(work: Work) -> dict[str, Any]:

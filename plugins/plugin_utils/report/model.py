@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import Any
 
 from ..canonical import sealed
+from ..gate.verdict import stopping
 from ..rollout.halts import halt_line
 from ..rollout.owner import shown
 from ..rollout.steps import FIRST_CHANGE
@@ -250,8 +251,7 @@ def _pending(state: Mapping[str, Any]) -> dict[str, Any]:
 def _gate_reasons(verdict: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [
         _reason(check["id"], check.get("found") or check.get("reason"), check.get("remedy"), check.get("doc"))
-        for check in verdict.get("checks", [])
-        if check.get("result") in ("fail", "unknown") and check.get("severity") != "warn"
+        for check in stopping(verdict.get("checks", []))
     ]
 
 

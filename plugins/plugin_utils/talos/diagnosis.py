@@ -42,6 +42,49 @@ except ImportError:
 _CERTIFICATE_ALERTS = ("CERTIFICATE", "UNKNOWN_CA", "ACCESS_DENIED", "DECRYPT_ERROR", "CERT_")
 # Texts that grpclib itself raises with status UNKNOWN.
 _LOCAL_COMPLAINTS = ("Missing ", "Invalid content-type", "Invalid grpc-status", "Received :status")
+# Statuses whose text changes nothing about what they mean.
+_SAYS_ALL = (7, 12, 16)
+# No status: a text that several statuses come with.
+_NOT_REGISTERED = -1
+#: What a gRPC status of a node means: the kind, what was found (with the method's name), why it matters, what to do.
+_BY_STATUS: dict[int, tuple[type[TalosError], str, str, str]] = {
+    4: (
+        DeadlineExceeded,
+        "aborted {}",
+        "the time allowed for the call was over",
+        "check the node, or raise the deadline",
+    ),
+    5: (
+        NotFound,
+        "has nothing under what {} asked for",
+        "it does not exist on this node now",
+        "check the name and the node's state",
+    ),
+    _NOT_REGISTERED: (
+        NotFound,
+        "has nothing under what {} asked for",
+        "a log that is not registered belongs to a service that was never started in this boot",
+        "check the name and the node's state",
+    ),
+    7: (
+        PermissionRefused,
+        "does not allow {}",
+        "the roles in the client certificate are too small for it",
+        "use a talosconfig with a greater role (os:reader, os:operator, os:admin)",
+    ),
+    12: (
+        Unsupported,
+        "does not have {} or what it was asked for",
+        "its Talos version, or its present mode, lacks it",
+        "use what this version offers, or move the node to a version that has it",
+    ),
+    16: (
+        Unauthenticated,
+        "does not accept our identity for {}",
+        "it does not take the client certificate for this cluster's",
+        "use the talosconfig of this cluster",
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -248,7 +291,6 @@ class Diagnosis:
     def from_status(self, code: int, text: str, method: wire.Method, received: int = 0) -> TalosError:
         """The error for a gRPC status other than OK, which the node itself gave."""
         said = printable(text, 2000) or f"gRPC status {code}"
-        name, who = method.name, self._who()
         lower = text.lower()
         if code == 7 and "no request forwarding" in lower:
             return self.error(
@@ -256,85 +298,56 @@ class Diagnosis:
                 f"endpoint {self.address} does not forward requests ({said})",
                 "it is a worker; only control planes forward to other nodes",
                 "list only control planes as endpoints",
-                method=name,
+                method=method.name,
             )
-        if code == 12 or (code in (5, 7) and "is not supported" in lower):
-            return self.error(
-                Unsupported,
-                f"{who} does not have {name} or what it was asked for: {said}",
-                "its Talos version, or its present mode, lacks it",
-                "use what this version offers, or move the node to a version that has it",
-                method=name,
-            )
-        if code == 7:
-            return self.error(
-                PermissionRefused,
-                f"{who} does not allow {name}: {said}",
-                "the roles in the client certificate are too small for it",
-                "use a talosconfig with a greater role (os:reader, os:operator, os:admin)",
-                method=name,
-            )
-        if code == 16:
-            return self.error(
-                Unauthenticated,
-                f"{who} does not accept our identity for {name}: {said}",
-                "it does not take the client certificate for this cluster's",
-                "use the talosconfig of this cluster",
-                method=name,
-            )
-        if "out of sync" in lower:
-            # Talos' log ring (pkg/runtime/logging/circular.go): the writer lapped the reader.
-            torn = self.torn(method, said)
-            torn.context["overtaken"] = True
-            return torn
-        if code == 14 and "authentication handshake failed" in lower:
-            unknown = "unknown authority" in lower
-            return self.error(
-                UnknownAuthority if unknown else TlsFailure,
-                f"endpoint {self.address} cannot verify node {self.node}: {said}",
-                "the node is in maintenance mode, belongs to another cluster, or is not the node"
-                if unknown
-                else "what answers there is not the node, or one of the clocks is wrong",
-                "look at the node's console; a node in maintenance mode must be asked directly, with its fingerprint",
-                method=name,
-            )
-        if code == 5 or "was not registered" in lower:
-            return self.error(
-                NotFound,
-                f"{who} has nothing under what {name} asked for: {said}",
-                "a log that is not registered belongs to a service that was never started in this boot"
-                if "was not registered" in lower
-                else "it does not exist on this node now",
-                "check the name and the node's state",
-                method=name,
-            )
-        if code == 4:
-            return self.error(
-                DeadlineExceeded,
-                f"{who} aborted {name}: {said}",
-                "the time allowed for the call was over",
-                "check the node, or raise the deadline",
-                method=name,
-            )
+        if code in (5, 7) and "is not supported" in lower:
+            code = 12
+        if code not in _SAYS_ALL:
+            if "out of sync" in lower:
+                # Talos' log ring (pkg/runtime/logging/circular.go): the writer lapped the reader.
+                torn = self.torn(method, said)
+                torn.context["overtaken"] = True
+                return torn
+            if code == 14 and "authentication handshake failed" in lower:
+                return self._unverified(said, method, unknown="unknown authority" in lower)
+            if "was not registered" in lower:
+                code = _NOT_REGISTERED
+        if code in _BY_STATUS:
+            kind, found, why, do = _BY_STATUS[code]
+            return self.error(kind, f"{self._who()} {found.format(method.name)}: {said}", why, do, method=method.name)
         if code in (1, 14, 15) and received:
             return self.torn(method, said)
         if code in (1, 14):
-            return self.error(
-                Unreachable,
-                f"{who} is not available for {name}: {said}",
-                "the node's API is restarting"
-                if not self.forwarded
-                else "the endpoint cannot reach the node, or one of the two is restarting",
-                "try again; if it stays so, check the node",
-                method=name,
-                retryable=not method.writes,
-                **({"may_have_arrived": True} if method.writes else {}),
-            )
+            return self._unavailable(said, method)
         return self.error(
             Refused,
-            f"{who} refused {name}: {said}",
+            f"{self._who()} refused {method.name}: {said}",
             "the node understood the request and would not or could not do it",
             "read the node's own text above; its dmesg and service logs have more",
-            method=name,
+            method=method.name,
             grpc_status=code,
+        )
+
+    def _unverified(self, said: str, method: wire.Method, *, unknown: bool) -> TalosError:
+        return self.error(
+            UnknownAuthority if unknown else TlsFailure,
+            f"endpoint {self.address} cannot verify node {self.node}: {said}",
+            "the node is in maintenance mode, belongs to another cluster, or is not the node"
+            if unknown
+            else "what answers there is not the node, or one of the clocks is wrong",
+            "look at the node's console; a node in maintenance mode must be asked directly, with its fingerprint",
+            method=method.name,
+        )
+
+    def _unavailable(self, said: str, method: wire.Method) -> TalosError:
+        return self.error(
+            Unreachable,
+            f"{self._who()} is not available for {method.name}: {said}",
+            "the node's API is restarting"
+            if not self.forwarded
+            else "the endpoint cannot reach the node, or one of the two is restarting",
+            "try again; if it stays so, check the node",
+            method=method.name,
+            retryable=not method.writes,
+            **({"may_have_arrived": True} if method.writes else {}),
         )

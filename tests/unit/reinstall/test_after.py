@@ -145,7 +145,7 @@ def test_only_what_is_proven_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyP
             "installation": {"uuid": "u-1", "identity": "new"},
         }
     else:
-        with pytest.raises(Problem, match=r"not proven to enforce after a reinstall: META is as it was\. what"):
+        with pytest.raises(Problem, match=r"not proven to enforce after a reinstall: META is as it was\. What"):
             take(work, "prove")
         assert work.ledger.node("worker-1").failed == "prove"
     assert len(asked_of) == 1, "a machine is proven by what one visit found"

@@ -1,0 +1,59 @@
+# Copyright (c) 2026, the talosops.selinux authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a gRPC status of a node means, by its number and by the words that come with it."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.talosops.selinux.plugins.plugin_utils.talos import wire
+from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.config import Address
+from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.diagnosis import Diagnosis
+
+DIRECT = Diagnosis(Address("10.0.0.21", 50000), "10.0.0.21", False, "10.0.0.21", 5)
+FORWARDED = Diagnosis(Address("10.0.0.11", 50000), "10.0.0.21", True, "10.0.0.11", 5)
+READ, WRITE = wire.METHODS["Logs"], wire.METHODS["Reset"]
+PEER = "connection error: authentication handshake failed: x509: certificate signed by unknown authority"
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "kind", "words"),
+    [
+        (7, "no request forwarding", "no_forwarding", "does not forward requests"),
+        (7, "not authorized", "permission", "does not allow Logs: not authorized"),
+        (7, "the buffer is out of sync", "permission", "does not allow"),
+        (7, "the API is not supported in maintenance mode", "unsupported", "or its present mode"),
+        (5, "resource is not supported", "unsupported", "or its present mode"),
+        (12, "unknown method", "unsupported", "does not have Logs"),
+        (12, "log was not registered", "unsupported", "does not have Logs"),
+        (16, "x509", "unauthenticated", "does not accept our identity"),
+        (5, "gone", "not_found", "it does not exist on this node now"),
+        (2, "log auditd was not registered", "not_found", "a service that was never started in this boot"),
+        (5, "log auditd was not registered", "not_found", "a service that was never started in this boot"),
+        (2, "reader is out of sync", "torn_stream", "broke off (reader is out of sync)"),
+        (4, "context deadline exceeded", "deadline", "aborted Logs"),
+        (14, PEER, "unknown_authority", "cannot verify node 10.0.0.21"),
+        (14, "authentication handshake failed: EOF", "tls", "one of the clocks is wrong"),
+        (14, "gone", "unreachable", "is not available for Logs"),
+        (1, "canceled", "unreachable", "is not available for Logs"),
+        (15, "data loss", "refused", "refused Logs: data loss"),
+        (9, "", "refused", "refused Logs: gRPC status 9"),
+    ],
+)
+def test_a_status(code: int, text: str, kind: str, words: str) -> None:
+    error = FORWARDED.from_status(code, text, READ)
+    assert error.kind == kind and words in f"{error.found}; {error.why}"
+    assert error.context["endpoint"] == "10.0.0.11" and error.context["method"] == "Logs"
+
+
+@pytest.mark.parametrize("code", [1, 14, 15])
+def test_what_ends_a_stream_that_has_begun_is_torn(code: int) -> None:
+    assert DIRECT.from_status(code, "gone", READ, received=1).kind == "torn_stream"
+
+
+def test_a_write_that_was_not_answered_may_have_arrived() -> None:
+    read, write = (DIRECT.from_status(14, "gone", method) for method in (READ, WRITE))
+    assert (read.retryable, write.retryable) == (True, False)
+    assert write.context["may_have_arrived"] is True and "may_have_arrived" not in read.context
+    assert DIRECT.from_status(9, "no", WRITE).context["grpc_status"] == 9
