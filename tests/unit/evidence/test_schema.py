@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.talosops.selinux.plugins.plugin_utils.evidence import schema
+from evidence_shape import deviations
 
 _CHART = {"name": "flannel", "version": "0.27.4", "source": "a manifest"}
 _VOLUME = {"phase": "ready", "uuid": "u", "partition_uuid": "p", "filesystem": "xfs"}
@@ -192,7 +193,7 @@ def with_value(place: tuple[Any, ...], value: Any) -> dict[str, Any]:
 
 
 def test_a_document_with_something_in_every_place_has_the_fields_of_the_schema() -> None:
-    assert list(schema.deviations(WHOLE)) == []
+    assert list(deviations(WHOLE)) == []
     values = [functools.reduce(operator.getitem, place, WHOLE) for place in PLACES]
     assert [value for value in values if value in ([], {}, None)] == []
 
@@ -206,7 +207,7 @@ ANY = {
 
 
 def test_a_value_of_another_type_is_named_wherever_it_stands() -> None:
-    unnamed = [place for place in PLACES if not list(schema.deviations(with_value(place, schema)))]
+    unnamed = [place for place in PLACES if not list(deviations(with_value(place, schema)))]
     names = {".".join(key for key in place if isinstance(key, str)) for place in unnamed}
     assert {name for name in names if name.rpartition(".")[0] not in ANY} == ANY
 
