@@ -1,0 +1,231 @@
+# Copyright (c) 2026, the talosops.selinux authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What all actions share: which node a task is for, whom it asks, and by whose settings."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from ansible_collections.talosops.selinux.plugins.action import evidence
+from ansible_collections.talosops.selinux.plugins.plugin_utils import actions
+from ansible_collections.talosops.selinux.plugins.plugin_utils.actions import (
+    FleetUnread,
+    InventoryProblem,
+    Target,
+    summary,
+)
+from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.config import Context
+from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.errors import Unreachable
+
+from .made import made
+
+GROUPS = {"all": ["n-1", "n-2", "bastion", "alone"], "talos": ["n-1", "n-2"], "ungrouped": ["n-1", "alone"]}
+HOSTS: dict[str, dict[str, Any]] = {"n-1": {}, "n-2": {}, "bastion": {}, "alone": {}, "here": {}}
+
+
+@pytest.mark.parametrize(
+    ("delegate", "variables", "host"),
+    [
+        (None, {}, "n-1"),
+        ("", {}, "n-1"),
+        ("n-2", {}, "n-2"),
+        ("n-2", {"ansible_play_hosts_all": []}, "n-2"),
+        ("n-2", {"ansible_play_hosts_all": None}, "n-2"),
+        ("alone", {"ansible_play_hosts_all": ["n-1", "alone"]}, "alone"),
+        # Hosts without a group, and those that share only the groups that all have.
+        ("alone", {"ansible_play_hosts_all": ["n-1"]}, "n-1"),
+        ("bastion", {"ansible_play_hosts_all": ["n-1"]}, "n-1"),
+        ("bastion", {"groups": {**GROUPS, "other": ["bastion"]}, "ansible_play_hosts_all": []}, "n-1"),
+        ("localhost", {}, "n-1"),
+        ("n-2", {"hostvars": {**HOSTS, "n-2": {"ansible_connection": "local"}}}, "n-1"),
+        ("n-2", {"hostvars": {**HOSTS, "n-2": {"ansible_connection": "ssh"}}}, "n-2"),
+    ],
+)
+def test_which_node_a_task_is_for(delegate: str | None, variables: dict[str, Any], host: str) -> None:
+    given = {"groups": GROUPS, "ansible_play_hosts_all": ["n-1", "n-2"], **variables}
+    assert made(evidence, HOSTS, delegate_to=delegate, variables=given).host == host
+
+
+def test_whose_hosts_a_task_is_for() -> None:
+    assert made(evidence, HOSTS).hosts() == ["n-1"]
+    batch = {"ansible_play_batch": ["n-1", "n-2"]}
+    assert made(evidence, HOSTS, run_once=True, variables=batch).hosts() == ["n-1", "n-2"]
+    assert made(evidence, HOSTS, variables=batch).hosts() == ["n-1"]
+    assert made(evidence, HOSTS, hosts=["n-2"], run_once=True, variables=batch).hosts() == ["n-2"]
+    assert made(evidence, HOSTS, hosts=[]).hosts() == []
+    with pytest.raises(InventoryProblem, match="no host named x, y") as raised:
+        made(evidence, HOSTS, hosts=["x", "n-1", "y"]).hosts()
+    assert raised.value.context["hosts"] == ["x", "y"]
+
+
+def test_whether_a_variable_is_set_be_it_to_nothing() -> None:
+    action = made(evidence, {"n-1": {"a": None, "b": 1}})
+    assert [action.has_variable("n-1", name) for name in ("a", "b", "c")] == [True, True, False]
+    assert [action.variable("n-1", name) for name in ("a", "b", "c")] == [None, 1, None]
+    assert (action.known("n-1"), action.known("n-2")) == (True, False)
+    assert (action.check, made(evidence, check=True).check, action.run_once) == (False, True, False)
+
+
+@pytest.mark.parametrize(
+    ("given", "terms"),
+    [
+        ({}, (0, False)),
+        ({"talos_serial_baseline": 3}, (3, False)),
+        ({"talos_serial_baseline": 0}, (0, False)),
+        ({"talos_serial_baseline": "12"}, (12, False)),
+        ({"talos_strict_messages": True}, (0, True)),
+        ({"talos_strict_messages": False}, (0, False)),
+        ({"talos_serial_baseline": -1}, "talos_serial_baseline of n-1 is -1"),
+        ({"talos_serial_baseline": True}, "talos_serial_baseline of n-1 is True"),
+        ({"talos_serial_baseline": "x"}, "talos_serial_baseline of n-1 is 'x'"),
+        ({"talos_serial_baseline": 1.5}, "talos_serial_baseline of n-1 is 1.5"),
+        ({"talos_strict_messages": "true"}, "talos_strict_messages of n-1 is 'true'"),
+        ({"talos_strict_messages": 1}, "talos_strict_messages of n-1 is 1"),
+    ],
+)
+def test_what_is_written_down_about_a_log(given: dict[str, Any], terms: Any) -> None:
+    action = made(evidence, {"n-1": given})
+    if isinstance(terms, str):
+        with pytest.raises(InventoryProblem, match=terms) as raised:
+            action.audit_terms("n-1")
+        assert raised.value.context["host"] == "n-1"
+    else:
+        assert action.audit_terms("n-1") == {"baseline_missing": terms[0], "strict_messages": terms[1]}
+
+
+CONTEXT = Context("c", ["192.0.2.9"], "ca", "crt", "key")
+
+
+@pytest.fixture
+def loaded(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str | None, str | None]]:
+    """Which talosconfigs were read, and which of their contexts was asked for."""
+    read: list[tuple[str | None, str | None]] = []
+
+    class Config:
+        def __init__(self, path: str | None) -> None:
+            self.path = path
+
+        def context(self, name: str | None) -> Context:
+            read.append((self.path, name))
+            return dataclasses.replace(CONTEXT, name=f"{self.path} {name}")
+
+    monkeypatch.setattr(actions.Talosconfig, "load", Config)
+    return read
+
+
+INVENTORY = {
+    "ansible_host": "192.0.2.1",
+    "talos_config": "of-host",
+    "talos_context": "context-of-host",
+    "talos_endpoints": "192.0.2.7",
+    "talos_route": "endpoint",
+    "talos_server_name": "name-of-host",
+}
+OPTIONS = {
+    "talosconfig": "of-task",
+    "context": "context-of-task",
+    "endpoints": ["192.0.2.8", "192.0.2.6"],
+    "route": "direct",
+    "server_name": "name-of-task",
+}
+
+
+@pytest.mark.parametrize(
+    ("variables", "options", "expected"),
+    [
+        ({}, {}, ("n-1", "None None", ["192.0.2.9"], "direct", None)),
+        (INVENTORY, {}, ("192.0.2.1", "of-host context-of-host", ["192.0.2.7"], "endpoint", "name-of-host")),
+        (
+            INVENTORY,
+            OPTIONS,
+            ("192.0.2.1", "of-task context-of-task", ["192.0.2.8", "192.0.2.6"], "direct", "name-of-task"),
+        ),
+        ({**INVENTORY, "talos_endpoints": ["a", "b"]}, {}, (..., ..., ["a", "b"], ..., ...)),
+        ({**INVENTORY, "ansible_host": ""}, {}, ("n-1", ..., ..., ..., ...)),
+    ],
+)
+def test_a_node_is_reached_by_the_tasks_options_and_then_by_the_hosts_variables(
+    variables: dict[str, Any], options: dict[str, Any], expected: tuple[Any, ...], loaded: list[Any]
+) -> None:
+    target = made(evidence, {"n-1": variables}, **options).target()
+    found = (target.address, target.context.name, target.context.endpoints, target.route, target.server_name)
+    assert target.host == "n-1"
+    assert [one for one, two in zip(expected, found, strict=True) if one is not ... and one != two] == []
+
+
+def test_another_host_or_address_and_a_context_that_is_read_once(loaded: list[Any]) -> None:
+    action = made(evidence, {"n-1": INVENTORY, "n-2": {**INVENTORY, "ansible_host": "192.0.2.2"}})
+    targets = [action.target(), action.target("n-2"), action.target("n-2", address="192.0.2.3")]
+    assert [(one.host, one.address) for one in targets] == [
+        ("n-1", "192.0.2.1"),
+        ("n-2", "192.0.2.2"),
+        ("n-2", "192.0.2.3"),
+    ]
+    assert loaded == [("of-host", "context-of-host")]
+
+
+class Client:
+    """In the place of a client: opened and closed, and asked nothing."""
+
+    async def __aenter__(self) -> Client:
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        return None
+
+
+@pytest.fixture
+def asking(monkeypatch: pytest.MonkeyPatch, loaded: list[Any]) -> Callable[..., tuple[dict[str, Any], dict[str, Any]]]:
+    """Asks a fleet of four hosts, of which one has no talosconfig and one does not answer."""
+    monkeypatch.setattr(Target, "connect", lambda self: Client())
+    hosts = {name: {"ansible_host": f"address of {name}"} for name in ("n-1", "n-2", "n-3", "n-4")}
+
+    def ask(failing: tuple[str, ...], unusable: tuple[str, ...] = (), **how: Any) -> Any:
+        action = made(evidence, hosts, run_once=True)
+        real = action.target
+
+        def target(host: str) -> Target:
+            if host in unusable:
+                raise InventoryProblem(f"{host} has no talosconfig", "w", "d")
+            found: Target = real(host)
+            return found
+
+        action.target = target
+
+        async def question(client: Any, where: Target) -> str:
+            await asyncio.sleep(0)
+            if where.host in failing:
+                raise Unreachable(f"{where.host} is away", "it matters", f"look at {where.host}")
+            return where.address
+
+        typed: Callable[[Any, Target], Awaitable[str]] = question
+        return action.ask_fleet(typed, **how)
+
+    return ask
+
+
+def test_a_fleet_is_asked_and_each_failure_is_its_nodes(asking: Any) -> None:
+    answers, failures = asking(("n-2",), ("n-3",), without=("n-4",))
+    assert answers == {"n-1": "address of n-1"}
+    assert {host: (one["kind"], one["found"]) for host, one in failures.items()} == {
+        "n-2": ("unreachable", "n-2 is away"),
+        "n-3": ("inventory", "n-3 has no talosconfig"),
+    }
+    assert summary(answers, failures) == {"asked": 3, "answered": 1, "unread": 2}
+
+
+def test_a_fleet_of_which_nobody_answers_is_a_failure(asking: Any) -> None:
+    with pytest.raises(FleetUnread, match="none of the 2 nodes could be read; n-1: n-1 is away") as raised:
+        asking(("n-1", "n-2"), without=("n-3", "n-4"))
+    assert (raised.value.kind, raised.value.do) == ("fleet_unread", "look at n-1")
+    assert set(raised.value.context["unread"]) == {"n-1", "n-2"}
+
+
+def test_a_fleet_of_nobody_is_none(asking: Any) -> None:
+    assert asking((), without=("n-1", "n-2", "n-3", "n-4")) == ({}, {})
