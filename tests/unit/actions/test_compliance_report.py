@@ -1,0 +1,138 @@
+# Copyright (c) 2026, the talosops.selinux authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The compliance report's action: when it fails, what it writes, and what it takes for collected."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import compliance_fleets as fleets
+import pytest
+from ansible_collections.talosops.selinux.plugins.action import compliance_report
+from ansible_collections.talosops.selinux.plugins.plugin_utils.compliance.formats import prometheus
+from ansible_collections.talosops.selinux.plugins.plugin_utils.evidence.files import EvidenceProblem
+
+from .made import made
+
+FORMATS = {
+    "html": "report.html",
+    "junit": "junit.xml",
+    "csv": "report.csv",
+    "prometheus": "metrics.prom",
+    "oscal": "oscal-assessment-results.json",
+    "sarif": "report.sarif",
+}
+
+
+@pytest.mark.parametrize(
+    ("fail", "unknown", "total", "stops"),
+    [
+        (0, 0, 9, []),
+        (1, 0, 9, ["fail", "unknown"]),
+        (0, 1, 9, ["unknown"]),
+        (2, 3, 9, ["fail", "unknown"]),
+        # A fleet of nobody is not known to be anything.
+        (0, 0, 0, ["unknown"]),
+    ],
+)
+def test_when_it_fails(fail: int, unknown: int, total: int, stops: list[str]) -> None:
+    results = {"fail": fail, "unknown": unknown, "total": total}
+    wishes = ("never", "fail", "unknown")
+    assert [one for one in wishes if made(compliance_report, fail_on=one)._stops(results)] == stops
+
+
+def test_each_format_has_its_file(tmp_path: Path) -> None:
+    report = fleets.report([fleets.subject("n-1", 1, selinux__state="permissive"), fleets.subject("n-2", 2)])
+    for name, file in FORMATS.items():
+        assert list(made(compliance_report, formats=[name])._formats(report)) == [file]
+    options = {"sarif_root": "configs", "sarif_fallback": "fallback.yml", "namespace": "audits"}
+    both = made(compliance_report, formats=["sarif", "openreports"], **options)._formats(report)
+    assert len(both) == 3
+    (run,) = json.loads(both.pop("report.sarif"))["runs"]
+    (place,) = {one["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] for one in run["results"]}
+    assert place == "n-1.yaml"
+    for name, data in both.items():
+        assert name.startswith("openreports/n-")
+        assert json.loads(data)["metadata"]["namespace"] == "audits"
+    rootless = made(compliance_report, formats=["sarif"], sarif_root="/elsewhere", sarif_fallback="fallback.yml")
+    assert b'"uri": "fallback.yml"' in rootless._formats(report)["report.sarif"]
+
+
+def test_the_collectors_file_is_replaced_in_one_step_and_readable_by_all(tmp_path: Path) -> None:
+    report = fleets.report([fleets.subject("n-1", 1)])
+    place = tmp_path / "selinux.prom"
+    made(compliance_report, textfile=None)._textfile(report)
+    assert list(tmp_path.iterdir()) == []
+    place.write_text("old")
+    place.chmod(0o600)
+    made(compliance_report, textfile=str(place))._textfile(report)
+    assert list(tmp_path.iterdir()) == [place]
+    assert place.read_bytes() == prometheus.render(report)
+    assert place.stat().st_mode & 0o777 == 0o644
+
+
+def test_a_directory_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(EvidenceProblem, match=r"the metrics cannot be written to .*No such file"):
+        made(compliance_report, textfile=str(tmp_path / "none" / "x.prom"))._textfile(fleets.report([]))
+
+
+def test_who_ran_it_is_a_name_or_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compliance_report.getpass, "getuser", lambda: "me")
+    assert compliance_report._user() == "me"
+    for error in (KeyError("none"), OSError("none")):
+
+        def unnamed(error: Exception = error) -> str:
+            raise error
+
+        monkeypatch.setattr(compliance_report.getpass, "getuser", unnamed)
+        assert compliance_report._user() == f"uid {os.getuid()}"
+
+
+@pytest.mark.parametrize("failure", [None, {}, {"kind": "inventory"}])
+def test_a_collection_that_failed_for_another_reason_is_none(failure: dict[str, Any] | None) -> None:
+    evidence = {"failed": True, "msg": "no inventory", "failure": failure, "nodes": {"n": {}}}
+    with pytest.raises(EvidenceProblem, match="the evidence was not collected: no inventory"):
+        compliance_report._collected(evidence)
+
+
+@pytest.mark.parametrize(
+    ("evidence", "collected"),
+    [
+        (
+            {"nodes": {"n": {"path": "p"}}, "unread": {"m": {"found": "f"}}},
+            ({"n": {"path": "p"}}, {"m": {"found": "f"}}),
+        ),
+        ({"failed": False, "nodes": {}, "unread": {}}, ({}, {})),
+        ({"failed": True, "failure": {"kind": "fleet_unread", "unread": {"m": {}}}}, ({}, {"m": {}})),
+    ],
+)
+def test_what_was_collected(evidence: dict[str, Any], collected: tuple[Any, Any]) -> None:
+    assert compliance_report._collected(evidence) == collected
+
+
+def row(**more: Any) -> dict[str, Any]:
+    return {"node": "n/1", "probe": None, "gate": None, "evidence": None, **more}
+
+
+@pytest.mark.parametrize(
+    ("given", "cited"),
+    [
+        ({}, {}),
+        ({"probe": {"id": "ab", "path": "/p"}}, {"probe-ab.json": "/p"}),
+        ({"gate": {"path": "/v/verdict.json"}}, {"gate/verdict.json": "/v/verdict.json"}),
+        ({"gate": {"path": "/v/verdict.json"}, "evidence": {"path": "/v/evidence.json"}}, {}),
+        (
+            {"gate": {"path": "/w/verdict.json"}, "evidence": {"path": "/v/evidence.json"}},
+            {"gate/verdict.json": "/w/verdict.json"},
+        ),
+    ],
+)
+def test_what_a_report_names_comes_along_once(given: dict[str, Any], cited: dict[str, str]) -> None:
+    found = compliance_report._cited({"nodes": [row(**given)]})
+    place = f"evidence/{compliance_report.safe_name('n/1')}/"
+    assert found == {place + name: path for name, path in cited.items()}

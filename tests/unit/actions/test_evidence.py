@@ -1,0 +1,74 @@
+# Copyright (c) 2026, the talosops.selinux authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The evidence action: for which image a host is judged, and who holds it."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import pytest
+from ansible_collections.talosops.selinux.plugins.action import evidence
+from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.owner import of_process
+
+from .made import made
+
+ONE, OTHER = {"version": "v1.14.1"}, {"version": "v1.14.0"}
+
+
+@pytest.mark.parametrize(
+    ("images", "target", "hosts", "image"),
+    [
+        (None, None, ["a"], None),
+        (None, ONE, ["a"], ONE),
+        ({}, ONE, ["a"], ONE),
+        ({"nodes": None}, ONE, ["a"], ONE),
+        ({"nodes": {"a": {"target": OTHER}}}, ONE, ["a"], OTHER),
+        ({"nodes": {"a": {"target": None}}}, ONE, ["a"], ONE),
+        ({"nodes": {"b": {"target": OTHER}}}, None, ["a", "b"], OTHER),
+        ({"nodes": {"a": {"target": ONE}, "b": {"target": OTHER}}}, None, ["a", "b"], ONE),
+        ({"nodes": {"a": {"target": None}, "b": {"target": OTHER}}}, None, ["a", "b"], OTHER),
+        ({"nodes": {"c": {"target": OTHER}}}, None, ["a", "b"], None),
+    ],
+)
+def test_the_image_of_the_first_host_that_has_one(images: Any, target: Any, hosts: list[str], image: Any) -> None:
+    assert made(evidence, images=images, target=target)._image(*hosts) == image
+
+
+def test_without_a_kubeconfig_no_kubernetes_api_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+
+    class Cluster:
+        def __init__(self, *where: Any) -> None:
+            asked.append(where)
+
+        def of_node(self) -> None:
+            raise AssertionError("nobody asks")
+
+    monkeypatch.setattr(evidence, "read_cluster", Cluster)
+    assert made(evidence)._kubernetes() is None
+    assert asked == []
+    assert made(evidence, kubeconfig="k", kube_context="c")._kubernetes().__name__ == "of_node"
+    assert asked == [("k", "c")]
+
+
+HERE = str(of_process(os.getpid()))
+GONE = HERE.rsplit(":", 1)[0] + ":1"
+
+
+@pytest.mark.parametrize(
+    ("operation", "holder"),
+    [
+        (None, None),
+        ({"run": "mine", "may_be_wiped": True, "by": HERE}, None),
+        ({"run": "other", "may_be_wiped": True, "by": HERE}, "run other"),
+        ({"run": "other", "may_be_wiped": False, "by": HERE}, "run other"),
+        ({"run": "other", "may_be_wiped": True, "by": GONE}, "run other"),
+        # It was stopped before it did anything that lasts.
+        ({"run": "other", "may_be_wiped": False, "by": GONE}, None),
+    ],
+)
+def test_who_holds_a_node(operation: dict[str, Any] | None, holder: str | None) -> None:
+    assert made(evidence, run="mine")._holder(operation) == holder
