@@ -10,7 +10,7 @@ import json
 
 import pytest
 import yaml
-from ansible_collections.talosops.selinux.plugins.plugin_utils.image import errors, schematic
+from ansible_collections.talosops.selinux.plugins.plugin_utils.image import errors, go_yaml, schematic
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -25,6 +25,48 @@ def test_uncertain_values_have_no_offline_id_but_a_body(value):
     assert schematic.known_id(read) is None
     assert json.loads(read.body()) == read.data
     assert schematic.derive(read.body()).target_id is None
+
+
+OF_YAML_1_1 = ["y", "Y", "n", "N", "yes", "Yes", "YES", "no", "No", "NO", "on", "On", "ON", "off", "Off", "OFF", "<<"]
+RESERVED = [
+    *("true", "True", "TRUE", "false", "False", "FALSE", "null", "Null", "NULL", "~", ".nan", ".NaN", ".NAN"),
+    *(
+        "1",
+        "-1",
+        "+1",
+        "0",
+        "007",
+        "1.5",
+        "-.5",
+        "1.",
+        "1e9",
+        "1.5E+07",
+        "0x1F",
+        "0o17",
+        "0b10",
+        ".inf",
+        "-.Inf",
+        ".INF",
+    ),
+]
+PLAIN = ["a", "yeah", "nO", "oN", "nUll", "nul", "nan", "1.2.3", "1.2.3.4", "net.ifnames=0", "a:b", "5g", "enforcing=1"]
+
+
+def canonical_of(word: str) -> str:
+    """The line that a word comes to stand on."""
+    (line,) = go_yaml.canonical({"a": word}).splitlines()
+    return line
+
+
+def test_words_that_read_as_another_type_are_quoted_and_others_are_not() -> None:
+    assert [canonical_of(word) for word in RESERVED] == [f'a: "{word}"' for word in RESERVED]
+    assert [canonical_of(word) for word in PLAIN] == [f"a: {word}" for word in PLAIN]
+
+
+@pytest.mark.parametrize("word", [*OF_YAML_1_1, "="])
+def test_words_that_releases_quote_in_different_ways_are_not_claimed(word: str) -> None:
+    with pytest.raises(errors.UncertainSchematic):
+        canonical_of(word)
 
 
 WORD = st.one_of(
