@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from ..operator_files import read_text
+from ..quoted import Quoted
 from ..texts import printable
-from . import kernel_args
 from .errors import UnsafeUrl
 
 _PEM = re.compile(r"-----BEGIN (?:X509 )?CERTIFICATE-----[!-~\s]*?-----END (?:X509 )?CERTIFICATE-----")
@@ -89,9 +89,10 @@ class Access:
 
     def without_secrets(self, text: str) -> str:
         """A text of somebody else for a message: printable, short, its secrets masked."""
+        quoted = Quoted()
         for secret in self.secrets:
-            text = text.replace(secret, kernel_args.MASK)
-        return printable(text.strip(), 200)
+            quoted.learn(secret)
+        return printable(quoted.masked(text, 1000), 200)
 
 
 def check_url(url: str, allow_plain_http: bool) -> None:

@@ -22,6 +22,8 @@ from dataclasses import dataclass
 from difflib import ndiff
 from typing import Literal
 
+from ..quoted import MASK
+
 Goal = Literal["enforcing", "permissive"]
 
 ENFORCING = "enforcing=1"
@@ -37,8 +39,6 @@ _SECRET_WORD = re.compile(r"((?:token|password|passwd|secret|credential)s?[a-z_.
 #: What the solver decides, and what GRUB writes for itself.
 _IN_QUESTION = frozenset({"selinux", "enforcing"})
 _BOOT_LOADERS = frozenset({"BOOT_IMAGE", "initrd"})
-
-MASK = "<masked>"
 
 
 @dataclass(frozen=True)

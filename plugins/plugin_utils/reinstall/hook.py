@@ -11,12 +11,9 @@ import subprocess
 import tempfile
 import time
 
-from ..image.kernel_args import MASK
+from ..quoted import Quoted
 from ..texts import printable
 from .work import StepProblem, Work
-
-#: A shorter value of a hook's environment is no secret, and would mask words by chance.
-_SHORTEST_SECRET = 4
 
 
 def run_hook(work: Work) -> None:
@@ -65,9 +62,10 @@ def run_hook(work: Work) -> None:
 
 def _without_secrets(work: Work, text: str) -> str:
     """What a hook wrote, without the values of its environment, among which is the BMC's password."""
-    for value in sorted(map(str, work.params["boot_hook_environment"].values()), key=len, reverse=True):
-        text = text.replace(value, MASK) if len(value) >= _SHORTEST_SECRET else text
-    return text
+    quoted = Quoted()
+    for value in work.params["boot_hook_environment"].values():
+        quoted.learn(str(value))
+    return quoted.masked(text)
 
 
 def _ended(process: subprocess.Popen[bytes]) -> int | None:

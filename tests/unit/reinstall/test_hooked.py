@@ -81,7 +81,15 @@ def test_it_is_given_back_when_its_own_system_runs_again(hooked: OneNode, uncord
 
 
 @pytest.mark.parametrize(
-    "script", ["echo login admin $BMC_PASSWORD refused", "echo $BMC_URL >&2", "printf %0400d$BMC_PASSWORD"]
+    "script",
+    [
+        "echo login admin $BMC_PASSWORD refused",
+        "echo $BMC_URL >&2",
+        "printf %0400d$BMC_PASSWORD",
+        "printf admin:$BMC_PASSWORD | base64",
+        "echo $BMC_PASSWORD | tr a-z A-Z",
+        "printf $BMC_PASSWORD | od -An -tu1",
+    ],
 )
 def test_what_a_hook_says_is_shown_without_its_secrets(tmp_path: Path, script: str) -> None:
     work = OneNode(tmp_path, itertools.repeat(None)).at("boot", boot_path="hook")
@@ -90,7 +98,9 @@ def test_what_a_hook_says_is_shown_without_its_secrets(tmp_path: Path, script: s
     work.params["boot_hook"] = ["sh", "-c", f"{script}; exit 7"]
     with pytest.raises(Problem, match="the boot hook ended with 7") as caught:
         run_hook(work)
-    assert "hunter2" not in str(caught.value)
+    shown = str(caught.value)
+    assert not [quoted for quoted in ("hunter2", "HUNTER2", "aHVudGVyMi", "104 117 110") if quoted in shown]
+    assert "<masked>" in shown or "%0400d" in script
 
 
 GOING = Machine(stage="resetting", tasks=("drain", "stopAllServices"))

@@ -21,8 +21,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ...quoted import MASK
 from .document import Configuration, label
-from .masking import MASK, visible
+from .masking import visible
 from .rendering import ITEM, TEXT, NotALine, Position, Said, local, rendered, walk
 
 #: A diff of two configurations of one node is short; a longer one is that of another node's file.

@@ -15,11 +15,10 @@ from collections.abc import Iterator, Sequence
 
 import yaml
 
+from ...quoted import MASK
 from .. import kernel_args
 from .document import Configuration, Path
 from .places import HOSTNAME, PLACES, UNATTENDED
-
-MASK = kernel_args.MASK
 
 _VISIBLE_FACTS = (
     "machine_type",

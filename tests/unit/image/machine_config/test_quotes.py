@@ -51,6 +51,23 @@ WAYS = {
     "in base64 for addresses": lambda word: base64.urlsafe_b64encode(b"?" + word.encode()).decode(),
     "in hexadecimal": lambda word: word.encode().hex(),
     "as bytes of Go": lambda word: f"0x{word.encode().hex()}",
+    "in capital letters": str.upper,
+    "in small letters": str.lower,
+    "in base64 twice": lambda word: base64.b64encode(base64.b64encode(word.encode())).decode(),
+    "in capital hexadecimal": lambda word: word.encode().hex().upper(),
+    "in hexadecimal with colons": lambda word: word.encode().hex(":"),
+    "as a list of numbers": lambda word: f"[{' '.join(str(byte) for byte in word.encode())}]",
+    "as a list in JSON": lambda word: json.dumps(list(word.encode())),
+    "as bytes of Go, each": lambda word: f"[]byte{{{', '.join(f'0x{byte:x}' for byte in word.encode())}}}",
+    "in escapes of bytes": lambda word: "".join(f"\\x{byte:02x}" for byte in word.encode()),
+    "in escapes of JSON": lambda word: "".join(f"\\u{byte:04X}" for byte in word.encode()),
+    "in octal escapes": lambda word: "".join(f"\\{byte:03o}" for byte in word.encode()),
+    "in an address, every byte": lambda word: "".join(f"%{byte:02X}" for byte in word.encode()),
+    "in entities of HTML": lambda word: "".join(f"&#{byte};" for byte in word.encode()),
+    "behind marks of lines": lambda word: "\n | ".join(word[at : at + 5] for at in range(0, len(word), 5)),
+    "in pieces with quotes": lambda word: '" + "'.join(word[at : at + 4] for at in range(0, len(word), 4)),
+    "with nothing between that shows": "\u200b".join,
+    "in wide letters": lambda word: "".join(chr(ord(one) + 0xFEE0) if "!" <= one <= "~" else one for one in word),
 }
 
 
@@ -64,10 +81,15 @@ def test_no_way_to_quote_a_secret_shows_it(way):
     assert len(WORDS) > 20
     for word in WORDS:
         quoted = WAYS[way](word)
-        shown = QUOTES.masked(f"error decoding document (line 3): found {quoted} here", limit=10_000)
+        shown = QUOTES.masked(f"error decoding document (line 3): found {quoted} ?!", limit=10_000)
         assert "<masked>" in shown, word
         assert not parts(quoted) & parts(shown.replace("<masked>", "\0")), word
-        assert shown.startswith("error decoding document (line 3):") and shown.endswith("here")
+        assert shown.startswith("error decoding document (line 3):") and shown.endswith("?!")
+
+
+def test_bytes_between_numbers_of_our_own_stay():
+    said = "3 of 12 members answered in 250, 251, 1795951158 and 7 ms: 192.0.2.1, 192.0.2.7 (1, 2, 3, 4, 5, 6, 7, 8, 9)"
+    assert QUOTES.masked(said) == said
 
 
 def test_what_a_certificate_decodes_to_is_masked_too():
