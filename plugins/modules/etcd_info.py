@@ -14,26 +14,6 @@ author:
 description:
   - Asks every etcd member for its member list, status and alarms, starting at the node of this host, and judges them
     together. One member's word is not enough.
-  - Can wait for a member to leave or to come back as a voter.
-options:
-  wait_for:
-    description:
-      - V(voter) waits until O(member) is a healthy voting member again.
-      - V(gone) waits until O(member) is in no member list.
-      - V(healthy) waits until all members agree and are healthy.
-    type: str
-    choices: [voter, gone, healthy]
-  member:
-    description: The member to wait for, by its id in hexadecimal or by its hostname.
-    type: str
-  wait_timeout:
-    description: How long to wait, in seconds.
-    type: int
-    default: 600
-  wait_sleep:
-    description: How long to rest between two looks, in seconds.
-    type: float
-    default: 5
 extends_documentation_fragment:
   - talosops.selinux.connection
   - talosops.selinux.connection.attributes
@@ -42,11 +22,13 @@ extends_documentation_fragment:
 """
 
 EXAMPLES = r"""
-- name: Wait until the reinstalled control plane votes again
+- name: Ask etcd on the first control plane
   talosops.selinux.etcd_info:
-    wait_for: voter
-    member: cp-1
-  delegate_to: cp-2
+  register: seen
+
+- name: Check that one member may be away
+  ansible.builtin.assert:
+    that: seen.etcd.healthy and seen.etcd.tolerance_after_removal > 0
 """
 
 RETURN = r"""

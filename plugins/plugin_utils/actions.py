@@ -26,6 +26,7 @@ from .talos.config import Context, Talosconfig
 from .talos.errors import TalosError
 
 V = TypeVar("V")
+_WHY_CONFIG = "a wiped node can only be installed with its configuration, and the node does not give it back"
 
 
 class InventoryProblem(Problem):
@@ -225,8 +226,24 @@ class TalosAction(ActionBase):  # type: ignore[misc]  # ansible-core ships no ty
         path = src or self.variable(host, "talos_machine_config")
         if path is None:
             return None
-        why = "a wiped node can only be installed with its configuration, and the node does not give it back"
-        return read_text(str(path), f"machine configuration of {host}", why=why)
+        return read_text(str(path), f"machine configuration of {host}", why=_WHY_CONFIG)
+
+    def required_machine_config_text(self, host: str, src: str | None = None) -> str:
+        """The same of a host that must have one.
+
+        Raises:
+            InventoryProblem: the inventory names none.
+            FileProblem: when the file that is named cannot be read, decrypted or decoded.
+        """
+        text = self.machine_config_text(host, src)
+        if text is None:
+            raise InventoryProblem(
+                f"the inventory names no machine configuration for {host}",
+                _WHY_CONFIG,
+                "set talos_machine_config for the host to the file's path",
+                node=host,
+            )
+        return text
 
     def target(self, host: str | None = None, *, address: str | None = None) -> Target:
         """Where and how a host's node is reached: task options first, then the host's connection variables.

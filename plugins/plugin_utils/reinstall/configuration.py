@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..actions import InventoryProblem
 from ..image.machine_config.document import ConfigError
 from ..image.machine_config.dry_run import APPROVED, Judgement, judge
 from ..image.machine_config.prepare import Prepared, prepare
@@ -24,16 +23,8 @@ def prepared(work: Work, target: dict[str, Any]) -> Prepared:
         InventoryProblem: the inventory names none, or it cannot be read.
         ConfigError: something is wrong with it.
     """
-    text = work.action.machine_config_text(work.host)
-    if text is None:
-        raise InventoryProblem(
-            f"the inventory names no machine configuration for {work.host}",
-            "a wiped node can only be installed with its configuration, and the node does not give it back",
-            "set talos_machine_config for the host to the file's path",
-            node=work.host,
-        )
     return prepare(
-        text,
+        work.action.required_machine_config_text(work.host),
         installer=target["installer"],
         version=target["version"],
         boot=work.params["boot"],

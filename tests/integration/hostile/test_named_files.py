@@ -152,7 +152,7 @@ ASKED: dict[str, tuple[str, dict[str, Any], str]] = {
     "talosconfig": ("security_state_info", {"talosconfig": "talosconfig"}, "the talosconfig "),
     "kubeconfig": ("evidence", {"kubeconfig": "kubeconfig", "directory": "kept"}, "the kubeconfig "),
     "machine configuration": (
-        "machine_config",
+        "machine_config_info",
         {"src": "configs/worker-1.yaml", "version": "v1.14.1", "installer": "factory.talos.dev/installer/a:v1.14.1"},
         "the machine configuration of ",
     ),

@@ -47,7 +47,7 @@ TASKS: dict[str, dict[str, Any]] = {
     "denials_info": {},
     "enforcement_info": {},
     "audit_log": {"directory": "{{ store }}"},
-    "machine_config": {
+    "machine_config_info": {
         "installer": "factory.talos.dev/metal-installer/{{ 'a' * 64 }}:v1.14.1",
         "version": "v1.14.1",
         "kernel_args": ["enforcing=1"],

@@ -111,7 +111,7 @@ def _single(directory: Path) -> list[dict[str, Any]]:
             {"talosops.selinux.machine_status_info": {}},
             {"talosops.selinux.schematic": {"factory_url": sim.factory_url, "allow_plain_http": True}},
             {
-                "talosops.selinux.machine_config": {
+                "talosops.selinux.machine_config_info": {
                     "installer": binds["target"]["installer"],
                     "version": binds["target"]["version"],
                     "kernel_args": ["enforcing=1"],

@@ -6,18 +6,18 @@
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: machine_config
-short_description: Rewrite, validate, check and apply a node's machine configuration
+module: machine_config_info
+short_description: Judge a node's machine configuration for the enforcing image
 version_added: 0.1.0
 author:
   - The talosops.selinux authors (@talosops)
 description:
-  - Takes the operator's machine configuration for the node of this host and points its installation at the enforcing
-    image. Nothing else in it changes.
-  - With O(state=checked), asks the running node by a dry run whether it would take the configuration, and by what it
-    differs from the configuration that the node runs. Anything but the installer image is refused until it is approved.
-  - With O(state=applied), sends it to the node, which must be in maintenance mode and must be the machine that was
-    identified before.
+  - Takes the operator's machine configuration for the node of this host, points its installation at the enforcing image
+    in memory, and checks it. Nothing else in it changes, and it is written nowhere.
+  - Then asks the running node by a dry run whether it would take the configuration, and by what it differs from the
+    configuration that the node runs. Anything but the installer image is refused until it is approved.
+  - A rollout does the same before it drains a node. This module says it beforehand, for example in the pipeline that
+    changes the configurations.
   - The configuration holds the cluster's secrets. It is never returned, logged or written anywhere. Differences are
     shown with the secrets masked.
 options:
@@ -42,17 +42,12 @@ options:
     type: list
     elements: str
     default: []
-  state:
+  dry_run:
     description:
-      - V(rendered) rewrites and validates the configuration in memory and returns its hash.
-      - V(checked) also has the running node judge it, which changes nothing there.
-      - V(applied) also sends it to the node in maintenance mode.
-    type: str
-    choices: [rendered, checked, applied]
-    default: rendered
-  expect_sha256:
-    description: The hash that the rewritten configuration must have, as the verdict was given for it.
-    type: str
+      - Whether the running node is asked. It changes nothing there, and needs an administrator's certificate.
+      - Without it the file is rewritten and checked by itself, and no node is reached.
+    type: bool
+    default: true
   machine_type:
     description: What the node is, V(controlplane) or V(worker). A configuration for the other role is refused.
     type: str
@@ -62,43 +57,31 @@ options:
     type: str
   approve:
     description:
-      - With O(state=checked), the hash of the differences that are approved, as the refusal names it. It holds for
+      - The hash of the differences that are approved, as the refusal names it. It holds for
         exactly those differences and their values. When unset, the host's variable
         C(talos_approved_config_differences).
     type: str
-  fingerprint:
-    description: With O(state=applied), the fingerprint of the machine that was identified.
-    type: str
-attributes:
-  check_mode:
-    description: In check mode the node is only asked for a dry run.
-    support: full
-  diff_mode:
-    description: Shows the rewritten lines, secrets masked.
-    support: full
-  idempotent:
-    description: Rendering changes nothing. A node that has its configuration is no longer in maintenance mode.
-    support: partial
 extends_documentation_fragment:
   - talosops.selinux.connection
   - talosops.selinux.connection.attributes
   - talosops.selinux.connection.group
+  - talosops.selinux.connection.reads
 """
 
 EXAMPLES = r"""
 - name: Ask the running node whether it would take its configuration
-  talosops.selinux.machine_config:
+  talosops.selinux.machine_config_info:
     installer: "{{ image.target.installer }}"
     version: "{{ image.target.version }}"
-    state: checked
+    kernel_args: "{{ image.target.kernel_args }}"
 
-- name: Install the wiped machine
-  talosops.selinux.machine_config:
+- name: Check the file alone, in a pipeline that reaches no node
+  talosops.selinux.machine_config_info:
     src: "configs/{{ inventory_hostname }}.yaml"
     installer: "{{ image.target.installer }}"
     version: "{{ image.target.version }}"
-    state: applied
-    fingerprint: "{{ medium.fingerprint }}"
+    kernel_args: "{{ image.target.kernel_args }}"
+    dry_run: false
 """
 
 RETURN = r"""
@@ -112,22 +95,23 @@ facts:
   returned: always
   type: dict
   sample: {}
+rewritten:
+  description: The rewritten lines as a unified diff, secrets masked.
+  returned: always
+  type: list
+  elements: str
+  sample: []
 differences:
   description:
-    - With O(state=checked), what was approved, one line for each document and path, values masked unless they are known
-      to be harmless.
+    - What was approved, one line for each document and path, values masked unless they are known to be harmless. Null
+      when the node was not asked.
   returned: always
   type: list
   elements: str
   sample: []
 remarks:
-  description: With O(state=checked), what limits the node's judgement, such as that it runs another version.
-  returned: always
-  type: list
-  elements: str
-  sample: []
-warnings_of_node:
-  description: What the node remarked when it took the configuration.
+  description:
+    - What limits the node's judgement, such as that it runs another version. Null when the node was not asked.
   returned: always
   type: list
   elements: str

@@ -46,12 +46,11 @@ def check(
     path.write_text(text, encoding="utf-8")
     task = {
         "name": "check",
-        "talosops.selinux.machine_config": {
+        "talosops.selinux.machine_config_info": {
             "src": str(path),
             "installer": IMAGE,
             "version": VERSION,
             "kernel_args": ["enforcing=1"],
-            "state": "checked",
             **options,
         },
     }
@@ -159,7 +158,7 @@ def test_another_machines_file(sim: Simulator, tmp_path: Path, name: str, where:
 
 
 def test_role_and_host_name_are_compared_before_the_node_is_asked(sim: Simulator, tmp_path: Path) -> None:
-    run = check(sim, tmp_path, machine_type="controlplane", hostname="worker-9", state="rendered")
+    run = check(sim, tmp_path, machine_type="controlplane", hostname="worker-9", dry_run=False)
     found = refusal(run)
     assert "the configuration is for a worker, the node is a controlplane" in found["msg"]
     assert "host name" in found["msg"]
