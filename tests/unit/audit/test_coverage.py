@@ -16,6 +16,7 @@ import pytest
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.coverage import RING_BYTES, CoverageInput, assess
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.log.scanner import Scanner, summarize
 from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.boots import Look
+from expected import require_expected
 
 DOCS = Path(__file__).resolve().parents[3] / "docs" / "audit-evidence.md"
 
@@ -86,6 +87,22 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
     ("F12", "partial", {"uptime_seconds": None}),
     ("F15", "none", {"selinux_state": "disabled"}),
     ("F15", "partial", {"selinux_state": "unknown"}),
+    ("F15", "partial", {"selinux_state": "of tomorrow"}),
+    ("F15", "partial", {"selinux_state": None}),
+    ("F15", "none", {"cmdline": streams.CMDLINE + " lsm=yama,apparmor,selinux"}),
+    ("F15", "none", {"cmdline": streams.CMDLINE + " lsm=selinux,apparmor security=selinux security=none"}),
+    ("F15", "none", {"cmdline": streams.CMDLINE.replace("selinux=1", "selinux=0"), "selinux_state": "disabled"}),
+    ("F3", "partial", {"cmdline": None}),
+    ("F3", "none", {"cmdline": streams.CMDLINE + " audit=1 audit=off"}),
+    ("F2", "none", {"cmdline": streams.CMDLINE + " talos.auditd.disabled=false talos.auditd.disabled=yes"}),
+    ("F2", "partial", {"services": _auditd("Preparing")}),
+    ("F4", "partial", {"services": _auditd("Stopping")}),
+    ("F5", "partial", {"services": _auditd(extra=[{"msg": "m", "state": "Failed", "ts": streams.BOOT + 9}])}),
+    ("F5", "partial", {"services": _auditd(extra=[{"msg": "m", "state": "Finished", "ts": streams.BOOT + 9}])}),
+    ("F5", "partial", {"services": _auditd(extra=[{"msg": "m", "state": "Skipped", "ts": streams.BOOT + 9}])}),
+    ("F32", "partial", {"uptime_seconds": -1.0}),
+    ("F16", "partial", {"talos_version": "of tomorrow"}),
+    ("F18", "none", {"stage": "maintenance", "talos_version": "v1.12.4"}),
     ("F15", "none", {"cmdline": streams.CMDLINE + " security=apparmor"}),
     ("F15", "none", {"cmdline": streams.CMDLINE + " lsm=yama,apparmor,bpf"}),
     ("F15", "none", {"cmdline": streams.CMDLINE.replace("selinux=1", "selinux=0")}),
@@ -128,6 +145,29 @@ def test_each_cause_is_found(id_: str, verdict: str, changes: dict[str, Any]) ->
     found = assess(streams.healthy(**changes))
     assert found["verdict"] == verdict, found["reasons"]
     assert id_ in {reason["id"] for reason in found["reasons"]}
+
+
+#: What is no cause, and is said all the same.
+NOTED: list[dict[str, Any]] = [
+    {},
+    {"selinux_state": "enforcing"},
+    {"selinux_state": "enforcing", "cmdline": "quiet"},
+    {"extensions": ["siderolabs/gvisor"]},
+    {"cmdline": streams.CMDLINE + " audit=1 talos.auditd.disabled=0 talos.auditd.disabled=false lsm=selinux,apparmor"},
+    {"talos_version": "v1.10.0"},
+    {"time_synced": None},
+]
+
+
+def test_what_is_said_of_each_cause() -> None:
+    lines = []
+    for id_, _verdict, changes in [*CASES, *(("nothing", "", changes) for changes in NOTED)]:
+        found = assess(streams.healthy(**changes))
+        lines += ["", f"{id_}: {found['verdict']} since {found['since']}, {found['seconds']} s"]
+        lines.append(f"  {found['first_serial']} to {found['last_serial']}, {found['lost_at_least']} lost at least")
+        lines += [f"  {reason['severity']} {reason['id']}: {reason['text']}" for reason in found["reasons"]]
+        lines += [f"  note {note['id']}: {note['text']}" for note in found["notes"]]
+    require_expected("audit/coverage.txt", "\n".join([*lines[1:], ""]))
 
 
 def test_what_is_not_known_is_never_complete() -> None:

@@ -220,12 +220,26 @@ def said(found: dict[str, Any]) -> Iterator[str]:
     yield from (f"  unparsed {example[:80]!r}" for example in found["unparsed_examples"])
 
 
+#: What is known of the node beside its logs, another half of the time.
+KNOWN: dict[str, list[Any]] = {
+    "selinux_state": ["permissive", "permissive", "enforcing", "disabled", None],
+    "talos_version": ["v1.14.1", "v1.12.4", None],
+    "baseline_missing": [0, 0, 3],
+    "strict_messages": [False, True],
+    "persisted": [False, True],
+    "looks": [None, streams.healthy().looks],
+    "uptime_seconds": [86_400.0, 7.0, None],
+    "service_bytes": [None, 1 << 20],
+}
+
+
 def test_what_is_said_of_damaged_logs() -> None:
     draw = random.Random(SEED)
     lines: list[str] = []
     for number in range(LOGS):
         log, done = service_log(draw)
         ring = kernel_log(draw) if draw.random() < 0.9 else None
-        lines.append(f"{number}: {', '.join(done)}")
-        lines += said(analyze(log, ring, streams.healthy(), max_samples=draw.choice([0, 1, 5])))
+        known = {key: draw.choice(values) for key, values in KNOWN.items()} if draw.random() < 0.5 else {}
+        lines.append(f"{number}: {', '.join(done)} {json.dumps({**known, 'looks': bool(known.get('looks'))})}")
+        lines += said(analyze(log, ring, streams.healthy(**known), max_samples=draw.choice([0, 1, 5])))
     require_expected("audit/damaged.txt", "\n".join([*lines, ""]))
