@@ -582,3 +582,17 @@ def test_a_writer_that_hangs_is_told(ledger, tmp_path):
         fcntl.flock(held, fcntl.LOCK_EX)
         with pytest.raises(LedgerProblem, match="another process has held"):
             Ledger(ledger.path, lock_seconds=0.05).finish("w-1", "verify", "done")
+
+
+@pytest.mark.parametrize("step", STEP_NAMES)
+def test_a_worker_goes_on_beside_a_control_plane_but_does_not_begin_to_disappear(ledger, step):
+    for name in STEP_NAMES[: STEP_NAMES.index(step)]:
+        ledger.begin("w-1", name, machine_type="worker")
+        ledger.finish("w-1", name, "done")
+    ledger.acquire(CONTROL_PLANE_LOCK, "cp-1", "host-a", START + timedelta(hours=1))
+    if step not in ("drain", "reset"):
+        assert ledger.begin("w-1", step, machine_type="worker")["step"] == step
+        return
+    with pytest.raises(LockHeld, match="has control plane cp-1 in flight") as refused:
+        ledger.begin("w-1", step, machine_type="worker")
+    assert refused.value.context["holder"] == "host-a"
