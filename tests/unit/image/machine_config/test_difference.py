@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import pytest
+from ansible_collections.talosops.selinux.plugins.plugin_utils.image.machine_config import difference
 from ansible_collections.talosops.selinux.plugins.plugin_utils.image.machine_config.difference import (
     NotUnderstood,
     differences,
@@ -183,3 +184,56 @@ def test_a_diff_against_another_file_is_not_understood():
     """The answer for one node's file, taken for the answer for another's."""
     with pytest.raises(NotUnderstood, match="fits nowhere"):
         differences(diff_of("v1.14 kubernetes-key"), RUNS["v1.14 wipe"].sent.decode())
+
+
+def read(*values, at=(("v1alpha1", "a.b"),), side="removed"):
+    """What a hunk means at a place: these values on one side."""
+    ((document, path),) = at
+    lines = tuple(difference._Line(document, None, tuple(path.split(".")), value) for value in values)
+    return difference._Reading(**{**dict.fromkeys(("removed", "added", "moved"), ()), side: lines})
+
+
+def test_equally_good_readings_are_one_that_names_every_place():
+    here, there = read("x"), read("x", at=(("HostnameConfig", "c"),))
+    assert difference._as_one([here]) is difference._as_one([here, here]) is here
+    one = difference._as_one([here, there, here, there])
+    assert one == difference._Reading((difference._Line("", "", ("v1alpha1 a.b or HostnameConfig c",), "x"),), (), ())
+    assert difference._or([here.removed[0], here.removed[0]]) == here.removed[0]
+
+
+@pytest.mark.parametrize("other", [read("y"), read("x", "x"), read(), read("x", side="added"), read("x", side="moved")])
+def test_readings_that_say_different_things_are_not_understood(other):
+    with pytest.raises(NotUnderstood, match="fits several places of the configuration in different ways"):
+        difference._as_one([read("x"), other])
+
+
+@pytest.mark.parametrize(
+    ("lines", "left"),
+    [
+        ([(" ", "a"), ("+", "b"), (" ", "c"), (" ", "---"), (" ", "d")], 3),
+        ([(" ", "---"), ("+", "b"), (" ", "c")], 3),
+        ([("+", "---"), ("+", "b")], 2),
+        ([(" ", "a"), ("+", "b")], 2),
+    ],
+)
+def test_the_beginning_of_the_next_document_is_no_part_of_a_hunk(lines, left):
+    assert difference._without_next_document(lines) == lines[:left]
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        ({"path": "a.b", "removed": ("x",), "added": ("y",)}, "v1alpha1 a.b: *** -> ***"),
+        ({"path": "a.b", "removed": ("x",), "added": ("y", "z", "y"), "show": True}, "v1alpha1 a.b: x -> y, z"),
+        ({"path": "a.b", "removed": (), "added": ("y", "z")}, "v1alpha1 a.b: added ***"),
+        ({"path": "a.b", "removed": ("x",), "added": ()}, "v1alpha1 a.b: removed ***"),
+        ({"path": "a.b", "removed": (), "added": (), "moved": True}, "v1alpha1 a.b: in another order"),
+        ({"path": "", "removed": ("x",), "added": ()}, "v1alpha1: the whole document is only on the node"),
+        ({"path": "", "removed": (), "added": ("x",)}, "v1alpha1: the whole document is not on the node"),
+        ({"path": "", "removed": ("x",), "added": ("y",)}, "v1alpha1: *** -> ***"),
+        ({"document": "", "path": "a or b", "removed": ("x",), "added": ()}, "a or b: removed ***"),
+    ],
+)
+def test_a_difference_in_words(given, text):
+    shown = str(difference.Difference(**{"document": "v1alpha1", **given}))
+    assert shown.replace(difference.MASK, "***") == text
