@@ -25,7 +25,7 @@ from .. import canonical
 from ..problem import Problem
 from . import kernel_args, references
 from . import schematic as schematics
-from .factory import Factory, check_cmdline
+from .factory import check_cmdline
 from .references import Target
 
 MANIFEST = "manifest.json"
@@ -160,7 +160,6 @@ def verify_offline(
     secureboot: bool = False,
     goal: kernel_args.Goal = "enforcing",
     registry: str | None = None,
-    resolver: Factory | None = None,
     expected_digest: str | None = None,
 ) -> dict[str, Any]:
     """The same proof as `Factory.verify`, from a bundle.
@@ -170,8 +169,6 @@ def verify_offline(
 
     Args:
         registry: ``host[:port][/prefix]`` of the registry behind the air gap, if it is not the bundle's.
-        resolver: asks that registry for the digest, which must be the bundle's; None leaves this to the node's pull,
-            which is safe since the reference to install is pinned to the digest.
         expected_digest: digest of an earlier check.
 
     Returns:
@@ -212,8 +209,6 @@ def verify_offline(
             "find out which bundle the earlier check used",
             path=str(place),
         )
-    if resolver is not None:
-        resolver.registries.resolve(str(parsed), image["digest"])
     return {
         **image,
         "installer": str(parsed),

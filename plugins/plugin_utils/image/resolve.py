@@ -132,23 +132,9 @@ def resolve(params: Mapping[str, Any], found: dict[str, Any] | None, *, check: b
         Problem: the image cannot be derived, built or verified, or is another than expected.
     """
     service = factory_of(params)
-    wanted = {key: params[key] for key in ASKED}
-    present = found["id"] if found else None
-    if found:
-        if wanted["schematic"] is None and found["schematic"] is None:
-            found = {**found, "schematic": service.get(found["id"])}
-        wanted = {key: found[key] if value is None else value for key, value in wanted.items()}
-    references.parse_version(wanted["version"])
-    try:
-        target = references.Target(wanted["version"], wanted["platform"], wanted["arch"], wanted["secureboot"])
-        target.require_installer()
-        derived = schematic.derive(wanted["schematic"], params["goal"], present_id=present)
-    except (references.BadReference, errors.SchematicError) as problem:
-        # What a node runs (in a container, with a field of tomorrow) says nothing about its neighbours.
-        problem.context["of_node"] = present is not None
-        raise
+    derived, wanted = _derived(service, params, found)
     result: dict[str, Any] = {
-        "present": present,
+        "present": found["id"] if found else None,
         "id": derived.target_id,
         "schematic": derived.target.body(),
         "added": list(derived.kernel.added),
@@ -160,18 +146,10 @@ def resolve(params: Mapping[str, Any], found: dict[str, Any] | None, *, check: b
         "changed": False,
         "diff": {"prepared": "\n".join(derived.diff) + "\n"} if derived.diff else {},
     }
+    wanted |= {"schematic": derived.target.body(), "goal": params["goal"], "expected_digest": params["expect_digest"]}
     if params["bundle"]:
-        verified = bundle.verify_offline(
-            params["bundle"],
-            derived.target.body(),
-            wanted["version"],
-            wanted["platform"],
-            wanted["arch"],
-            secureboot=wanted["secureboot"],
-            goal=params["goal"],
-            registry=params["registry"],
-            expected_digest=params["expect_digest"],
-        )
+        verified = bundle.verify_offline(params["bundle"], registry=params["registry"], **wanted)
+        # Elsewhere the pull itself holds the digest against the image: it is part of what the node asks for.
         if references.parse(verified["installer"]).registry in service.registries.mirrors:
             service.registries.resolve(verified["installer"], verified["digest"])
     else:
@@ -179,15 +157,7 @@ def resolve(params: Mapping[str, Any], found: dict[str, Any] | None, *, check: b
         result["changed"] = not known
         if check and not known:
             return result
-        verified = service.verify(
-            derived.target.body(),
-            wanted["version"],
-            wanted["platform"],
-            wanted["arch"],
-            secureboot=wanted["secureboot"],
-            goal=params["goal"],
-            expected_digest=params["expect_digest"],
-        )
+        verified = service.verify(**wanted)
         if params["save_bundle"]:
             result["changed"] = True
             if not check:
@@ -206,6 +176,26 @@ def resolve(params: Mapping[str, Any], found: dict[str, Any] | None, *, check: b
         "cmdline": verified["cmdline"],
         "media": verified.get("media"),
     }
+
+
+def _derived(
+    service: factory.Factory, params: Mapping[str, Any], found: Mapping[str, Any] | None
+) -> tuple[schematic.Derivation, dict[str, Any]]:
+    """The schematic for the image, and for which ``{version, platform, arch, secureboot}`` it is."""
+    wanted = {key: params[key] for key in ASKED}
+    if found:
+        if wanted["schematic"] is None and found["schematic"] is None:
+            found = {**found, "schematic": service.get(found["id"])}
+        wanted = {key: found[key] if value is None else value for key, value in wanted.items()}
+    present = wanted.pop("schematic")
+    references.parse_version(wanted["version"])
+    try:
+        references.Target(**wanted).require_installer()
+        return schematic.derive(present, params["goal"], present_id=found["id"] if found else None), wanted
+    except (references.BadReference, errors.SchematicError) as problem:
+        # What a node runs (in a container, with a field of tomorrow) says nothing about its neighbours.
+        problem.context["of_node"] = found is not None
+        raise
 
 
 def _is_registered(service: factory.Factory, identifier: str | None) -> bool:

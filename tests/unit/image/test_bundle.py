@@ -12,8 +12,8 @@ from ansible_collections.talosops.selinux.plugins.plugin_utils import canonical
 from ansible_collections.talosops.selinux.plugins.plugin_utils.image import bundle, errors, references
 from ansible_collections.talosops.selinux.plugins.plugin_utils.image.access import Access
 from ansible_collections.talosops.selinux.plugins.plugin_utils.image.factory import Factory
-from ansible_collections.talosops.selinux.plugins.plugin_utils.image.http import Http
 from ansible_collections.talosops.selinux.plugins.plugin_utils.image.references import Target
+from ansible_collections.talosops.selinux.plugins.plugin_utils.image.resolve import resolve
 from simulator import factory as simulated
 
 ENFORCING = "customization:\n    extraKernelArgs:\n        - enforcing=1\n"
@@ -70,12 +70,19 @@ def test_another_registry_behind_the_air_gap(sim, made):
     found = bundle.verify_offline(made, ENFORCING, VERSION, registry="registry.example.org:5000/talos")
     assert found["pinned"].startswith("registry.example.org:5000/talos/metal-installer/")
     assert found["pinned"].endswith(found["digest"])
-    resolver = Factory(sim.url, mirrors={"registry.example.org": Access(sim.url)}, http=Http(backoff=0.01, attempts=2))
-    options = {"registry": "registry.example.org", "resolver": resolver}
-    assert bundle.verify_offline(made, ENFORCING, VERSION, **options)["digest"] == found["digest"]
+
+
+def test_a_mirror_that_can_be_asked_has_the_digest_of_the_bundle(sim, made):
+    nobody = dict.fromkeys(("username", "password", "token", "ca_path"))
+    mirror = {"registry": "registry.example.org", "url": sim.url, **nobody}
+    image = {"schematic": ENFORCING, "version": VERSION, "platform": "metal", "arch": "amd64", "secureboot": False}
+    where = {"factory_url": "http://127.0.0.1:9", "registry": mirror["registry"], "mirrors": [mirror]}
+    params = {**nobody, **where, **image, "goal": "enforcing", "bundle": str(made), "allow_plain_http": True}
+    params |= {"save_bundle": None, "expect_digest": None}
+    assert resolve(params, None)["target"]["installer"].startswith("registry.example.org/metal-installer/")
     sim.set_fault("digest_changes")
     with pytest.raises(errors.DigestChanged, match="is now sha256"):
-        bundle.verify_offline(made, ENFORCING, VERSION, **options)
+        resolve(params, None)
 
 
 def test_an_owner_of_an_enterprise_factory(start, tmp_path):
