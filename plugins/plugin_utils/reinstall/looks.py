@@ -93,7 +93,8 @@ def see(work: Work) -> Seen:
     except TalosError as error:
         # One that refuses our certificate may well be the old installation.
         silent = isinstance(refused, Unreachable) and isinstance(error, Unreachable)
-        return Seen("silent" if silent else "unread", f"{refused.found}; nor in maintenance mode: {error.found}")
+        also = f"; nor in maintenance mode: {error.found}" if error.found != refused.found else ""
+        return Seen("silent" if silent else "unread", refused.found + also)
 
 
 def see_maintenance(work: Work) -> Seen:

@@ -333,7 +333,8 @@ def _attention(ledger: Mapping[str, Any] | None, halted: str | None) -> list[str
         )
         left = "; it was wiped, or may have been" if state["may_be_wiped"] else ""
         left += "; it may still be cordoned" if FIRST_CHANGE in state["writes"] else ""
-        lines.append(f"{name} is unfinished ({where}){left}. Run the rollout again: it goes on with this node")
+        then = "it goes on with this node" if state["may_be_wiped"] else "it judges this node anew"
+        lines.append(f"{name} is unfinished ({where}){left}. Run the rollout again: {then}")
     lines += [
         f"{shown(lock['owner'])} holds the {kind} lock for {lock['node']} until {lock['expires']}"
         for kind, lock in ledger["locks"].items()

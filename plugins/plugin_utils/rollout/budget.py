@@ -56,7 +56,7 @@ def exceeded(failed: Iterable[str], canaries: Iterable[str], *, max_failures: in
     bad_canaries = sorted(set(canaries) & set(nodes))
     limit = share(max_failures, fleet, "max_failures")
     if bad_canaries:
-        return f"the canary {', '.join(bad_canaries)} failed"
+        return f"the canar{'y' if len(bad_canaries) == 1 else 'ies'} {', '.join(bad_canaries)} failed"
     if len(nodes) > limit:
         return f"{len(nodes)} of {fleet} nodes failed ({', '.join(nodes)}) and at most {limit} may"
     return None

@@ -26,6 +26,7 @@ class Silent:
 
     fault: dict[str, Any]
     kind: str
+    decision: str = "inconclusive"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,16 +35,18 @@ class Torn:
 
     fault: dict[str, Any]
     kind: str
-    check: str
+    decision: str = "inconclusive"
+    check: str = "evidence-complete"
 
 
 @dataclasses.dataclass(frozen=True)
 class Doubtful:
-    """A node whose answers do not suffice: the gate refuses by this check; ``coverage`` is what its log is worth."""
+    """A node whose answers do not suffice: the gate decides by this check; ``coverage`` is what its log is worth."""
 
     fault: dict[str, Any]
     check: str
     coverage: str
+    decision: str = "refused"
     talos: str = "v1.14.1"
 
 
@@ -55,28 +58,28 @@ CASES: dict[str, Silent | Torn | Doubtful] = {
     "expired-certificate": Silent({"expired_certificate": True}, "tls"),
     "not-tls": Silent({"not_tls": True}, "tls"),
     "permission": Silent({"permission_denied": True}, "permission"),
-    "reset-mid-stream": Torn({"reset_mid_stream": True}, "torn_stream", "evidence-complete"),
-    "torn-log": Torn({"torn_log": True}, "torn_stream", "evidence-complete"),
-    "permission-logs": Torn({"permission_denied": ["Logs"]}, "permission", "evidence-complete"),
-    "permission-dmesg": Torn({"permission_denied": ["Dmesg"]}, "permission", "evidence-complete"),
-    "boot-during-read": Torn({"boot_during_read": True}, "boot_changed", "evidence-complete"),
+    "reset-mid-stream": Torn({"reset_mid_stream": True}, "torn_stream"),
+    "torn-log": Torn({"torn_log": True}, "torn_stream"),
+    "permission-logs": Torn({"permission_denied": ["Logs"]}, "permission"),
+    "permission-dmesg": Torn({"permission_denied": ["Dmesg"]}, "permission"),
+    "boot-during-read": Torn({"boot_during_read": True}, "boot_changed", "refused"),
     "auditd-restarted": Doubtful({"auditd_dead": True}, "evidence-complete", "partial"),
     "auditd-failed": Doubtful({"auditd_dead": "failed"}, "evidence-complete", "partial"),
-    "auditd-dead": Doubtful({"auditd_dead": True}, "auditd-trusted", "partial", "v1.12.4"),
+    "auditd-dead": Doubtful({"auditd_dead": True}, "auditd-trusted", "partial", talos="v1.12.4"),
     "audit-off": Doubtful({"audit_disabled": True}, "kernel-args-clean", "none"),
     "auditd-disabled": Doubtful({"auditd_disabled": True}, "kernel-args-clean", "none"),
     "wrapped-ring": Doubtful({"wrapped_ring": True}, "evidence-complete", "partial"),
     "wrapped-kernel-ring": Doubtful({"wrapped_ring": "kernel"}, "evidence-complete", "partial"),
-    "lost-records": Doubtful({"lost_records": True}, "evidence-complete", "partial"),
-    "lost-backlog": Doubtful({"lost_records": "backlog"}, "evidence-complete", "partial"),
-    "lost-netlink": Doubtful({"lost_records": "netlink"}, "evidence-complete", "partial"),
-    "lost-printk": Doubtful({"lost_records": "printk"}, "evidence-complete", "partial"),
+    "lost-records": Doubtful({"lost_records": True}, "evidence-complete", "partial", "inconclusive"),
+    "lost-backlog": Doubtful({"lost_records": "backlog"}, "evidence-complete", "partial", "inconclusive"),
+    "lost-netlink": Doubtful({"lost_records": "netlink"}, "evidence-complete", "partial", "inconclusive"),
+    "lost-printk": Doubtful({"lost_records": "printk"}, "evidence-complete", "partial", "inconclusive"),
     "extension": Doubtful({"extension": True}, "extensions-reviewed", "complete"),
     # At first sight a stranger's word is all there is; but Kubernetes knows no pods of it.
     "wrong-machine": Doubtful({"wrong_machine": True}, "workloads-restarted", "complete"),
     "clock-skew": Doubtful({"clock_skew": True}, "time-in-sync", "partial"),
-    "garbage-yaml": Doubtful({"garbage_yaml": True}, "identity-known", "partial"),
-    "garbage-state": Doubtful({"garbage_yaml": "securitystate"}, "selinux-permissive", "partial"),
+    "garbage-yaml": Doubtful({"garbage_yaml": True}, "identity-known", "partial", "inconclusive"),
+    "garbage-state": Doubtful({"garbage_yaml": "securitystate"}, "selinux-permissive", "partial", "inconclusive"),
 }
 #: Its logs alone hang; what else it is asked it answers.
 HANGING = "hanging-stream"
@@ -191,7 +194,8 @@ def test_a_healthy_node_is_eligible(asked: Asked, name: str) -> None:
 @pytest.mark.parametrize("name", [*CASES, HANGING])
 def test_no_faulty_node_is_eligible(asked: Asked, name: str) -> None:
     judged = asked.judged(name)
-    assert judged["decision"] in ("refused", "inconclusive")
+    # Refused by what is known to be wrong; inconclusive where something is only not known.
+    assert judged["decision"] == ("inconclusive" if name == HANGING else CASES[name].decision)
     assert judged["reasons"] and all(reason["found"] and reason["remedy"] for reason in judged["reasons"])
     assert name not in asked.gate_of(name).of("Order the rollout")["order"]
 
