@@ -10,12 +10,22 @@ operator's terminal nor the order in which the letters of a line are read.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from .quoted import MASK
+
+_PEM_BEGINS = "-----BEGIN "
+#: How the base64 of PEM begins, which is the form that Talos and Kubernetes keep keys in.
+_BASE64_OF_PEM = "LS0tLS1CRUdJTi"
+_KEY = re.compile(
+    rf"{_PEM_BEGINS}.*?(?:-----END [A-Z0-9 ]{{1,40}}-----|\Z)|{_BASE64_OF_PEM}[A-Za-z0-9+/=_-]*", re.DOTALL
+)
+
 
 def printable(text: object, limit: int = 300) -> str:
-    r"""One line of text: what cannot be printed is shown as ``\xNN``.
+    r"""One line of text: what cannot be printed is shown as ``\xNN``, and keys in PEM form are masked.
 
     Control characters, line breaks, escape sequences, bidirectional overrides, zero-width and private characters all
     are; ordinary letters of any script stay. Done twice, it changes nothing more.
@@ -24,7 +34,7 @@ def printable(text: object, limit: int = 300) -> str:
         limit: characters after which the text is cut, with its full length named.
     """
     whole = str(text)
-    shown = _escaped(whole[:limit], "")
+    shown = _escaped(_without_keys(whole[:limit]), "")
     return shown if len(whole) <= limit else f"{shown} [cut, {len(whole)} characters]"
 
 
@@ -54,6 +64,13 @@ def _all(value: Any, shown: Callable[[Any], str]) -> Any:
     if isinstance(value, (list, tuple)):
         return [_all(item, shown) for item in value]
     return value
+
+
+def _without_keys(text: str) -> str:
+    # Nobody has to read a key or a certificate, and what is shown ends up in logs, reports and ledgers.
+    if _PEM_BEGINS not in text and _BASE64_OF_PEM not in text:
+        return text
+    return _KEY.sub(MASK, text)
 
 
 def _escaped(text: str, allowed: str) -> str:

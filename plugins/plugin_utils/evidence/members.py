@@ -9,9 +9,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import urlsplit
 
 from ..talos.client import NodeClient
+from ..talos.config import host_of
 from ..talos.errors import TalosError
 from . import etcd as quorum
 from .visit import Visit, text_at
@@ -50,10 +50,10 @@ async def read_etcd(visit: Visit, peer: Callable[[str], NodeClient]) -> dict[str
 
     for member in members or ():
         key = _hex(member.id)
-        if own_id is not None and int(own_id, 16) == member.id:
+        if own_id is not None and own_id.lower().rjust(len(key), "0") == key:
             await look(key, client, members)
             continue
-        host = urlsplit(member.client_urls[0]).hostname if member.client_urls else None
+        host = host_of(member.client_urls[0]) if member.client_urls else None
         try:
             if host is None:
                 views[key] = statuses[key] = None
@@ -74,12 +74,12 @@ async def read_etcd(visit: Visit, peer: Callable[[str], NodeClient]) -> dict[str
 
 
 def _member(member: Any) -> dict[str, Any]:
-    peers = {urlsplit(url).hostname for url in member.peer_urls}
+    peers = map(host_of, member.peer_urls)
     return {
         "id": _hex(member.id),
         "hostname": member.hostname,
         "is_learner": member.is_learner,
-        "peers": sorted(peer for peer in peers if peer),
+        "peers": sorted({peer for peer in peers if peer}),
     }
 
 

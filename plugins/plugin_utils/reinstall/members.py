@@ -9,12 +9,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 from ..actions import Target
 from ..problem import Problem
 from ..talos.answers import EtcdMember
 from ..talos.client import NodeClient
+from ..talos.config import host_of
 from ..talos.errors import TalosError
 from .work import StepProblem, Work
 
@@ -49,7 +49,7 @@ def peers_of(members: Iterable[EtcdMember], own: str | None) -> list[dict[str, A
 
 def address_of(member: EtcdMember) -> str | None:
     """The address that a member tells its clients; None when it tells none."""
-    return urlsplit(member.client_urls[0]).hostname if member.client_urls else None
+    return host_of(member.client_urls[0]) if member.client_urls else None
 
 
 def hexadecimal(member_id: int) -> str:

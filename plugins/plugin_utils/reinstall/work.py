@@ -10,6 +10,7 @@ import dataclasses
 import datetime as dt
 import multiprocessing
 import os
+import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
@@ -33,8 +34,8 @@ LEASE = dt.timedelta(minutes=30)
 CONTROL_PLANE_TIME = dt.timedelta(hours=2)
 #: A lock is renewed when it has less than this left.
 _RENEW = LEASE * 2 / 3
-#: How soon a renewal that failed is tried again.
-_PATIENCE = dt.timedelta(minutes=1)
+#: How soon a renewal that failed is tried again, in seconds.
+_PATIENCE = 60.0
 ROLLOUT_LEASE = "talosops-selinux-rollout"
 CONTROL_PLANE_LEASE = "talosops-selinux-control-plane"
 
@@ -74,7 +75,7 @@ class Work:
         #: How the last attempt failed.
         self.failure: dict[str, Any] | None = None
         self.writes: dict[str, str] = {}
-        self._again_at = dt.datetime.min.replace(tzinfo=dt.UTC)
+        self._again_at = 0.0
 
     # -- where things are ---------------------------------------------------------------------------------------
 
@@ -186,7 +187,7 @@ class Work:
         if lock is None:
             self._refuse_renewed(take_over)
         self.ledger.run = lock["run"] if lock else uuid.uuid4().hex[:12]
-        if left <= _RENEW:
+        if not _holds_for_now(left):
             self._acquire(ROLLOUT_LOCK, take_over)
 
     def hold_cluster(self, *, take_over: str | None = None, sure: bool = False) -> None:
@@ -204,8 +205,8 @@ class Work:
         """
         self.hold(take_over=take_over)
         lock, left = self._ours(CLUSTER_LOCK)
-        now = dt.datetime.now(dt.UTC)
-        if not sure and (left > _RENEW or (left > dt.timedelta() and now < self._again_at)):
+        still = dt.timedelta() < left <= LEASE
+        if not sure and (_holds_for_now(left) or (still and time.monotonic() < self._again_at)):
             return
         about = str(self.directory.absolute())
         try:
@@ -213,11 +214,11 @@ class Work:
         except LockHeld:
             raise
         except Problem:
-            if sure or left <= dt.timedelta():
+            if sure or not still:
                 raise
-            self._again_at = now + _PATIENCE
+            self._again_at = time.monotonic() + _PATIENCE
             return
-        if left <= _RENEW:
+        if not _holds_for_now(left):
             self._acquire(CLUSTER_LOCK, "the Lease in the cluster is ours" if lock is None else None)
 
     def _refuse_renewed(self, take_over: str | None) -> None:
@@ -275,6 +276,11 @@ class Work:
             if self.facts.get("uuid") and self.params.get("kubeconfig"):
                 self.cluster_lock(CONTROL_PLANE_LEASE, in_flight(self.host, self.facts["uuid"])).release()
             self.ledger.release(CONTROL_PLANE_LOCK, self.host, lock["owner"])
+
+
+def _holds_for_now(left: dt.timedelta) -> bool:
+    """Whether a lock needs no renewal yet. More time than any lock is given is what a clock that was set back shows."""
+    return _RENEW < left <= LEASE
 
 
 def _controller(host: str) -> Owner:

@@ -22,7 +22,7 @@ _HARMLESS_ENDS = ("sha256", "digest", "fingerprint", "fingerprints", "path", "fi
 
 
 def refuse_secrets(facts: Any, where: str = "") -> None:
-    """Refuse facts whose keys name a secret or whose values look like PEM, at any depth.
+    """Refuse facts whose keys name a secret or whose values look like PEM or the base64 of it, at any depth.
 
     Raises:
         SecretRefused: naming the key, never the value.
@@ -41,7 +41,7 @@ def refuse_secrets(facts: Any, where: str = "") -> None:
         for value in facts:
             refuse_secrets(value, where)
     elif isinstance(facts, str):
-        if "-----BEGIN" in facts:
+        if "-----BEGIN" in facts or "LS0tLS1CRUdJTi" in facts:
             raise _secret(where)
     elif not (facts is None or isinstance(facts, (bool, int, float))):
         raise LedgerProblem(

@@ -248,7 +248,11 @@ class Calls:
         if metadata.error or metadata.status.code:
             text = metadata.status.message or metadata.error
             # Status 2, unknown, for an error that carries no code.
-            raise self._way.diagnosis.from_status(metadata.status.code or 2, text, wire.METHODS[name])
+            error = self._way.diagnosis.from_status(metadata.status.code or 2, text, wire.METHODS[name])
+            if not metadata.status.code and "grpc_status" in error.context:
+                # Nobody knows whose error it is: an endpoint words what broke between it and the node like this.
+                error.context["grpc_status"] = None
+            raise error
 
     def _invalid(self, name: str, what: str) -> InvalidAnswer:
         return InvalidAnswer(

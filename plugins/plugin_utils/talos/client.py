@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import ipaddress
 import zlib
 from collections.abc import Sequence
 from functools import cache
@@ -194,16 +195,25 @@ def ways_without(context: Context, node: str, endpoints: Sequence[str] = ()) -> 
 
 def _same_machine(one: str, other: str) -> bool:
     """Whether two host names or addresses lead to the same address; names that cannot be resolved do not."""
-    return one == other or bool(_addresses(one) & _addresses(other))
+    return one.rstrip(".").lower() == other.rstrip(".").lower() or bool(_addresses(one) & _addresses(other))
 
 
 @cache
 def _addresses(host: str) -> frozenset[str]:
     # A fleet read compares the same few endpoints with every node.
     try:
-        return frozenset(resolve(host, API_PORT))
+        return frozenset(map(_one_form, resolve(host, API_PORT)))
     except OSError:
         return frozenset()
+
+
+def _one_form(address: str) -> str:
+    """An address without its zone, and one of IPv4 that is written as one of IPv6 as what it is."""
+    try:
+        found = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    return str(getattr(found, "ipv4_mapped", None) or found)
 
 
 def connect_maintenance(

@@ -71,7 +71,10 @@ def parse_address(text: str) -> Address:
     original, text = text, text.strip()
     default = API_PORT
     if "://" in text:
-        parts = urlsplit(text)
+        try:
+            parts = urlsplit(text)
+        except ValueError:
+            raise _bad_address(original) from None
         if parts.scheme != "https" or parts.username or parts.path.strip("/") or parts.query or parts.fragment:
             raise _bad_address(original)
         text, default = parts.netloc, 443
@@ -94,6 +97,14 @@ def parse_address(text: str) -> Address:
     if not _HOST_NAME.fullmatch(match["host"]):
         raise _bad_address(original)
     return Address(match["host"], port)
+
+
+def host_of(url: str) -> str | None:
+    """The host of a URL that somebody else wrote; None where it names none."""
+    try:
+        return urlsplit(url).hostname
+    except ValueError:
+        return None
 
 
 def _bad_address(text: str) -> ConfigError:

@@ -6,8 +6,12 @@
 
 from __future__ import annotations
 
+import base64
 import json
+from collections.abc import Callable
 
+import pytest
+from ansible_collections.talosops.selinux.plugins.plugin_utils.problem import Problem
 from ansible_collections.talosops.selinux.plugins.plugin_utils.texts import (
     inert_all,
     printable,
@@ -30,6 +34,19 @@ def test_what_cannot_be_printed_is_escaped() -> None:
     assert printable_all({"k\x1b": ["\u202e", 1, None, {"n": "x" * 9}]}, 4) == {
         "k\\x1b": ["\\u202e", 1, None, {"n": "xxxx [cut, 9 characters]"}]
     }
+
+
+@pytest.mark.parametrize("cut", [None, 90, 40])
+@pytest.mark.parametrize("form", [str, lambda pem: base64.b64encode(pem.encode()).decode()], ids=["PEM", "base64"])
+def test_a_key_that_somebody_quotes_is_not_shown(form: Callable[[str], str], cut: int | None) -> None:
+    pem = f"-----BEGIN {'SOME'} KEY-----\n{'c2VjcmV0' * 9}\n-----END {'SOME'} KEY-----\n"
+    shown = printable(f"cannot parse {form(pem)[:cut]}")
+    assert shown.startswith("cannot parse <masked>") and printable(shown) == shown
+    assert not [part for part in ("BEGIN", "c2Vj", "LS0t", "bzJ") if part in shown]
+    if cut is None:
+        told = Problem(f"{form(pem)} was refused", "why", "do", said=[form(pem)])
+        assert told.found.startswith("<masked>") and told.found.endswith(" was refused")
+        assert "c2Vj" not in str(told.as_dict()) and "LS0t" not in str(told.as_dict())
 
 
 def test_what_is_inert_begins_no_template() -> None:

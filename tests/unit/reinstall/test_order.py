@@ -233,7 +233,13 @@ def test_the_lock_of_another_cluster_is_not_taken(tmp_path: Path, monkeypatch: p
     assert taken == []
 
 
-@pytest.mark.parametrize("endpoints", [["10.0.0.1"], ["10.0.0.1:50000"], ["localhost"], ["10.0.0.2", "10.0.0.1"], []])
+#: One address, as IPv6 writes it, as older systems read it, and a name in other letters.
+MAPPED = [["::ffff:10.0.0.1"], ["[::ffff:a00:1]:50000"], ["10.1"], ["https://10.0.0.1"]]
+
+
+@pytest.mark.parametrize(
+    "endpoints", [["10.0.0.1"], ["10.0.0.1:50000"], ["localhost"], ["10.0.0.2", "10.0.0.1"], [], *MAPPED]
+)
 def test_a_control_plane_is_not_reset_through_itself_however_it_is_written(endpoints: list[str]) -> None:
     own = "127.0.0.1" if "localhost" in endpoints else "10.0.0.1"
     context: Any = SimpleNamespace(endpoints=endpoints)

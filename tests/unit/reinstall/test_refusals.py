@@ -29,7 +29,7 @@ from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.errors impo
 from .machines import Machine, OneNode
 
 
-def refused(code: int) -> Refused:
+def refused(code: int | None) -> Refused:
     return Refused("r", "w", "d", grpc_status=code)
 
 
@@ -70,8 +70,16 @@ def reset(
 
 @pytest.mark.parametrize(
     "problem",
-    [refused(13), refused(8), refused(10), refused(15), DeadlineExceeded("f", "w", "d"), Unreachable("f", "w", "d")],
-    ids=["internal", "exhausted", "aborted", "data loss", "deadline", "unreachable"],
+    [
+        refused(13),
+        refused(8),
+        refused(10),
+        refused(15),
+        refused(None),
+        DeadlineExceeded("f", "w", "d"),
+        Unreachable("f", "w", "d"),
+    ],
+    ids=["internal", "exhausted", "aborted", "data loss", "no code", "deadline", "unreachable"],
 )
 def test_what_was_cut_off_may_have_arrived(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, problem: Problem) -> None:
     work = reset(tmp_path, monkeypatch, problem, NotKnown, "whether worker-1 was wiped is not known")

@@ -98,7 +98,7 @@ class Cluster:
 def held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Work, Cluster]:
     """The work of a controller that took its locks a moment ago."""
     one: Any = Work.__new__(Work)
-    one.params, one._again_at = {"directory": str(tmp_path)}, dt.datetime.min.replace(tzinfo=dt.UTC)
+    one.params, one._again_at = {"directory": str(tmp_path)}, 0.0
     one.ledger = Ledger(tmp_path / "ledger.jsonl")
     cluster = Cluster()
     monkeypatch.setattr(Work, "cluster_lock", lambda self, name, holder: cluster)
@@ -119,6 +119,29 @@ def test_before_a_node_is_taken_away_the_cluster_is_asked_again(held: tuple[Work
     one.hold_cluster()
     with pytest.raises(type(problem), match=problem.found):
         one.hold_cluster(sure=True)
+
+
+@pytest.mark.parametrize("problem", PROBLEMS, ids=["taken over", "no answer"])
+def test_a_lock_that_seems_to_hold_longer_than_any_is_not_counted_on(
+    held: tuple[Work, Cluster], monkeypatch: pytest.MonkeyPatch, problem: Problem
+) -> None:
+    """The clock of the control host was set back: by it the locks would never have to be renewed."""
+    one, cluster = held
+
+    class Clock(dt.datetime):
+        @classmethod
+        def now(cls, tz: dt.tzinfo | None = None) -> dt.datetime:
+            return super().now(tz) - dt.timedelta(hours=3)
+
+    monkeypatch.setattr(work, "dt", SimpleNamespace(datetime=Clock, timedelta=dt.timedelta, UTC=dt.UTC))
+    cluster.problem = problem
+    with pytest.raises(type(problem), match=problem.found):
+        one.hold_cluster()
+    cluster.problem = None
+    one.hold_cluster()
+    assert cluster.asked == 3, "it is renewed at once"
+    one.hold_cluster()
+    assert cluster.asked == 3, "and then holds for a while"
 
 
 @pytest.mark.parametrize("step", STEP_NAMES)

@@ -366,6 +366,7 @@ def test_one_controller_per_rollout(ledger, clock):
         {"TALOSCONFIG": "x"},
         {"nested": [{"deep": {"client-key": "x"}}]},
         {"note": "-----BEGIN " + "CERTIFICATE-----"},
+        {"note": ["it says LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0t"]},
         {"bootstrap_token": 7},
     ],
 )

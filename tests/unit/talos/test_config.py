@@ -19,6 +19,7 @@ from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.client impo
 from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.config import (
     Address,
     Talosconfig,
+    host_of,
     parse_address,
 )
 from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.errors import (
@@ -207,6 +208,23 @@ def test_addresses(text: str, address: Address) -> None:
     assert parse_address(text) == address
 
 
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        ("https://10.0.0.2:2379", "10.0.0.2"),
+        ("https://[fd00::2]:2379", "fd00::2"),
+        ("https://CP-1:2379", "cp-1"),
+        ("https://[10.0.0.2]:2379", None),
+        ("https://[fd00::2:2379", None),
+        ("https://", None),
+        ("10.0.0.2:2379", None),
+        ("", None),
+    ],
+)
+def test_the_host_of_what_others_call_a_url(url: str, host: str | None) -> None:
+    assert host_of(url) == host
+
+
 def test_addresses_are_written_back() -> None:
     assert str(Address("fd00::2", 6000)) == "[fd00::2]:6000"
     assert str(Address("fd00::2")) == "[fd00::2]" and str(Address("10.0.0.2")) == "10.0.0.2"
@@ -225,6 +243,9 @@ def test_addresses_are_written_back() -> None:
         "[10.0.0.2]",
         "a:b",
         "-x",
+        "https://[h",
+        "https://[10.0.0.2]",
+        "https://h]",
     ],
 )
 def test_no_addresses(text: str) -> None:

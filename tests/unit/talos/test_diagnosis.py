@@ -6,10 +6,15 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 from ansible_collections.talosops.selinux.plugins.plugin_utils.talos import wire
+from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.calls import Calls
 from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.config import Address
 from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.diagnosis import Diagnosis
+from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.errors import Refused
 
 DIRECT = Diagnosis(Address("10.0.0.21", 50000), "10.0.0.21", False, "10.0.0.21", 5)
 FORWARDED = Diagnosis(Address("10.0.0.11", 50000), "10.0.0.21", True, "10.0.0.11", 5)
@@ -50,6 +55,18 @@ def test_a_status(code: int, text: str, kind: str, words: str) -> None:
 @pytest.mark.parametrize("code", [1, 14, 15])
 def test_what_ends_a_stream_that_has_begun_is_torn(code: int) -> None:
     assert DIRECT.from_status(code, "gone", READ, received=1).kind == "torn_stream"
+
+
+@pytest.mark.parametrize(("code", "status"), [(9, 9), (2, 2), (0, None)])
+def test_whose_error_it_is_that_has_no_code_is_not_known(code: int, status: int | None) -> None:
+    """An endpoint words what broke between it and the node as an error of the answer; the node may have acted."""
+    client: Any = SimpleNamespace(_way=SimpleNamespace(diagnosis=FORWARDED))
+    message = wire.message("machine.Reset")()
+    message.metadata.error = "error reading from server: EOF"
+    message.metadata.status.code = code
+    with pytest.raises(Refused, match="EOF") as caught:
+        Calls._check_metadata(client, message, "Reset")
+    assert caught.value.context["grpc_status"] == status
 
 
 def test_a_write_that_was_not_answered_may_have_arrived() -> None:
