@@ -16,7 +16,7 @@ from . import configuration, console, versions
 from .disk import GRUB_LAYOUT, LAYOUT, Partition, System, build_system
 from .etcd import EtcdError
 from .node import Boot
-from .work import BOOT, FIRMWARE, INITIALIZE, INSTALL, KEXEC, KUBELET, LEARNER, START, STOPPED, sequence, sleep
+from .work import BOOT, FIRMWARE, INITIALIZE, INSTALL, KEXEC, KUBELET, LEARNER, RETRY, START, STOPPED, sequence, sleep
 
 if TYPE_CHECKING:
     from .node import Node
@@ -95,7 +95,10 @@ async def configured(node: Node) -> None:
     newer = versions.at_least(node.version, "1.14")
     wants_install = unattended is not None or bool(machine.get("install")) or not newer
     if not node.meta_installed and wants_install:
-        await _install(node, machine.get("install") or {}, unattended)
+        if unattended is not None:
+            await _install_unattended(node, unattended)
+        else:
+            await _install(node, machine.get("install") or {})
         return
     if not node.boot.installed and not node.meta_installed:
         # Since 1.14 a config without an install section runs from the medium.
@@ -162,48 +165,66 @@ def lose_meta(node: Node) -> None:
     node.token = base64.b64encode(os.urandom(32)).decode()
 
 
-async def _install(node: Node, install: dict[str, Any], unattended: dict[str, Any] | None) -> None:
-    assert node.boot is not None
-    image = str(install.get("image") or "")
-    if unattended is not None:
-        image = str((unattended.get("installer") or {}).get("image") or "")
-        node.install_phase = (image, "pending", "")
+async def _install(node: Node, install: dict[str, Any]) -> None:
+    """The install sequence of ``machine.install``: a failure is fatal, and the next start waits for a config again."""
     node.set_state("installing", ready=False)
     # The real API with the cluster's certificates is up by now.
     await node.fleet.listen(node)
     sequence(node, "", "install", START)
-    if unattended is not None:
-        node.install_phase = (image, "installing", "")
-        node.notify()
     await sleep(node, INSTALL)
     try:
-        system = resolve(node, image, install, unattended)
+        system = resolve(node, str(install.get("image") or ""), install, None)
     except InstallError as error:
         node.log_kernel(f"install sequence: failed: {error}")
         sequence(node, "", "install", STOPPED, str(error))
-        if unattended is not None:
-            node.install_phase = (image, "failed", str(error))
-            node.notify()
         await sleep(node, INSTALL)
         # The config was only in memory; the disk was not touched, so the old system boots again.
         node.config = None
         await boot(node, kexec=False)
         return
-    if unattended is not None:
-        node.install_phase = (image, "installed", "")
+    _write(node, system)
+    sequence(node, "", "install", STOPPED)
+    await boot(node, kexec=True)
+
+
+async def _install_unattended(node: Node, unattended: dict[str, Any]) -> None:
+    """``UnattendedInstallConfig``: a controller installs during the boot sequence, and tries until it succeeds."""
+    image = str((unattended.get("installer") or {}).get("image") or "")
+    node.install_phase = (image, "pending", "")
+    node.set_state("booting", ready=False)
+    await node.fleet.listen(node)
+    # It has no phases for this form of installation.
+    sequence(node, "", "install", START)
+    sequence(node, "", "install", STOPPED)
+    sequence(node, "", "boot", START)
+    while True:
+        node.install_phase = (image, "installing", node.install_phase[2])
         node.notify()
+        await sleep(node, INSTALL)
+        try:
+            system = resolve(node, image, {}, unattended)
+            break
+        except InstallError as error:
+            node.log_kernel(f"controller failed: runtime.UnattendedInstallController: {error}")
+            node.install_phase = (image, "failed", f"failed to run installer: {error}")
+            node.notify()
+            await sleep(node, RETRY)
+    _write(node, system)
+    # Without an image of its own it reboots only when told to.
+    reboots = unattended.get("reboot", bool(image))
+    node.install_phase = (image, "waiting-for-reboot" if reboots else "installed", "")
+    node.notify()
+    if reboots:
+        await boot(node, kexec=True)
+
+
+def _write(node: Node, system: System) -> None:
     node.disk = system
     node.make_partitions()
     node.new_identity()
     node.etcd_data = False
     lose_meta(node)
     node.log_kernel("installation of " + system.version + " complete")
-    sequence(node, "", "install", STOPPED)
-    if unattended is not None and unattended.get("reboot") is False:
-        node.install_phase = (image, "waiting-for-reboot", "")
-        node.notify()
-        return
-    await boot(node, kexec=True)
 
 
 def resolve(node: Node, image: str, install: dict[str, Any], unattended: dict[str, Any] | None) -> System:

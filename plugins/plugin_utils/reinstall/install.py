@@ -15,31 +15,42 @@ from ..problem import Problem
 from ..rollout.boot_paths import BY_NAME
 from ..rollout.state import DID_NOT, HAPPENED, INTENT, SENT, UNKNOWN
 from ..talos.client import NodeClient
-from ..talos.errors import Refused, TlsFailure
+from ..talos.errors import Refused, TalosError, TlsFailure
 from ..waiting import NotYet
 from .configuration import prepared, require_repair
 from .looks import Seen, effect_of_reset, is_up, see, status
 from .wipe import require_console, require_machine
 from .work import NotKnown, StepProblem, Work
 
+#: Phases of an unattended installation in which the disk holds no system that it wrote.
+_INSTALLS = ("pending", "installing", "failed")
+
 
 def apply(work: Work) -> dict[str, Any]:
     """Give the waiting machine its configuration, unless it has it."""
     if work.writes.get("apply") == SENT or (work.look_first and not _still_waits(work)):
         return {"applied_sha256": None, "repaired": None}
+    return _hand_out(work, "apply", work.facts["fingerprint"])
+
+
+def _hand_out(work: Work, step: str, fingerprint: str | None) -> dict[str, Any]:
+    """Send the configuration that was judged, or one that is fixed and makes the same node of the machine.
+
+    Returns:
+        ``{applied_sha256, repaired}``; ``repaired`` is what to record of a fixed one.
+    """
     config = prepared(work, work.facts["target"])
     repaired = None
     if config.facts["sha256"] != work.facts["config_sha256"]:
         repaired = require_repair(work, work.judged()["config"], config)
-    send(work, "apply", config, work.facts["fingerprint"])
+    send(work, step, config, fingerprint)
     return {"applied_sha256": config.facts["sha256"], "repaired": repaired}
 
 
 def install(work: Work) -> dict[str, Any]:
     """Wait until the installed system is ready; hand out the configuration once more when the installation failed."""
     again = _waits_again(work)
-    if again is not None:
-        send(work, "install", prepared(work, work.facts["target"]), again)
+    handed = {} if again is None else _hand_out(work, "install", again)
 
     last: list[Seen] = []
 
@@ -57,8 +68,9 @@ def install(work: Work) -> dict[str, Any]:
             do="",
         )
     except NotYet:
-        raise _not_back(work, last[-1] if last else None) from None
-    return {"applied_again": again is not None}
+        seen = last[-1] if last else None
+        raise _not_installed(work, seen) or _not_back(work, seen) from None
+    return {"applied_again": again is not None, **handed}
 
 
 def send(work: Work, step: str, config: Prepared, fingerprint: str | None) -> None:
@@ -158,6 +170,42 @@ def _waits_again(work: Work) -> str | None:
         return None
     require_console(work, seen)
     return seen.fingerprint
+
+
+def _not_installed(work: Work, seen: Seen | None) -> StepProblem | None:
+    """What an unattended installation says that is not at its end; None where none says anything.
+
+    Talos 1.14 installs by ``UnattendedInstallConfig`` in the stage booting, with its API up. It pulls the image for 20
+    minutes, and after a failure tries again by itself, without going back to maintenance mode (seen on 1.14.0-rc.1).
+    """
+    if seen is None or seen.how != "running" or seen.stage not in ("booting", "installing"):
+        return None
+    try:
+        told = work.ask(lambda client: client.spec("unattended_install_status"))
+    except TalosError:
+        return None
+    phase, error = told.get("phase"), told.get("error")
+    if phase not in _INSTALLS:
+        return None
+    found = f"its installation is {phase}"
+    if isinstance(error, str) and error:
+        found += f": {_without_quotes(work, error)}"
+    return StepProblem(
+        f"{work.host} did not come back within {work.params['install_timeout']:g} seconds: {found}",
+        "it has no system on its disk yet; workloads stay off this node",
+        f"fix what keeps {work.host} from pulling or writing its image (talosctl dmesg says what it tries), and run "
+        "the rollout again: Talos tries again by itself. For another configuration restart the machine first, which "
+        "then waits in maintenance mode (docs/coming-back.md)",
+        node=work.host,
+        last_seen=seen.how,
+    )
+
+
+def _without_quotes(work: Work, text: str) -> str:
+    try:
+        return Quotes(prepared(work, work.facts["target"]).rewritten.text).masked(text)
+    except Problem:
+        return "an error that is not shown, since the configuration that it may quote cannot be read"
 
 
 def _not_back(work: Work, seen: Seen | None) -> StepProblem:

@@ -116,8 +116,8 @@ STEPS = (
         "install",
         "the installation and the first boot",
         "the configuration, when the installation failed and the machine waits in maintenance mode again",
-        needs=("target", "uuid", "address"),
-        leaves=("applied_again",),
+        needs=("target", "config_sha256", "evidence", "evidence_sha256", "uuid", "address"),
+        leaves=("applied_again", "applied_sha256", "repaired"),
     ),
     Step(
         "prove",

@@ -43,6 +43,7 @@ RESOURCES: dict[str, ResourceKind] = {
     "image_factory_schematic": _runtime("ImageFactorySchematics", "image-factory-schematic"),
     "boot_id": _runtime("BootIDs", "boot-id"),
     "meta_keys": _runtime("MetaKeys"),
+    "unattended_install_status": _runtime("UnattendedInstallStatuses", "unattended-install"),
     "booted_entry": ResourceKind("runtime", "BootedEntries.talos.dev", "bootedentry"),
     "time_status": ResourceKind("runtime", "TimeStatuses.v1alpha1.talos.dev", "node"),
     "volume_statuses": ResourceKind("runtime", "VolumeStatuses.block.talos.dev"),

@@ -6,9 +6,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -206,34 +207,74 @@ def test_grub_takes_the_schematics_arguments_only_when_told(fleet: Operator, uki
     assert (node.selinux, node.bootloader) == (selinux, "grub")
 
 
-@pytest.mark.parametrize("image", [installer(), "factory.example/metal-installer/" + "0" * 64 + ":v1.14.1"])
-def test_an_unattended_install_shows_its_phases(fleet: Operator, image: str) -> None:
-    fleet.reset("worker-1", "META", "STATE", "EPHEMERAL")
-    node = fleet.sim.wait_for("worker-1", "maintenance")
+def unattended(image: str, **settings: object) -> bytes:
     document = {
         "apiVersion": "v1alpha1",
         "kind": "UnattendedInstallConfig",
         "installer": {"image": image},
         "provisioning": {"diskSelector": {"match": 'disk.dev_path == "/dev/sda"'}},
-        "reboot": False,
+        **settings,
     }
     main = {"version": "v1alpha1", "machine": {"type": "worker", "ca": authority("worker")}, "cluster": {}}
-    fleet.apply("worker-1", yaml.safe_dump_all([main, document]).encode())
-    fleet.sim.wait_for("worker-1", "installing")
+    return yaml.safe_dump_all([main, document]).encode()
 
-    async def ended() -> str:
-        while node.install_phase is None or node.install_phase[1] in ("pending", "installing"):
+
+@pytest.fixture
+def phases(fleet: Operator, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+    """What the node's state and the phase of its unattended installation were, one after the other."""
+    node, seen = fleet.sim.nodes["worker-1"], [("", "")]
+    real = node.notify
+
+    def notify() -> None:
+        now = (node.state, node.install_phase[1] if node.install_phase else "")
+        if now != seen[-1]:
+            seen.append(now)
+        real()
+
+    monkeypatch.setattr(node, "notify", notify)
+    return seen
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_an_unattended_install_runs_while_the_machine_boots_until_it_succeeds(
+    fleet: Operator, phases: list[tuple[str, str]], fails: bool
+) -> None:
+    fleet.reset("worker-1", "META", "STATE", "EPHEMERAL")
+    node = fleet.sim.wait_for("worker-1", "maintenance")
+    boot = node.boot_id
+    if fails:
+        fleet.sim.set_fault("worker-1", "install_fails")
+    fleet.apply("worker-1", unattended(installer()))
+    if fails:
+        _wait_for(fleet, lambda: phases.count(("booting", "failed")) == 2)
+        assert (node.ready, node.boot_id) == (False, boot)
+        fleet.sim.clear_fault("worker-1", "install_fails")
+    fleet.sim.wait_for("worker-1", "running", ready=True)
+    assert node.selinux == "enforcing"
+    tried = [phase for state, phase in phases if state == "booting" and phase]
+    again = ["installing", "failed"] * tried.count("failed")
+    assert tried == ["pending", *again, "installing", "waiting-for-reboot"] and ("failed" in tried) is fails
+
+
+def test_an_unattended_install_that_must_not_reboot_ends_as_installed(fleet: Operator) -> None:
+    fleet.reset("worker-1", "META", "STATE", "EPHEMERAL")
+    node = fleet.sim.wait_for("worker-1", "maintenance")
+    fleet.apply("worker-1", unattended(installer(), reboot=False))
+    _wait_for(fleet, lambda: node.install_phase is not None and node.install_phase[1] == "installed")
+    assert (node.state, node.ready, node.selinux) == ("booting", False, "permissive")
+    rawclient.machine(node.address, fleet.admin, "Reboot")
+    fleet.sim.wait_for("worker-1", "running", ready=True)
+    assert node.selinux == "enforcing"
+
+
+def _wait_for(fleet: Operator, met: Callable[[], bool]) -> None:
+    node = fleet.sim.nodes["worker-1"]
+
+    async def wait() -> None:
+        while not met():
             await node.changed.wait()
-        return node.install_phase[1]
 
-    good = image == installer()
-    assert fleet.sim.run(ended()) == ("waiting-for-reboot" if good else "failed")
-    if good:
-        rawclient.machine(node.address, fleet.admin, "Reboot")
-        fleet.sim.wait_for("worker-1", "running", ready=True)
-        assert node.selinux == "enforcing"
-    else:
-        fleet.sim.wait_for("worker-1", "maintenance")
+    fleet.sim.run(asyncio.wait_for(wait(), 60))
 
 
 def test_a_second_reset_is_locked_out(fleet: Operator) -> None:

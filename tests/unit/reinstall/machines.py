@@ -18,6 +18,7 @@ from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.ledger im
 from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.steps import STEP_NAMES
 from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.answers import SystemStat
 from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.errors import (
+    NotFound,
     TlsFailure,
     Unauthenticated,
     Unreachable,
@@ -67,6 +68,7 @@ class Machine:
     version_tag: str = "v1.13.7"
     cmdline: str = "selinux=1"
     tasks: tuple[str, ...] = ()
+    unattended: dict[str, Any] | None = None
     sent: list[bytes] = dataclasses.field(default_factory=list)
 
     @property
@@ -74,6 +76,10 @@ class Machine:
         return self.fingerprint
 
     async def spec(self, name: str) -> dict[str, Any]:
+        if name == "unattended_install_status":
+            if self.unattended is None:
+                raise NotFound("there is none", "w", "d")
+            return self.unattended
         return {
             "machine_status": {"stage": self.stage, "status": {"ready": self.ready, "unmetConditions": []}},
             "system_information": {"uuid": self.uuid, "serialnumber": self.serial_number},

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ansible_collections.talosops.selinux.plugins.plugin_utils.image.machine_config.masking import MASK
 from ansible_collections.talosops.selinux.plugins.plugin_utils.problem import Problem
 from ansible_collections.talosops.selinux.plugins.plugin_utils.reinstall import install
 from ansible_collections.talosops.selinux.plugins.plugin_utils.reinstall.work import NotKnown
@@ -22,7 +23,7 @@ from .machines import HOST, Machine, OneNode
 WAITING = Machine(how="maintenance", stage="maintenance", fingerprint="first")
 ANEW = Machine(how="maintenance", stage="maintenance", fingerprint="second")
 UP = Machine(identity="new")
-TEXT = "machine: {type: worker}\n"
+TEXT = "machine: {type: worker, token: hunter2hunter2}\n"
 
 
 @pytest.fixture(autouse=True)
@@ -103,7 +104,7 @@ def test_a_machine_that_waits_again_gets_it_again(tmp_path: Path, monkeypatch: p
     seen_by(monkeypatch, ANEW, UP)
     work = work_at(tmp_path, "install", ANEW)
     work.again = True
-    assert install.install(work) == {"applied_again": True}
+    assert install.install(work) == {"applied_again": True, "applied_sha256": "c" * 64, "repaired": None}
     assert ANEW.sent == [TEXT.encode()]
     assert work.ledger.node(HOST).writes["install"] == "sent"
     ANEW.sent.clear()
@@ -130,6 +131,69 @@ def test_one_that_does_not_come_back_is_told_by_its_last_look(
     with pytest.raises(Problem, match=told) as raised:
         install.install(work_at(tmp_path, "install", last))
     assert raised.value.context["last_seen"] == ("silent" if last is None else "running")
+
+
+@pytest.mark.parametrize(
+    ("status", "told"),
+    [
+        ({"phase": "failed", "error": "failed to pull image"}, "its installation is failed: failed to pull image."),
+        ({"phase": "pending", "error": "no disk matched"}, "its installation is pending: no disk matched."),
+        ({"phase": "installing"}, "its installation is installing."),
+        ({"phase": "failed", "error": "bad key hunter2hunter2"}, f"its installation is failed: bad key {MASK}."),
+        # What is over, or is none of Talos' words, says nothing about what keeps the node.
+        ({"phase": "installed"}, "it is in stage booting and not ready."),
+        ({"phase": 7, "error": "x"}, "it is in stage booting and not ready."),
+        (None, "it is in stage booting and not ready."),
+    ],
+)
+def test_an_unattended_installation_says_what_keeps_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: dict[str, Any] | None, told: str
+) -> None:
+    machine = Machine(identity="new", ready=False, stage="booting", unattended=status)
+    seen_by(monkeypatch, machine)
+    with pytest.raises(Problem, match="did not come back") as raised:
+        install.install(work_at(tmp_path, "install", machine))
+    assert f"0.2 seconds: {told}" in f"{raised.value.found}."
+    assert ("restart the machine" in raised.value.do) is ("installation" in told)
+
+
+def test_what_cannot_be_masked_is_not_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(identity="new", ready=False, stage="booting", unattended={"phase": "failed", "error": "quoted"})
+    seen_by(monkeypatch, machine)
+
+    def lost(work: OneNode, target: object) -> None:
+        raise Problem("the file is gone", "w", "d")
+
+    monkeypatch.setattr(install, "prepared", lost)
+    with pytest.raises(Problem, match="did not come back") as raised:
+        install.install(work_at(tmp_path, "install", machine))
+    assert "installation is failed" in raised.value.found and "quoted" not in str(raised.value)
+
+
+@pytest.mark.parametrize("step", ["apply", "install"])
+def test_another_configuration_than_the_judged_one_is_a_repair_or_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    seen_by(monkeypatch, ANEW, UP)
+    cluster = {"cluster_id": "i"}
+    judged = {"sha256": "a" * 64, "machine_type": "worker", "hostname": HOST, "install": {"disk": "d"}}
+    work = work_at(tmp_path, step, ANEW, config_sha256="a" * 64)
+    monkeypatch.setattr(work, "judged", lambda: {"config": {**judged, "cluster": cluster}})
+    work.again = True
+    for name, problems in ((HOST, ()), ("other", ("has another host name",))):
+        facts = {**judged, "sha256": "c" * 64, "hostname": name, "cluster": cluster, "problems": []}
+        config = SimpleNamespace(facts=facts, rewritten=SimpleNamespace(text=TEXT))
+        monkeypatch.setattr(install, "prepared", lambda work, target, config=config: config)
+        if problems:
+            with pytest.raises(Problem, match=problems[0]):
+                getattr(install, step)(work)
+            continue
+        seen_by(monkeypatch, ANEW, UP)
+        repaired = getattr(install, step)(work)["repaired"]
+        assert (repaired["from"], repaired["to"]) == ("a" * 64, "c" * 64)
+        seen_by(monkeypatch, ANEW, UP)
+    assert ANEW.sent == [TEXT.encode()]
+    ANEW.sent.clear()
 
 
 @pytest.mark.parametrize("write", ["intent", "sent"])
