@@ -113,26 +113,3 @@ def test_a_collection_that_failed_for_another_reason_is_none(failure: dict[str, 
 )
 def test_what_was_collected(evidence: dict[str, Any], collected: tuple[Any, Any]) -> None:
     assert compliance_report._collected(evidence) == collected
-
-
-def row(**more: Any) -> dict[str, Any]:
-    return {"node": "n/1", "probe": None, "gate": None, "evidence": None, **more}
-
-
-@pytest.mark.parametrize(
-    ("given", "cited"),
-    [
-        ({}, {}),
-        ({"probe": {"id": "ab", "path": "/p"}}, {"probe-ab.json": "/p"}),
-        ({"gate": {"path": "/v/verdict.json"}}, {"gate/verdict.json": "/v/verdict.json"}),
-        ({"gate": {"path": "/v/verdict.json"}, "evidence": {"path": "/v/evidence.json"}}, {}),
-        (
-            {"gate": {"path": "/w/verdict.json"}, "evidence": {"path": "/v/evidence.json"}},
-            {"gate/verdict.json": "/w/verdict.json"},
-        ),
-    ],
-)
-def test_what_a_report_names_comes_along_once(given: dict[str, Any], cited: dict[str, str]) -> None:
-    found = compliance_report._cited({"nodes": [row(**given)]})
-    place = f"evidence/{compliance_report.safe_name('n/1')}/"
-    assert found == {place + name: path for name, path in cited.items()}
