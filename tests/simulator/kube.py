@@ -27,8 +27,9 @@ import yaml
 from . import pki as certificates
 from .httpd import HttpServer, Request, Response, json_response
 from .kube_budgets import Blocked
-from .kube_cluster import Cluster, Nodes
+from .kube_cluster import Cluster
 from .kube_kinds import BY_PATH, KINDS, ApiError, Kind, groups, not_found, not_found_path, resources
+from .kube_nodes import Nodes
 from .kube_patch import matches_fields, matches_labels, patched
 from .kube_versions import check_deletion, check_new, check_update
 

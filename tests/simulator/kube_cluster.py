@@ -13,22 +13,20 @@ from __future__ import annotations
 import hashlib
 import uuid
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from . import kube_pods
 from .containers import Behaviour, Finished
 from .kube_budgets import BLOCKED_LABEL, blocking, check_eviction, with_status
 from .kube_jobs import Jobs
+from .kube_nodes import NodeObjects, Nodes
 from .kube_objects import (
     CONTROL_PLANE,
-    UNSCHEDULABLE,
     Key,
     Object,
-    changes_between,
     controller_of,
     is_ready,
     key_of,
-    node_object,
     now,
     stamp,
 )
@@ -36,23 +34,6 @@ from .kube_workloads import make_fixed_objects, read_workloads
 
 _MIRROR = "kubernetes.io/config.mirror"
 _LETTERS = "bcdfghjklmnpqrstvwxz2456789"
-
-
-class Nodes(Protocol):
-    """The part of a fleet that Kubernetes needs."""
-
-    def kubernetes_nodes(self) -> list[dict[str, Any]]:
-        """One dict per registered node: name, role, zone, ready, unschedulable, boot_id, machine_id, address.
-
-        Optional keys: ``talos`` (version), ``system_uuid``, ``labels``, and ``pods``: workloads (as in the scenario,
-        of kind Pod when not said otherwise) that run on this node only.
-        """
-
-    def set_unschedulable(self, name: str, value: bool) -> None:
-        """Cordon or uncordon a node."""
-
-    def run_container(self, name: str, container: Mapping[str, Any], behaviour: Behaviour) -> Finished:
-        """Run a container on a node to its end."""
 
 
 class Cluster:
@@ -76,15 +57,10 @@ class Cluster:
         self._serial = 0
         # Two clusters never share a uid: that of kube-system is what tells them apart.
         self._uids = uuid.uuid4()
-        self._node_versions: dict[str, tuple[str, str]] = {}
         self._started = now()
         self._objects: dict[str, dict[Key, Object]] = {}
-        self._boots: dict[str, tuple[str, str]] = {}
+        self._nodes = NodeObjects(fleet, self.version, self._uids, self._next_revision)
         self._addresses: dict[str, str] = {}
-        self._dedicated = False
-        # What was written through Kubernetes to a Node object: it outlives a reinstall of the machine.
-        self._node_writes: dict[str, Object] = {}
-        self._deleted_nodes: dict[str, str] = {}
         #: Namespaces that do not go though they are deleted, as a finalizer would have it.
         self.held_namespaces: set[str] = set()
         self.behaviours: dict[str, Behaviour] = {}
@@ -98,7 +74,7 @@ class Cluster:
         """All objects of a resource (``pods``, ``nodes``, ...), as the API shows them now."""
         self.sync()
         if resource == "nodes":
-            return [self._node(node) for node in self._nodes()]
+            return [self._nodes.object_of(node) for node in self._nodes.listed()]
         if resource == "poddisruptionbudgets":
             pods = list(self._store("pods").values())
             return [with_status(budget, pods) for budget in self._budgets()]
@@ -110,7 +86,7 @@ class Cluster:
         """One object, or None."""
         if resource == "nodes":
             self.sync()
-            return next((self._node(node) for node in self._nodes() if node["name"] == name), None)
+            return next((self._nodes.object_of(node) for node in self._nodes.listed() if node["name"] == name), None)
         return next((item for item in self.all(resource) if key_of(item) == (namespace, name)), None)
 
     # --- writing ---------------------------------------------------------------------------------
@@ -122,17 +98,7 @@ class Cluster:
             item["metadata"]["resourceVersion"] = self._next_revision()
             self._store(resource)[namespace, name] = item
             return item
-        self.fleet.set_unschedulable(name, bool(item["spec"].get("unschedulable", False)))
-        before = self._node(next(node for node in self._nodes() if node["name"] == name), own=True)
-        taints = [taint for taint in item["spec"].get("taints", []) if taint["key"] != UNSCHEDULABLE]
-        self._node_writes[name] = {
-            "labels": changes_between(before["metadata"]["labels"], item["metadata"].get("labels") or {}),
-            "annotations": changes_between(
-                before["metadata"]["annotations"], item["metadata"].get("annotations") or {}
-            ),
-            "taints": taints,
-        }
-        self._next_revision()
+        self._nodes.write(item)
         result = self.get("nodes", "", name)
         assert result is not None
         return result
@@ -150,8 +116,7 @@ class Cluster:
     def delete(self, resource: str, namespace: str, name: str) -> None:
         """Remove an object; controllers replace pods at the next look, a Node returns when its machine joins again."""
         if resource == "nodes":
-            self._deleted_nodes[name] = self._boots.get(name, ("", ""))[1]
-            self._node_writes.pop(name, None)
+            self._nodes.delete(name)
         elif resource == "namespaces":
             self._end_namespace(name)
         else:
@@ -181,18 +146,18 @@ class Cluster:
 
     def sync(self) -> None:
         """Run every controller once: nodes that left or came back, missing pods, pods that wait for a node."""
-        nodes = self._nodes()
+        nodes = self._nodes.listed()
         ready = {node["name"]: node for node in nodes if node["ready"]}
         # Asking the fleet once per look keeps a fleet of a thousand nodes affordable.
         self._addresses = {node["name"]: str(node["address"]) for node in nodes}
-        self._dedicated = any(node["role"] != "controlplane" for node in nodes)
         pods = self._store("pods")
         for key, pod in list(pods.items()):
             where = pod["spec"].get("nodeName")
             if where is not None and where not in ready:
                 del pods[key]
         for name, node in ready.items():
-            self._notice_boot(name, node)
+            if self._nodes.booted_again(node):
+                self._restart_containers(name)
         for workload in self._workloads:
             if workload["kind"] == "DaemonSet":
                 self._run_everywhere(workload, ready)
@@ -234,12 +199,7 @@ class Cluster:
             "annotations": {},
         }
 
-    def _notice_boot(self, name: str, node: Mapping[str, Any]) -> None:
-        """Containers on a machine that booted again are new ones, whoever wiped what."""
-        seen, present = self._boots.get(name), (str(node["machine_id"]), str(node["boot_id"]))
-        self._boots[name] = present
-        if seen is None or seen == present:
-            return
+    def _restart_containers(self, name: str) -> None:
         for pod in self._store("pods").values():
             if pod["spec"].get("nodeName") == name and pod["status"].get("containerStatuses"):
                 status = pod["status"]["containerStatuses"][0]
@@ -284,18 +244,18 @@ class Cluster:
             pod = self._add_pod(static, name, node["name"])
             pod["metadata"]["annotations"][_MIRROR] = hashlib.sha256(name.encode()).hexdigest()[:32]
             pod["metadata"]["labels"] = {"k8s-app": component, "tier": "control-plane"}
-            owner = {"apiVersion": "v1", "kind": "Node", "name": node["name"], "uid": self._node_uid(node["name"])}
+            owner = {"apiVersion": "v1", "kind": "Node", "name": node["name"], "uid": self._nodes.uid(node["name"])}
             pod["metadata"]["ownerReferences"] = [{**owner, "controller": True}]
 
     def _place(self, pod: Object, ready: Sequence[Mapping[str, Any]]) -> None:
-        open_nodes = [node for node in ready if not node["unschedulable"] and not self._taints(node["name"])]
+        open_nodes = [node for node in ready if not node["unschedulable"] and not self._nodes.taints(node["name"])]
         wanted = pod["metadata"]["annotations"].get(kube_pods.ONLY_ON)
         if wanted is not None:
             open_nodes = [node for node in open_nodes if node["name"] == wanted]
         workers = [node for node in open_nodes if node["role"] != "controlplane"]
         tolerated = any(toleration.get("key") == CONTROL_PLANE for toleration in pod["spec"].get("tolerations", []))
         # Talos leaves control planes schedulable only when told so; a cluster without workers is told so.
-        if not tolerated and self._dedicated:
+        if not tolerated and self._nodes.dedicated:
             open_nodes = workers
         if not open_nodes:
             return
@@ -307,7 +267,7 @@ class Cluster:
         self._bind(pod, min(load, key=lambda name: (load[name], name)))
 
     def _bind(self, pod: Object, node: str) -> None:
-        started = stamp(max(self._started, now())) if node in self._boots else stamp(self._started)
+        started = stamp(max(self._started, now()) if self._nodes.was_ready(node) else self._started)
         kube_pods.run(pod, node, host_ip=self._addresses.get(node, ""), started=started)
 
     def _add_pod(self, workload: Object, name: str, node: str | None) -> Object:
@@ -332,45 +292,6 @@ class Cluster:
         return node in self.blocked or bool(has_fault and node and has_fault(node, "drain_blocked"))
 
     # --- objects ---------------------------------------------------------------------------------
-
-    def _nodes(self) -> list[dict[str, Any]]:
-        """The fleet's nodes that have a Node object, in order of name."""
-        result = []
-        for node in sorted(self.fleet.kubernetes_nodes(), key=lambda one: str(one["name"])):
-            boot_at_deletion = self._deleted_nodes.get(node["name"])
-            if boot_at_deletion is not None:
-                # A kubelet registers its node when it starts, so a deleted one returns with the next boot.
-                if not node["ready"] or boot_at_deletion == str(node["boot_id"]):
-                    continue
-                del self._deleted_nodes[node["name"]]
-            result.append(node)
-        return result
-
-    def _node(self, node: Mapping[str, Any], *, own: bool = False) -> Object:
-        """A Node object; ``own`` leaves out what was written to it through Kubernetes."""
-        name = str(node["name"])
-        written: Object = {} if own else self._node_writes.get(name, {})
-        return node_object(
-            node,
-            uid=self._node_uid(name),
-            version="0" if own else self._node_version(node, written),
-            kubelet=self.version,
-            started=self._started,
-            dedicated=self._dedicated,
-            written=written,
-        )
-
-    def _node_version(self, node: Mapping[str, Any], written: Object) -> str:
-        """A new version whenever a Node object says something new; heartbeats go to leases and do not count."""
-        name, content = str(node["name"]), repr((sorted(node.items()), written))
-        if self._node_versions.get(name, ("", ""))[0] != content:
-            self._node_versions[name] = (content, self._next_revision())
-        return self._node_versions[name][1]
-
-    def _taints(self, name: str) -> list[Object]:
-        """Taints written through Kubernetes that keep pods away."""
-        taints = self._node_writes.get(name, {}).get("taints", [])
-        return [taint for taint in taints if taint["key"] != CONTROL_PLANE and taint["effect"] != "PreferNoSchedule"]
 
     def _fixed(
         self,
@@ -408,7 +329,7 @@ class Cluster:
         )
         ready = len([pod for pod in self._owned(workload) if is_ready(pod)]) if workload else 0
         if resource == "daemonsets":
-            wanted = len(self._nodes())
+            wanted = len(self._nodes.listed())
             counts = {
                 "desiredNumberScheduled": wanted,
                 "currentNumberScheduled": ready,
@@ -437,9 +358,6 @@ class Cluster:
         if workload is None or "owner" not in workload:
             return []
         return [pod for pod in self._store("pods").values() if controller_of(pod) == workload["owner"]["uid"]]
-
-    def _node_uid(self, name: str) -> str:
-        return str(uuid.uuid5(self._uids, f"node/{name}"))
 
     def _uid(self) -> str:
         self._serial += 1
