@@ -29,6 +29,7 @@ from ..image.resolve import present_image, require_same_command_line, resolve
 from ..private_files import write_private
 from ..rollout import drain
 from ..rollout.boot_paths import boot_path
+from ..rollout.drain_api import is_cordoned, is_ours
 from ..rollout.steps import FIRST_CHANGE
 from ..talos.client import NodeClient, ways_without
 from .configuration import judged_by_node, prepared
@@ -211,7 +212,7 @@ def drain_node(work: Work) -> dict[str, Any]:
     def require(nodes: Sequence[Mapping[str, Any]]) -> None:
         nonlocal ours
         require_joined(nodes, machine)
-        ours, taken = drain.is_ours(nodes[0]), drain.is_cordoned(nodes[0])
+        ours, taken = is_ours(nodes[0]), is_cordoned(nodes[0])
         if taken and not ours and judged["kubernetes"]["unschedulable"] is not True:
             raise StepProblem(
                 f"{work.host} is cordoned, and was not when it was judged",

@@ -36,6 +36,7 @@ from ..problem import Problem
 from ..rollout import drain
 from ..rollout.boot_paths import BY_NAME
 from ..rollout.cluster_lock import ClusterLock
+from ..rollout.drain_api import is_cordoned
 from ..talos import boots
 from ..talos.client import NodeClient, ways_without
 from ..talos.errors import OnlyWay, PermissionRefused, Refused, WriteNeedsLook
@@ -306,7 +307,7 @@ def _require_node(order: Order, evidence: Mapping[str, Any]) -> None:
     machine = Machine.of(evidence)
     node = drain.look(order.kubeconfig, order.kube_context, machine.nodename)
     require_joined([node], machine)
-    if (order.own_cordon or evidence["kubernetes"]["unschedulable"] is True) and not drain.is_cordoned(node):
+    if (order.own_cordon or evidence["kubernetes"]["unschedulable"] is True) and not is_cordoned(node):
         raise VerdictRefused(
             f"the Kubernetes node {machine.nodename} is not cordoned any more",
             "pods may have come to it since it was drained, and would be lost without regard to their budgets",

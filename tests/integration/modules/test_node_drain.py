@@ -17,6 +17,7 @@ import pytest
 from ansible_collections.talosops.selinux.plugins.plugin_utils.kube import ClusterProblem
 from ansible_collections.talosops.selinux.plugins.plugin_utils.operator_files import FileProblem
 from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout import drain as rollout_drain
+from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout import drain_api
 from integration import playbook
 from kubernetes import client, config
 from simulator import Simulator
@@ -135,14 +136,14 @@ def test_cordon_and_uncordon_change_what_is_not_so_yet(world: World) -> None:
 def test_none_but_a_marked_cordon_is_taken_back(world: World) -> None:
     where = (world.kubeconfig, None, "worker-2")
     assert rollout_drain.cordon(*where, mark=True)
-    assert rollout_drain.is_ours(rollout_drain.look(*where))
+    assert drain_api.is_ours(rollout_drain.look(*where))
     assert rollout_drain.uncordon(*where, mark=True) and not world.unschedulable("worker-2")
-    assert not (world.core.read_node("worker-2").metadata.annotations or {}).get(rollout_drain._OURS)
+    assert not (world.core.read_node("worker-2").metadata.annotations or {}).get(drain_api._OURS)
     assert rollout_drain.cordon(*where)
-    assert not rollout_drain.is_ours(rollout_drain.look(*where))
+    assert not drain_api.is_ours(rollout_drain.look(*where))
     assert not rollout_drain.uncordon(*where, mark=True) and world.unschedulable("worker-2")
     # Another's cordon is not marked as ours, and one that was taken back is nobody's.
-    assert not rollout_drain.cordon(*where, mark=True) and not rollout_drain.is_ours(rollout_drain.look(*where))
+    assert not rollout_drain.cordon(*where, mark=True) and not drain_api.is_ours(rollout_drain.look(*where))
 
 
 def test_a_node_object_that_changed_since_the_look_is_looked_at_again(world: World) -> None:
@@ -194,7 +195,7 @@ def test_a_budget_that_holds_is_named(world: World) -> None:
     )
     world.policy.create_namespaced_pod_disruption_budget("twice", db)
     held = next(name for name in world.pods("worker-1") if name.startswith("twice/pair-"))
-    with pytest.raises(rollout_drain.DrainProblem) as refused:
+    with pytest.raises(drain_api.DrainProblem) as refused:
         world.drain("worker-1", timeout=5)
     problem = refused.value
     assert f"{held} is held by the PodDisruptionBudget twice/pair, which allows 0 disruptions" in problem.found
@@ -224,7 +225,7 @@ def test_a_pod_of_two_budgets_is_not_waited_for(world: World) -> None:
     for name in world.pods("worker-1") - set(held):
         if not name.startswith("kube-system/kube-"):
             world.core.delete_namespaced_pod(name.partition("/")[2], name.partition("/")[0])
-    with evictions_answered(world, (500, words)), pytest.raises(rollout_drain.DrainProblem) as refused:
+    with evictions_answered(world, (500, words)), pytest.raises(drain_api.DrainProblem) as refused:
         world.drain("worker-1", timeout=600)
     assert f"{held[0]} cannot be evicted" in refused.value.found and words in refused.value.found
     assert "twice/one, twice/two" in refused.value.found
@@ -241,7 +242,7 @@ def test_what_passes_is_tried_again(world: World) -> None:
 
 
 def test_what_does_not_pass_ends_the_drain(world: World) -> None:
-    with evictions_answered(world, (403, "not for you")), pytest.raises(rollout_drain.DrainProblem) as refused:
+    with evictions_answered(world, (403, "not for you")), pytest.raises(drain_api.DrainProblem) as refused:
         world.drain("worker-1", timeout=600)
     assert refused.value.context["cordoned"] is True and refused.value.context["evicted"] == []
     assert "not for you" in refused.value.found
@@ -258,7 +259,7 @@ def test_check_mode_tells_and_writes_nothing(world: World) -> None:
 
 
 def test_what_cannot_be_reached_is_a_problem_at_once(world: World, tmp_path: Path) -> None:
-    with pytest.raises(rollout_drain.DrainProblem, match="no node named worker-9"):
+    with pytest.raises(drain_api.DrainProblem, match="no node named worker-9"):
         world.drain("worker-9")
     with pytest.raises(FileProblem, match="none cannot be read"):
         rollout_drain.drain(str(tmp_path / "none"), None, "worker-1")

@@ -11,7 +11,7 @@ import json
 import pytest
 from ansible_collections.talosops.selinux.plugins.plugin_utils.image.errors import BadAnswer
 from ansible_collections.talosops.selinux.plugins.plugin_utils.problem import Problem
-from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.drain import DrainProblem
+from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.drain_api import DrainProblem
 from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.errors import TalosError
 
 EVIL = "\x1b]0;OWNED\x07\x1b[2J\u202etxt\nok: [node]" + "A" * 200_000

@@ -19,7 +19,7 @@ from ansible_collections.talosops.selinux.plugins.plugin_utils.reinstall.step im
     start_over,
     take,
 )
-from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout import drain
+from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout import drain_api
 
 from .machines import UUID, Machine, OneNode
 
@@ -33,7 +33,7 @@ class Kubernetes:
 
     def object(self) -> dict[str, Any]:
         return {
-            "metadata": {"annotations": {drain._OURS: "by a rollout"} if self.marked else {}},
+            "metadata": {"annotations": {drain_api._OURS: "by a rollout"} if self.marked else {}},
             "spec": {"unschedulable": self.cordoned},
             "status": {"nodeInfo": {"systemUUID": UUID}},
         }

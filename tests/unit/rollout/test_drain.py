@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout import drain
 from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.disruption import blocks
+from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.drain_api import DrainProblem
 
 LABELS = {"app": "web", "tier": "front"}
 
@@ -154,7 +155,7 @@ def test_a_check_counts_only_pods_that_a_drain_would_evict(monkeypatch: pytest.M
         ]
     )
     api.set_unschedulable = lambda node, wanted, check, mark, require: wanted and check
-    monkeypatch.setattr(drain, "_api", lambda *_arguments: contextlib.nullcontext(api))
+    monkeypatch.setattr(drain, "open_api", lambda *_arguments: contextlib.nullcontext(api))
     found = drain.drain("kubeconfig", None, "worker-1", check=True)
     assert (found["pods"], found["staying"]) == (["demo/here"], ["demo/daemon", "demo/mirror"])
     assert (found["cordoned"], found["unmanaged"], found["empty_dirs"]) == (True, ["demo/here"], [])
@@ -187,9 +188,9 @@ def test_a_drain_that_ends_with_its_time_has_succeeded() -> None:
 
 def test_what_is_left_when_the_time_is_over_is_named() -> None:
     here = [named("a", **TERMINATING), named("b"), named("c")]
-    with pytest.raises(drain.DrainProblem) as refused:
+    with pytest.raises(DrainProblem) as refused:
         evict(Api(here, refused={"b": "slow down"}, over=1), *here[:2])
     assert refused.value.context["remaining"] == ["demo/a", "demo/b"]
     assert "demo/a is still terminating; demo/b was not evicted: slow down" in refused.value.found
-    with pytest.raises(drain.DrainProblem, match="demo/b was not evicted: there was no time to ask"):
+    with pytest.raises(DrainProblem, match="demo/b was not evicted: there was no time to ask"):
         evict(Api(here, over=0), named("b"))

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.talosops.selinux.plugins.plugin_utils.kube import ApiException, ClusterProblem, HTTPError
-from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout import drain
+from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout import drain, drain_api
 
 MARK = "talosops.selinux/cordoned"
 LOST = HTTPError("the connection broke")
@@ -57,10 +57,10 @@ def talk(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Talk]:
             slept.append(seconds)
             clock[0] += seconds
 
-        monkeypatch.setattr(drain, "request", request)
-        monkeypatch.setattr(drain.time, "sleep", sleep)
-        monkeypatch.setattr(drain.time, "monotonic", lambda: clock[0])
-        return drain._Api("client", "kubeconfig", timeout, poll), sent, slept
+        monkeypatch.setattr(drain_api, "request", request)
+        monkeypatch.setattr(drain_api.time, "sleep", sleep)
+        monkeypatch.setattr(drain_api.time, "monotonic", lambda: clock[0])
+        return drain_api.DrainApi("client", "kubeconfig", timeout, poll), sent, slept
 
     return make
 
@@ -115,13 +115,13 @@ def test_a_node_that_changed_meanwhile_is_looked_at_again(talk: Any) -> None:
 @pytest.mark.parametrize(("answers", "ours"), [([refusal(409)], False), ([LOST, refusal(409)], True)])
 def test_a_cordon_that_is_there_after_a_lost_answer_may_be_ours(answers: list[Any], ours: bool, talk: Any) -> None:
     api, _requests, _slept = talk(node(), *answers, node(True))
-    assert api.set_unschedulable("n", True, False, False, drain._anybody) is ours
+    assert api.set_unschedulable("n", True, False, False, drain_api.anybody) is ours
 
 
 def test_a_node_that_changes_for_ever_ends_with_the_time(talk: Any) -> None:
     api, requests, slept = talk(node(), refusal(409), node(), refusal(409), node(), refusal(409), timeout=12.0)
     with pytest.raises(ClusterProblem, match="kubeconfig cannot be read: Because"):
-        api.set_unschedulable("n", True, False, False, drain._anybody)
+        api.set_unschedulable("n", True, False, False, drain_api.anybody)
     assert (len(requests), slept) == (6, [5.0, 5.0])
 
 
@@ -180,7 +180,7 @@ def test_a_server_that_is_overloaded_for_ever_ends_with_the_time(talk: Any) -> N
 
 def test_a_node_that_is_not_there_is_named(talk: Any) -> None:
     api, _requests, _slept = talk(refusal(404))
-    with pytest.raises(drain.DrainProblem, match="of kubeconfig knows no node named n") as raised:
+    with pytest.raises(drain_api.DrainProblem, match="of kubeconfig knows no node named n") as raised:
         api.node("n")
     assert raised.value.context["node"] == "n"
 
@@ -238,7 +238,7 @@ def test_a_pod_that_is_gone_is_gone(status: int, talk: Any) -> None:
 
 def test_an_eviction_that_no_waiting_makes_possible_ends_the_drain(talk: Any) -> None:
     api, _requests, _slept = talk(refusal(403, "forbidden"))
-    with pytest.raises(drain.DrainProblem, match="refuses to evict demo/a: 403 forbidden") as raised:
+    with pytest.raises(drain_api.DrainProblem, match="refuses to evict demo/a: 403 forbidden") as raised:
         api.evict(pod("a"))
     assert raised.value.context["remaining"] == ["demo/a"]
     several = "This pod has more than one PodDisruptionBudget, which is not supported"
@@ -252,20 +252,20 @@ def test_an_eviction_that_no_waiting_makes_possible_ends_the_drain(talk: Any) ->
     ]
     for found, named in ((budgets, "demo/one, demo/two"), ([], "not known by name any more")):
         api, _requests, _slept = talk(refusal(500, several), {"items": found, "metadata": {}})
-        with pytest.raises(drain.DrainProblem, match=f"its PodDisruptionBudgets are {named}: This pod has more"):
+        with pytest.raises(drain_api.DrainProblem, match=f"its PodDisruptionBudgets are {named}: This pod has more"):
             api.evict(pod("a"))
 
 
 def test_an_answer_to_an_eviction_may_be_lost(talk: Any) -> None:
     api, _requests, _slept = talk(LOST)
-    with pytest.raises(drain._AnswerLost):
+    with pytest.raises(drain_api.AnswerLost):
         api.evict(pod("a"))
 
 
 def test_the_time_is_over_before_a_wait_would_end_it(talk: Any) -> None:
     api, _requests, _slept = talk(node(), timeout=10.0)
     assert [api.is_over(ahead) for ahead in (0.0, 9.9, 10.0)] == [False, False, True]
-    drain.time.sleep(10.0)
+    drain_api.time.sleep(10.0)
     assert api.is_over()
 
 
@@ -274,7 +274,7 @@ def test_an_eviction_whose_answer_was_lost_counts_and_one_of_a_pod_that_is_gone_
         poll = 0.0
 
         def evict(self, one: dict[str, Any]) -> None:
-            raise {"a": drain._AnswerLost(), "b": LookupError("b")}[one["metadata"]["name"]]
+            raise {"a": drain_api.AnswerLost(), "b": LookupError("b")}[one["metadata"]["name"]]
 
         def pods(self, _node: str) -> list[dict[str, Any]]:
             return []
@@ -298,7 +298,7 @@ def test_what_a_drain_does_of_which_the_end_fails(monkeypatch: pytest.MonkeyPatc
             def pods(self, _node: str) -> list[Any]:
                 raise ClusterProblem("it is away", "w", "d")
 
-        monkeypatch.setattr(drain, "_api", lambda *_where, api=Api: contextlib.nullcontext(api()))
+        monkeypatch.setattr(drain, "open_api", lambda *_where, api=Api: contextlib.nullcontext(api()))
         with pytest.raises(ClusterProblem) as raised:
             drain.drain("kubeconfig", None, "n", check=check)
         context = raised.value.context
@@ -317,11 +317,11 @@ def test_what_a_cordon_and_its_end_ask_for(monkeypatch: pytest.MonkeyPatch) -> N
             return {"of": name}
 
     where: list[Any] = []
-    monkeypatch.setattr(drain, "_api", lambda *how: where.append(how) or contextlib.nullcontext(Api()))
+    monkeypatch.setattr(drain, "open_api", lambda *how: where.append(how) or contextlib.nullcontext(Api()))
     assert drain.look("k", "c", "n") == {"of": "n"}
     assert drain.cordon("k", "c", "n") is True
     assert drain.uncordon("k", None, "n", timeout=1.0, poll=2.0, check=True, mark=True, require=len) is True
-    assert asked_for == [("n", True, False, False, drain._anybody), ("n", False, True, True, len)]
+    assert asked_for == [("n", True, False, False, drain_api.anybody), ("n", False, True, True, len)]
     assert where == [("k", "c", 60.0, 2.0), ("k", "c", 600.0, 5.0), ("k", None, 1.0, 2.0)]
 
 
@@ -335,4 +335,4 @@ def test_what_a_cordon_and_its_end_ask_for(monkeypatch: pytest.MonkeyPatch) -> N
     ],
 )
 def test_whose_a_cordon_is(one: dict[str, Any], cordoned: bool, ours: bool) -> None:
-    assert (drain.is_cordoned(one), drain.is_ours(one)) == (cordoned, ours)
+    assert (drain_api.is_cordoned(one), drain_api.is_ours(one)) == (cordoned, ours)
