@@ -21,9 +21,9 @@ from yaml.emitter import Emitter
 from yaml.resolver import Resolver
 
 # Field order is the identity of a schematic: the factory hashes its struct as marshalled.
-_TOP = ("owner", "overlay", "customization")
+TOP = ("owner", "overlay", "customization")
 _OVERLAY = ("image", "name", "options")
-_CUSTOMIZATION = (
+CUSTOMIZATION = (
     "embeddedMachineConfiguration",
     "extraKernelArgs",
     "meta",
@@ -83,9 +83,9 @@ def parse(text: str) -> dict[str, Any]:
         raise SchematicError(f"yaml: {error}") from error
     if not documents:
         raise SchematicError("EOF")
-    top = _fields(documents[0], _TOP, "Schematic")
+    top = _fields(documents[0], TOP, "Schematic")
     overlay = _fields(top.get("overlay"), _OVERLAY, "Overlay")
-    given = _fields(top.get("customization"), _CUSTOMIZATION, "Customization")
+    given = _fields(top.get("customization"), CUSTOMIZATION, "Customization")
 
     customization: dict[str, Any] = {}
     if config := _text(given.get("embeddedMachineConfiguration")):

@@ -14,9 +14,6 @@ from __future__ import annotations
 import base64
 import copy
 import json
-import os
-import ssl
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,7 +78,9 @@ class KubernetesApi:
     async def start(self, host: str, port: int) -> None:
         """Serve TLS on ``host``:``port`` (0 takes a free port)."""
         pair = certificates.make_server(self._pki.kubernetes, host, "kubernetes.default.svc")
-        self._server = HttpServer(self._answer, _server_context(pair, self._pki.kubernetes.crt))
+        # It asks for a client certificate but leaves the refusal to HTTP, as kube-apiserver does.
+        secured = certificates.server_context(pair, self._pki.kubernetes.crt, protocol="http/1.1", required=False)
+        self._server = HttpServer(self._answer, secured)
         # The workloads are running before anybody cordons a node.
         self.cluster.sync()
         await self._server.start(host, port)
@@ -258,24 +257,6 @@ class KubernetesApi:
             message = "Cannot evict pod as it would violate the pod's disruption budget."
             raise ApiError(429, "TooManyRequests", message, {"causes": [cause]}) from blocked
         return json_response({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"}, 201)
-
-
-def _server_context(pair: certificates.Pair, authority: bytes) -> ssl.SSLContext:
-    """A context that asks for a client certificate but leaves the refusal to HTTP, as kube-apiserver does."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(["http/1.1"])
-    # ssl can load a chain from files only; the file is gone before anybody else can see it.
-    handle, path = tempfile.mkstemp()
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(pair.crt + pair.pem_key)
-        context.load_cert_chain(path)
-    finally:
-        Path(path).unlink()
-    context.verify_mode = ssl.CERT_OPTIONAL
-    context.load_verify_locations(cadata=authority.decode())
-    return context
 
 
 def _identity(request: Request) -> tuple[str, str]:

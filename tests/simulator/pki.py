@@ -143,11 +143,13 @@ def make_client(
     return _leaf(authority, _name(organization, common_name), usages, [], days=days, start=start)
 
 
-def server_context(pair: Pair, client_ca: bytes | None) -> ssl.SSLContext:
-    """Make a server context; with ``client_ca`` (PEM) a client certificate is required."""
+def server_context(
+    pair: Pair, client_ca: bytes | None, *, protocol: str = "h2", required: bool = True
+) -> ssl.SSLContext:
+    """Make a server context; with ``client_ca`` (PEM) a client certificate is asked for, and required or not."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(["h2"])
+    context.set_alpn_protocols([protocol])
     # ssl can load a chain from files only; the file is gone before anybody else can see it.
     handle, path = tempfile.mkstemp()
     try:
@@ -157,7 +159,7 @@ def server_context(pair: Pair, client_ca: bytes | None) -> ssl.SSLContext:
     finally:
         Path(path).unlink()
     if client_ca is not None:
-        context.verify_mode = ssl.CERT_REQUIRED
+        context.verify_mode = ssl.CERT_REQUIRED if required else ssl.CERT_OPTIONAL
         context.load_verify_locations(cadata=client_ca.decode())
     return context
 

@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from . import factory_cmdline
+from .factory_schematic import CUSTOMIZATION, TOP
 
 _VERSION = re.compile(r"^v?(\d+)\.(\d+)\.(\d+)(?:-(alpha|beta|rc)\.(\d+))?")
 _STAGES = {"alpha": 0, "beta": 1, "rc": 2, None: 3}
@@ -79,18 +80,6 @@ def audit_early(arguments: list[str]) -> bool:
     return values(arguments, "audit")[-1:] in (["1"], ["on"])
 
 
-_ORDER = ("owner", "overlay", "customization")
-_CUSTOMIZATION = (
-    "embeddedMachineConfiguration",
-    "extraKernelArgs",
-    "meta",
-    "systemExtensions",
-    "bootloader",
-    "secureboot",
-    "diskImage",
-)
-
-
 class _Dumper(yaml.SafeDumper):
     """Four spaces, list items indented: the layout that the Image Factory hashes."""
 
@@ -102,9 +91,9 @@ def canonical_schematic(schematic: Mapping[str, Any]) -> str:
     """The canonical YAML text of a schematic, for plain scalars as the simulator's scenarios use them."""
     customization = schematic.get("customization") or {}
     document: dict[str, Any] = {}
-    for key in _ORDER:
+    for key in TOP:
         if key == "customization":
-            document[key] = {name: customization[name] for name in _CUSTOMIZATION if customization.get(name)}
+            document[key] = {name: customization[name] for name in CUSTOMIZATION if customization.get(name)}
         elif schematic.get(key):
             document[key] = schematic[key]
     return yaml.dump(document, Dumper=_Dumper, indent=4, sort_keys=False, width=100000, default_flow_style=False)
