@@ -235,6 +235,8 @@ def _judged(
         return "not_reached", [_reason("rollout.halted", found, "find out what stopped it")]
     if context.check_mode and name in context.planned:
         return "not_reached", [_reason("rollout.check_mode", "it would be reinstalled", "run again without --check")]
+    if name in context.planned:
+        return "not_reached", [_reason("rollout.planned", "it may be reinstalled", "run talosops.selinux.rollout")]
     return "not_reached", []
 
 

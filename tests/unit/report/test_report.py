@@ -176,6 +176,14 @@ def test_nobody_moved_without_a_proof(fleet):
     assert model_of(fleet)["counts"]["moved"] == 0
 
 
+def test_what_the_gate_lets_go_is_told_apart_from_what_stopped(fleet):
+    fleet["ledger"] = None
+    reasons = {row["node"]: [reason["id"] for reason in row["reasons"]] for row in model_of(fleet)["nodes"]}
+    assert reasons["waiting"] == ["rollout.planned"]
+    stopped = {row["node"]: row["reasons"] for row in model_of(fleet, halted="nothing can be planned")["nodes"]}
+    assert [reason["id"] for reason in stopped["waiting"]] == ["rollout.halted"]
+
+
 def test_check_mode_says_so(fleet):
     fleet["ledger"] = None
     model = model_of(fleet, check_mode=True)

@@ -23,6 +23,7 @@ def test_the_first_failure_halts_by_default():
 
 def test_a_canary_always_halts():
     assert exceeded(["w-1"], ["w-1"], max_failures="100%", fleet=10) == "the canary w-1 failed"
+    assert exceeded(["w-2", "w-1"], ["w-1", "w-2"], fleet=10) == "the canaries w-1, w-2 failed"
 
 
 @given(st.integers(0, 1000), st.integers(0, 1000), st.integers(0, 100))
