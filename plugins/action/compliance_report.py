@@ -22,6 +22,7 @@ from ..plugin_utils.canonical import canonical_json
 from ..plugin_utils.compliance import bundle, cited, gather, versions
 from ..plugin_utils.compliance.formats import junit, openreports, oscal, page, prometheus, sarif, table
 from ..plugin_utils.compliance.formats.summary import summary_lines
+from ..plugin_utils.compliance.formats.texts import visible
 from ..plugin_utils.compliance.model import build_report
 from ..plugin_utils.compliance.profile import load_profile
 from ..plugin_utils.compliance.results import Ground
@@ -77,13 +78,14 @@ class ActionModule(TalosAction):
             ledger=found.cited,
             retired=retired,
         )
+        shown = visible(report)
         written = None
         if not self.check:
-            written = self._write(output / gather.directory_name(report["generated_at"]), report, found.ledger)
-            self._textfile(report)
+            written = self._write(output / gather.directory_name(report["generated_at"]), report, shown, found.ledger)
+            self._textfile(shown)
         counts = report["counts"]
         failed = self._stops(counts["results"])
-        lines = summary_lines(report)
+        lines = summary_lines(shown)
         # Not every result callback shows text with line breaks as people would want to read it.
         Display().display("\n" + "\n".join(lines) + "\n")
         return {
@@ -103,9 +105,9 @@ class ActionModule(TalosAction):
         nothing = self.params["fail_on"] == "unknown" and not results["total"]
         return self.params["fail_on"] != "never" and (bool(wrong) or nothing)
 
-    def _write(self, place: Path, report: dict[str, Any], ledger: bytes) -> Path:
+    def _write(self, place: Path, report: dict[str, Any], shown: dict[str, Any], ledger: bytes) -> Path:
         key = self.params["signing_key"]
-        files = {bundle.REPORT: canonical_json(report) + b"\n", **self._formats(report)}
+        files = {bundle.REPORT: canonical_json(report) + b"\n", **self._formats(shown)}
         return bundle.write_bundle(
             place,
             files | ({cited.LEDGER: ledger} if report["ledger"] else {}),

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,8 @@ from ..plugin_utils.rollout.ledger import Ledger
 from ..plugin_utils.rollout.owner import is_gone
 from ..plugin_utils.talos import fleet
 from ..plugin_utils.talos.client import NodeClient, connect_maintenance
+
+_SAVED_AT_ONCE = 8
 
 read_once(catalogue.load)
 
@@ -68,11 +71,14 @@ class ActionModule(TalosAction):
         machines, silent = self._machines(waiting, operations)
         collected, unread = self.ask_fleet(read, without=waiting)
         unread |= silent
-        nodes: dict[str, Any] = {}
-        for host, collection in collected.items():
-            document = collection.document
-            path = None if self.check else files.save(self.params["directory"], document, collection.logs)
-            nodes[host] = files.entry_of(document, path)
+
+        def kept(collection: Collection) -> dict[str, Any]:
+            path = None if self.check else files.save(self.params["directory"], collection.document, collection.logs)
+            return files.entry_of(collection.document, path)
+
+        # Each is waited for until it is on the disk, which takes as long for several at once as for one.
+        with ThreadPoolExecutor(_SAVED_AT_ONCE) as pool:
+            nodes = dict(zip(collected, pool.map(kept, collected.values()), strict=True))
         summaries = {host: entry["summary"] for host, entry in nodes.items()}
         logs = self.params["logs"]
         table = collected_table.render(summaries, unread, (logs.get("nodes") or {}) if logs else None)

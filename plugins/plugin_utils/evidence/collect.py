@@ -9,6 +9,7 @@ A question that got no answer leaves ``null`` in its place and an entry under ``
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import datetime as dt
 from collections.abc import Callable, Mapping
@@ -97,7 +98,9 @@ async def collect(
     after = dataclasses.replace(await look_at_boot(visit), marks=boots.marks_of(records or ()))
     now = clock()
     uptime = boots.uptime(after, now.timestamp())
-    audit = judge_logs(
+    # The store waits for the disk, and other nodes need not wait with it.
+    audit = await asyncio.to_thread(
+        judge_logs,
         visit,
         {"service": answers["service_log"], "kernel": None if records is None else ring.lines(records)},
         _coverage_input(answers, (before, after), now, uptime, baseline_missing, strict_messages),
@@ -147,7 +150,7 @@ def _coverage_input(
     services, args = answers["services"], sections.kernel_args(answers)
     installed = sections.extensions_of(answers["extension_statuses"])
     return CoverageInput(
-        services=[dataclasses.asdict(service) for service in services] if services is not None else None,
+        services=[dict(vars(service)) for service in services] if services is not None else None,
         cmdline=" ".join(args) if args is not None else None,
         talos_version=answers["version"].tag,
         looks=looks,

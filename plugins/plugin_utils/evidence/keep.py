@@ -92,20 +92,23 @@ async def keep(
         service, tail = await _service(client, store, key)
         records = await client.dmesg()
         logs = {"kernel": ring.lines(records), "service": service}
-        persisted_unread = None
+        disk, persisted_unread = None, None
         if persisted:
             try:
-                logs["persisted"] = await persisted_log(client)
+                disk = await persisted_log(client)
             except TalosError as error:
                 # Without the right to read files, what the node's memory holds is kept all the same.
                 persisted_unread = error.found
         after = dataclasses.replace(await boots.look(client), marks=boots.marks_of(records))
         _same_boot(host, before, after)
-        for source, data in logs.items():
-            # A tail that was asked for does not begin where the stream began, however short it is.
-            begins = False if source == "service" and tail else None
-            merged = store.merge(key, source, data, looks=(before, after), begins=begins)
-            appended[source] = appended.get(source, 0) + merged.appended
+        # A tail that was asked for does not begin where the stream began, however short it is.
+        begins = {"service": False} if tail else {}
+        merged = store.merge_all(key, logs, looks=(before, after), begins=begins)
+        if disk is not None:
+            logs["persisted"] = disk
+            merged["persisted"] = store.merge(key, "persisted", disk, looks=(before, after))
+        for source, result in merged.items():
+            appended[source] = appended.get(source, 0) + result.appended
         stored = store.read(key)
         measured = rates(stored, boots.uptime(after, after.at) if after.at is not None else None)
         return {

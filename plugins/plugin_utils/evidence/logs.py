@@ -98,8 +98,7 @@ def _judge_stored(
     with contextlib.ExitStack() as stack:
         if not keep:
             store = stack.enter_context(rehearsal(store, key))
-        for source, data in fresh.items():
-            store.merge(key, source, data or b"", collected_at=now, looks=looks)
+        store.merge_all(key, {source: data or b"" for source, data in fresh.items()}, collected_at=now, looks=looks)
         stored = store.read(key)
         logs: dict[str, Log] = {file: stored.streams[name].chunks for name, file in _FILES.items()}
         lines = stored.streams["kernel"].lines()

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Awaitable, Callable, Coroutine, Hashable, Sequence
 from typing import Any, TypeVar
 
@@ -94,11 +95,16 @@ async def ask_all(
 
 
 def run(coroutine: Coroutine[Any, Any, V]) -> V:
-    """Run ``coroutine`` to its end in an event loop of its own, without threads, and return its value.
+    """Run ``coroutine`` to its end in an event loop of its own, and return its value.
 
-    For Ansible's forked workers: nothing outlives the call, so nothing crosses a fork.
+    For Ansible's forked workers: nothing outlives the call, no thread either, so nothing crosses a fork.
 
     Raises:
         Problem: what the coroutine raises.
     """
-    return asyncio.run(coroutine)
+    # What Ansible holds lives as long as this process, and is not looked through again and again.
+    gc.freeze()
+    try:
+        return asyncio.run(coroutine)
+    finally:
+        gc.unfreeze()

@@ -393,17 +393,19 @@ def test_kill_at_fifty_random_moments_loses_nothing_stored(tmp_path: Path) -> No
     assert killed >= 25, "most of the kills must hit a collector at work"
 
 
-@pytest.mark.parametrize("step", ["write", "sync", "state", "rename"])
+@pytest.mark.parametrize("step", ["write", "sync", "state", "rename", "one of two"])
 def test_kill_between_the_steps_of_a_commit(step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = stream(51)
     half = borders(data)[300]
     store = AuditStore(tmp_path)
-    store.merge(BOOT, "service", data[:half])
+    one = b"kern:  notice: [2026-11-22T12:00:00Z]: audit: type=1400 audit(1795348800.000:1): avc\n"
+    two = one + b"kern:    info: [2026-11-22T12:00:01Z]: eth0: link up\n"
+    store.merge_all(BOOT, {"service": data[:half], "kernel": one})
 
     class Killed(BaseException):
         pass
 
-    real = disk.write
+    real, renamed = disk.write, Path.replace
 
     def half_a_write(descriptor: int, content: bytes, offset: int) -> None:
         real(descriptor, content[: len(content) // 2], offset)
@@ -419,13 +421,19 @@ def test_kill_between_the_steps_of_a_commit(step: str, tmp_path: Path, monkeypat
             case "sync":
                 patch.setattr(os, "fsync", stop)
             case "state":
-                patch.setattr(join, "write_state", stop)
+                patch.setattr(join, "write_states", stop)
             case "rename":
                 patch.setattr(Path, "replace", stop)
+            case "one of two":
+                patch.setattr(Path, "replace", lambda path, target: (renamed(path, target), stop()))
         with pytest.raises(Killed):
-            store.merge(BOOT, "service", data)
-    assert stored(store) == data[:half]
-    assert store.merge(BOOT, "service", data).appended == len(data) - half
+            store.merge_all(BOOT, {"service": data, "kernel": two})
+    # Each stream is as it was before or after, and none is torn.
+    assert stored(store) == (data if step == "one of two" else data[:half])
+    assert b"".join(store.read(BOOT).streams["kernel"].chunks()) == one
+    again = store.merge_all(BOOT, {"service": data, "kernel": two})
+    assert again["service"].appended == (0 if step == "one of two" else len(data) - half)
+    assert b"".join(store.read(BOOT).streams["kernel"].chunks()) == two
     assert stored(store) == data
 
 

@@ -11,11 +11,12 @@ import dataclasses
 import fcntl
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from ...canonical import parse_json
+from ...private_files import sync_directory
 from ...talos.boots import Look
 from .stream import Mark, Segment, Stream, damaged
 
@@ -40,9 +41,19 @@ def write(descriptor: int, data: bytes, offset: int) -> None:
         offset += written
 
 
-def write_state(stream: Stream) -> None:
-    """Replace the list of what is committed, in one step."""
-    state = {
+def write_states(streams: Sequence[Stream]) -> None:
+    """Replace the lists of what is committed, each in one step; all of one directory.
+
+    They are on the disk once the directory is, which waits for the disk once.
+    """
+    for stream in streams:
+        _replace(stream.path.with_suffix(".json"), _state(stream), sync=True)
+    if streams:
+        sync_directory(streams[0].path.parent)
+
+
+def _state(stream: Stream) -> dict[str, Any]:
+    return {
         "schema": 1,
         "committed": stream.committed,
         "reads": stream.reads,
@@ -59,14 +70,16 @@ def write_state(stream: Stream) -> None:
             for segment in stream.segments
         ],
     }
-    _replace(stream.path.with_suffix(".json"), state)
 
 
 def save_look(directory: Path, look: Look) -> None:
-    """Remember the last look at a boot, and the kernel's stamps that earlier ones saw."""
+    """Remember the last look at a boot, and the kernel's stamps that earlier ones saw.
+
+    The disk is not waited for: a look that a power failure took is one that nothing is known of.
+    """
     known = load_look(directory)
     marks = {**known.marks, **look.marks}
-    _replace(directory / "boot.json", dataclasses.replace(look, marks=marks).as_dict())
+    _replace(directory / "boot.json", dataclasses.replace(look, marks=marks).as_dict(), sync=False)
 
 
 def load_look(directory: Path) -> Look:
@@ -77,20 +90,16 @@ def load_look(directory: Path) -> Look:
         return Look()
 
 
-def _replace(path: Path, document: dict[str, Any]) -> None:
+def _replace(path: Path, document: dict[str, Any], *, sync: bool) -> None:
     temporary = path.with_suffix(".tmp")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     try:
         write(descriptor, json.dumps(document).encode(), 0)
-        os.fsync(descriptor)
+        if sync:
+            os.fsync(descriptor)
     finally:
         os.close(descriptor)
     temporary.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def load(directory: Path, name: str) -> Stream:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from ...talos.boots import BOOT_TIME_TOLERANCE
 from .boots import typical
-from .disk import write, write_state
+from .disk import write, write_states
 from .kernel import KernelRead
 from .service import ServiceRead
 from .stream import LATE, Segment, StoreError, Stream, iso
@@ -35,7 +35,7 @@ class Place(NamedTuple):
 
 
 class Writer:
-    """Joins reads to a stream and commits them in one step."""
+    """Joins reads to a stream; :func:`commit` puts them there."""
 
     def __init__(self, stream: Stream) -> None:
         self.stream = stream
@@ -92,12 +92,9 @@ class Writer:
             kept.collected[1] = max(kept.collected[1], at)
         self._coalesce(kept)
 
-    def commit(self) -> int:
-        """Bytes first, then the list of them: the order that makes a kill harmless. Returns the bytes appended."""
+    def append(self) -> int:
+        """Put the new bytes behind those that are there; nothing names them yet. Returns how many there are."""
         stream = self.stream
-        if not stream.path.with_suffix(".json").exists():
-            # From here on bytes without a list are damage, not a first collector that was killed.
-            write_state(Stream(stream.name, stream.path))
         new = b"".join(self.new)
         if new:
             descriptor = os.open(stream.path, os.O_RDWR | os.O_CREAT, 0o600)
@@ -111,7 +108,6 @@ class Writer:
             stream.committed += len(new)
         if self.read is not None:
             stream.history = _remembered(stream.history, self.at, self.read.occupied(new))
-        write_state(stream)
         return len(new)
 
     def places(self, read: Read) -> list[Place]:
@@ -203,6 +199,19 @@ class Writer:
                 "ask the node for its boot id again and collect into that boot",
                 stream=self.stream.name,
             )
+
+
+def commit(writers: Sequence[Writer]) -> list[int]:
+    """Commit what was added to streams of one boot: the bytes first, then the lists of them.
+
+    That order makes a kill harmless. Returns the bytes appended to each.
+    """
+    streams = [writer.stream for writer in writers]
+    # From here on bytes without a list are damage, not a first collector that was killed.
+    write_states([Stream(one.name, one.path) for one in streams if not one.path.with_suffix(".json").exists()])
+    appended = [writer.append() for writer in writers]
+    write_states(streams)
+    return appended
 
 
 def _remembered(history: list[tuple[str, int]], at: str, new: int) -> list[tuple[str, int]]:

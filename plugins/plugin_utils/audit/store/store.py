@@ -30,7 +30,7 @@ from ..log import ring
 from . import probes
 from .boots import split_boots
 from .disk import load, load_look, locked, save_look
-from .join import Read, Writer
+from .join import Read, Writer, commit
 from .kernel import KernelRead
 from .service import ServiceRead
 from .stream import NAME, Hole, Segment, StoreError, Stream
@@ -159,39 +159,57 @@ class AuditStore:
         A persisted log is of this boot as far as it joins what the node's memory held, so merge that first.
         Raises StoreError for a bad name, a damaged store, or data of another boot.
         """
-        if source not in SOURCES:
-            raise ValueError(f"source is one of {', '.join(SOURCES)}, not {source!r}")
-        moment = (collected_at or datetime.now(UTC)).astimezone(UTC)
-        if begins is None:
-            begins = _begins(source, data)
-        name = "kernel" if source == "kernel" else "service"
+        given = {} if begins is None else {source: begins}
+        return self.merge_all(boot_id, {source: data}, collected_at=collected_at, begins=given, looks=looks)[source]
+
+    def merge_all(
+        self,
+        boot_id: str,
+        reads: Mapping[str, bytes],
+        *,
+        collected_at: datetime | None = None,
+        begins: Mapping[str, bool] | None = None,
+        looks: Sequence[Look] = (),
+    ) -> dict[str, MergeResult]:
+        """:meth:`merge` for one read of several sources, each of a stream of its own: the disk is waited for once.
+
+        Args:
+            reads: the data by source.
+            begins: by source, where it is not to be judged.
+        """
+        unknown = set(reads) - set(SOURCES)
+        if unknown or len({_stream_of(source) for source in reads}) < len(reads):
+            raise ValueError(f"sources are of {', '.join(SOURCES)}, one for each stream, not {', '.join(reads)}")
+        at = (collected_at or datetime.now(UTC)).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         frames = tuple(look.boot_time for look in looks if look.boot_time is not None)
         directory = self._directory(boot_id)
         private_directory(directory)
         with locked(directory / "lock"):
-            stream = load(directory, name)
-            writer = Writer(stream)
-            other_boots = 0
-            if source == "persisted":
-                # Numbers only grow within a boot, so all but the last part are of earlier ones.
-                part = split_boots(data)[-1]
-                part = part if writer.places(ServiceRead(part)) else b""
-                other_boots, data = len(data) - len(part), part
-            read = _read(name, data, frames)
-            writer.add(read, moment.strftime("%Y-%m-%dT%H:%M:%SZ"), begins)
-            appended = writer.commit()
+            writers: list[Writer] = []
+            others: list[int] = []
+            for source, data in reads.items():
+                starts = (begins or {}).get(source)
+                starts = _begins(source, data) if starts is None else starts
+                writer = Writer(load(directory, _stream_of(source)))
+                part = _of_this_boot(writer, data) if source == "persisted" else data
+                writer.add(_read(writer.stream.name, part, frames), at, starts)
+                writers.append(writer)
+                others.append(len(data) - len(part))
+            appended = commit(writers)
             if looks:
                 save_look(directory, looks[-1])
-        return MergeResult(name, appended, stream.holes, other_boots)
+        return {
+            source: MergeResult(writer.stream.name, new, writer.stream.holes, other)
+            for source, writer, new, other in zip(reads, writers, appended, others, strict=True)
+        }
 
     def joins(self, boot_id: str, source: str, data: bytes) -> bool:
         """Whether a read would join what is stored without a new hole.
 
         With it a collector can ask for a log's tail first, and for all of it only where the tail is too short.
         """
-        name = "kernel" if source == "kernel" else "service"
-        stream = load(self._directory(boot_id), name)
-        return bool(stream.segments) and bool(Writer(stream).places(_read(name, data, ())))
+        stream = load(self._directory(boot_id), _stream_of(source))
+        return bool(stream.segments) and bool(Writer(stream).places(_read(stream.name, data, ())))
 
     def read(self, boot_id: str) -> BootLog:
         """What is stored of a boot: both streams, empty where nothing was collected."""
@@ -217,6 +235,16 @@ class AuditStore:
                 "use the id or the key that boot_key gives",
             )
         return self.directory / boot_id
+
+
+def _stream_of(source: str) -> str:
+    return "kernel" if source == "kernel" else "service"
+
+
+def _of_this_boot(writer: Writer, data: bytes) -> bytes:
+    """The part of a persisted log that joins what is stored; numbers only grow within a boot, so it is the last one."""
+    part = split_boots(data)[-1]
+    return part if writer.places(ServiceRead(part)) else b""
 
 
 def _read(stream: str, data: bytes, frames: tuple[int, ...]) -> Read:

@@ -29,16 +29,25 @@ _HIDDEN = re.compile(
 )
 
 
+class Visible(dict[str, Any]):
+    """What :func:`visible` made, so that the writers of one report need not make it once for each of them."""
+
+
 def visible(value: Any) -> Any:
     """The same data, its keys sorted, in which every character that cannot be seen is written as an escape.
 
     Names, labels and log texts come from nodes: control characters, direction marks and lone surrogates are harmless
     only where they are spelt out. XML cannot carry most of them at all.
     """
+    if isinstance(value, Visible):
+        return value
     if isinstance(value, str):
+        # Of ASCII every release of Python calls the same printable.
+        if value.isascii() and value.isprintable():
+            return value
         return _HIDDEN.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), value)
     if isinstance(value, Mapping):
-        return {visible(key): visible(value[key]) for key in sorted(value)}
+        return Visible((visible(key), visible(value[key])) for key in sorted(value))
     if isinstance(value, list):
         return [visible(item) for item in value]
     return value
