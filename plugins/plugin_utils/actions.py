@@ -14,12 +14,13 @@ import dataclasses
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, ClassVar, TypeVar
 
+from ansible.errors import AnsibleError  # type: ignore[import-untyped]  # ansible-core ships no types
 from ansible.plugins.action import ActionBase  # type: ignore[import-untyped]  # ansible-core ships no types
 
 from .arguments import argument_spec, plain
 from .evidence.schema import TARGET_KEYS
 from .operator_files import decrypting, read_text
-from .problem import Problem
+from .problem import Problem, unexpected
 from .talos import fleet
 from .talos.client import NodeClient, Route, connect
 from .talos.config import Context, Talosconfig
@@ -82,12 +83,26 @@ class TalosAction(ActionBase):  # type: ignore[misc]  # ansible-core ships no ty
         self._contexts: dict[tuple[Any, ...], Context] = {}
         try:
             with decrypting(self._decrypt):
-                result.update(self.act())
+                result.update(self._acted())
         except Problem as problem:
             # Without the text: Ansible prints the whole result of a failed task, and the message has it already.
             failure = {"of_node": isinstance(problem, TalosError), **problem.facts()}
             result.update(failed=True, msg=str(problem), failure=plain(failure))
         return result
+
+    def _acted(self) -> dict[str, Any]:
+        """What :meth:`act` returns.
+
+        Raises:
+            Problem: whatever went wrong. A trace would quote what nodes and files say, and would say nothing to do.
+            AnsibleError: Ansible's own, which it words itself.
+        """
+        try:
+            return self.act()
+        except (Problem, AnsibleError):
+            raise
+        except Exception as error:
+            raise unexpected(self.MODULE, error) from None
 
     def act(self) -> dict[str, Any]:
         """Do the work and return the task's result as plain data."""

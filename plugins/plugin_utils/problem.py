@@ -6,11 +6,14 @@
 
 from __future__ import annotations
 
+import traceback
 from typing import Any, ClassVar
 
 from .texts import printable, printable_all
 
 _LONGEST = 4000
+#: In the path of every file of the collection's plugins.
+_PACKAGE = "/selinux/plugins/"
 
 
 class Problem(Exception):
@@ -50,6 +53,27 @@ class Problem(Exception):
     def as_dict(self) -> dict[str, Any]:
         """The error as plain data: ``{kind, found, why, do, **context}``."""
         return {**self.facts(), "found": self.found, "why": self.why, "do": self.do}
+
+
+class Unexpected(Problem):
+    """The collection did not foresee something: a mistake of its own, or an answer that nobody thought of."""
+
+    kind = "unexpected"
+
+
+def unexpected(what: str, error: Exception) -> Unexpected:
+    """The problem to raise for an error that nobody foresaw; what the error itself says may be anything.
+
+    Args:
+        what: what was done, such as a module's name.
+    """
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _PACKAGE in frame.filename]
+    place = f" in {frames[-1].filename.rpartition(_PACKAGE)[2]}, line {frames[-1].lineno}" if frames else ""
+    return Unexpected(
+        f"{what} ended with an unexpected {type(error).__name__}{place}",
+        "how far it came is not known, so nothing of it counts as done, and nothing that it looked at as good",
+        "look at what it was to change; report this with the collection's release if it happens again",
+    )
 
 
 def missing_library(name: str, error: ImportError | None) -> MissingLibrary:
