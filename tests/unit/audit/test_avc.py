@@ -32,6 +32,15 @@ def test_the_end_of_a_decision(tail: bytes, user: bool, permissive: bool | None,
     assert found.torn is (tclass == b"unknown")
 
 
+@pytest.mark.parametrize("user", [False, True])
+@pytest.mark.parametrize("between", [b" ", b"", b"\x1d", b" type=1400 audit(1.000:2):  ", b"'\x00"])
+def test_two_decisions_in_one_record_are_not_one(user: bool, between: bytes) -> None:
+    one = b"avc:  denied  { read } for  pid=7 comm=x" + TAIL
+    other = b"avc:  denied  { write } for  pid=8 comm=y" + TAIL
+    assert avc.parse_avc(one, user) is not None
+    assert avc.parse_avc(one + between + other, user) is None
+
+
 @pytest.mark.parametrize("tail", [b"", b" scontext=a", TAIL + b" exe=x", TAIL[:30]])
 def test_an_end_that_is_cut_or_goes_on_is_none(tail: bytes) -> None:
     assert avc.parse_tail(tail) is None

@@ -92,7 +92,8 @@ def parse_avc(payload: bytes, user: bool = False) -> Avc | None:
     if start < 0 or head is None or (start != 0 and not user):
         return None
     cut = payload.rfind(b" scontext=", head.end() - 1)
-    if cut < 0:
+    if cut < 0 or b"avc: " in payload[head.end() : cut]:
+        # A second decision behind the first, whose head and line break were lost: one of the two would be hidden.
         return None
     tail = parse_tail(payload[cut:], user)
     if tail is None:
