@@ -141,6 +141,7 @@ async def _act(
     control_plane = evidence["node"]["machine_type"] == "controlplane"
     await _judge(action, order, where, client, evidence, verdict)
     if control_plane:
+        await _refuse_own_endpoint(action.host, client, where, evidence)
         await _spare(client, where)
     _require_node(order, evidence)
     boot = await _last_look(action.host, client, evidence)
@@ -328,6 +329,21 @@ def _cluster_lock(action: TalosAction, order: Order, evidence: dict[str, Any]) -
     return ClusterLock(order.kubeconfig, order.kube_context, CONTROL_PLANE_LEASE, holder)
 
 
+async def _refuse_own_endpoint(host: str, client: NodeClient, where: Target, evidence: Mapping[str, Any]) -> None:
+    """Return unless the endpoint in use is the node itself, by another address of it or a virtual one that it holds.
+
+    Raises:
+        RequestRefused: it is.
+        TalosError: the endpoint does not say who it is.
+    """
+    async with dataclasses.replace(
+        where, route="direct", address=client.endpoint or where.address
+    ).connect() as endpoint:
+        identity = (await endpoint.spec("identity")).get("nodeId")
+    if identity == evidence["node"]["identity"]:
+        raise _own_api(host, f"{client.endpoint}, which is the node itself")
+
+
 def _refuse_own_branch(host: str, where: Target) -> None:
     try:
         through_others = where.route == "endpoint" and set(ways_without(where.context, where.address)) >= set(
@@ -336,11 +352,15 @@ def _refuse_own_branch(host: str, where: Target) -> None:
     except OnlyWay:
         through_others = False
     if not through_others:
-        raise RequestRefused(
-            f"the reset of the control plane {host} was to be sent through {where.route} to {where.address}",
-            "a control plane's own API goes away during its reset, and whether it left etcd is then unknown",
-            "set route to endpoint, and endpoints to other control planes (never to a virtual address)",
-        )
+        raise _own_api(host, f"{where.route} to {where.address}")
+
+
+def _own_api(host: str, through: str) -> RequestRefused:
+    return RequestRefused(
+        f"the reset of the control plane {host} was to be sent through {through}",
+        "a control plane's own API goes away during its reset, and whether it left etcd is then unknown",
+        "set route to endpoint, and endpoints to other control planes (never to a virtual address)",
+    )
 
 
 def _refuse_other_path(order: Order, evidence: Mapping[str, Any]) -> None:

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import json
 from pathlib import Path
@@ -14,6 +15,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ansible_collections.talosops.selinux.plugins.plugin_utils.actions import Target
 from ansible_collections.talosops.selinux.plugins.plugin_utils.evidence.identity import machine_id_of
 from ansible_collections.talosops.selinux.plugins.plugin_utils.evidence.joined import NotThisNode
 from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.errors import RequestRefused, VerdictRefused
@@ -246,6 +248,44 @@ def test_a_control_plane_is_not_reset_through_itself_however_it_is_written(endpo
     where: Any = SimpleNamespace(route="endpoint", address=own, context=context)
     with pytest.raises(RequestRefused, match="was to be sent through endpoint"):
         order._refuse_own_branch("cp-1", where)
+
+
+class Endpoint:
+    """What forwards, asked who it is."""
+
+    def __init__(self, identity: str | None) -> None:
+        self.identity = identity
+
+    async def __aenter__(self) -> Endpoint:
+        return self
+
+    async def __aexit__(self, *_given: object) -> None:
+        """It is closed."""
+
+    async def spec(self, name: str) -> dict[str, Any]:
+        return {"nodeId": self.identity} if name == "identity" else {}
+
+
+@pytest.mark.parametrize(("identity", "refuses"), [("judged", True), ("of another", False)])
+def test_an_endpoint_that_is_the_node_by_another_address_is_none(
+    monkeypatch: pytest.MonkeyPatch, identity: str, refuses: bool
+) -> None:
+    asked: list[tuple[str, str]] = []
+
+    def connect(self: Target) -> Endpoint:
+        asked.append((self.route, self.address))
+        return Endpoint(identity)
+
+    monkeypatch.setattr(Target, "connect", connect)
+    context: Any = SimpleNamespace(endpoints=["fd00::7"])
+    where = Target(host="cp-1", address="10.0.0.1", context=context, route="endpoint", server_name=None)
+    client: Any = SimpleNamespace(endpoint="[fd00::7]:50000")
+    looked = order._refuse_own_endpoint("cp-1", client, where, {"node": {"identity": "judged"}})
+    with contextlib.ExitStack() as stack:
+        if refuses:
+            stack.enter_context(pytest.raises(RequestRefused, match="which is the node itself"))
+        asyncio.run(looked)
+    assert asked == [("direct", "[fd00::7]:50000")]
 
 
 def test_a_control_plane_is_reset_through_others() -> None:
