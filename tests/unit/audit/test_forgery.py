@@ -377,3 +377,21 @@ def test_a_torn_beginning_may_have_been_a_message() -> None:
     summary = summarize(log)
     assert summary.torn_first
     assert summary.counts["doubtful"] == 1
+
+
+@pytest.mark.parametrize(
+    ("first", "torn"),
+    [
+        (b"AVC subj=x msg='hi'", True),
+        (b"type=AVC msg=audit(17950000", True),
+        (b"kern: warning: [2026-11-18T12:00:00.0Z]: avc: denied", True),
+        (b"kern: warning: [2026-11-18T12:00:00.0Z]: usb 1-1: new device", False),
+        (b"type=OF_TOMORROW msg=audit(1795000005.000:1): x", True),
+        (streams.user(21).rstrip(b"\n"), False),
+        (streams.config_change(21, b"audit_pid=141 old=0").rstrip(b"\n"), False),
+        (b"----", False),
+        (b"", False),
+    ],
+)
+def test_whether_a_log_begins_in_the_middle_of_something(first: bytes, torn: bool) -> None:
+    assert summarize(first + b"\n" + streams.service_log(22, 60)).torn_first is torn
