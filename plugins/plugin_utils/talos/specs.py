@@ -162,7 +162,7 @@ def _integer(loader: Any, node: Any) -> int:
 
 
 def _float(loader: Any, node: Any) -> float:
-    value = float(loader.construct_scalar(node).replace(".inf", "inf").replace(".nan", "nan"))
+    value = float(loader.construct_scalar(node).lower().replace(".inf", "inf").replace(".nan", "nan"))
     # JSON, in which evidence is kept, has neither infinity nor NaN.
     if not math.isfinite(value):
         raise _Unfit("has a number that is not finite")

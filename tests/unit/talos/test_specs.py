@@ -125,3 +125,71 @@ def test_a_long_honest_text_is_read() -> None:
     many = {f"k{number}": "v" for number in range(8_000)}
     assert parse_spec("".join(f"{key}: {value}\n" for key, value in many.items())) == many
     assert parse_spec("a: '" + "x" * 300_000 + "'\n", 1024 * 1024) == {"a": "x" * 300_000}
+
+
+def test_what_others_teach_the_libraries_loader_is_nothing_to_a_node(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(specs.LOADER, "yaml_multi_constructors", {"!": lambda *_of: "made by another"})
+    specs._loader.cache_clear()
+    try:
+        for text in ("a: !b c", "!b {}"):
+            with pytest.raises(ValueError, match="is not YAML"):
+                parse_spec(text)
+    finally:
+        specs._loader.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        *((f"a: {word}", None) for word in ("~", "null", "Null", "NULL", "")),
+        *((f"a: {word}", True) for word in ("true", "True", "TRUE")),
+        *((f"a: {word}", False) for word in ("false", "False", "FALSE")),
+        *(
+            (f"a: {word}", word)
+            for word in ("nUll", "tRUE", "yes", "No", "on", "=", "<<", "1_000", "0o17", "0b1", "1:2")
+        ),
+        *((f"a: {word}", int(word)) for word in ("0", "-1", "+7", "0123", "9")),
+        ("a: 0xfF", 255),
+        *((f"a: {word}", float(word)) for word in (".5", "-1.", "+1.5e-3", "2E+4", "1.25", "-.5", "3e2")),
+        ("a: .", "."),
+        ("a: e5", "e5"),
+        ("a: 1.2.3", "1.2.3"),
+        ("a: 0x", "0x"),
+        ("a: !!binary aGk=", "aGk="),
+        ("a: !!str 5", "5"),
+        ("a: !!int '5'", 5),
+        ("a: [x, {b: 1}]", ["x", {"b": 1}]),
+    ],
+)
+def test_each_scalar_is_what_go_takes_it_for(text: str, value: Any) -> None:
+    found = parse_spec(text)
+    assert isinstance(found, dict)
+    assert found == {"a": value}
+    assert type(found["a"]) is type(value)
+
+
+@pytest.mark.parametrize("text", ["a: .inf", "a: -.INF", "a: +.Inf", "a: .nan", "a: .NaN", "a: .NAN", "a: 1e999"])
+def test_a_number_that_json_does_not_have_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="is not finite"):
+        parse_spec(text)
+
+
+@pytest.mark.parametrize(("digits", "fits"), [(specs._LONGEST_INTEGER, True), (specs._LONGEST_INTEGER + 1, False)])
+def test_the_longest_number(digits: int, fits: bool) -> None:
+    text = f"a: {'1' * digits}"
+    if fits:
+        assert parse_spec(text) == {"a": int("1" * digits)}
+    else:
+        with pytest.raises(ValueError, match="has a number that is too long"):
+            parse_spec(text)
+
+
+@pytest.mark.parametrize(("depth", "fits"), [(specs._DEEPEST - 1, True), (specs._DEEPEST + 1, False)])
+@pytest.mark.parametrize("opener", ["[", "{a: "])
+def test_the_deepest_nesting(opener: str, depth: int, fits: bool) -> None:
+    text = "a: " + opener * depth + {"[": "]", "{a: ": "}"}[opener] * depth
+    if fits:
+        assert isinstance(parse_spec(text), dict)
+    else:
+        with pytest.raises(ValueError, match=f"is nested more than {specs._DEEPEST} levels deep"):
+            parse_spec(text)
