@@ -395,3 +395,20 @@ def test_a_torn_beginning_may_have_been_a_message() -> None:
 )
 def test_whether_a_log_begins_in_the_middle_of_something(first: bytes, torn: bool) -> None:
     assert summarize(first + b"\n" + streams.service_log(22, 60)).torn_first is torn
+
+
+@pytest.mark.parametrize(
+    ("early", "late_by", "doubted_of"),
+    [(1, 0, False), (1024, 0, False), (1025, 0, True), (1024, 1, False), (1, 400, True)],
+)
+def test_a_record_from_before_the_first_one_may_come_late_but_not_from_any_time(
+    early: int, late_by: int, doubted_of: bool
+) -> None:
+    first = 5000
+    lines = [streams.avc(serial) for serial in range(first, first + 20)]
+    seconds, _dot, rest = streams.stamp(first + 9).partition(b".")
+    when = b"(%d.%s:%d)" % (int(seconds) - late_by, rest, first - early)
+    lines.insert(10, streams.avc(first - early, when=when))
+    summary = summarize(b"".join(lines))
+    assert summary.counts["doubtful"] == doubted_of
+    assert summary.counts["denied"] == 21
