@@ -254,26 +254,12 @@ class _Assessment(NodeChecks):
             )
 
     def _numbers(self) -> None:
-        seen = self.logs.seen
-        if not seen:
+        """Serials that are in neither log: before the first one, between the two logs, and within."""
+        if not self.logs.seen:
             return
         lowest = self.logs.lowest
-        missing = gaps(seen, lowest)
-        if self.service is not None and self.kernel is not None and self.service.boots == self.kernel.boots == 1:
-            first, ms = self.service.first_ms, self.kernel.last_ms
-            if (
-                first is not None
-                and ms is not None
-                and self.kernel.last_serial is not None
-                and self.service.first_serial is not None
-                and self.kernel.last_serial < self.service.first_serial
-                and ms - first > 60_000
-                and not self.service.clock_steps
-                and self.boot != SAME
-            ):
-                self._gap(
-                    "F31", "the kernel ring's last record is later than the log's first: they are not of one boot"
-                )
+        missing = gaps(self.logs.seen, lowest)
+        self._one_boot()
         # Some may be the numbers of doubtful records, which have a reason of their own.
         count = self.logs.unclaimed(missing)
         if missing and missing[0][0] == lowest:
@@ -289,30 +275,52 @@ class _Assessment(NodeChecks):
                 shown = f"{before[0][0]} to {before[0][1]}"
                 self._gap("F10", f"serials {shown}, between the kernel ring's records and the log's first, are missing")
                 missing.remove(before[0])
-        inner = self.logs.unclaimed(missing)
-        logins = sum(summary.logins for summary in (self.kernel, self.service) if summary is not None)
-        if inner + logins > self.given.baseline_missing:
-            if inner:
-                shown = ", ".join(f"{a}" if a == b else f"{a}-{b}" for a, b in missing[:5])
-                more = " and more" if len(missing) > 5 else ""
-                self._gap(
-                    "F6",
-                    f"{inner} serials are missing ({shown}{more}); auditd drops types below 1100, of which LOGIN (1006)"
-                    " is a real event: unexplained all the same",
-                )
-            if logins:
-                self._gap(
-                    "F6",
-                    f"{logins} events have only the system call that sets a login's user; auditd drops LOGIN (1006),"
-                    " but another record may be lost: unexplained all the same",
-                )
-        elif inner + logins:
-            entered = f" and {logins} events are logins" if logins else ""
-            self._note(
-                "F6", f"{inner} serials are missing{entered}; the documented baseline is {self.given.baseline_missing}"
-            )
+        inner = self._unexplained(missing)
         if inner > self.given.baseline_missing or count != inner:
             self.lost = max(self.lost, count - min(inner, self.given.baseline_missing))
+
+    def _one_boot(self) -> None:
+        """Whether the two logs follow on each other as those of one boot do."""
+        if self.service is None or self.kernel is None or not self.service.boots == self.kernel.boots == 1:
+            return
+        first, ms = self.service.first_ms, self.kernel.last_ms
+        if (
+            first is not None
+            and ms is not None
+            and self.kernel.last_serial is not None
+            and self.service.first_serial is not None
+            and self.kernel.last_serial < self.service.first_serial
+            and ms - first > 60_000
+            and not self.service.clock_steps
+            and self.boot != SAME
+        ):
+            self._gap("F31", "the kernel ring's last record is later than the log's first: they are not of one boot")
+
+    def _unexplained(self, missing: list[tuple[int, int]]) -> int:
+        """Judge the gaps within the logs by what the operator documented; how many serials they are."""
+        inner = self.logs.unclaimed(missing)
+        logins = sum(summary.logins for summary in (self.kernel, self.service) if summary is not None)
+        if inner + logins <= self.given.baseline_missing:
+            if inner + logins:
+                entered = f" and {logins} events are logins" if logins else ""
+                baseline = f"the documented baseline is {self.given.baseline_missing}"
+                self._note("F6", f"{inner} serials are missing{entered}; {baseline}")
+            return inner
+        if inner:
+            shown = ", ".join(f"{a}" if a == b else f"{a}-{b}" for a, b in missing[:5])
+            more = " and more" if len(missing) > 5 else ""
+            self._gap(
+                "F6",
+                f"{inner} serials are missing ({shown}{more}); auditd drops types below 1100, of which LOGIN (1006)"
+                " is a real event: unexplained all the same",
+            )
+        if logins:
+            self._gap(
+                "F6",
+                f"{logins} events have only the system call that sets a login's user; auditd drops LOGIN (1006),"
+                " but another record may be lost: unexplained all the same",
+            )
+        return inner
 
     # -- what the checks ask
 

@@ -34,6 +34,10 @@ def tolerance(voters: int, healthy: int | None = None) -> int:
     return (voters if healthy is None else healthy) - quorum(voters)
 
 
+#: What nobody can say while the control planes do not agree on the members.
+_NOT_KNOWN = ("healthy", "voters", "learners", "leader", "quorum", "tolerance", "tolerance_after_removal")
+
+
 def assess(
     views: Mapping[str, Sequence[Member] | None],
     statuses: Mapping[str, Mapping[str, Any] | None],
@@ -58,18 +62,7 @@ def assess(
     problems: list[str] = []
     agreed = _agreed(views, problems)
     if agreed is not True:
-        return {
-            "agreed": agreed,
-            "healthy": None,
-            "members": [],
-            "voters": None,
-            "learners": None,
-            "leader": None,
-            "quorum": None,
-            "tolerance": None,
-            "tolerance_after_removal": None,
-            "problems": problems,
-        }
+        return {**dict.fromkeys(_NOT_KNOWN), "agreed": agreed, "members": [], "problems": problems}
     listed = next(view for view in views.values() if view is not None)
     by_id = _statuses_by_member(statuses, problems)
     members = [
@@ -93,12 +86,7 @@ def assess(
         f"member {stranger} answers but is in nobody's member list" for stranger in sorted(set(by_id) - known)
     )
     leader = _leader(by_id, voting, problems)
-    if alarms is None:
-        problems.append("the alarm list could not be read")
-    else:
-        for alarm in alarms:
-            if str(alarm.get("alarm")).lower() not in ("none", "0"):
-                problems.append(f"member {alarm.get('member_id')} raised the alarm {alarm.get('alarm')}")
+    _check_alarms(alarms, problems)
     well = sum(1 for member in voting if member["healthy"] is True)
     unknown = alarms is None or any(member["healthy"] is None for member in members)
     return {
@@ -113,6 +101,15 @@ def assess(
         "tolerance_after_removal": tolerance(len(voting) - 1, well - 1) if len(voting) > 1 else -1,
         "problems": problems,
     }
+
+
+def _check_alarms(alarms: Sequence[Mapping[str, Any]] | None, problems: list[str]) -> None:
+    if alarms is None:
+        problems.append("the alarm list could not be read")
+    else:
+        for alarm in alarms:
+            if str(alarm.get("alarm")).lower() not in ("none", "0"):
+                problems.append(f"member {alarm.get('member_id')} raised the alarm {alarm.get('alarm')}")
 
 
 def may_remove(member_id: int | str, assessment: Mapping[str, Any]) -> None:

@@ -59,19 +59,13 @@ def take(work: Work, name: str) -> dict[str, Any]:
 
 
 def _take(work: Work, name: str, known: NodeState) -> dict[str, Any]:
-    step = BY_NAME[name]
     work.facts = known.facts
     following = next_step(known)
     if following is not None:
         work.look_first, work.failed_before = following.look_first, following.failed_before
         work.again = following.interrupted or following.failed_before
     try:
-        if name == FIRST_CHANGE and work.control_plane:
-            work.take_control_plane_lock()
-        if name in DISRUPTIVE and not known.may_be_wiped:
-            require_nobody_away(work)
-        machine_type = work.facts.get("machine_type") or known.machine_type
-        work.ledger.begin(work.host, name, wave=work.params["wave"], machine_type=machine_type)
+        _begin(work, name, known)
     except Halted:
         # No failure of the node's.
         raise
@@ -80,18 +74,7 @@ def _take(work: Work, name: str, known: NodeState) -> dict[str, Any]:
         raise
     work.writes, work.failure = dict(known.writes), known.failure
     try:
-        missing = [fact for fact in step.needs if fact not in work.facts]
-        if missing:
-            raise StepProblem(
-                f"the ledger does not know {', '.join(missing)} of {work.host}",
-                f"the step {name} goes by what earlier steps recorded",
-                "look at the node and close its operation in the ledger with a reason; then run the rollout again",
-                node=work.host,
-            )
-        facts = ACTS[name](work)
-        unexpected = set(facts) - set(step.leaves)
-        if unexpected:
-            raise AssertionError(f"the step {name} leaves {unexpected}, which its row in steps.py does not name")
+        facts = _act(work, name)
     except Halted:
         raise
     except NotKnown as problem:
@@ -113,6 +96,34 @@ def _take(work: Work, name: str, known: NodeState) -> dict[str, Any]:
     work.ledger.finish(work.host, name, "done", **facts)
     if name == STEP_NAMES[-1]:
         work.release_control_plane_lock()
+    return facts
+
+
+def _begin(work: Work, name: str, known: NodeState) -> None:
+    """Open the step's entry, once nobody else is away and the locks that it needs are held."""
+    if name == FIRST_CHANGE and work.control_plane:
+        work.take_control_plane_lock()
+    if name in DISRUPTIVE and not known.may_be_wiped:
+        require_nobody_away(work)
+    machine_type = work.facts.get("machine_type") or known.machine_type
+    work.ledger.begin(work.host, name, wave=work.params["wave"], machine_type=machine_type)
+
+
+def _act(work: Work, name: str) -> dict[str, Any]:
+    """Do what the step does, with all facts that its row in the table asks for and no others left."""
+    step = BY_NAME[name]
+    missing = [fact for fact in step.needs if fact not in work.facts]
+    if missing:
+        raise StepProblem(
+            f"the ledger does not know {', '.join(missing)} of {work.host}",
+            f"the step {name} goes by what earlier steps recorded",
+            "look at the node and close its operation in the ledger with a reason; then run the rollout again",
+            node=work.host,
+        )
+    facts = ACTS[name](work)
+    unexpected = set(facts) - set(step.leaves)
+    if unexpected:
+        raise AssertionError(f"the step {name} leaves {unexpected}, which its row in steps.py does not name")
     return facts
 
 
