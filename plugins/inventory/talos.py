@@ -102,6 +102,7 @@ from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructa
 from ..plugin_utils.gate.saved import newest_verdicts
 from ..plugin_utils.inventory import machines, sightings, visits
 from ..plugin_utils.inventory.sightings import Sighting, SourceProblem
+from ..plugin_utils.kube import NODES, read_lists
 from ..plugin_utils.operator_files import decrypting, read_text
 from ..plugin_utils.problem import Problem
 from ..plugin_utils.talos.config import Context, Talosconfig
@@ -172,7 +173,9 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
                 )
             found += sightings.of_discovery(members or [])
         if kubeconfig := self.get_option("kubeconfig"):
-            found += sightings.of_kubernetes(visits.kubernetes_nodes(kubeconfig, self.get_option("kube_context")))
+            why = "nodes that only Kubernetes knows would be missing from the inventory"
+            (nodes,) = read_lists(kubeconfig, self.get_option("kube_context"), [NODES], why=why)
+            found += sightings.of_kubernetes(nodes)
         for option, read in (("talhelper", sightings.of_talhelper), ("topf", sightings.of_topf)):
             if file := self.get_option(option):
                 found += read(_document(self._text(file)), file)

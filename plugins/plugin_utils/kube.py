@@ -9,7 +9,8 @@ from __future__ import annotations
 import datetime as dt
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,8 @@ except ImportError as error:
 
 __all__ = ["ApiException", "ClusterProblem", "HTTPError", "items_of", "kube_client", "request", "unread"]
 
+#: The path of the Node objects.
+NODES = ("api", "v1", "nodes")
 _WHY = "without it the cluster can neither be read nor drained"
 _LISTS = ("clusters", "contexts", "users")
 _FILES = {"certificate-authority", "client-certificate", "client-key", "tokenFile"}
@@ -110,6 +113,41 @@ def unread(kubeconfig: str, error: Exception, why: str) -> ClusterProblem:
         "check the kubeconfig, its credentials and that the API server answers",
         kubeconfig=kubeconfig,
     )
+
+
+@contextmanager
+def session(kubeconfig: str, context: str | None, why: str) -> Iterator[Any]:
+    """An API client as of :func:`kube_client`; whatever is raised while it is used is one problem with this ``why``.
+
+    The library lets errors of urllib3, yaml, ssl and its own through, and each means the same: there is no answer.
+    """
+    try:
+        with kube_client(kubeconfig, context) as client:
+            yield client
+    except Problem:
+        raise
+    except Exception as error:
+        raise unread(kubeconfig, error, why) from error
+
+
+def read_lists(
+    kubeconfig: str, context: str | None, paths: Sequence[tuple[str, ...]], *, why: str, timeout: float = 15.0
+) -> list[list[dict[str, Any]]]:
+    """The objects of several lists, as the API sends them, in the order of the paths.
+
+    Args:
+        kubeconfig: path of the kubeconfig file.
+        context: its context, or None for the current one.
+        paths: as of :func:`request_at`.
+        why: why they are needed.
+        timeout: seconds for each list.
+
+    Raises:
+        ClusterProblem: when any of them cannot be read.
+        MissingLibrary: without the ``kubernetes`` library.
+    """
+    with session(kubeconfig, context, why) as client:
+        return [items_of(request(client, "GET", path, timeout=timeout)) for path in paths]
 
 
 def request(

@@ -11,9 +11,8 @@ import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..kube import items_of, kube_client, request, unread
+from ..kube import NODES, read_lists
 from ..nested import value_at
-from ..problem import Problem
 from . import workloads
 from .joined import Machine, Nodes
 from .local_data import LocalData
@@ -21,7 +20,7 @@ from .local_data import LocalData
 Object = Mapping[str, Any]
 #: What is read, in the order of the fields of :class:`Cluster`.
 _LISTS = (
-    ("api", "v1", "nodes"),
+    NODES,
     ("apis", "apps", "v1", "daemonsets"),
     ("apis", "storage.k8s.io", "v1", "csidrivers"),
     ("api", "v1", "pods"),
@@ -110,26 +109,5 @@ def read_cluster(kubeconfig: str, context: str | None = None, *, timeout: float 
         ClusterProblem: when any of them cannot be read.
         MissingLibrary: without the ``kubernetes`` library.
     """
-    return Cluster(*_lists(kubeconfig, context, _LISTS, timeout))
-
-
-def read_nodes(kubeconfig: str, context: str | None = None, *, timeout: float = 15.0) -> list[dict[str, Any]]:
-    """The Node objects alone, as the API sends them; arguments and errors as of :func:`read_cluster`."""
-    return _lists(kubeconfig, context, _LISTS[:1], timeout)[0]
-
-
-def _lists(
-    kubeconfig: str, context: str | None, paths: Sequence[tuple[str, ...]], timeout: float
-) -> list[list[dict[str, Any]]]:
-    try:
-        with kube_client(kubeconfig, context) as client:
-            return [items_of(request(client, "GET", path, timeout=timeout)) for path in paths]
-    except Problem:
-        raise
-    except Exception as error:
-        # The library lets errors of urllib3, yaml, ssl and its own through; each means the same here.
-        raise unread(
-            kubeconfig,
-            error,
-            "which network and storage plugins run, and what a wipe destroys, is not known without it",
-        ) from error
+    why = "which network and storage plugins run, and what a wipe destroys, is not known without it"
+    return Cluster(*read_lists(kubeconfig, context, _LISTS, why=why, timeout=timeout))

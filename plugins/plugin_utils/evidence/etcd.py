@@ -62,7 +62,7 @@ def assess(
     problems: list[str] = []
     agreed = _agreed(views, problems)
     if agreed is not True:
-        return {**dict.fromkeys(_NOT_KNOWN), "agreed": agreed, "members": [], "problems": problems}
+        return {"agreed": agreed, **dict.fromkeys(_NOT_KNOWN), "members": [], "problems": problems}
     listed = next(view for view in views.values() if view is not None)
     by_id = _statuses_by_member(statuses, problems)
     members = [

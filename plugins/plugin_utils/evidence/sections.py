@@ -218,6 +218,7 @@ def _customization(text: Any) -> dict[str, list[str]] | None:
 
 
 def extensions_of(statuses: Any) -> list[dict[str, str]] | None:
+    """System extensions by name, ``[{name, version}]``, of ExtensionStatus resources; None when there was no answer."""
     if statuses is None:
         return None
     found = [status.spec.get("metadata") or {} for status in statuses]
@@ -308,6 +309,7 @@ def mode_disagreements(state: str, args: list[str] | None, pid1: str | None, ker
 
 
 def moment_of(seconds: int | None) -> str | None:
+    """Seconds since the epoch as ISO 8601 in UTC; None stays None."""
     if seconds is None:
         return None
     return dt.datetime.fromtimestamp(seconds, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..kube import items_of, kube_client, request, unread
 from ..problem import Problem
 from ..talos import fleet
 from ..talos.client import NodeClient, Route, connect
@@ -72,20 +71,3 @@ async def _facts(client: NodeClient) -> dict[str, Any]:
 
 def _text(value: Any) -> str | None:
     return value[:253] if isinstance(value, str) and value else None
-
-
-def kubernetes_nodes(kubeconfig: str, context: str | None, *, timeout: float = 15.0) -> list[dict[str, Any]]:
-    """The Node objects of a cluster, as the API sends them.
-
-    Raises:
-        ClusterProblem: they cannot be read.
-    """
-    why = "nodes that only Kubernetes knows would be missing from the inventory"
-    try:
-        with kube_client(kubeconfig, context) as client:
-            return items_of(request(client, "GET", ("api", "v1", "nodes"), timeout=timeout))
-    except Problem:
-        raise
-    except Exception as error:
-        # The library lets errors of urllib3, yaml, ssl and its own through; each means the same here.
-        raise unread(kubeconfig, error, why) from error

@@ -15,8 +15,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..actions import TalosAction, Target
-from ..evidence.cluster import read_nodes
 from ..evidence.identity import doubts_of, machine_id_of, same_uuid
+from ..kube import NODES, read_lists
 from ..nested import value_at
 from ..problem import Problem
 from ..rollout.cluster_lock import ClusterLock
@@ -41,7 +41,9 @@ def require_nobody_away(work: Work) -> None:
     try:
         lock.check()
     except LockHeld as held:
-        if not is_node_again(read_nodes(kubeconfig, context), held.context):
+        why = "two control planes away at once cost etcd its quorum"
+        (nodes,) = read_lists(kubeconfig, context, [NODES], why=why)
+        if not is_node_again(nodes, held.context):
             raise
 
 

@@ -18,8 +18,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from ..kube import ApiException, date_of, kube_client, request, request_at, unread
-from ..problem import Problem
+from ..kube import ApiException, date_of, request, request_at, session
 from .errors import LockHeld
 from .owner import is_gone, shown
 
@@ -176,22 +175,15 @@ class ClusterLock:
         The nodes of one wave renew the same lock, each from a process of its own, so losing a few times is no sign of
         another controller.
         """
-        try:
-            with kube_client(self._kubeconfig, self._context) as client:
-                for attempt in range(_TRIES):
-                    try:
-                        return work(client)
-                    except ApiException as error:
-                        if error.status != 409 or attempt + 1 == _TRIES:
-                            raise
-                    time.sleep(random.uniform(0.02, 0.1 * (attempt + 1)))
-        except Problem:
-            raise
-        except Exception as error:
-            # The library lets errors of urllib3, yaml, ssl and its own through; each means the same here.
-            raise unread(
-                self._kubeconfig, error, "without its lock two controllers could take nodes of one cluster away"
-            ) from error
+        why = "without its lock two controllers could take nodes of one cluster away"
+        with session(self._kubeconfig, self._context, why) as client:
+            for attempt in range(_TRIES):
+                try:
+                    return work(client)
+                except ApiException as error:
+                    if error.status != 409 or attempt + 1 == _TRIES:
+                        raise
+                time.sleep(random.uniform(0.02, 0.1 * (attempt + 1)))
         return None
 
 

@@ -87,7 +87,7 @@ def test_no_node_is_taken_away_meanwhile(
     one.at(step, machine_type=machine_type)
     one.params["kubeconfig"] = "kubeconfig"
     monkeypatch.setattr(one, "cluster_lock", lambda name, holder: SimpleNamespace(check=check))
-    monkeypatch.setattr(away, "read_nodes", lambda kubeconfig, context: [node()] if found == "back" else [])
+    monkeypatch.setattr(away, "read_lists", lambda *where, why: [[node()] if found == "back" else []])
     monkeypatch.setitem(ACTS, step, lambda work: acted.append(step) or {})
     if found in ("back", "free"):
         take(one, step)
