@@ -11,7 +11,7 @@ import json
 import secrets
 import string
 
-import yaml
+import quick_yaml
 from ansible_collections.talosops.selinux.plugins.plugin_utils.image.machine_config.facts import facts
 
 SCHEMATIC = "376567988ad370138ad8b2698212367b8edcb69b5fd68c80be1f2ec7d603b4ba"
@@ -181,7 +181,7 @@ def problems_in(text, **about):
 
 def load(text):
     """The documents of a configuration that are not empty."""
-    return [document for document in yaml.safe_load_all(text) if document is not None]
+    return [document for document in quick_yaml.load_all(text) if document is not None]
 
 
 def assert_hidden(config, *outputs):

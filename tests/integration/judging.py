@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
+import quick_yaml
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.store.store import AuditStore
 from ansible_collections.talosops.selinux.plugins.plugin_utils.evidence.cluster import Cluster, read_cluster
 from ansible_collections.talosops.selinux.plugins.plugin_utils.evidence.collect import collect
@@ -69,8 +69,8 @@ def config_of(
     if operator["config"] is None:
         return None
     # The changes are of the v1alpha1 document, which is the first.
-    first, *others = yaml.safe_load_all((sim.directory / "configs" / f"{name}.yaml").read_text())
-    text = yaml.safe_dump_all([_merged(first, operator["config"]), *others])
+    first, *others = quick_yaml.load_all((sim.directory / "configs" / f"{name}.yaml").read_text())
+    text = quick_yaml.dump_all([_merged(first, operator["config"]), *others])
     target = target_of(operator)
     planned = planned_config(text, target, "uki", node)
     if planned is not None and not operator["rewrite"]:
@@ -84,7 +84,7 @@ def policy_of(policy: str | Mapping[str, Any], directory: Path) -> Policy:
     if isinstance(policy, str):
         return load_policy(policy)
     path = directory / "policy.yml"
-    path.write_text(yaml.safe_dump({"schema": 1, "name": "ours", "extends": "strict", **policy}))
+    path.write_text(quick_yaml.dump({"schema": 1, "name": "ours", "extends": "strict", **policy}))
     return load_policy(str(path))
 
 
@@ -145,7 +145,7 @@ def judge_one(evidence: Mapping[str, Any], operator: Mapping[str, Any], director
     if operator["waivers"] is not None:
         path = directory / "waivers.yml"
         dates = {"granted": day(now, -1), "expires": day(now, 30)}
-        path.write_text(yaml.safe_dump({"schema": 1, "waivers": [{**dates, **one} for one in operator["waivers"]]}))
+        path.write_text(quick_yaml.dump({"schema": 1, "waivers": [{**dates, **one} for one in operator["waivers"]]}))
         granted = waivers.load(str(path), policy=policy, now=now)
     return judge(evidence, policy, waivers=granted, now=now)
 

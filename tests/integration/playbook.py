@@ -12,6 +12,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import dataclasses
+import functools
 import json
 import os
 import subprocess
@@ -21,7 +22,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import psutil
-import yaml
+import quick_yaml
 from ansible_collections.talosops.selinux.plugins.plugin_utils.evidence.files import document_of
 from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.saved import verdict_of
 from simulator import Simulator
@@ -243,7 +244,7 @@ def write(directory: Path, tasks: Sequence[Mapping[str, Any]], *, hosts: str = "
     """Write tasks as a playbook of one play."""
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / "play.yml"
-    path.write_text(yaml.safe_dump([{"hosts": hosts, "gather_facts": False, "tasks": [dict(task) for task in tasks]}]))
+    path.write_text(quick_yaml.dump([{"hosts": hosts, "gather_facts": False, "tasks": [dict(task) for task in tasks]}]))
     return path
 
 
@@ -296,9 +297,13 @@ def report(evidence: Path) -> dict[str, dict[str, Any]]:
 def ledger(evidence: Path) -> list[dict[str, Any]]:
     """The whole entries of a ledger; none when there is no file yet."""
     path = evidence / "ledger.jsonl"
-    if not path.exists():
-        return []
-    return [json.loads(line) for line in path.read_bytes().split(b"\n")[:-1]]
+    return _entries(path.read_bytes()) if path.exists() else []
+
+
+@functools.lru_cache(maxsize=4)
+def _entries(text: bytes) -> list[dict[str, Any]]:
+    # Who waits for an entry reads the same ones many times.
+    return [json.loads(line) for line in text.split(b"\n")[:-1]]
 
 
 def talos_writes(sim: Simulator) -> list[Any]:
@@ -318,7 +323,7 @@ def secrets(directory: Path) -> set[bytes]:
     """
     found: set[bytes] = set()
     for path in [*sorted((directory / "configs").glob("*")), directory / "talosconfig", directory / "kubeconfig"]:
-        for document in yaml.safe_load_all(path.read_text()):
+        for document in quick_yaml.load_all(path.read_text()):
             for text in _secret_texts(document):
                 found.add(text.encode())
                 try:

@@ -151,7 +151,10 @@ def _settle(cwd: str, output: str, errors: str, env: dict[str, str]) -> None:
         os.close(written)
     # The settings depend on the environment, and their temporary directory is removed by the process that made it.
     atexit.unregister(manager.cleanup_tmp_file)
+    definitions = constants.config._plugins
     importlib.reload(constants)
+    # What settings the plugins have is written in their documentation, which does not change.
+    constants.config._plugins = definitions
     measured = coverage.Coverage.current()
     if measured is not None:
         measured.switch_context(env["COVERAGE_CONTEXT"])
@@ -177,7 +180,8 @@ def _set_defaults(name: str, values: dict[str, Any]) -> None:
 
 
 def _preload() -> None:
-    """Import what a run needs."""
+    """Import what a run needs, and read what does not change."""
+    from ansible import constants
     from ansible.config import manager
 
     for name in _MODULES:
@@ -193,6 +197,9 @@ def _preload() -> None:
     from ansible.plugins import loader
 
     loader.init_plugin_loader()
+    importlib.reload(constants)
+    for kind in ("become", "callback", "connection", "inventory", "shell"):
+        list(getattr(loader, f"{kind}_loader").all(class_only=True))
     # Each run configures the same collections again.
     warnings.filterwarnings("ignore", message="AnsibleCollectionFinder has already been configured")
     for package in ("plugin_utils", "action"):

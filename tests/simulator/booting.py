@@ -10,7 +10,7 @@ import base64
 import os
 from typing import TYPE_CHECKING, Any
 
-import yaml
+import quick_yaml
 
 from . import configuration, console, versions
 from .disk import GRUB_LAYOUT, LAYOUT, Partition, System, build_system
@@ -242,7 +242,7 @@ def resolve(node: Node, image: str, install: dict[str, Any], unattended: dict[st
         raise InstallError(f"failed to install: disk {disk} not found")
     if not image:
         if versions.at_least(node.version, "1.14"):
-            schematic, version = yaml.safe_load(node.boot.system.schematic) or {}, node.version
+            schematic, version = quick_yaml.load(node.boot.system.schematic) or {}, node.version
         else:
             # The built-in default is the plain installer: none of the schematic's arguments.
             schematic, version = {}, node.version

@@ -16,7 +16,7 @@ import ssl
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-import yaml
+import quick_yaml
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.unknown_fields import UnknownFieldSet
 from grpclib.client import Channel, UnaryStreamMethod
@@ -109,7 +109,7 @@ def _facts(messages: list[Any]) -> dict[str, str]:
             found[f"{where}: phase"] = metadata.phase
             found[f"{where}: labels"] = ",".join(sorted(metadata.labels))
             found[f"{where}: finalizers"] = ",".join(sorted(set(metadata.finalizers)))
-            _walk(yaml.safe_load(spec.yaml_spec), f"{where}: spec", found)
+            _walk(quick_yaml.load(spec.yaml_spec), f"{where}: spec", found)
         return found
     plain = [MessageToDict(message, preserving_proto_field_name=True) for message in messages]
     _walk(plain[0] if len(plain) == 1 else plain, "", found)

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
+import quick_yaml
 from grpclib.const import Status
 
 from . import booting, containers, machine_configs, services, wire, work
@@ -156,14 +156,14 @@ class Fleet:
             "control_url": f"http://{self.address(4)}:8081",
             "kubernetes_url": f"https://{self.address(2)}:6443",
         }
-        write_private(directory / "inventory.yml", str(yaml.safe_dump(self._inventory(), sort_keys=False)).encode())
+        write_private(directory / "inventory.yml", self._inventory().encode())
         self.kubernetes.write_kubeconfig(directory / "kubeconfig")
         if any(spec.role == "controlplane" for spec in self.scenario.nodes.values()):
             machine_configs.write(directory, ((node.name, node.default_config()) for node in self.nodes.values()))
         # Last, so that whoever waits for this file finds everything else in place.
         write_private(directory / "connection.json", (json.dumps(self.connection, indent=2) + "\n").encode())
 
-    def _inventory(self) -> dict[str, Any]:
+    def _inventory(self) -> str:
         def hosts(role: str) -> dict[str, Any]:
             return {
                 node.name: {
@@ -178,7 +178,7 @@ class Fleet:
         groups = {
             name: {"hosts": hosts(role)} for name, role in (("controlplanes", "controlplane"), ("workers", "worker"))
         }
-        return {"talos": {"children": groups}}
+        return quick_yaml.dump({"talos": {"children": groups}})
 
     # -- nodes --
 
@@ -200,7 +200,7 @@ class Fleet:
             found = self.factory.resolve_installer(image)
         except Exception as error:
             return {"error": str(error)}
-        schematic = yaml.safe_load(found["text"]) if found.get("text") else {}
+        schematic = quick_yaml.load(found["text"]) if found.get("text") else {}
         return {"version": found["version"], "schematic": schematic, "kernel_args": found.get("kernel_args")}
 
     # -- faults and hands on the hardware --

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
+import quick_yaml
 
 from . import pki as certificates
 from .httpd import HttpServer, Request, Response, json_response
@@ -104,7 +104,7 @@ class KubernetesApi:
             "contexts": [{"name": name, "context": {"cluster": "simulated", "user": name, "namespace": "default"}}],
             "current-context": name,
         }
-        certificates.write_private(Path(path), yaml.safe_dump(config, sort_keys=False).encode())
+        certificates.write_private(Path(path), quick_yaml.dump(config).encode())
 
     def set_fault(self, name: str, value: str) -> None:
         """Switch ``drain_blocked`` on for the node ``value``: a disruption budget then holds its pods."""

@@ -18,7 +18,7 @@ import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import yaml
+import quick_yaml
 
 from . import audit, versions
 from .audit_writer import BootFacts, Logs
@@ -166,7 +166,7 @@ class Node:
         """The system on a boot medium: ``{version, schematic (mapping or YAML text), kernel_args}``."""
         schematic = medium.get("schematic") or {}
         if isinstance(schematic, str):
-            schematic = yaml.safe_load(schematic) or {}
+            schematic = quick_yaml.load(schematic) or {}
         version = str(medium.get("version") or self.spec.talos)
         return build_system(version, schematic, self.spec.platform, list(medium.get("kernel_args") or []))
 
@@ -244,7 +244,7 @@ class Node:
         text = self.system.schematic
         if "extension" not in self.faults and not {"audit_disabled", "auditd_disabled"} & set(self.faults):
             return text
-        document = yaml.safe_load(text)
+        document = quick_yaml.load(text)
         customization = document.setdefault("customization", {})
         if "extension" in self.faults:
             customization["systemExtensions"] = {"officialExtensions": self.extensions}

@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
+import quick_yaml
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -176,7 +176,7 @@ def talosconfig(pairs: Mapping[str, Pair], authority: bytes, endpoints: list[str
         }
         for name, pair in pairs.items()
     }
-    return str(yaml.safe_dump({"context": next(iter(pairs)), "contexts": contexts}, sort_keys=False))
+    return quick_yaml.dump({"context": next(iter(pairs)), "contexts": contexts})
 
 
 class Pki:

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
+import quick_yaml
 from grpclib.client import Channel, UnaryStreamMethod, UnaryUnaryMethod
 
 from . import services
@@ -23,7 +23,7 @@ from .proto import make, message_class
 
 def client_context(directory: Path, name: str = "admin") -> ssl.SSLContext:
     """The TLS context of one talosconfig context."""
-    config = yaml.safe_load((directory / "talosconfig").read_text())["contexts"][name]
+    config = quick_yaml.load((directory / "talosconfig").read_text())["contexts"][name]
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.load_verify_locations(cadata=base64.b64decode(config["ca"]).decode())
     context.set_alpn_protocols(["h2"])
@@ -81,7 +81,7 @@ def get(address: str, context: ssl.SSLContext, kind: str, identifier: str, names
     """The parsed YAML spec of one resource."""
     path = "/cosi.resource.State/Get"
     answer = call(address, context, path, namespace=namespace, type=kind, id=identifier)
-    return yaml.safe_load(answer.resource.spec.yaml_spec)
+    return quick_yaml.load(answer.resource.spec.yaml_spec)
 
 
 def read_log(address: str, context: ssl.SSLContext, **fields: Any) -> bytes:

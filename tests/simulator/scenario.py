@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
+import quick_yaml
 
 from . import versions
 from .denials import expand
@@ -213,7 +213,7 @@ def load(source: Mapping[str, Any] | str | Path) -> Scenario:
         path = Path(source)
         directory = path.resolve().parent
         source = path.read_text()
-    document = dict(source) if isinstance(source, Mapping) else yaml.safe_load(source)
+    document = dict(source) if isinstance(source, Mapping) else quick_yaml.load(source)
     if not isinstance(document, dict) or not document.get("nodes"):
         raise ValueError("a scenario is a mapping with at least one node under 'nodes'")
     unknown = set(document) - _TOP_KEYS - _NODE_KEYS

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+import quick_yaml
 from ansible_collections.talosops.selinux.plugins.plugin_utils.evidence.machine import read_machine
 from ansible_collections.talosops.selinux.plugins.plugin_utils.gate import policy as gate_policy
 from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.again import judge_again
@@ -88,7 +88,7 @@ def checks() -> dict[str, dict[str, Any]]:
         DATA / f"{name}.yml"
         for name in ("strict", "canary", "observe", "request", "fleet", "again", "history", "cohort")
     ):
-        for check in yaml.safe_load(path.read_text()).get("checks", []):
+        for check in quick_yaml.load(path.read_text()).get("checks", []):
             found.setdefault(check["id"], {**check, "file": path.stem})
     return found
 
@@ -98,7 +98,7 @@ def cases() -> list[Case]:
     return [
         Case(path.stem, kind == "triggers", number, given)
         for path in sorted(SCENARIOS.glob("*.yml"))
-        for kind, listed in yaml.safe_load(path.read_text()).items()
+        for kind, listed in quick_yaml.load(path.read_text()).items()
         for number, given in enumerate(listed)
     ]
 

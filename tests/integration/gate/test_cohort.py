@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+import quick_yaml
 from integration import playbook
 from simulator import Simulator
 
@@ -51,7 +51,7 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Simulator
         for name, (cohort, _stops) in MACHINES.items():
             shown = sim.nodes["new-good" if name == "new-stranger" else name].gateway.certificate.fingerprint
             variables = {"talos_maintenance_fingerprint": shown, "talos_cohort": cohort}
-            text = yaml.safe_dump({key: value for key, value in variables.items() if value is not None})
+            text = quick_yaml.dump({key: value for key, value in variables.items() if value is not None})
             (sim.directory / "host_vars" / f"{name}.yml").write_text(text)
         # As if it were to become a node of another cluster.
         config = sim.directory / "configs" / "new-foreign.yaml"

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+import quick_yaml
 from ansible.parsing.vault import VaultLib, VaultSecret
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
@@ -59,7 +59,7 @@ class Files:
         public = key.public_key().public_bytes(
             serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
         )
-        authority = yaml.safe_load((sim.directory / "kubeconfig").read_text())["clusters"][0]["cluster"]
+        authority = quick_yaml.load((sim.directory / "kubeconfig").read_text())["clusters"][0]["cluster"]
         certificate = _pem(authority, sim.directory)
         x509.load_pem_x509_certificate(certificate)
         waiver = {
@@ -77,8 +77,8 @@ class Files:
         contents: dict[str, bytes] = {
             "talosconfig": (sim.directory / "talosconfig").read_bytes(),
             "kubeconfig": (sim.directory / "kubeconfig").read_bytes(),
-            "policy.yml": yaml.safe_dump(policy).encode(),
-            "waivers.yml": yaml.safe_dump({"schema": 1, "waivers": [waiver]}, allow_unicode=True).encode(),
+            "policy.yml": quick_yaml.dump(policy).encode(),
+            "waivers.yml": quick_yaml.dump({"schema": 1, "waivers": [waiver]}, allow_unicode=True).encode(),
             "profile.yml": profile,
             "signing.key": private,
             "public.key": public,

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import quick_yaml
 import real_talos
-import yaml
 from ansible_collections.talosops.selinux.plugins.plugin_utils.evidence.collect import collect
 from ansible_collections.talosops.selinux.plugins.plugin_utils.evidence.machine import read_machine
 from ansible_collections.talosops.selinux.plugins.plugin_utils.gate import verdict
@@ -69,7 +69,7 @@ NOT_ASKED = ("kubernetes.", "compat.", "operation.", "config is", "target is", "
 def _recorded(state: str, name: str) -> Any:
     """The YAML spec of a recorded Get."""
     (answer,) = [one for one in real_talos.answers(state) if one.name == f"cosi-get-{name}"]
-    return yaml.safe_load(
+    return quick_yaml.load(
         message_class("cosi.resource.GetResponse").FromString(answer.messages[0]).resource.spec.yaml_spec
     )
 
@@ -193,7 +193,7 @@ def test_every_recorded_resource_is_read_as_it_was_written(node: Replay, state: 
         assert [one.id for one in found] == [one.metadata.id for one in expected], kind
         # A static pod has a number (2e+09) that PyYAML reads as text, and the client as the number.
         if "StaticPods" not in kind:
-            specs = [yaml.safe_load(one.spec.yaml_spec) for one in expected]
+            specs = [quick_yaml.load(one.spec.yaml_spec) for one in expected]
             assert [one.spec for one in found] == specs, kind
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+import quick_yaml
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError
 from integration import playbook
@@ -74,9 +74,9 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ended]:
         scenario = {"name": "fail", "time_scale": 120, "uptime": "96h", "nodes": nodes}
         with Simulator(scenario, directory / "fleet") as sim:
             config = sim.directory / "configs" / "bad-config.yaml"
-            documents = list(yaml.safe_load_all(config.read_text()))
+            documents = list(quick_yaml.load_all(config.read_text()))
             documents[0]["machine"]["env"] = {"REMARK": QUOTED}
-            config.write_text(yaml.safe_dump_all(documents, sort_keys=False))
+            config.write_text(quick_yaml.dump_all(documents))
             sim.nodes["bad-config"].config = config.read_text()
             sim.set_fault("no-effect", "reset_ignored")
             sim.set_fault("bad-install", "install_fails")

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+import quick_yaml
 from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.ledger_file import verify
 from integration import playbook
 from simulator import Simulator
@@ -37,7 +37,7 @@ def sim(tmp_path: Path) -> Iterator[Simulator]:
     with Simulator({**scenario, "nodes": NODES}, tmp_path / "fleet") as it:
         configs = {name: str(it.directory / "configs" / f"{name}.yaml") for name in NODES}
         hosts = {node.address: {"talos_machine_config": configs[name]} for name, node in it.nodes.items()}
-        (it.directory / "inventory.yml").write_text(yaml.safe_dump({"talos": {"hosts": hosts}}))
+        (it.directory / "inventory.yml").write_text(quick_yaml.dump({"talos": {"hosts": hosts}}))
         yield it
 
 
@@ -53,7 +53,7 @@ def waivers(path: Path) -> str:
         "granted": (now - dt.timedelta(days=40)).strftime("%Y-%m-%d"),
         "expires": (now + dt.timedelta(days=30)).strftime("%Y-%m-%d"),
     }
-    path.write_text(yaml.safe_dump({"schema": 1, "waivers": [waiver]}))
+    path.write_text(quick_yaml.dump({"schema": 1, "waivers": [waiver]}))
     return str(path)
 
 

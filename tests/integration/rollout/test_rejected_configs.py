@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+import quick_yaml
 from integration import playbook
 from rejected_configs import Judged, judged_configs, two_clusters
 from simulator import Simulator
@@ -71,7 +71,7 @@ def verified(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Verified]:
             sim.nodes[name].config = text
         targets = _targets(sim, directory)
         hosts = directory / "hosts.yml"
-        hosts.write_text(yaml.safe_dump(_inventory(sim, directory, names, targets)))
+        hosts.write_text(quick_yaml.dump(_inventory(sim, directory, names, targets)))
         arguments = ["--inventory", str(hosts), "--forks", "4"]
         run = playbook.play(sim, directory / "run", [_verify(sim, directory)], hosts="cases", arguments=arguments)
         kept = [path for path in (directory / "rollout").rglob("*") if path.is_file()]
@@ -92,7 +92,7 @@ def _targets(sim: Simulator, directory: Path) -> dict[str, Any]:
     task = {"name": "Prepare", "talosops.selinux.schematic": {"version": release, **_factory(sim)}}
     releases = {"hosts": {name: {"talos_release": node.version} for name, node in sim.nodes.items()}}
     path = directory / "releases.yml"
-    path.write_text(yaml.safe_dump({"talos": releases}))
+    path.write_text(quick_yaml.dump({"talos": releases}))
     run = playbook.play(sim, directory / "images", [task], arguments=["--inventory", str(path)])
     return {name: run.of("Prepare", name)["target"] for name in sim.nodes}
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import quick_yaml
 import yaml
 
 from .. import versions
@@ -58,7 +59,7 @@ def known_keys() -> dict[str, Any]:
     return loaded
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(quick_yaml.Loader):  # type: ignore[misc]  # one of two classes
     """Takes a tag that it does not know for what the node is without it, as Go's YAML does."""
 
 

@@ -7,8 +7,10 @@
 from __future__ import annotations
 
 import difflib
+import functools
 from typing import Any
 
+import quick_yaml
 import yaml
 
 _CONTEXT = 3
@@ -43,7 +45,7 @@ def _text(dumper: yaml.SafeDumper, value: str) -> yaml.Node:
 _Dumper.add_representer(str, _text)
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(quick_yaml.Loader):  # type: ignore[misc]  # one of two classes
     """Reads scalars as they are written; what they mean does not matter to a difference."""
 
 
@@ -54,6 +56,7 @@ _Loader.yaml_implicit_resolvers = {
 }
 
 
+@functools.lru_cache(maxsize=64)
 def encode(text: str, order: str = "") -> str:
     """A configuration as Talos writes it; keys stand in the order of ``order`` where that has them."""
     models = {_name(document): document for document in _load(order)}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any
 
+import quick_yaml
 import yaml
 
 from .. import versions
@@ -36,7 +37,7 @@ def _machine_config(node: Node) -> Specs:
 def _identity_of(config: str) -> tuple[str, str]:
     """Id and name of the cluster, from the place where the configuration's release has them; '' for none."""
     found = ["", ""]
-    for document in yaml.load_all(config, getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+    for document in yaml.load_all(config, quick_yaml.Loader):
         old = document.get("cluster") if isinstance(document, dict) else None
         if isinstance(old, dict):
             found = [str(old.get("id") or found[0]), str(old.get("clusterName") or found[1])]

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+import quick_yaml
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.knowledge import catalogue
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.knowledge.catalogue_file import (
     CatalogueError,
@@ -21,7 +21,7 @@ from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.knowledge.c
 
 
 def _broken(change: str) -> dict[str, Any]:
-    document: dict[str, Any] = copy.deepcopy(yaml.safe_load(catalogue.DATA.read_text()))
+    document: dict[str, Any] = quick_yaml.load(catalogue.DATA.read_text())
     first = document["entries"][0]
     benign = next(entry for entry in document["entries"] if "benign" in entry)
     match change:
@@ -98,7 +98,7 @@ def _broken(change: str) -> dict[str, Any]:
 )
 def test_a_wrong_catalogue_is_refused_with_the_place(change: str, says: str, tmp_path: Path) -> None:
     file = tmp_path / "catalogue.yml"
-    file.write_text(yaml.safe_dump(_broken(change)))
+    file.write_text(quick_yaml.dump(_broken(change)))
     with pytest.raises(CatalogueError) as caught:
         read(file)
     assert says in caught.value.found
@@ -213,7 +213,7 @@ def entry_with(path: str, value: Any) -> list[Any]:
 )
 def test_each_part_of_an_entry_is_looked_at(path: str, value: Any, says: str, tmp_path: Path) -> None:
     file = tmp_path / "catalogue.yml"
-    file.write_text(yaml.safe_dump({"schema": 1, "entries": entry_with(path, value)}))
+    file.write_text(quick_yaml.dump({"schema": 1, "entries": entry_with(path, value)}))
     with pytest.raises(CatalogueError) as caught:
         read(file)
     assert says in caught.value.found
@@ -223,7 +223,7 @@ def test_each_part_of_an_entry_is_looked_at(path: str, value: Any, says: str, tm
 
 def test_an_entry_that_is_none_is_named_by_its_number(tmp_path: Path) -> None:
     file = tmp_path / "catalogue.yml"
-    file.write_text(yaml.safe_dump({"schema": 1, "entries": [WHOLE, "another"]}))
+    file.write_text(quick_yaml.dump({"schema": 1, "entries": [WHOLE, "another"]}))
     with pytest.raises(CatalogueError, match=r"entry 2.* the entry is not a mapping"):
         read(file)
 
@@ -231,7 +231,7 @@ def test_an_entry_that_is_none_is_named_by_its_number(tmp_path: Path) -> None:
 @pytest.mark.parametrize("key", ["fixed_in", "benign"])
 def test_what_may_be_left_out(key: str, tmp_path: Path) -> None:
     file = tmp_path / "catalogue.yml"
-    file.write_text(yaml.safe_dump({"schema": 1, "entries": [{k: v for k, v in WHOLE.items() if k != key}]}))
+    file.write_text(quick_yaml.dump({"schema": 1, "entries": [{k: v for k, v in WHOLE.items() if k != key}]}))
     (entry,) = read(file)
     assert getattr(entry, key) == {"fixed_in": None, "benign": ()}[key]
 
@@ -239,14 +239,14 @@ def test_what_may_be_left_out(key: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("key", sorted(set(WHOLE) - {"fixed_in", "benign", "id"}))
 def test_what_may_not_be_left_out(key: str, tmp_path: Path) -> None:
     file = tmp_path / "catalogue.yml"
-    file.write_text(yaml.safe_dump({"schema": 1, "entries": [{k: v for k, v in WHOLE.items() if k != key}]}))
+    file.write_text(quick_yaml.dump({"schema": 1, "entries": [{k: v for k, v in WHOLE.items() if k != key}]}))
     with pytest.raises(CatalogueError, match=f"lacks the field {key}"):
         read(file)
 
 
 def test_a_whole_entry(tmp_path: Path) -> None:
     file = tmp_path / "catalogue.yml"
-    file.write_text(yaml.safe_dump({"schema": 1, "entries": [WHOLE]}))
+    file.write_text(quick_yaml.dump({"schema": 1, "entries": [WHOLE]}))
     (entry,) = read(file)
     for key in ("id", "family", "title", "cause", "breaks", "impact", "breaking", "fixed_in", "checked"):
         assert getattr(entry, key) == WHOLE[key]

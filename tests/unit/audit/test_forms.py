@@ -40,6 +40,12 @@ def ring() -> list[bytes]:
     return gzip.decompress((REAL / "permissive.dmesg.log.gz").read_bytes()).split(b"\n")[:-1]
 
 
+@cache
+def plain(name: str) -> Summary:
+    """What a log of a real boot says as it was recorded."""
+    return summarize(REAL / f"permissive.{name}.log.gz")
+
+
 def printed(line: bytes) -> bytes:
     """A record as the kernel prints it."""
     type_, _unused, rest = line[5:].partition(b" msg=")
@@ -73,7 +79,6 @@ LOG_FORMS: dict[str, Callable[[bytes], bytes]] = {
 @pytest.mark.parametrize("form", LOG_FORMS)
 def test_a_real_log_in_two_forms_at_once_tells_the_same(form: str) -> None:
     """Names that are not UTF-8 stand quoted nowhere but in messages, so even JSON keeps every denial."""
-    plain = summarize(REAL / "permissive.audit.log.gz")
     found = summarize(b"".join(LOG_FORMS[form](line) + b"\n" for line in log()))
 
     def denials(summary: Summary) -> list[Any]:
@@ -81,10 +86,10 @@ def test_a_real_log_in_two_forms_at_once_tells_the_same(form: str) -> None:
             (one["signature"], one["userspace"], one["count"], one["comms"], one["paths"]) for one in summary.denials
         ]
 
-    assert denials(found) == denials(plain)
+    assert denials(found) == denials(plain("audit"))
     for name in ("lines", "unparsed", "denied", "granted", "doubtful", "mac_errors"):
-        assert found.counts[name] == plain.counts[name], name
-    assert found.seen == plain.seen
+        assert found.counts[name] == plain("audit").counts[name], name
+    assert found.seen == plain("audit").seen
     assert found.counts["doubtful"] == sum(any(mark in line for mark in FORGED) for line in log())
 
 
@@ -118,12 +123,11 @@ RING_FORMS: dict[str, Callable[[bytes, bytes, bytes], bytes]] = {
 
 @pytest.mark.parametrize("form", RING_FORMS)
 def test_a_whole_kernel_ring_in_each_form(form: str) -> None:
-    plain = summarize(REAL / "permissive.dmesg.log.gz")
     found = summarize(b"".join(RING_FORMS[form](*taken_apart(line)) + b"\n" for line in ring()))
-    assert found.counts == plain.counts
+    assert found.counts == plain("dmesg").counts
     assert found.counts["unparsed"] == 0
     assert found.ring.has_head and found.ring.initialized
-    assert found.ring.cmdline == plain.ring.cmdline
+    assert found.ring.cmdline == plain("dmesg").ring.cmdline
 
 
 OTHERS: dict[str, bytes] = {

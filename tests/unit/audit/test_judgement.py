@@ -10,7 +10,9 @@ import gzip
 import random
 import re
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.analysis import analyze
@@ -154,16 +156,25 @@ def as_talos_serves_it(ring: bytes) -> bytes:
     return re.sub(rb"(?m)^<(\d+)>\[ *(\d+)\.(\d{6})\] ", line, ring)
 
 
+@cache
+def whole() -> dict[str, bytes]:
+    """The real logs of a boot."""
+    service, kernel = (
+        gzip.decompress((REAL / f"permissive.{name}.log.gz").read_bytes()) for name in ("audit", "dmesg")
+    )
+    return {"service": service, "kernel": as_talos_serves_it(kernel)}
+
+
+@cache
+def analyzed() -> dict[str, Any]:
+    return analyze(whole()["service"], whole()["kernel"])
+
+
 @pytest.mark.parametrize("seed", range(8))
 def test_real_logs_in_parts_say_what_the_whole_says(seed: int, tmp_path: Path) -> None:
     rng = random.Random(seed)
     store = AuditStore(tmp_path)
-    whole = {
-        source: gzip.decompress((REAL / f"permissive.{name}.log.gz").read_bytes())
-        for source, name in (("service", "audit"), ("kernel", "dmesg"))
-    }
-    whole["kernel"] = as_talos_serves_it(whole["kernel"])
-    for source, data in whole.items():
+    for source, data in whole().items():
         cuts = sorted({0, len(data), *(rng.randrange(len(data)) for _unused in range(6))})
         if source == "kernel":
             # A read of the ring is whole records.
@@ -177,8 +188,8 @@ def test_real_logs_in_parts_say_what_the_whole_says(seed: int, tmp_path: Path) -
         for part in parts:
             store.merge(BOOT, source, part, begins=data.startswith(part))
     log = store.read(BOOT)
-    assert {source: b"".join(log.streams[source].chunks()) for source in whole} == whole
+    assert {source: b"".join(log.streams[source].chunks()) for source in whole()} == whole()
     assert log.holes == []
-    stored, direct = analyze_stored(log), analyze(whole["service"], whole["kernel"])
-    assert stored["counts"] == direct["counts"]
-    assert stored["denials"] == direct["denials"]
+    stored = analyze_stored(log)
+    assert stored["counts"] == analyzed()["counts"]
+    assert stored["denials"] == analyzed()["denials"]

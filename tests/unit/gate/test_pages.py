@@ -6,13 +6,14 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+import quick_yaml
 import refusal_index
-import yaml
 from ansible_collections.talosops.selinux.plugins.plugin_utils.gate import policy
 
 ROOT = Path(__file__).parents[3]
@@ -20,11 +21,12 @@ PAGES = ROOT / "docs" / "refusals"
 DATA = Path(policy.__file__).parent / "data"
 
 
+@functools.cache
 def checks() -> dict[str, dict[str, Any]]:
     """Every check that the collection defines, by id (an overridden one as it is first defined)."""
     found: dict[str, dict[str, Any]] = {}
     for name in ("strict", "canary", "observe", "request", "fleet", "again", "history", "cohort"):
-        for check in yaml.safe_load((DATA / f"{name}.yml").read_text(encoding="utf-8")).get("checks", []):
+        for check in quick_yaml.load((DATA / f"{name}.yml").read_text(encoding="utf-8")).get("checks", []):
             found.setdefault(check["id"], check)
     return found
 

@@ -6,13 +6,19 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 import pytest
 from mutation import code, places
-from mutation.mutant import DoesNotApply
+from mutation.mutant import DoesNotApply, Mutant
 
 ROOT = Path(__file__).resolve().parent.parent.parent.parent
+
+
+@functools.cache
+def everything() -> list[Mutant]:
+    return places.made(ROOT)
 
 
 def test_every_fixed_mutant_applies_and_changes_what_the_code_does() -> None:
@@ -36,8 +42,7 @@ def test_a_fixed_mutant_whose_text_is_not_there_once_is_an_error(
 
 
 def test_a_sample_is_drawn_by_its_seed_from_code_plays_and_options() -> None:
-    everything = places.made(ROOT)
-    paths = {mutant.path for mutant in everything}
+    paths = {mutant.path for mutant in everything()}
     for path in (
         "plugins/plugin_utils/talos/wire.py",
         "plugins/action/gate.py",
@@ -47,10 +52,10 @@ def test_a_sample_is_drawn_by_its_seed_from_code_plays_and_options() -> None:
         "roles/compliance/defaults/main.yml",
     ):
         assert path in paths
-    drawn = places.sample(ROOT, everything, 7, 20)
-    assert drawn == places.sample(ROOT, everything, 7, 20)
+    drawn = places.sample(ROOT, everything(), 7, 20)
+    assert drawn == places.sample(ROOT, everything(), 7, 20)
     assert len(set(drawn)) == 20
-    assert drawn != places.sample(ROOT, everything, 8, 20)
+    assert drawn != places.sample(ROOT, everything(), 8, 20)
     for mutant in drawn:
         text = (ROOT / mutant.path).read_text()
         assert mutant.applied(text) != text
@@ -58,8 +63,7 @@ def test_a_sample_is_drawn_by_its_seed_from_code_plays_and_options() -> None:
 
 
 def test_files_are_chosen_and_left_out_by_patterns() -> None:
-    everything = places.made(ROOT)
-    chosen = places.only(everything, ["plugins/plugin_utils/gate/*", "!*/verdict.py"])
+    chosen = places.only(everything(), ["plugins/plugin_utils/gate/*", "!*/verdict.py"])
     names = {Path(mutant.path).name for mutant in chosen}
     assert "waivers.py" in names
     assert "verdict.py" not in names
