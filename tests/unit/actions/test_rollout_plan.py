@@ -79,6 +79,8 @@ def test_a_node_that_was_wiped_goes_on_by_what_was_recorded_of_it(monkeypatch: p
         evidence={"nodes": {name: {"summary": seen(name)} for name in hosts}},
         judged={"nodes": {**dict.fromkeys(hosts, verdict), "bad": {"decision": "refused", "reasons": ["r"]}}},
         canary=1,
+        batch="50%",
+        max_failures="20%",
     )
     result = action.act()
     assert [wave["nodes"] for wave in result["plan"]["waves"]] == [["wiped"], ["done"], ["stopped"]]
@@ -96,8 +98,12 @@ def test_a_node_that_was_wiped_goes_on_by_what_was_recorded_of_it(monkeypatch: p
     of_it = {key: facts[key] for key in ("machine_type", "address", "uuid", "identity", "boot_id")}
     assert rows[-1] == {"name": "wiped", "zone": "z", **of_it}
     assert [row["name"] for row in rows] == ["stopped", "done", "bad", "wiped"]
-    assert (how["resume"], how["etcd_voters"], how["control_planes"]) == (
-        ["wiped"],
-        None,
-        action.params["control_planes"],
-    )
+    assert how == {
+        "canary": 1,
+        "batch": "50%",
+        "max_failures": "20%",
+        "control_planes": True,
+        "etcd_voters": None,
+        "resume": ["wiped"],
+        "after_entry": 7,
+    }
