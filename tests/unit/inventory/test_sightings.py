@@ -75,6 +75,18 @@ def test_topf_is_reached_by_name_where_it_has_no_address() -> None:
         ("n1", ("10.0.0.1",), "controlplane"),
         ("n2", ("n2",), "worker"),
     ]
+    for ip in (None, ""):
+        (one,) = sightings.of_topf({"nodes": [{"host": "n3", "ip": ip, "role": "init"}]}, "f")
+        assert (one.name, one.addresses, one.machine_type) == ("n3", ("n3",), "controlplane")
+
+
+@pytest.mark.parametrize(
+    ("given", "addresses"),
+    [("10.0.0.1,, 10.0.0.2 ,", ("10.0.0.1", "10.0.0.2")), ("", ()), (None, ())],
+)
+def test_talhelpers_addresses_are_parted_by_commas(given: str | None, addresses: tuple[str, ...]) -> None:
+    (one,) = sightings.of_talhelper({"nodes": [{"hostname": "n", "ipAddress": given, "controlPlane": 1}]}, "f")
+    assert (one.source, one.name, one.addresses, one.machine_type) == ("talhelper", "n", addresses, "worker")
 
 
 @pytest.mark.parametrize("document", [None, [], {}, {"nodes": {}}, {"nodes": ["n1"]}])
