@@ -198,7 +198,7 @@ async def _install_unattended(node: Node, unattended: dict[str, Any]) -> None:
     sequence(node, "", "install", STOPPED)
     sequence(node, "", "boot", START)
     while True:
-        node.install_phase = (image, "installing", node.install_phase[2])
+        node.install_phase = (image, "installing", "")
         node.notify()
         await sleep(node, INSTALL)
         try:
