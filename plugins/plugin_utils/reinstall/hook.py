@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import tempfile
 import time
@@ -38,22 +39,29 @@ def run_hook(work: Work) -> None:
     with tempfile.TemporaryFile() as output:
         try:
             process = subprocess.Popen(
-                command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
+                command,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
             )
-        except OSError as error:
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or "a word of it or of its environment holds a zero byte"
             raise StepProblem(
-                f"the boot hook {command[0] if command else ''} cannot be run: {error.strerror}",
-                why,
-                do,
-                node=work.host,
+                f"the boot hook {command[0] if command else ''} cannot be run: {reason}", why, do, node=work.host
             ) from error
-        while (code := _ended(process)) is None:
-            work.hold_cluster()
-            if time.monotonic() >= end:
-                process.kill()
-                process.wait()
-                found = f"the boot hook did not end within {work.params['wipe_timeout']:g} seconds"
-                raise StepProblem(found, why, do, node=work.host)
+        try:
+            while (code := _ended(process)) is None:
+                work.hold_cluster()
+                if time.monotonic() >= end:
+                    found = f"the boot hook did not end within {work.params['wipe_timeout']:g} seconds"
+                    raise StepProblem(found, why, do, node=work.host)
+        except BaseException:
+            # With all that it started: one of them could power-cycle the machine while another run goes on with it.
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            raise
         output.seek(0)
         told = printable(_without_secrets(work, output.read(10_000).decode("utf-8", "replace")), 300)
     if code != 0:

@@ -19,8 +19,10 @@ from ansible_collections.talosops.selinux.plugins.plugin_utils.reinstall.settle 
 from ansible_collections.talosops.selinux.plugins.plugin_utils.reinstall.step import fail_and_release, take
 from ansible_collections.talosops.selinux.plugins.plugin_utils.reinstall.work import NotKnown
 from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout import ledger
+from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.errors import LockHeld
 from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.ledger_file import entries
 from ansible_collections.talosops.selinux.plugins.plugin_utils.talos import boots
+from ansible_collections.talosops.selinux.plugins.plugin_utils.waiting import poll
 
 from .machines import Machine, OneNode
 
@@ -101,6 +103,42 @@ def test_what_a_hook_says_is_shown_without_its_secrets(tmp_path: Path, script: s
     shown = str(caught.value)
     assert not [quoted for quoted in ("hunter2", "HUNTER2", "aHVudGVyMi", "104 117 110") if quoted in shown]
     assert "<masked>" in shown or "%0400d" in script
+
+
+@pytest.mark.parametrize("problem", [None, LockHeld("another controller has it", "w", "d")], ids=["time", "lock"])
+def test_a_hook_that_is_stopped_leaves_nothing_running(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, problem: Problem | None
+) -> None:
+    """What it started could power-cycle the machine while another run installs it."""
+    work = OneNode(tmp_path, itertools.repeat(None)).at("boot", boot_path="hook")
+    started = tmp_path / "started"
+
+    def runs() -> bool:
+        try:
+            return Path(f"/proc/{int(started.read_text())}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+        except (FileNotFoundError, ProcessLookupError):
+            return False
+
+    work.params["wipe_timeout"] = 0.0
+    work.params["boot_hook"] = ["sh", "-c", f"sleep 600 & echo $! > {started}; wait"]
+
+    def held(*_given: Any) -> None:
+        if problem is not None:
+            raise problem
+
+    monkeypatch.setattr(work, "hold_cluster", held)
+    with pytest.raises(Problem, match="another controller has it" if problem else "did not end within 0 seconds"):
+        run_hook(work)
+    # The kernel delivers a signal when it comes to it.
+    poll(runs, lambda running: not running, timeout=60, sleep=0.05, waiting_for="what the hook started to end", do="")
+
+
+@pytest.mark.parametrize("command", [["no-such-program"], ["/"], ["sh", "-c", "true", "\0"]])
+def test_a_hook_that_cannot_be_run_is_named(tmp_path: Path, command: list[str]) -> None:
+    work = OneNode(tmp_path, itertools.repeat(None)).at("boot", boot_path="hook")
+    work.params["boot_hook"] = command
+    with pytest.raises(Problem, match="cannot be run"):
+        run_hook(work)
 
 
 GOING = Machine(stage="resetting", tasks=("drain", "stopAllServices"))
