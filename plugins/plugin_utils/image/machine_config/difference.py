@@ -30,7 +30,7 @@ from .rendering import ITEM, TEXT, NotALine, Position, Said, local, rendered, wa
 _MOST_CHARACTERS = 4_000_000
 _MOST_CHANGED = 4_000
 
-_HUNK = re.compile(r"@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@")
+_HUNK = re.compile(r"@@ -(\d{1,9})(?:,(\d{1,9}))? \+(\d{1,9})(?:,(\d{1,9}))? @@")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _NO_NEWLINE = "\\ No newline at end of file"
 
