@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 COLLECTION := .collections/ansible_collections/talosops/selinux
 # ansible-test accepts a collection only at its real path, so it is given a copy of what is released.
 SANITY := build/sanity/ansible_collections/talosops/selinux
+# What ansible-test looks at, and how it is run.
+RELEASED := $(wildcard $(shell git ls-files --cached --others --exclude-standard -- ':!tests')) tests/sanity/run.py tests/config.yml
 # Test processes; three times the cores, since tests also wait. A file's tests stay together (tests/sharing.py).
 WORKERS ?= 6
 SIMULATOR := $(shell git ls-files tests/simulator tests/integration/simulator)
@@ -66,7 +68,7 @@ mutation: setup ## Change one thing at a time, and see whether a test notices: m
 
 simulator-test: build/simulator-tested ## The simulator's own tests, where it changed since they last passed here
 
-build/simulator-tested: $(VENV)/.ready $(COLLECTION) $(SIMULATOR)
+build/simulator-tested: $(VENV)/.ready $(SIMULATOR) | $(COLLECTION)
 	$(BIN)/python -m pytest --workers 2 tests/integration/simulator
 	@mkdir -p build && touch $@
 
@@ -84,8 +86,11 @@ ansible-lint: setup ## ansible-lint, production profile
 changelog: setup ## Changelog fragments
 	$(BIN)/antsibull-changelog lint
 
-sanity: setup ## ansible-test sanity
+sanity: build/sanity-tested ## ansible-test sanity, where what it looks at changed since it last passed here
+
+build/sanity-tested: $(VENV)/.ready $(RELEASED) | $(COLLECTION)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python tests/sanity/run.py $(SANITY)
+	@mkdir -p build && touch $@
 
 pages: setup ## Make anew what is made from data: the index of the refusal pages, the event source's argument schema
 	@$(BIN)/python tests/refusal_index.py
