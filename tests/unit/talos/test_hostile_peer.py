@@ -495,7 +495,7 @@ def test_a_problem_that_all_nodes_share_is_raised_once() -> None:
     with pytest.raises(MissingLibrary, match="grpclib"):
         fleet.run(fleet.ask_all(["a", "b"], ask_one))
     for wrong in (0, 257):
-        with pytest.raises(ConfigError, match=f"^in_flight is {wrong}. .* give a number from 1 to 256"):
+        with pytest.raises(ConfigError, match=f"^in_flight is {wrong}. .* Give a number from 1 to 256"):
             fleet.run(fleet.ask_all(["a"], ask_one, in_flight=wrong))
     assert fleet.run(fleet.ask_all([], ask_one)) == {}
 
