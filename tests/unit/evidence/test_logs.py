@@ -124,7 +124,7 @@ def test_a_store_that_cannot_be_used_is_an_error_and_what_was_read_is_judged(
     def broken(*_of: Any, **_how: Any) -> None:
         raise error
 
-    monkeypatch.setattr(AuditStore, "merge", broken)
+    monkeypatch.setattr(AuditStore, "boot_key", broken)
     audit, visit = judged(AuditStore(tmp_path / "n"))
     assert visit.errors == [{"source": "audit store", "kind": StoreError.kind, "found": found}]
     assert notes(audit)[-1] == "store"

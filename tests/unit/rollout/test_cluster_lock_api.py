@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from ansible_collections.talosops.selinux.plugins.plugin_utils import kube
 from ansible_collections.talosops.selinux.plugins.plugin_utils.kube import ApiException, ClusterProblem
 from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout import cluster_lock
 from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.cluster_lock import ClusterLock
@@ -61,7 +62,7 @@ def talk(monkeypatch: pytest.MonkeyPatch) -> Talk:
             if answer is not None:
                 raise answer
 
-        monkeypatch.setattr(cluster_lock, "kube_client", lambda *_where: contextlib.nullcontext("client"))
+        monkeypatch.setattr(kube, "kube_client", lambda *_where: contextlib.nullcontext("client"))
         monkeypatch.setattr(cluster_lock, "request_at", request_at)
         monkeypatch.setattr(cluster_lock, "request", request)
         monkeypatch.setattr(cluster_lock.time, "sleep", slept.append)
