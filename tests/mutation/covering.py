@@ -90,7 +90,7 @@ class Covering:
         if path.startswith("plugins/plugin_utils/"):
             dotted = path.removeprefix("plugins/").removesuffix(".py").replace("/", ".")
             package, _dot, module = dotted.rpartition(".")
-            imported = rf"{re.escape(dotted)}\b|{re.escape(package)} import [^\n]*\b{module}\b"
+            imported = rf"{re.escape(dotted)}\b|{re.escape(package)} import (?:\([^)]*|[^\n(]*)\b{module}\b"
             return len(re.findall(imported, text))
         if path.startswith("plugins/"):
             return len(re.findall(rf"selinux\.{stem}\b", text))

@@ -52,8 +52,10 @@ _LOADED = (
 _MEMORY = 6 << 30
 #: What stands for the code of a pytest that was stopped.
 _OUT_OF_TIME = -1
-#: Arguments that pytest does not understand, or no tests: no mutant does that.
-_ASKED_WRONGLY = (4, 5)
+#: What the fork ends with where pytest could not even begin.
+_NOT_BEGUN = 70
+#: Arguments that pytest does not understand, or no tests: no mutant does that, nor does one keep pytest from beginning.
+_ASKED_WRONGLY = (4, 5, _NOT_BEGUN)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -182,7 +184,7 @@ class Trial:
             try:
                 self._be_pytest(tests)
             finally:
-                os._exit(70)
+                os._exit(_NOT_BEGUN)
         end = time.monotonic() + 10 * self._seconds
         spent = 0.0
         while spent < limit and time.monotonic() < end:

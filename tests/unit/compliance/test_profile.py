@@ -122,6 +122,8 @@ def test_a_profile_of_ones_own_is_loaded(tmp_path):
         ({"max_evidence_age": "long"}, "max_evidence_age"),
         ({"labels": {"a": 1}}, "labels"),
         ({"rule": {"id": "A B"}}, "no id"),
+        ({"rule": {"id": 7}}, "no id"),
+        ({"rule": {"id": None}}, "no id"),
         ({"rule": {"severity": "block"}}, "severity"),
         ({"rule": {"expected": ""}}, "expected"),
         ({"rule": {"maps": [{"framework": "X", "id": "1", "strength": "full", "why": "y"}]}}, "strength"),

@@ -84,6 +84,25 @@ def test_what_is_not_measured_is_looked_for_by_its_name(root: Path) -> None:
     assert Covering(root).stages(wire(1, "plugins/modules/drain.py"), 9) == [["integration/modules/test_short.py"]]
 
 
+PACKAGE = "ansible_collections.talosops.selinux.plugins.plugin_utils.talos"
+
+
+@pytest.mark.parametrize(
+    ("imports", "named"),
+    [
+        (f"from {PACKAGE}.wire import x", True),
+        (f"import {PACKAGE}.wire", True),
+        (f"from {PACKAGE} import a, wire", True),
+        (f"from {PACKAGE} import (\n    a,\n    wire,\n)", True),
+        (f"from {PACKAGE} import (\n    a,\n)\nfrom other import wire", False),
+        (f"from {PACKAGE} import a\nfrom other import wire", False),
+        (f"from {PACKAGE} import wired", False),
+    ],
+)
+def test_what_imports_a_module_names_it(imports: str, named: bool, root: Path) -> None:
+    assert (Covering(root)._named(WIRE, imports) > 0) is named
+
+
 def test_what_a_fixed_mutant_names_comes_first(root: Path) -> None:
     fixed = Mutant(WIRE, 2, "a name", 0, "1", "2", ("integration/modules/test_long.py", "unit/gate/test_other.py"))
     assert Covering(root).stages(fixed, 0) == [[*fixed.tests], ["unit/talos/test_wire.py"]]
