@@ -28,14 +28,14 @@ class ActionModule(TalosAction):
     MODULE = "reinstall_step"
     SECRET = frozenset({"password", "token"})
     RULES: ClassVar[dict[str, Any]] = {
-        "required_if": [["state", "taken", ["step"]], ["state", "given_back", ["reason"]]],
+        "required_if": [["state", "taken", ["step"]], ["state", "released", ["reason"]]],
     }
 
     def act(self) -> dict[str, Any]:
         work = Work(self)
         if self.check:
             return self._announced(work)
-        if self.params["state"] == "given_back":
+        if self.params["state"] == "released":
             told = fail_and_release(work, self.params["reason"])
             return {"step": None, "taken": False, "facts": {}, "node": told, "changed": True}
         return {**take(work, self.params["step"]), "node": None}

@@ -38,7 +38,7 @@ class ActionModule(TalosAction):
 
     def _settled(self, work: Work) -> dict[str, Any]:
         resume: list[str] = []
-        given_back: list[str] = []
+        released: list[str] = []
         begun = work.ledger.open_operations()
         if begun or work.ledger.lock(CLUSTER_LOCK):
             # Also one that a controller left which ended: it is released with this run's.
@@ -46,10 +46,10 @@ class ActionModule(TalosAction):
         settle_control_plane(work)
         for host in begun:
             if self.known(host):
-                (resume if settle(Work(self, host)) else given_back).append(host)
-        return self._result(work, work.ledger.run, resume, given_back)
+                (resume if settle(Work(self, host)) else released).append(host)
+        return self._result(work, work.ledger.run, resume, released)
 
-    def _result(self, work: Work, run: str | None, resume: list[str], given_back: list[str]) -> dict[str, Any]:
+    def _result(self, work: Work, run: str | None, resume: list[str], released: list[str]) -> dict[str, Any]:
         halts = work.ledger.halts()
         if halts and not resume:
             raise halted("starting the rollout", halts)
@@ -58,7 +58,7 @@ class ActionModule(TalosAction):
             "resume": resume,
             # While it is halted, only what was wiped is brought back.
             "start": [] if halts else [host for host in self.hosts() if host not in resume],
-            "given_back": given_back,
+            "released": released,
             "halts": halts,
-            "changed": bool(given_back),
+            "changed": bool(released),
         }

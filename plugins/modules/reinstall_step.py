@@ -28,13 +28,13 @@ options:
   state:
     description:
       - V(taken) takes the O(step).
-      - V(given_back) ends what failed. The failure is recorded with its O(reason) where no step did so itself, and a
+      - V(released) ends what failed. The failure is recorded with its O(reason) where no step did so itself, and a
         node that was certainly not wiped is uncordoned.
     type: str
-    choices: [taken, given_back]
+    choices: [taken, released]
     default: taken
   reason:
-    description: With O(state=given_back), why.
+    description: With O(state=released), why.
     type: str
   kubeconfig:
     description: Path of a kubeconfig file that may cordon, drain, read workloads, and take leases in C(kube-system).
@@ -158,7 +158,7 @@ facts:
   type: dict
   sample: {}
 node:
-  description: With O(state=given_back), how the node was left.
+  description: With O(state=released), how the node was left.
   returned: always
   type: str
   sample: null

@@ -87,7 +87,7 @@ halts:
   type: list
   elements: dict
   sample: []
-given_back:
+released:
   description: Nodes that a stopped rollout had begun with, and that start over.
   returned: always
   type: list

@@ -27,10 +27,10 @@ def settle_control_plane(work: Work) -> None:
 
 
 def settle(work: Work) -> bool:
-    """Whether the node's reinstall must be resumed; one whose reset certainly had no effect is given back instead.
+    """Whether the node's reinstall must be resumed; one whose reset certainly had no effect is released instead.
 
     Raises:
-        Problem: it could not be given back.
+        Problem: it could not be released.
     """
     known = work.ledger.node(work.host)
     if POINT_OF_NO_RETURN in known.done:

@@ -30,7 +30,7 @@ def reached(plan: Mapping[str, Any], state: LedgerState, host: str, after: str) 
         if after == "wave" and host in wave["nodes"]:
             break
     if state.halts:
-        # What a halt kept back, or gave back, did not fail.
+        # What a halt kept back, or released, did not fail.
         found = [name for name in found if state.node(name).complete or state.node(name).unfinished]
     return found
 

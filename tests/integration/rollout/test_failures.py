@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Nothing ends in silence: what stops a node is said, a node that was not wiped is given back, and a rerun finishes."""
+"""Nothing ends in silence: what stops a node is said, a node that was not wiped is released, and a rerun finishes."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def test_the_run_ends_with_a_failure_that_names_the_nodes(ended: Ended) -> None:
     assert ended.first_cordoned == {"bad-config", "bad-install", "overlay"}
 
 
-def test_a_reset_without_effect_is_told_and_the_node_given_back(ended: Ended) -> None:
+def test_a_reset_without_effect_is_told_and_the_node_released(ended: Ended) -> None:
     reason = ended.first_rows["no-effect"]["reasons"][0]
     assert reason["id"] == "rollout.reset" and "had no effect" in reason["found"]
 

@@ -131,7 +131,7 @@ def test_what_may_have_been_sent_stays_open(ended: Ended, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name, entries in NODES.items() if not entries])
-def test_what_was_only_begun_is_given_back(ended: Ended, name: str) -> None:
+def test_what_was_only_begun_is_released(ended: Ended, name: str) -> None:
     assert ended.silent_rows[name]["outcome"] == "inconclusive"
     assert name not in ended.silent_cordoned
 

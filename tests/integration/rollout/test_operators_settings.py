@@ -78,7 +78,7 @@ def test_it_ends_the_same(sim: Simulator, tmp_path: Path) -> None:
     killed = run("killed", [addresses["worker-2"]], "step:reset:0", rollout_waivers=None)
     assert killed.code != 0 and sim.nodes["worker-2"].unschedulable, killed.output
     assert not (tmp_path / "killed" / "~").exists()
-    # Without consent nothing goes on, and what the earlier run began is given back.
+    # Without consent nothing goes on, and what the earlier run began is released.
     unwilling = run("unwilling", [addresses["worker-2"]], rollout_consent="", rollout_waivers=None)
     assert unwilling.code != 0 and "nobody agreed to wipe" in unwilling.output
     assert not sim.nodes["worker-2"].unschedulable and playbook.talos_writes(sim) == []

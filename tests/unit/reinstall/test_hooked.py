@@ -74,7 +74,7 @@ def test_an_unwiped_machine_that_the_hook_booted_stays_cordoned(
     assert settle(hooked), "its operation is not closed while it runs another system"
 
 
-def test_it_is_given_back_when_its_own_system_runs_again(hooked: OneNode, uncordoned: list[str]) -> None:
+def test_it_is_released_when_its_own_system_runs_again(hooked: OneNode, uncordoned: list[str]) -> None:
     hooked.answers = itertools.repeat(Machine(boot_id="boot-3"))
     with pytest.raises(Problem, match="had no effect"):
         take(hooked, "identify")

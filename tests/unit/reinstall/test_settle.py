@@ -41,7 +41,7 @@ def test_a_reset_that_does_not_show_yet_is_resumed(tmp_path: Path, last: Machine
     assert work.ledger.node(work.host).may_be_wiped
 
 
-def test_a_reset_without_effect_is_given_back(tmp_path: Path) -> None:
+def test_a_reset_without_effect_is_released(tmp_path: Path) -> None:
     work = stopped(tmp_path, last=RUNNING)
     assert not settle(work)
     assert not work.ledger.node(work.host).unfinished

@@ -44,9 +44,9 @@ def test_no_control_flow_by_failures_and_no_facts_by_variables() -> None:
     ]
 
 
-def test_what_failed_is_given_back_in_the_same_run() -> None:
+def test_what_failed_is_released_in_the_same_run() -> None:
     (task,) = block()["rescue"]
-    assert task[STEP]["state"] == "given_back"
+    assert task[STEP]["state"] == "released"
 
 
 @pytest.mark.parametrize("path", PLAYBOOKS, ids=lambda path: path.stem)
