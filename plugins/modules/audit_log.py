@@ -33,7 +33,7 @@ options:
   follow_seconds:
     description:
       - Follow the auditd service log for so long and store it while it grows, before the logs are fetched as usual. A
-        stream that ends early is told in RV(nodes), and is no failure, as the fetch after it closes the gap.
+        stream that ends early is reported in RV(nodes), and is no failure, as the fetch after it closes the gap.
     type: float
     default: 0
   show:
@@ -42,7 +42,7 @@ options:
     default: false
 attributes:
   check_mode:
-    description: In check mode the logs are read, and joined with a copy to tell what would be added and what is lost.
+    description: In check mode the logs are read, and joined with a copy to report what would be added and what is lost.
     support: full
   diff_mode:
     description: Logs are only ever added to.

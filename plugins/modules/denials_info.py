@@ -38,7 +38,7 @@ options:
     type: str
   policy:
     description: >-
-      The compiled policy of the release to go to (C(policy.33) of a Talos image). Each denial then tells whether that
+      The compiled policy of the release to go to (C(policy.33) of a Talos image). Each denial then says whether that
       policy still denies it. Needs C(seinfo) and C(sesearch) of setools on the controller; without them the answer is
       V(unknown).
     type: path

@@ -13,7 +13,7 @@ author:
   - The talosops.selinux authors (@talosops)
 description:
   - Lets one privileged pod try what Talos' own tests try, to attach to process 1, to connect to machined's socket and
-    to read the machine configuration on STATE, and tells how each attempt ended. Then everything is removed.
+    to read the machine configuration on STATE, and reports how each attempt ended. Then everything is removed.
   - The node's SecurityState is read first, and nothing is made unless it is enforcing. The node in Kubernetes must be
     this machine in this boot, by system UUID, machine id and boot id.
   - Only "permission denied" counts as refused. Every other error is inconclusive. At most one byte is read, which is
@@ -119,7 +119,7 @@ attempts:
       expected: permission denied
       records: 1
 selinux:
-  description: The mode that SecurityState told before.
+  description: The mode that SecurityState reported before.
   returned: success
   type: str
   sample: enforcing

@@ -20,9 +20,9 @@ description:
     after the wipe. C(talos_approved_local_data), whether the loss of the data on the node's disk was approved.
     C(talos_identify_by), V(uuid), or V(console) for a machine whose UUID does not tell it from others.
   - C(talos_serial_baseline), how many missing audit serials of the node you know the reason of, such as logins that
-    auditd does not write; they are told in a note of the coverage instead of making it partial.
-    C(talos_strict_messages), whether any audit message of a workload makes the coverage partial, since one that is
-    forged perfectly cannot be told. M(talosops.selinux.machine_reset) and M(talosops.selinux.denials_info) read both,
+    auditd does not write; they are named in a note of the coverage instead of making it partial.
+    C(talos_strict_messages), whether any audit message of a workload makes the coverage partial, since a perfect
+    forgery cannot be recognised. M(talosops.selinux.machine_reset) and M(talosops.selinux.denials_info) read both,
     too.
   - A host with C(talos_maintenance_fingerprint), the key that it shows on its console, is a machine that waits in
     maintenance mode for its first installation. It has no evidence, so it says only which machine it is, and

@@ -92,7 +92,7 @@ stage:
   type: str
   sample: running
 ready:
-  description: Whether Talos calls the node ready. Null when it does not tell.
+  description: Whether Talos calls the node ready. Null when it does not report it.
   returned: always
   type: bool
   sample: true
@@ -103,12 +103,12 @@ unmet_conditions:
   elements: dict
   sample: []
 uuid:
-  description: The hardware UUID. Null when the node does not tell.
+  description: The hardware UUID. Null when the node does not report it.
   returned: always
   type: str
   sample: 5b2c4f1e-8d1a-4c0e-9a3b-0c1d2e3f4a5b
 serial_number:
-  description: The hardware serial number. Null when the node does not tell.
+  description: The hardware serial number. Null when the node does not report it.
   returned: always
   type: str
   sample: SIM-0004
@@ -120,7 +120,7 @@ fingerprint:
 boot:
   description:
     - What tells the node's boot from another one. Before Talos 1.14 these are counters, since the time of boot moves
-      with the clock. Null when it does not tell.
+      with the clock. Null when it does not report it.
   returned: always
   type: dict
   sample: {}

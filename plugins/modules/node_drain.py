@@ -45,7 +45,7 @@ options:
     default: 5
 attributes:
   check_mode:
-    description: Nothing is written. The result tells which pods would be evicted and what blocks that now.
+    description: Nothing is written. The result says which pods would be evicted and what blocks that now.
     support: full
   diff_mode:
     description: Shows whether the node is unschedulable.

@@ -57,7 +57,7 @@ nodes:
       type: str
       sample: v1.14.1
     kernel_args:
-      description: The kernel command line, in order. Null where Talos does not tell (before 1.11).
+      description: The kernel command line, in order. Null where Talos does not report it (before 1.11).
       type: list
       elements: str
       sample: [talos.platform=metal, selinux=1]
@@ -75,15 +75,15 @@ nodes:
       type: bool
       sample: false
     uki_signing_key_fingerprint:
-      description: Fingerprint of the key that signed the image. Null when the node does not tell.
+      description: Fingerprint of the key that signed the image. Null when the node does not report it.
       type: str
       sample: null
     pcr_signing_key_fingerprint:
-      description: Fingerprint of the key that signed the measurements. Null when the node does not tell.
+      description: Fingerprint of the key that signed the measurements. Null when the node does not report it.
       type: str
       sample: null
     fips_state:
-      description: The FIPS mode as Talos words it. Null when the node does not tell.
+      description: The FIPS mode as Talos words it. Null when the node does not report it.
       type: str
       sample: null
     module_signature_enforced:
