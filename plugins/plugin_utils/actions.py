@@ -87,8 +87,7 @@ class TalosAction(ActionBase):  # type: ignore[misc]  # ansible-core ships no ty
                 result.update(self._acted())
         except Problem as problem:
             # Without the text: Ansible prints the whole result of a failed task, and the message has it already.
-            failure = {"of_node": isinstance(problem, TalosError), **problem.facts()}
-            result.update(failed=True, msg=str(problem), failure=plain(failure))
+            result.update(failed=True, msg=str(problem), failure=plain(problem.facts()))
         return result
 
     def _acted(self) -> dict[str, Any]:
