@@ -18,11 +18,12 @@ description:
     this machine in this boot, by system UUID, machine id and boot id.
   - Only "permission denied" counts as refused. Every other error is inconclusive. At most one byte is read, which is
     discarded.
-  - What an earlier probe left that was killed is removed first, on nodes that are permissive too.
+  - A process beside the probe removes everything should the probe be killed. What an earlier one left whose whole
+    controller ended is removed first, on nodes that are permissive too.
   - The AVC records that the probe is known to have caused are kept beside the node's audit log. Evidence that is
     collected with the same store counts them under C(probe) and as no denials.
   - C(docs/enforcement-probe.md) describes the pod, what its image has to hold, the role that is needed in Kubernetes,
-    and what remains when a controller is killed.
+    and what remains when a whole controller ends.
 options:
   image:
     description: The image, as C(REGISTRY/NAME@sha256:DIGEST). A tag is refused.

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A probe's objects in Kubernetes: made, waited for, removed, and found again when their maker was killed.
+"""A probe's objects in Kubernetes: made, waited for, removed, and found again when nobody removed them.
 
 The namespace holds all of the others, so removing it removes everything. One whose owner is gone, or whose time is
 over, is a leftover and is removed by whichever probe comes next.

@@ -10,9 +10,11 @@ it ran in the boot that was looked at, and that boot still enforces afterwards.
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import os
 import secrets
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -32,11 +34,14 @@ from ..talos.errors import NotFound, TalosError, Unsupported
 from . import attempts, pod
 from .attempts import ATTEMPTS, INCONCLUSIVE, Outcome
 from .cluster import Ended, ProbeApi, ProbeRemains
+from .janitor import watched
 from .pod import Plan
 
 NOT_ATTEMPTED = "not_attempted"
 #: Seconds in which a namespace goes, of a cluster that is not in trouble.
 _REMOVAL = 120.0
+#: Seconds after which the janitor looks once more: a request of the killed process may still have been on its way.
+_LATE = 5.0
 #: A namespace that has not gone by then waits for somebody.
 _LEFTOVER = 30.0
 
@@ -94,6 +99,7 @@ def probe(ask: Ask[Any], store: AuditStore, settings: Settings) -> dict[str, Any
     Raises:
         ImageProblem: the image is not named by its digest.
         TalosError, ClusterProblem: the node or the cluster cannot be asked.
+        NoJanitor: no process can be started beside this one.
         NotThisNode: the cluster is not known to have this machine, in this boot.
         ProbeRunning: another probe of the machine is under way.
         ProbeRemains: what was made could not be removed; its context has the result.
@@ -202,7 +208,8 @@ def _attempted(ask: Ask[Any], api: ProbeApi, store: AuditStore, seen: Seen, sett
     # Kept before anything happens, so that whoever follows the log waits for the list of records.
     place = store.keep_probe(key, document)
     try:
-        ended, remains = _run(api, plan)
+        with watched(lambda: _abandoned(settings, plan)):
+            ended, remains = _run(api, plan)
         outcomes, caused = _judge(ask, seen, plan, ended)
         document |= {
             "outcome": attempts.overall(outcomes),
@@ -233,6 +240,14 @@ def _run(api: ProbeApi, plan: Plan) -> tuple[Ended, ProbeRemains | None]:
             error.context["remains"] = remains.context["namespace"]
         raise
     return ended, _cleared(api, plan)
+
+
+def _abandoned(settings: Settings, plan: Plan) -> None:
+    """Remove what a process made that was killed; in a process of its own, which nobody hears."""
+    for pause in (0.0, _LATE):
+        time.sleep(pause)
+        with contextlib.suppress(Problem), kube_client(settings.kubeconfig, settings.context) as client:
+            ProbeApi(client, settings.kubeconfig, settings.poll).clear(plan, timeout=_REMOVAL)
 
 
 def _cleared(api: ProbeApi, plan: Plan) -> ProbeRemains | None:

@@ -2,14 +2,20 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A controller that is killed at any moment: what it left ends by itself, and goes with the next probe."""
+"""A probe that is killed at any moment leaves nothing; what a dead controller leaves ends, and goes with the next."""
 
 from __future__ import annotations
 
+import datetime as dt
+import os
+import time
+from pathlib import Path
+
 import pytest
-from ansible_collections.talosops.selinux.plugins.plugin_utils.probe import pod
+from ansible_collections.talosops.selinux.plugins.plugin_utils.evidence.identity import machine_id_of
+from ansible_collections.talosops.selinux.plugins.plugin_utils.probe import janitor, pod
 from ansible_collections.talosops.selinux.plugins.plugin_utils.probe.cluster import ProbeRunning
-from integration.probe.world import World, expire, killed
+from integration.probe.world import IMAGE, World, expire, killed
 from kubernetes import client, config
 
 STEPS = [
@@ -23,22 +29,81 @@ STEPS = [
 
 
 @pytest.mark.parametrize(("step", "when"), STEPS)
-def test_what_a_killed_probe_left_goes_with_the_next_one(world: World, step: str, when: str) -> None:
+def test_nothing_remains_of_a_probe_that_was_killed(world: World, step: str, when: str) -> None:
+    world.cluster.jobs.trouble.hangs.add("worker-1")
+    if (step, when) == ("wait", "after") or step in ("write 4", "clear"):
+        world.cluster.jobs.trouble.hangs.clear()
+    killed(world, step, when, janitor=True)
+    gone(world)
+
+
+def test_a_namespace_that_is_made_after_the_kill_goes_too(world: World) -> None:
+    killed(world, "write 1", "before", janitor=True)
+    store = world.store("worker-1")
+    (told,) = [probe for boot in store.boots() for probe in store.probes(boot)]
+    plan = pod.Plan(
+        id=told["id"],
+        machine=str(machine_id_of(told["machine"]["identity"])),
+        node="worker-1",
+        image=IMAGE,
+        device=None,
+        owner="",
+        seconds=60,
+        expires=dt.datetime.now(dt.UTC),
+    )
+    # As if the request had been on its way, and was served when the janitor had looked.
+    with config.new_client_from_config(world.kubeconfig) as api:
+        client.CoreV1Api(api).create_namespace(pod.namespace(plan))
+    assert world.namespaces() == [plan.namespace]
+    gone(world)
+
+
+def gone(world: World) -> None:
+    """Wait until nothing of any probe is there, which nobody but a janitor sees to."""
+    end = time.monotonic() + 60
+    while world.remains() and time.monotonic() < end:
+        time.sleep(0.05)
+    assert world.remains() == []
+
+
+def test_the_janitor_acts_only_when_its_process_is_gone(tmp_path: Path) -> None:
+    marks = [tmp_path / name for name in ("ended", "raised", "exited")]
+    with janitor.watched(marks[0].touch):
+        pass
+    with pytest.raises(ValueError, match="the block's own"), janitor.watched(marks[1].touch):
+        raise ValueError("the block's own")
+    child = os.fork()
+    if not child:
+        with janitor.watched(marks[2].touch):
+            os._exit(0)
+    os.waitpid(child, 0)
+    end = time.monotonic() + 60
+    while not marks[2].exists() and time.monotonic() < end:
+        time.sleep(0.01)
+    assert [mark.exists() for mark in marks] == [False, False, True]
+
+
+#: Steps at which a controller that dies as a whole leaves something: an empty namespace, a Job, a pod that ended.
+WITH_ALL = [("write 1", "after"), ("write 3", "after"), ("wait", "after")]
+
+
+@pytest.mark.parametrize(("step", "when"), WITH_ALL)
+def test_what_a_killed_controller_left_goes_with_the_next_probe(world: World, step: str, when: str) -> None:
     killed(world, step, when)
     left = world.namespaces()
+    assert len(left) == 1
     # The next one is of a node that does not enforce: it makes nothing, and removes what it finds.
     result = world.probe("worker-2")
-    assert (result["outcome"], result["leftovers"], result["changed"]) == ("not_attempted", left, bool(left))
+    assert (result["outcome"], result["leftovers"], result["changed"]) == ("not_attempted", left, True)
     assert world.remains() == []
     assert world.probe()["outcome"] == "refused"
     assert world.remains() == []
 
 
-@pytest.mark.parametrize(("step", "when"), STEPS)
+@pytest.mark.parametrize(("step", "when"), WITH_ALL)
 def test_without_another_probe_the_cluster_ends_and_removes_the_pod(world: World, step: str, when: str) -> None:
-    world.cluster.jobs.trouble.hangs.add("worker-1")
-    if (step, when) == ("wait", "after") or step in ("write 4", "clear"):
-        world.cluster.jobs.trouble.hangs.clear()
+    if step != "wait":
+        world.cluster.jobs.trouble.hangs.add("worker-1")
     killed(world, step, when)
     before = len(world.writes())
     for minutes in range(10):

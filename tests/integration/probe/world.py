@@ -159,7 +159,7 @@ def expire(world: World) -> None:
 
 
 _KILLED = """
-import json, os, signal, sys
+import contextlib, json, os, signal, sys
 from pathlib import Path
 sys.path[:0] = {paths!r}
 from ansible_collections.talosops.selinux.plugins.plugin_utils.probe import cluster, run
@@ -169,13 +169,19 @@ from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.client impo
 from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.config import Talosconfig
 
 step, when, given = {step!r}, {when!r}, json.loads({given!r})
+if not given["janitor"]:
+    run.watched = lambda remove: contextlib.nullcontext()
 place = AuditStore if step == "keep_probe" else cluster.ProbeApi
 name, _blank, number = step.partition(" ")
 left = int(number or 1)
 method = getattr(place, "_request" if name == "write" else name)
 
+mortal = os.getpid()
+
 def killed(*arguments, **options):
     global left
+    if os.getpid() != mortal:
+        return method(*arguments, **options)
     counts = name != "write" or arguments[1] != "GET"
     left -= counts
     if counts and not left and when == "before":
@@ -198,13 +204,14 @@ run.probe(ask, AuditStore(Path(given["store"])), run.Settings(**given["settings"
 """
 
 
-def killed(world: World, step: str, when: str) -> None:
-    """Probe in a process that is killed at a step."""
+def killed(world: World, step: str, when: str, *, janitor: bool = False) -> None:
+    """Probe in a process that is killed at a step: alone, or with the whole controller, its janitor with it."""
     settings = {"name": "worker-1", "image": IMAGE, "kubeconfig": world.kubeconfig, "context": None}
     given = {
         "talosconfig": str(world.sim.directory / "talosconfig"),
         "address": world.sim.nodes["worker-1"].address,
         "store": str(world.store("worker-1").directory),
+        "janitor": janitor,
         "settings": {**settings, "seconds": 60, "poll": 0.02, "check": False},
     }
     paths = [path for path in sys.path if path]
