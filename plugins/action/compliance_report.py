@@ -47,16 +47,17 @@ class ActionModule(TalosAction):
         granted = waivers.Waivers(given, policy, now)
         output = Path(params["output"])
         previous, line = gather.earlier_reports(output, profile.name, iso(now))
-        hosts = self.hosts()
+        hosts, population = self._population()
         nodes, unread = _collected(params["evidence"])
+        unread |= {host: {"found": "this run was limited to other hosts"} for host in population if host not in hosts}
         retired = read_retirements(params["retired"] or ())
         found = gather.gather(
-            hosts,
+            population,
             nodes,
             unread,
             directory=Path(params["directory"]),
-            zones={host: self.variable(host, "talos_zone") for host in hosts},
-            configs={host: self.variable(host, "talos_machine_config") for host in hosts},
+            zones={host: self.variable(host, "talos_zone") for host in population},
+            configs={host: self.variable(host, "talos_machine_config") for host in population},
             ledger=Path(params["ledger"]) if params["ledger"] else None,
             previous=previous,
             probes=Path(params["probes"]) if params["probes"] else None,
@@ -99,6 +100,12 @@ class ActionModule(TalosAction):
             "failed": failed,
             "msg": lines[-1],
         }
+
+    def _population(self) -> tuple[list[str], list[str]]:
+        """The hosts of this run, and all that the report has to name."""
+        hosts = self.hosts()
+        named = self.params["population"] or []
+        return hosts, [*hosts, *(host for host in named if host not in hosts and self.known(host))]
 
     def _stops(self, results: Mapping[str, int]) -> bool:
         wrong = results["fail"] + (results["unknown"] if self.params["fail_on"] == "unknown" else 0)

@@ -32,6 +32,12 @@ options:
         else is needed for it.
     type: path
     required: true
+  population:
+    description:
+      - Names of all hosts that have to be in the report. One that is none of O(hosts) has a row that is C(unknown), so
+        that a run with C(--limit) does not pass for the whole fleet. When unset, O(hosts).
+    type: list
+    elements: str
   profile:
     description: Name of a built-in profile, or the path of one.
     type: str

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -31,12 +31,15 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulator]:
         yield sim
 
 
-def report_of(sim: Simulator, directory: Path, number: int, **variables: object) -> tuple[playbook.Run, dict]:
+def report_of(
+    sim: Simulator, directory: Path, number: int, arguments: Sequence[str] = (), **variables: object
+) -> tuple[playbook.Run, dict]:
     run = playbook.run(
         sim,
         directory / f"run-{number}",
         "talosops.selinux.compliance",
         variables={"rollout_directory": str(directory / "kept"), "talos_context": "reader", **variables},
+        arguments=list(arguments),
     )
     result = run.of("Report compliance")
     bundle = result.get("bundle")
@@ -77,9 +80,16 @@ def test_the_collectors_file_is_replaced_and_readable_by_its_user(fleet: Simulat
     textfile = tmp_path / "collector" / "selinux.prom"
     textfile.parent.mkdir(mode=0o775)
     textfile.write_text("old")
-    report_of(
-        fleet, tmp_path, 1, compliance_fail_on="never", compliance_hosts="worker-1", compliance_textfile=str(textfile)
+    _run, report = report_of(
+        fleet, tmp_path, 1, ["--limit", "worker-1"], compliance_fail_on="never", compliance_textfile=str(textfile)
     )
+    # Nor does a run that was limited say anything about the others.
+    rows = {row["node"]: (row["status"], row["unread"]) for row in report["nodes"]}
+    limited = ("unknown", "this run was limited to other hosts")
+    assert {name: row for name, row in rows.items() if row == limited} == dict.fromkeys(
+        set(_NODES) - {"worker-1"}, limited
+    )
+    assert rows["worker-1"][1] is None
     assert "talos_selinux_compliance_results" in textfile.read_text()
     assert textfile.stat().st_mode & 0o777 == 0o644
     assert [path.name for path in textfile.parent.iterdir()] == ["selinux.prom"]

@@ -27,7 +27,8 @@ def render(report: Mapping[str, Any]) -> bytes:
     rules = {rule["id"]: rule for rule in report["rules"]}
     labels = listed(report["labels"])
     text = io.StringIO()
-    writer = csv.writer(text)
+    # Quoted throughout: where a semicolon separates, a text with one would be two cells, the second one unseen by us.
+    writer = csv.writer(text, quoting=csv.QUOTE_ALL)
     writer.writerow(HEADINGS)
     for row in report["nodes"]:
         for item in row["results"]:
