@@ -169,6 +169,13 @@ def go_on(logs: Logs, facts: BootFacts, since: float) -> None:
     logs.serial = out.serial
 
 
+def lose(logs: Logs, facts: BootFacts, kind: str) -> None:
+    """Lose records at ``facts.now``."""
+    out = _resume(logs, facts)
+    _lose(out, (facts.now - facts.started) / out.pace, kind)
+    logs.serial = out.serial
+
+
 def _loss_lines(out: Writer, offset: float, kind: str) -> None:
     if kind == "backlog":
         out.printk(offset, "audit: audit_backlog=8193 > audit_backlog_limit=8192", level=3)

@@ -220,7 +220,9 @@ class Fleet:
     async def _fault_changed(self, node: Node, fault: str) -> None:
         if fault in _PORT_FAULTS and node.boot is not None and node.dead_console is None:
             await self.listen(node)
-        if fault in _LOG_FAULTS:
+        if fault == "lost_records" and node.faults.get(fault) not in (None, "printk"):
+            node.lose_records(str(node.faults[fault]))
+        elif fault in _LOG_FAULTS:
             node.forget_logs()
         if fault == "drain_blocked" and self.kubernetes is not None:
             change = self.kubernetes.set_fault if fault in node.faults else self.kubernetes.clear_fault

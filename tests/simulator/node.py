@@ -363,6 +363,12 @@ class Node:
         self.extra_denials.append(denial)
         self.notify()
 
+    def lose_records(self, kind: str) -> None:
+        """Lose records of the audit log from now on; what was logged before stays as it was."""
+        if self.boot is not None and self.boot.logs is not None:
+            audit.lose(self.boot.logs, self.boot_facts(), kind)
+        self.notify()
+
     def time_passed(self, since: float) -> None:
         """Go on with logs that somebody has read already, from the moment ``since`` to now."""
         if self.boot is not None and self.boot.logs is not None:
