@@ -222,6 +222,8 @@ def test_leaving_report_only_is_weaker(tmp_path: Path) -> None:
 def test_a_check_without_needs_is_weaker(tmp_path: Path) -> None:
     base = write(tmp_path, "base", checks=[{**OWN, "needs": ["boot.id", "boot.time"]}])
     problem(write(tmp_path, extends=base.name, checks=[{"id": "our-own", "needs": ["boot.id"]}]), "our-own: needs")
+    for none in ([], None):
+        problem(write(tmp_path, extends=base.name, checks=[{"id": "our-own", "needs": none}]), "our-own: needs")
     load_policy(write(tmp_path, extends=base.name, checks=[{"id": "our-own", "needs": ["boot.time", "boot.id"]}]))
 
 
