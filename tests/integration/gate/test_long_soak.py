@@ -71,16 +71,16 @@ def soaked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, dict[
 @contextlib.contextmanager
 def _in_its_time(sim: Simulator) -> Iterator[None]:
     """Let the control host, whose clock is right, live in the fleet's time."""
-    merge = AuditStore.merge
+    merge = AuditStore.merge_all
 
     def now() -> float:
         return sim.fleet.clock.running() - SOAK_HOURS * HOUR
 
-    def then(*arguments: Any, **options: Any) -> MergeResult:
+    def then(*arguments: Any, **options: Any) -> dict[str, MergeResult]:
         return merge(*arguments, **options | {"collected_at": dt.datetime.fromtimestamp(now(), dt.UTC)})
 
     with (
-        unittest.mock.patch.object(AuditStore, "merge", then),
+        unittest.mock.patch.object(AuditStore, "merge_all", then),
         unittest.mock.patch.dict(boots.look.__kwdefaults__, clock=now),
     ):
         yield
