@@ -7,7 +7,7 @@ COLLECTION := .collections/ansible_collections/talosops/selinux
 SANITY := build/sanity/ansible_collections/talosops/selinux
 # What ansible-test looks at, and how it is run.
 RELEASED := $(wildcard $(shell git ls-files --cached --others --exclude-standard -- ':!tests')) tests/sanity/run.py tests/config.yml
-# Test processes; three times the cores, since tests also wait. A file's tests stay together (tests/sharing.py).
+# Test processes; three times the cores, since tests also wait. A file's tests stay together (tests/conftest.py).
 WORKERS ?= 6
 SIMULATOR := $(shell git ls-files tests/simulator tests/integration/simulator)
 TESTS ?= tests/unit tests/integration --ignore=tests/integration/simulator
@@ -52,7 +52,7 @@ checks: setup ## Everything that reads the files and runs nothing
 
 unit: setup ## Unit and integration tests, against the simulator; some of them: make unit TESTS=tests/unit/gate
 	@test -z "$(COVERAGE)" || { rm -rf $(MEASURED); mkdir -p $(MEASURED); }
-	$(if $(COVERAGE),$(MEASURE)) $(BIN)/python -m pytest --workers $(WORKERS) $(TESTS)
+	$(if $(COVERAGE),$(MEASURE)) $(BIN)/python -m pytest -n $(WORKERS) $(TESTS)
 	@test -z "$(COVERAGE)" || $(MAKE) --no-print-directory coverage-report
 
 coverage: ## The same tests, and how much of the code they reach
@@ -69,7 +69,7 @@ mutation: setup ## Change one thing at a time, and see whether a test notices: m
 simulator-test: build/simulator-tested ## The simulator's own tests, where it changed since they last passed here
 
 build/simulator-tested: $(VENV)/.ready $(SIMULATOR) | $(COLLECTION)
-	$(BIN)/python -m pytest --workers 2 tests/integration/simulator
+	$(BIN)/python -m pytest -n 2 tests/integration/simulator
 	@mkdir -p build && touch $@
 
 lint: setup ## ruff and yamllint
@@ -110,7 +110,7 @@ bench: setup ## Benchmarks; ratios taken in one run
 	@for bench in tests/benchmarks/bench_*.py; do echo "== $$bench"; $(BIN)/python $$bench || exit 1; done
 
 nightly: coverage ## Every test, the property and fuzz tests with their large example counts, and every mutant
-	HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest --workers $(WORKERS) --timeout=3600 tests/unit tests/integration
+	HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest -n $(WORKERS) --timeout=3600 tests/unit tests/integration
 	@cd tests && ../$(BIN)/python -m mutation --fixed
 	@cd tests && ../$(BIN)/python -m mutation --all
 

@@ -31,30 +31,17 @@ if not LINK.is_symlink():
         LINK.symlink_to(os.path.relpath(ROOT, LINK.parent), target_is_directory=True)
 sys.path[:0] = [str(COLLECTIONS), str(ROOT / "tests")]
 
-import sharing  # noqa: E402  # the path was just made
-
 # A busy machine is no failure of the example that it slowed down.
 settings.register_profile("default", deadline=None)
 settings.register_profile("nightly", deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.getgroup("sharing").addoption("--workers", type=int, default=0, help="run the tests in so many processes")
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtestloop(session: pytest.Session) -> bool | None:
-    """Share the tests out, the longest first, where several processes are to run them."""
-    workers = session.config.option.workers
-    if not workers or session.testsfailed or session.config.option.collectonly:
-        return None
-    shares: dict[str, list[pytest.Item]] = {}
-    for item in session.items:
-        shares.setdefault(_together(item.nodeid), []).append(item)
-    rank = {name: number for number, name in enumerate(LONGEST)}
-    sharing.run(session, [shares[name] for name in sorted(shares, key=lambda name: rank.get(name, len(rank)))], workers)
-    return True
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Where several processes run the tests, put the longest first."""
+    if hasattr(config, "workerinput"):
+        rank = {name: number for number, name in enumerate(LONGEST)}
+        items.sort(key=lambda item: rank.get(_together(item.nodeid), len(rank)))
 
 
 def _together(nodeid: str) -> str:
@@ -62,6 +49,19 @@ def _together(nodeid: str) -> str:
     file = Path(nodeid.split("::", 1)[0])
     within = file.relative_to("tests") if file.parts[0] == "tests" else file
     return str(within.parent if len(within.parts) > 3 else within)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give the test processes their shares in the order in which they were collected."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Together(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return _together(nodeid)
+
+    config.option.loadscopereorder = False
+    return Together(config, log)
 
 
 def pytest_runtest_logstart(nodeid: str) -> None:

@@ -78,7 +78,8 @@ class TalosAction(ActionBase):  # type: ignore[misc]  # ansible-core ships no ty
                 option["no_log"] = inner in self.SECRET
         _validation, arguments = self.validate_argument_spec(spec, **self.RULES)
         self.params: dict[str, Any] = plain(arguments)
-        assert task_vars is not None, "Ansible gives every task its variables"
+        if task_vars is None:
+            raise AssertionError("Ansible gives every task its variables")
         self.variables: dict[str, Any] = task_vars
         self._hosts: dict[str, Mapping[str, Any]] = {}
         self._contexts: dict[tuple[Any, ...], Context] = {}

@@ -162,11 +162,6 @@ def start(
         )
 
 
-def preload() -> None:
-    """Load the Ansible that runs are forked from, before the processes are that ask for them."""
-    preloaded.ready(_environment(Path("/nowhere")))
-
-
 def _environment(directory: Path) -> dict[str, str]:
     """The settings of each run of Ansible's programs, whose files are below ``directory``."""
     return {

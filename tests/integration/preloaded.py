@@ -92,7 +92,7 @@ class Preloaded:
             first = ("ANSIBLE_", "PYTHON", "LC_", "LANG")
             return {key: value for key, value in given.items() if key.startswith(first) and key not in _LATER}
 
-        return read(environment) == read(self.environment)
+        return self._process.poll() is None and read(environment) == read(self.environment)
 
     def start(
         self,
@@ -149,15 +149,9 @@ def start(
         defaults: of arguments of the collection's functions, for times that no operator sets:
             ``{"image.http:Http.__init__": {"backoff": 0.1}}``.
     """
-    one = ready(environment)
-    if not one.fits(environment):
-        return None
-    return one.start(command, cwd=cwd, output=output, errors=errors, environment=environment, defaults=defaults)
-
-
-def ready(environment: Mapping[str, str]) -> Preloaded:
-    """The preloaded Ansible, which is started where it was not; processes that are forked afterwards share it."""
     if _only.one is None:
         _only.one = Preloaded(environment)
         atexit.register(_only.one.close)
-    return _only.one
+    if not _only.one.fits(environment):
+        return None
+    return _only.one.start(command, cwd=cwd, output=output, errors=errors, environment=environment, defaults=defaults)

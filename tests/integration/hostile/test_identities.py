@@ -29,7 +29,8 @@ from integration import playbook
 from simulator import Simulator
 
 NIGHTLY = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
-SEED = os.environ.get("TEST_SEED") or str(random.SystemRandom().random())
+# The processes of one run have to agree on it.
+SEED = os.environ.get("TEST_SEED") or os.environ.get("PYTEST_XDIST_TESTRUNUID") or str(random.SystemRandom().random())
 SHARED = "7d444840-9dc0-11d1-b245-5ffdce74fad2"
 PLACEHOLDERS = ("03000200-0400-0500-0006-000700080009", "ffffffff-ffff-ffff-ffff-ffffffffffff")
 #: The UUIDs of a pair of machines; None leaves a machine its own.

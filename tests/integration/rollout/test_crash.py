@@ -27,7 +27,8 @@ from integration.rollout.test_boot_hook import HOOK
 from simulator import Simulator
 
 NIGHTLY = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
-SEED = os.environ.get("CRASH_SEED") or str(random.SystemRandom().random())
+# The processes of one run have to agree on it.
+SEED = os.environ.get("CRASH_SEED") or os.environ.get("PYTEST_XDIST_TESTRUNUID") or str(random.SystemRandom().random())
 SAMPLE = 3
 #: More than an undisturbed reinstall writes.
 ENTRIES = 42
