@@ -34,6 +34,10 @@ Role = Literal["controlplane", "worker"]
 ROLES: tuple[Role, Role] = ("controlplane", "worker")
 
 _AUTHORITIES = ("OS", "K8S", "AGGREGATOR", "ETCD")
+#: Talos' recorded differences leave out what certificates of two clusters share, so that they have to share it: the
+#: second in which they were made, and the length of a serial number.
+_MADE = datetime.datetime.now(datetime.UTC)
+_LONGEST_SERIAL = 1 << 158
 _Key = Ed25519PrivateKey | ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 
@@ -135,15 +139,14 @@ def _private_pem(key: _Key) -> bytes:
 def _authority(name: str, key: Ed25519PrivateKey | ec.EllipticCurvePrivateKey) -> bytes:
     """A self-signed CA certificate, as PEM."""
     subject = x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, name.lower())])
-    now = datetime.datetime.now(datetime.UTC)
     certificate = (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(subject)
         .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(days=3650))
+        .serial_number(_LONGEST_SERIAL + random.randbits(158))
+        .not_valid_before(_MADE - datetime.timedelta(hours=1))
+        .not_valid_after(_MADE + datetime.timedelta(days=3650))
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, None if isinstance(key, Ed25519PrivateKey) else hashes.SHA256())
     )

@@ -96,7 +96,7 @@ def test_the_difference_is_that_of_talos() -> None:
 
 
 def _changed(diff: str) -> tuple[list[str], list[str]]:
-    """Lines gone and lines new. A line that is both is neither: made-up certificates of one second share lines."""
+    """Lines gone and lines new. A line that is both is neither: made-up certificates share lines."""
     lines = [line for line in diff.splitlines() if line not in ("--- a", "+++ b")]
     old, new = (Counter(line[1:] for line in lines if line.startswith(sign)) for sign in "-+")
     return sorted((old - new).elements()), sorted((new - old).elements())
