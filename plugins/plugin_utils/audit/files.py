@@ -173,8 +173,6 @@ def _read(
                 scanners[node] = Scanner(max_samples=max_samples, kernel=(rings or {}).get(node))
             scanners[node].feed(piece)
             ends[node] = piece or ends.get(node, b"\n")
-        if not ends and not nodes.get(source):
-            scanners.setdefault(b"", Scanner(max_samples=max_samples))
         for node, end in ends.items():
             if not end.endswith(b"\n") and source != sources[-1]:
                 # A line that the end of one file cut is not the beginning of the next file's first line.

@@ -127,7 +127,7 @@ class Writer:
         return found
 
     def _text(self, segment: Segment) -> Text:
-        return Text(self.stream.path, segment, self.new, self.stream.committed)
+        return Text(self.stream.path, segment)
 
     def _measured(self, read: Read, segment: Segment) -> int:
         return read.length(self._text(segment))

@@ -116,8 +116,6 @@ def _overlap(stored: bytes, data: bytes) -> int:
         borders[index] = k
     k = 0
     for byte in stored:
-        if k == len(data):
-            k = borders[k - 1]
         while k and byte != data[k]:
             k = borders[k - 1]
         k += byte == data[k]

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The bytes of one segment, those about to be written included."""
+"""The bytes of one segment."""
 
 from __future__ import annotations
 
@@ -16,13 +16,11 @@ from .stream import CHUNK, Segment, damaged
 class Text:
     """The bytes of one segment, read in parts: a soak's segment may be longer than memory is cheap."""
 
-    def __init__(self, path: Path, segment: Segment, new: list[bytes], committed: int) -> None:
+    def __init__(self, path: Path, segment: Segment) -> None:
         self.size = segment.size
         self.frames = segment.frames
         self._path = path
         self._pieces = segment.pieces
-        self._new = new
-        self._committed = committed
 
     @cached_property
     def lines(self) -> list[bytes]:
@@ -73,19 +71,12 @@ class Text:
         return start < end and self.part(start, end) == data[start - at : end - at]
 
     def _bytes(self, start: int, end: int) -> bytes:
-        """Bytes of the log file; from ``committed`` on those that are about to be written."""
-        old = b""
-        if start < self._committed:
-            wanted = min(end, self._committed) - start
-            try:
-                with self._path.open("rb") as file:
-                    file.seek(start)
-                    old = file.read(wanted)
-            except FileNotFoundError as error:
-                raise damaged(self._path) from error
-            if len(old) != wanted:
-                raise damaged(self._path)
-        if end <= self._committed:
-            return old
-        fresh = b"".join(self._new)
-        return old + fresh[max(0, start - self._committed) : end - self._committed]
+        try:
+            with self._path.open("rb") as file:
+                file.seek(start)
+                found = file.read(end - start)
+        except FileNotFoundError as error:
+            raise damaged(self._path) from error
+        if len(found) != end - start:
+            raise damaged(self._path)
+        return found
