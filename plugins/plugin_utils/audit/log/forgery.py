@@ -409,24 +409,20 @@ class Order:
         return back
 
     def _roll_back(self, place: int, reason: str) -> None:
-        """Undo the shadow's events from ``place`` on, marking that one; the rest must fit anew."""
+        """Undo the shadow's events from ``place`` on, and mark them: behind the first none continues the numbering."""
         undone = self.probation[place:]
         del self.probation[place:]
         kept = self.probation[-1] if self.probation else None
         self.serial, self.stamp = (kept.serial, kept.stamp) if kept else self._base
         for seen in undone:
-            self.recent.pop(seen.serial, None)
-            self.older.pop(seen.serial, None)
-            self.users.pop(seen.serial, None)
+            self._forget(seen)
+            self._mark(seen.text, reason)
         self._shrink()
-        for index, seen in enumerate(undone):
-            if index == 0 or not (seen.serial == self.serial + 1 and seen.stamp >= self.stamp):
-                self._mark(seen.text, reason)
-            else:
-                self.serials.extend(seen.serial, self.stamp, seen.stamp)
-                self.serial, self.stamp = seen.serial, seen.stamp
-                self.recent[seen.serial] = seen.stamp
-                self.probation.append(seen)
+
+    def _forget(self, seen: Seen) -> None:
+        self.recent.pop(seen.serial, None)
+        self.older.pop(seen.serial, None)
+        self.users.pop(seen.serial, None)
 
     def _shrink(self) -> None:
         """Take numbers above the current one out of the seen ones."""
@@ -447,7 +443,7 @@ class Order:
         kept = self.probation[-1] if self.probation else None
         self.serial, self.stamp = (kept.serial, kept.stamp) if kept else self._base
         for seen in undone:
-            self.recent.pop(seen.serial, None)
+            self._forget(seen)
             self._mark(seen.text, reason)
         self._shrink()
         self._drop_off(reason)
