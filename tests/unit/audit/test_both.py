@@ -14,6 +14,9 @@ import pytest
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.analysis import analyze
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.coverage import assess
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.files import analyze_files
+from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.log.both import Beside, keep
+from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.log.records import read_line
+from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.log.summary import Event
 
 NUMBERS = {b"AVC": 1400, b"SELINUX_ERR": 1401, b"USER_AVC": 1107, b"SYSCALL": 1300, b"PROCTITLE": 1327, b"EOE": 1320}
 ERROR = b"op=security_compute_sid invalid_context=a:b:c:s0 scontext=a:b:d:s0 tcontext=a:b:e:s0 tclass=process\n"
@@ -87,6 +90,31 @@ def test_what_stands_in_both_is_counted_once():
     ]
     assert both["denials"] == alone["denials"] and both["mac_errors"] == alone["mac_errors"]
     assert both["changes"] == alone["changes"] and len(both["mac_errors"]) == 1
+
+
+def test_errors_that_differ_and_a_record_that_cannot_be_read_are_counted_once():
+    torn = streams.avc(8).partition(b" scontext=")[0] + b"\n"
+    lines = (streams.avc(5), error(6), error(7).replace(b"a:b:e:s0", b"a:b:f:s0"), torn)
+    alone, both = judged(log_of(*lines), streams.kernel_ring()), judged(log_of(*lines), printed(*lines))
+    names = ("denied", "mac_errors", "events", "doubtful")
+    assert {name: both["counts"][name] for name in names} == {name: alone["counts"][name] for name in names}
+    assert (both["counts"]["denied"], [one["count"] for one in both["mac_errors"]]) == (1, [1, 1])
+    assert both["counts"]["unparsed"] == alone["counts"]["unparsed"] + 1, "a line of each log"
+
+
+def test_of_a_line_with_two_records_only_the_printed_one_is_kept():
+    beside = Beside({5: Event()})
+    beside.feed(streams.avc(5).rstrip(b"\n") + streams.avc(99))
+    assert list(beside.close()) == [5]
+
+
+def test_so_many_numbers_of_the_ring_are_kept_and_no_more():
+    events = {number: Event() for number in range(20_000)}
+    for serial in (5, 20_000):
+        (record,) = read_line(streams.avc(serial).rstrip(b"\n")).records
+        keep(events, record)
+    assert len(events) == 20_000
+    assert events[5].lines == [streams.avc(5).rstrip(b"\n")]
 
 
 @pytest.mark.parametrize("kept", range(len(EARLY)))

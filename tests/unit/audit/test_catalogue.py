@@ -14,7 +14,11 @@ from typing import Any
 import pytest
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.analysis import analyze
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.knowledge import catalogue, catalogue_file
-from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.knowledge.entries import Entry, Example
+from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.knowledge.entries import (
+    Entry,
+    Example,
+    has_raw_context,
+)
 
 CATALOGUE = catalogue.load()
 EXAMPLES = [(entry, example) for entry in CATALOGUE.entries for example in entry.examples]
@@ -118,6 +122,13 @@ def test_raw_context_is_read_behind_permissive_only() -> None:
         "scontext=system_u:system_r:pod_t:s0 tcontext=system_u:object_r:unlabeled_t:s0 tclass=file permissive=1"
     )
     assert CATALOGUE.match(denial_of(fake), None).id == "csi-unlabeled-volume"
+
+
+@pytest.mark.parametrize("raw", ["A", "not base64 \u00e9", 7, None])
+def test_a_sample_that_cannot_be_read_hides_no_raw_context_of_another(raw: Any) -> None:
+    real = base64.b64encode(b"x permissive=0 trawcon=a:b:c").decode()
+    assert has_raw_context({"samples": [{"raw": raw}]}) is False
+    assert has_raw_context({"samples": [{"raw": raw}, {"raw": real}]}) is True
 
 
 @pytest.mark.parametrize(

@@ -182,3 +182,65 @@ def test_talos_policy_proves_a_rule() -> None:
         assert prover.unavailable is None
         assert prover.prove([rule("pod_t", "run_t", "dir", "write")])["added"] == ["pod_t run_t:dir write"]
         assert prover.prove([rule("init_t", "security_t", "security", "setenforce")])["state"] == "neverallow"
+
+
+def tool(directory: Path, name: str, *said: str, status: int = 0, interpreter: str = "/bin/sh") -> str:
+    """A program that says these lines, whatever it is asked."""
+    path = directory / name
+    path.write_text("\n".join([f"#!{interpreter}", *(f"echo '{line}'" for line in said), f"exit {status}", ""]))
+    path.chmod(0o755)
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("said", "status", "state"),
+    [
+        (["Allow Rules (1 Added, 0 Removed, 0 Modified)", "+ allow pod_t run_t:dir write;"], 0, "exact"),
+        (["* allow pod_t run_t:dir { read +write };"], 0, "exact"),
+        (["+ allow pod_t run_t:dir { read write };"], 0, "inexact"),
+        (["* allow pod_t run_t:dir { -read +write };"], 0, "inexact"),
+        (["- allow pod_t run_t:dir write;"], 0, "inexact"),
+        (["+ allow pod_t run_t:dir write; [ a_switch ]:True"], 0, "inexact"),
+        (["Types (1 Added, 0 Removed)", "+ new_t"], 0, "inexact"),
+        ([], 0, "redundant"),
+        (["it cannot be read"], 1, "compiles"),
+    ],
+)
+def test_what_the_comparison_says_is_never_read_for_more(
+    said: list[str], status: int, state: str, tmp_path: Path
+) -> None:
+    compiler, compare = tool(tmp_path, "secilc"), tool(tmp_path, "sediff", *said, status=status)
+    (tmp_path / "a.cil").write_text("")
+    with Prover(tmp_path, secilc=compiler, sediff=compare) as prover:
+        proof = prover.prove([rule("pod_t", "run_t", "dir", "write")])
+    assert proof["state"] == state, proof
+    assert proof["detail"] and (status == 0 or "it cannot be read" in proof["detail"])
+
+
+def test_each_of_several_rules_that_cannot_be_compared_only_compiles(tmp_path: Path) -> None:
+    (tmp_path / "a.cil").write_text("")
+    rules = [rule("pod_t", "run_t", "dir", "write"), rule("pod_t", "run_t", "file", "open")]
+    with Prover(tmp_path, secilc=tool(tmp_path, "secilc"), sediff="no-such-sediff") as prover:
+        assert [proof["state"] for proof in prover.prove_each(rules)] == ["compiles", "compiles"]
+
+
+def test_a_compiler_that_cannot_be_run_proves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "a.cil").write_text("")
+    compiler = tool(tmp_path, "secilc", interpreter="/no/such/interpreter")
+    with Prover(tmp_path, secilc=compiler) as prover:
+        assert prover.unavailable and "do not compile" in prover.unavailable
+        assert prover.prove([rule("pod_t", "run_t", "dir", "write")])["state"] == "unproven"
+
+
+def test_tools_that_say_nothing_or_what_is_no_plain_rule_allow_nothing(tmp_path: Path) -> None:
+    (tmp_path / "policy.33").write_bytes(b"x")
+    silent = tool(tmp_path, "silent")
+    policy = TargetPolicy(tmp_path / "policy.33", seinfo=silent, sesearch=silent)
+    assert policy.unavailable and "nothing of use" in policy.unavailable
+    assert policy.judge(denial("pod_t", "run_t", "dir", "search"))["verdict"] == "unknown"
+    seinfo = tool(tmp_path, "seinfo", "pod_t", "run_t", "class dir", "read", "search")
+    rules = ["allow pod_t run_t:dir search;", "allow pod_t run_t:dir read; [ a_switch ]:True"]
+    policy = TargetPolicy(tmp_path / "policy.33", seinfo=seinfo, sesearch=tool(tmp_path, "sesearch", *rules))
+    assert policy.unavailable is None
+    verdicts = [policy.judge(denial("pod_t", "run_t", "dir", one))["verdict"] for one in ("search", "read")]
+    assert verdicts == ["allowed", "still denied"]

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 from dataclasses import fields
 from pathlib import Path
@@ -298,3 +299,28 @@ def test_a_record_that_a_rule_asked_for_is_no_orphan(rule_key: bytes, careful: b
     scanner.feed(streams.service_log(5, 30) + event % rule_key + b"type=EOE" + head + b"\n")
     assert scanner.close().orphans == 0
     assert summarize(streams.service_log(5, 30) + event % b"(null)").orphans == 1
+
+
+@pytest.mark.parametrize("when", ["yesterday", "2026-13-01T00:00:00Z", None, []])
+def test_a_start_at_no_readable_time_says_nothing_of_an_earlier_one(when: Any) -> None:
+    services = _auditd()
+    for event in services[0]["events"]:
+        event["ts"] = when
+    found = assess(streams.healthy(services=services, service_log=streams.service_log(9)))
+    ids = {reason["id"] for reason in found["reasons"]}
+    assert found["verdict"] == "partial" and "F10" in ids and "F5" not in ids
+
+
+def test_a_kernel_ring_whose_gzip_data_end_early_is_not_whole() -> None:
+    found = assess(streams.healthy(kernel_log=gzip.compress(streams.kernel_ring())[:-8]))
+    assert found["verdict"] == "partial"
+    assert found["reasons"] == [{"id": "F33", "text": "the gzip data ends early", "severity": "gap"}]
+
+
+def test_what_both_logs_say_alike_is_noted_once() -> None:
+    printed = (
+        b"kern:  notice: [2026-11-18T11:06:42.1Z]: audit: type=1112 audit" + streams.user(4).partition(b"audit")[2]
+    )
+    found = assess(streams.healthy(kernel_log=streams.kernel_ring(3) + printed, service_log=LOG + streams.user(35)))
+    said = [note["text"] for note in found["notes"] if note["id"] == "forged"]
+    assert said == ["audit messages were sent by workloads: pod_t (1)"]

@@ -84,6 +84,17 @@ def test_damaged_gzip_is_told(tmp_path: Path, keep: float) -> None:
         assert any(reason["id"] == "F33" and "gzip" in reason["text"] for reason in reasons)
 
 
+def test_gzip_data_that_were_changed_are_told(tmp_path: Path) -> None:
+    (tmp_path / "a.gz").write_bytes(gzip.compress(LOG)[:-8] + bytes(8))
+    reasons = analyze_files([tmp_path / "a.gz"])["coverage"]["reasons"]
+    assert any(reason["id"] == "F33" and "the gzip data is damaged" in reason["text"] for reason in reasons)
+
+
+def test_no_file_at_all_says_nothing() -> None:
+    found = analyze_files([])
+    assert (found["denials"], found["kernel"], found["coverage"]["verdict"]) == (None, None, "none")
+
+
 def test_a_missing_file_is_a_problem(tmp_path: Path) -> None:
     with pytest.raises(LogFileProblem, match="absent"):
         analyze_files([tmp_path / "absent"])
@@ -139,6 +150,28 @@ def test_a_process_cannot_write_lines_of_another_node(tmp_path: Path) -> None:
     assert found["counts"]["doubtful"] >= 2
 
 
+def test_a_last_line_that_names_no_node_and_has_no_end_makes_the_file_one_log(tmp_path: Path) -> None:
+    logs = _named(b"10.5.0.2", streams.service_log(5, 20)) + _named(b"10.5.0.3", streams.service_log(5, 20))
+    (tmp_path / "log").write_bytes(b"".join(logs))
+    assert set(analyze_files([tmp_path / "log"])["coverage"]["nodes"]) == {"10.5.0.2", "10.5.0.3"}
+    (tmp_path / "log").write_bytes(b"".join(logs) + streams.avc(30)[:-1])
+    assert "nodes" not in analyze_files([tmp_path / "log"])["coverage"]
+
+
+def test_a_node_s_ring_beside_a_part_of_another_one_s_log(tmp_path: Path) -> None:
+    """Only what is read again of a file is fed again: the ring in it was read whole the first time."""
+    one, other = streams.service_log(5, 30), streams.service_log(5, 40, 2)
+    cut = other.index(b"type=AVC msg=audit" + streams.key(20))
+    (tmp_path / "a").write_bytes(
+        b"".join(_named(b"10.5.0.3", other[:cut]) + _named(b"10.5.0.2", streams.kernel_ring()))
+    )
+    (tmp_path / "b").write_bytes(b"".join(_named(b"10.5.0.2", one) + _named(b"10.5.0.3", other[cut:])))
+    found = analyze_files([tmp_path / "b", tmp_path / "a"])
+    first, second = analyze(one, streams.kernel_ring()), analyze(other, None)
+    assert found["counts"] == {name: first["counts"][name] + second["counts"][name] for name in COUNTS}
+    assert found["coverage"]["nodes"] == {"10.5.0.2": "partial", "10.5.0.3": "partial"}
+
+
 @pytest.mark.parametrize("form", [b"%d:10.5.0.2: %s\n", b"%d:fd00::3: %s\n", b"%d:%s\n"])
 def test_line_numbers_are_no_nodes(tmp_path: Path, whole: dict[str, Any], form: bytes) -> None:
     lines = LOG.split(b"\n")[:-1]
@@ -186,6 +219,16 @@ def test_the_logs_of_a_node_in_one_forwarded_stream_are_told_apart(tmp_path: Pat
     assert {d["signature"]: d["count"] for d in found["denials"]} == {
         d["signature"]: d["count"] for d in whole["denials"]
     }
+
+
+@pytest.mark.parametrize("end", ["", "\n"])
+def test_a_text_behind_forwarded_lines_makes_them_one_log(tmp_path: Path, end: str) -> None:
+    log = streams.service_log().decode().splitlines()
+    lines = b"".join(json.dumps({"msg": line, "talos-service": "auditd"}).encode() + b"\n" for line in log)
+    (tmp_path / "node.jsonl").write_bytes(lines + b"avc: of no form" + end.encode())
+    counts = analyze_files([tmp_path / "node.jsonl"])["counts"]
+    assert (counts["lines"], counts["unparsed"]) == (lines.count(b"\n") + 1, 1)
+    assert counts["denied"] == streams.service_log().count(b"avc:  denied")
 
 
 def test_a_message_cannot_pass_for_the_kernels_line_in_a_forwarded_stream(tmp_path: Path) -> None:
@@ -283,3 +326,11 @@ def test_a_long_ring_is_joined_whatever_pieces_it_comes_in() -> None:
     for size in (997, 4096, 70_000):
         pieces = [text[start : start + size] for start in range(0, len(text), size)]
         assert b"".join(joined(pieces)) == whole
+
+
+def test_a_record_of_the_ring_without_end_is_not_held_back() -> None:
+    head = b"kern:    info: [2026-11-18T11:06:40.000000000Z]: "
+    pieces = [head + b"x" * 600, b"y" * (1 << 22), b"z\n" + head + b"next\n"]
+    found = list(joined(pieces))
+    assert b"".join(found) == b"".join(pieces)
+    assert sum(len(one) > 1 << 22 for one in found) == 1

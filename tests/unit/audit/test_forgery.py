@@ -13,8 +13,10 @@ import audit_streams as streams
 import pytest
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.analysis import analyze
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.coverage import assess
+from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.log.forgery import Order
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.log.record_types import NUMBERS
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.log.scanner import Scanner, summarize
+from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.log.shadow import SHADOW
 
 AT = 20
 
@@ -56,6 +58,11 @@ MESSAGES: dict[str, bytes] = {
     "far time": b"hi'\n" + forged(AT + 1, b"(1895000000.000:%d)" % (AT + 1)),
     "with its own end": b"hi'\n" + forged(AT, streams.key(AT)) + b"\ntype=EOE msg=audit" + streams.key(AT) + b": ",
     "no quote closed": b"hi\n" + forged(2, b"(1700000000.000:2)"),
+    "no quote closed, behind its event": b"hi\n"
+    + forged(AT + 1, at(AT + 1, -2))
+    + b"\ntype=SYSCALL msg=audit"
+    + at(AT + 1, -2)
+    + b": arch=c000003e syscall=1 exe=x",
     "closing quote used up, old": b"hi'\n" + forged(3, b"(1700000001.000:3)") + CLOSING % b"(1700000001.000:4)",
     "closing quote used up, own": b"hi'\n" + forged(AT, streams.key(AT)) + CLOSING % streams.key(AT),
     "closing quote used up, next": b"hi'\n" + forged(AT + 1, at(AT + 1, 1)) + CLOSING % at(AT + 2, 1),
@@ -412,3 +419,61 @@ def test_a_record_from_before_the_first_one_may_come_late_but_not_from_any_time(
     summary = summarize(b"".join(lines))
     assert summary.counts["doubtful"] == doubted_of
     assert summary.counts["denied"] == 21
+
+
+@pytest.mark.parametrize("careful", [False, True])
+def test_a_command_with_a_quote_closes_no_message(careful: bool) -> None:
+    events = streams.service_events(5, 60)
+    one, *others = streams.event(AT + 1)
+    events[AT - 5] = [streams.user(AT, b"x\n" + b"y" * 20)]
+    events[AT - 4] = [one, streams.avc(AT + 1, comm="it's"), *others]
+    events[AT - 3] = [streams.user(AT + 2)]
+    log = b"".join(line for event in events for line in event)
+    scanner = Scanner(careful=careful)
+    scanner.feed(log)
+    counts = scanner.close().counts
+    assert (counts["doubtful"], counts["denied"]) == (0, log.count(b"avc:  denied"))
+
+
+class Followed:
+    """Events as an order sees them one by one, and what it marked."""
+
+    def __init__(self) -> None:
+        self.marked: list[bytes] = []
+        self.order = Order(lambda text, reason: self.marked.append(text))
+
+    def take(self, serial: int, start: int, *, late: int = 0, user: bool = False, end: bytes = b"") -> bool:
+        text = streams.user(serial) if user else b"type=BPF msg=audit%s: prog-id=%d%s\n" % (at(serial), start, end)
+        millis = (streams.BOOT + 5) * 1000 + serial * 4 + late
+        believed = self.order.take(serial, b"%d.%03d" % (millis // 1000, millis % 1000), user, start, text)
+        if user:
+            self.order.shade(start, text)
+        return believed
+
+
+def test_a_clock_set_back_behind_a_message_of_a_workload_is_no_forgery() -> None:
+    seen = Followed()
+    assert seen.take(20, 0, user=True) and seen.take(21, 500)
+    assert seen.take(22, SHADOW + 1, late=10_000)
+    assert all(seen.take(serial, SHADOW + serial) for serial in range(23, 40))
+    assert (seen.marked, seen.order.clock_steps) == ([], 1)
+
+
+def test_a_number_that_only_the_text_of_a_message_had_is_free_again_however_long_the_log() -> None:
+    seen = Followed()
+    last = 8191
+    assert all(seen.take(serial, serial * 100) for serial in range(1, last + 1))
+    start = (last + 1) * 100
+    assert seen.take(last + 1, start, user=True) and seen.take(last + 2, start + 200)
+    seen.order.rotate()
+    assert not seen.take(last + 3, start + 300, end=b"'")
+    assert [b"prog-id=%d" % (start + 200) in seen.marked[0], len(seen.marked)] == [True, 2]
+    assert seen.take(last + 2, start + SHADOW + 1, late=3)
+    assert len(seen.marked) == 2
+
+
+def test_messages_of_long_ago_are_forgotten_the_oldest_first() -> None:
+    order = Order(lambda text, reason: None)
+    order.users = dict.fromkeys(range(8193), b"1.000")
+    order.rotate()
+    assert list(order.users) == list(range(8193 - 4096, 8193))

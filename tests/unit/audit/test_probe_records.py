@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.analysis import analyze
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.coverage_logs import read_both
-from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.log.probe import attributed, caused
+from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.log.probe import attributed, caused, leave_out
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.log.summary import Summary
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.store import probes
-from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.store.judgement import analyze_stored
+from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.store.judgement import analyze_stored, rehearsal
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.store.store import AuditStore
 
 PIDS = {"pid1": 500, "machined": 510, "state": 520}
@@ -127,6 +127,13 @@ def test_a_record_that_is_not_in_the_log_takes_no_other_ones_place():
     real = [line("socat", 510, number, at="1005.000") for number in (14, 15)]
     found = summarize(log(*FILLING, *real), probed=[*OWN, line("socat", 510, 14, at="1005.001")])
     assert (found.counts["probe"], found.counts["denied"]) == (0, 2)
+
+
+def test_a_record_that_was_not_counted_is_not_taken_out():
+    found = read_both(log(*FILLING, OWN[3]), None)[0]
+    before = dict(found.counts)
+    leave_out(found, [OWN[2], b"no record"])
+    assert (found.counts, len(found.groups)) == (before, 1)
 
 
 def test_a_copy_of_a_record_is_counted():
@@ -244,3 +251,19 @@ def test_a_record_is_read_whole():
     record = caused(OWN[2])
     assert record is not None
     assert (record.serial, record.time, record.pid, record.kind.attempt) == (12, 1000.5, 510, "machined")
+
+
+def test_check_mode_knows_the_probes(tmp_path: Path):
+    store = AuditStore(tmp_path / "node")
+    store.merge("boot", "service", log(*FILLING, *OWN))
+    store.keep_probe("boot", document())
+    with rehearsal(store, "boot") as copy:
+        assert copy.probes("boot") == store.probes("boot") != []
+        assert analyze_stored(copy.read("boot"))["counts"] == analyze_stored(store.read("boot"))["counts"]
+
+
+@pytest.mark.parametrize("name", ["../0123456789abcdef", "0123456789ABCDEF", "0123456789abcdef\n", ""])
+def test_a_probe_of_another_name_is_not_kept(tmp_path: Path, name: str):
+    with pytest.raises(ValueError, match="is no id of a probe"):
+        probes.keep(tmp_path, document(id=name))
+    assert list(tmp_path.iterdir()) == []

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 
 import audit_streams as streams
-from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.log.records import read_line
+from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.log.records import LOSS_NOTICE, read_line
 from expected import require_expected
 
 AVC = streams.avc(9).rstrip(b"\n")
@@ -115,3 +115,16 @@ def test_what_each_line_is_taken_for() -> None:
             about = f"{record.type!r} {record.key!r} {record.stamp!r} {record.serial} {record.suspect!r}"
             told.append(f"    {about} {len(record.payload)} {record.payload[:30]!r} {record.payload[-9:]!r}")
     require_expected("audit/lines.txt", "\n".join([*told, ""]))
+
+
+def test_a_torn_part_of_a_forwarded_message_makes_it_unparsed() -> None:
+    text = "type=BPF msg=audit(1.000:1): prog-id=1 op=LOAD\ntype=AVC msg=aud"
+    found = read_line(json.dumps({"msg": text, "talos-service": "auditd"}).encode())
+    assert (found.kind, len(found.records)) == ("unparsed", 1)
+
+
+def test_another_service_gives_no_notice_of_a_loss() -> None:
+    text = LOSS_NOTICE.decode() + "\navc: x"
+    assert read_line(json.dumps({"msg": text, "talos-service": "auditd"}).encode()).label == "notice"
+    found = read_line(json.dumps({"msg": text, "talos-service": "kubelet"}).encode())
+    assert (found.kind, found.label) == ("unparsed", "text")

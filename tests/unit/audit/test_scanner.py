@@ -19,6 +19,9 @@ from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.log.context
     categories,
     refused_by_categories,
 )
+from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.log.denials import owners_in
+from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.log.notes import Notes
+from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.log.patterns import Entry
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.log.records import read_line
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.log.scanner import Scanner, summarize
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.log.summary import Summary
@@ -282,8 +285,11 @@ def test_records_of_an_event_are_joined_although_others_stand_between() -> None:
     assert [sample["proctitle"] for sample in samples] == ["/bin/sh\\x00-c"] * 2
 
 
+UID = "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0"
+
+
 def test_owners_come_from_paths() -> None:
-    uid = "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0"
+    uid = UID
     paths = [
         f"/var/lib/kubelet/pods/{uid}/volumes/x",
         f"/var/log/pods/kube-system_cilium-abc_{uid}/agent/0.log",
@@ -298,6 +304,26 @@ def test_owners_come_from_paths() -> None:
         "pod:" + uid,
         "pod:kube-system/cilium-abc",
     ]
+
+
+@pytest.mark.parametrize(
+    ("path", "owners"),
+    [
+        (f"/var/log/pods/kube-system_cilium-abc_{UID}", ["pod:kube-system/cilium-abc"]),
+        (
+            "/var/log/containers/coredns-1_kube-system_coredns-" + "cd" * 32 + ".log",
+            ["pod:kube-system/coredns-1"],
+        ),
+        (f"/sys/fs/cgroup/kubepods/burstable/pod{UID}/memory.max", [f"pod:{UID}"]),
+        (
+            f"/sys/fs/cgroup/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-pod{UID.replace('-', '_')}",
+            [f"pod:{UID}"],
+        ),
+        ("/var/log/containers/nonsense.log", []),
+    ],
+)
+def test_a_path_says_whose_it_is(path: str, owners: list[str]) -> None:
+    assert owners_in(path.encode()) == owners
 
 
 def test_samples_hold_the_bytes() -> None:
@@ -361,6 +387,70 @@ def test_a_damaged_record_behind_others_of_its_event_is_never_taken_for_whole(ca
     counts = scanner.close().counts
     assert counts["unparsed"] == 1
     assert counts["parsed"] + counts["ignored"] + counts["unparsed"] == counts["lines"]
+
+
+def test_events_without_a_primary_record_are_all_counted_and_some_are_named() -> None:
+    count = 10_050
+    head = b"type=SYSCALL msg=audit(1795000005.000:%d): arch=c000003e key=(null)\n"
+    summary = summarize(b"".join(head % serial for serial in range(1, count + 1)))
+    assert (summary.orphans, summary.orphan_serials) == (count, list(range(1, 201)))
+
+
+def test_doubtful_records_beyond_those_that_are_kept_are_counted() -> None:
+    scanner = Scanner()
+    scanner.doubt_lines.update(b"%d" % number for number in range(10_000))
+    scanner.feed(b"".join([*streams.event(5), streams.avc(5, when=b"(1700000001.000:5)"), *streams.event(6)]))
+    summary = scanner.close()
+    assert (summary.counts["doubtful"], len(summary.doubt_lines), len(summary.doubtful)) == (1, 10_000, 1)
+
+
+def test_tails_beyond_those_that_are_remembered_are_counted_alike() -> None:
+    log = streams.service_log(5, 60)
+    cut = len(log) // 2
+    found = []
+    for fill in (0, 20_000):
+        scanner = Scanner()
+        scanner.feed(log[:cut])
+        like = next(iter(scanner._cache.values()))
+        more = Entry(like.group, like.denied, like.tail, b"", like.first)
+        scanner._cache.update(dict.fromkeys((b"%d" % number for number in range(fill)), more))
+        scanner.feed(log[cut:])
+        found.append(streams.told(scanner.close()))
+    assert found[0] == found[1] == streams.told(summarize(log))
+
+
+def test_a_line_without_end_behind_a_whole_event_hides_none_of_it() -> None:
+    scanner = Scanner()
+    scanner.feed(streams.service_log())
+    scanner.feed(b"x" * ((4 << 20) + 1))
+    counts = scanner.close().counts
+    assert counts["lines"] == streams.service_log().count(b"\n") + 1
+    assert (counts["unparsed"], counts["denied"]) == (1, streams.service_log().count(b"avc:  denied"))
+
+
+def test_errors_beyond_those_that_are_kept_are_counted() -> None:
+    notes = Notes()
+    for number in range(205):
+        notes.take(b"SELINUX_ERR", b"1.000", number, b"op=%d" % number)
+    assert (notes.error_lines, len(notes.errors)) == (205, 200)
+
+
+def test_a_record_that_quotes_the_number_of_the_last_event_changes_nothing() -> None:
+    """Where a piece ends, its last event waits for the next one, and takes along what looks like a part of it."""
+    lines = [line for one in streams.service_events(5, 15) for line in one]
+    head = b" msg=audit" + streams.key(20) + b": "
+    lines.append(b"type=SYSCALL" + head + b"arch=c000003e key=(null)\n")
+    lines.append(b"type=AVC" + head + b"torn msg=audit" + streams.key(21) + b": \n")
+    first, *others = streams.event(21)
+    found = []
+    for careful in (False, True):
+        scanner = Scanner(careful=careful)
+        scanner.feed(b"".join([*lines, first]))
+        scanner.feed(b"".join(others))
+        found.append(streams.told(scanner.close()))
+    assert found[0] == found[1]
+    assert found[0]["counts"]["unparsed"] == 1
+    assert found[0]["counts"]["denied"] == b"".join([*lines, first, *others]).count(b"avc:  denied")
 
 
 def test_small_things() -> None:

@@ -48,6 +48,7 @@ def test_holes_are_filled_and_the_start_may_come_late() -> None:
     assert serials.hole(8) == (7, 9, b"1.000", b"2.000")
     assert serials.fill(8) and not serials.fill(8)
     serials.lower(2, b"0.500")
+    serials.lower(6, b"0.600")
     assert serials.intervals() == [(2, 2), (5, 6), (8, 8), (10, 10)]
     assert serials.missing == 4
 

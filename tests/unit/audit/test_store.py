@@ -214,6 +214,51 @@ def test_continues_without_overlap_only_where_serials_prove_it(tmp_path: Path) -
     assert stored(store) == lines
     store.merge("b2", "service", lines[: at[20]])
     assert len(store.merge("b2", "service", lines[at[21] :], begins=False).holes) == 1
+    store.merge("b3", "service", lines[: at[20]])
+    cut = b"rest of a line\n" + lines[at[20] :]
+    assert len(store.merge("b3", "service", cut, begins=False).holes) == 1, "what stood before the cut is not known"
+
+
+def test_a_read_closes_a_hole_in_which_nothing_was_missing(tmp_path: Path) -> None:
+    """The kernel gave a number to nobody: until a read covers both sides nothing says so."""
+    made = [b"type=EOE msg=audit(%d.000:%d): \n" % (START + n, n) for n in range(1, 61) if n != 21]
+    store = AuditStore(tmp_path)
+    store.merge(BOOT, "service", b"".join(made[:20]))
+    assert len(store.merge(BOOT, "service", b"".join(made[20:40]), begins=False).holes) == 1
+    result = store.merge(BOOT, "service", b"".join(made))
+    assert (result.holes, result.appended) == ((), len(b"".join(made[40:])))
+    assert stored(store) == b"".join(made)
+
+
+def test_an_older_and_shorter_read_is_found_far_back(tmp_path: Path) -> None:
+    made = [b"type=BPF msg=audit(%d.000:%d): %s\n" % (START + n, n, b"0" * 200) for n in range(1, 7001)]
+    store = AuditStore(tmp_path)
+    store.merge(BOOT, "service", b"".join(made), begins=True)
+    result = store.merge(BOOT, "service", b"".join(made[500:600]), begins=False)
+    assert (result.appended, result.holes) == (0, ())
+    assert stored(store) == b"".join(made)
+
+
+def test_a_line_beyond_a_piece_comes_in_parts(tmp_path: Path) -> None:
+    data = b"x" * (5 << 19) + b"\nend"
+    store = AuditStore(tmp_path)
+    store.merge(BOOT, "service", data)
+    parts = list(store.read(BOOT).streams["service"].lines())
+    assert b"".join(parts) == data
+    assert [part[-1:] for part in parts] == [b"x", b"\n", b"d"]
+
+
+def test_a_time_outside_the_calendar_is_told_in_seconds(tmp_path: Path) -> None:
+    store = AuditStore(tmp_path)
+    store.merge(BOOT, "service", b"type=EOE msg=audit(999999999999.000:7): \n", begins=False)
+    assert store.read(BOOT).windows[0]["from"] == "999999999999 s after 1970"
+
+
+@pytest.mark.parametrize("sources", [["other"], ["service", "persisted"], ["service", "other"]])
+def test_sources_that_are_none_or_of_one_stream_are_refused(sources: list[str], tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="one for each stream"):
+        AuditStore(tmp_path).merge_all(BOOT, dict.fromkeys(sources, stream(1, events=3)))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_notices_alone_are_a_stream_too(tmp_path: Path) -> None:
@@ -293,6 +338,12 @@ def test_split_boots() -> None:
     middle = borders(one)[150]
     assert len(split_boots(one[:middle] + forged + one[middle:])) == 1
     assert split_boots(b"") == [b""]
+
+
+def test_a_line_of_two_records_is_cut_from_an_older_boot_once() -> None:
+    older = b"".join(b"audit(1.000:%d)\n" % serial for serial in range(1000, 1010))
+    newer = b"audit(2.000:200) audit(2.000:100)\n" + b"".join(b"audit(2.000:%d)\n" % n for n in range(101, 110))
+    assert split_boots(older + newer) == [older, newer]
 
 
 def test_persisted_file_of_several_boots(tmp_path: Path) -> None:

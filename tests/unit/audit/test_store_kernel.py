@@ -259,3 +259,19 @@ def test_a_boot_that_is_not_known_is_nobody_s(tmp_path: Path) -> None:
     store = AuditStore(tmp_path)
     with pytest.raises(StoreError, match="neither the boot id nor the boot time"):
         store.boot_key(Look())
+
+
+@pytest.mark.parametrize("head", [b"", b"kern:    info: [2026-99-99T12:00:00.000000000Z]: "])
+def test_repeated_lines_without_a_readable_time_join_nothing(head: bytes, tmp_path: Path) -> None:
+    store = AuditStore(tmp_path)
+    data = (head + b"[talos] hello failed\n") * 5
+    store.merge(BOOT, "kernel", data, begins=True, looks=(look(),))
+    assert [hole.kind for hole in store.merge(BOOT, "kernel", data, begins=False, looks=(look(),)).holes] == ["gap"]
+    assert len(keys(store)) == 10
+
+
+def test_an_empty_tail_joins_nothing(tmp_path: Path) -> None:
+    store = AuditStore(tmp_path)
+    store.merge(BOOT, "kernel", read(entries(50)), looks=(look(),))
+    assert store.joins(BOOT, "kernel", read(entries(50)[20:]))
+    assert not store.joins(BOOT, "kernel", b"")

@@ -171,3 +171,12 @@ def test_the_table_is_short_for_many_nodes() -> None:
         "990 more logs last longer",
         "collect all of them every 60 minutes or more often",
     ]
+
+
+def test_a_hole_between_reads_that_measured_nothing_asks_for_twice_as_many(tmp_path: Path) -> None:
+    store = AuditStore(tmp_path)
+    # Of two minutes, so that they are two reads, and too near one another to measure.
+    store.merge(BOOT, "service", service(1, 101), collected_at=at(130))
+    store.merge(BOOT, "service", service(9000, 9100), collected_at=at(150), begins=False)
+    [reason] = [one for one in analyze_stored(store.read(BOOT))["coverage"]["reasons"] if "do not meet" in one["text"]]
+    assert reason["text"].endswith("collect twice as often as until now")
