@@ -109,7 +109,7 @@ def test_of_a_line_with_two_records_only_the_printed_one_is_kept():
 
 
 def test_so_many_numbers_of_the_ring_are_kept_and_no_more():
-    events = {number: Event() for number in range(20_000)}
+    events = dict.fromkeys(range(20_000), Event())
     for serial in (5, 20_000):
         (record,) = read_line(streams.avc(serial).rstrip(b"\n")).records
         keep(events, record)

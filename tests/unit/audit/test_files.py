@@ -85,7 +85,7 @@ def test_damaged_gzip_is_told(tmp_path: Path, keep: float) -> None:
 
 
 def test_gzip_data_that_were_changed_are_told(tmp_path: Path) -> None:
-    (tmp_path / "a.gz").write_bytes(gzip.compress(LOG)[:-8] + bytes(8))
+    (tmp_path / "a.gz").write_bytes(gzip.compress(streams.service_log())[:-8] + bytes(8))
     reasons = analyze_files([tmp_path / "a.gz"])["coverage"]["reasons"]
     assert any(reason["id"] == "F33" and "the gzip data is damaged" in reason["text"] for reason in reasons)
 
