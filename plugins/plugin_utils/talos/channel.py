@@ -215,11 +215,11 @@ class PeerChannel(Channel):
             raise ConnectionResetError("the connection was lost before the call")
         addresses = resolve(self._host, self._port)
         try:
-            for address in addresses:
+            while True:
                 try:
                     await self._loop.create_connection(
                         self._protocol_factory,
-                        address,
+                        addresses.pop(0),
                         self._port,
                         ssl=self._ssl,
                         server_hostname=self._server_name,
@@ -230,7 +230,7 @@ class PeerChannel(Channel):
                     break
                 except OSError as error:
                     # A name may stand for addresses of which only some can be connected from here.
-                    if isinstance(error, ssl.SSLError) or address == addresses[-1]:
+                    if isinstance(error, ssl.SSLError) or not addresses:
                         raise
             protocol = self._latest
             if protocol is None:
@@ -252,9 +252,14 @@ def resolve(host: str, port: int) -> list[str]:
     process with threads can hang. Nodes are named by addresses in all but a few inventories.
 
     Raises:
-        OSError: the name service does not know it.
+        OSError: the name service does not know it, or it is no name.
     """
-    return list(dict.fromkeys(str(info[4][0]) for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)))
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except UnicodeError:
+        # An empty or too long part, as in 10.0.0..1: the name service is not even asked.
+        raise socket.gaierror(socket.EAI_NONAME, "it is no host name") from None
+    return list(dict.fromkeys(str(info[4][0]) for info in found))
 
 
 def require_library() -> None:

@@ -209,10 +209,7 @@ def _addresses(host: str) -> frozenset[str]:
 
 def _one_form(address: str) -> str:
     """An address without its zone, and one of IPv4 that is written as one of IPv6 as what it is."""
-    try:
-        found = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return address
+    found = ipaddress.ip_address(address.partition("%")[0])
     return str(getattr(found, "ipv4_mapped", None) or found)
 
 

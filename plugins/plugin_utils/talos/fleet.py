@@ -86,11 +86,10 @@ async def ask_all(
             for _unused in range(min(in_flight, len(order))):
                 group.create_task(worker())
     except BaseExceptionGroup as failures:
-        # The caller wants the one problem that all share, not the group around it.
+        # The caller wants the one problem that all share, not the group around it; and so does Ansible, which ends a
+        # task whose time is over by an exception of its own.
         problems = [error for error in failures.exceptions if isinstance(error, Problem)]
-        if problems:
-            raise problems[0] from failures
-        raise
+        raise (problems or failures.exceptions)[0] from failures
     return {target: answers[target] for target in order}
 
 

@@ -155,6 +155,11 @@ def garbage_frames(exchange: Exchange) -> None:
     exchange.connection.sendall(b"\0\0\1\0\0\0\0\0\0x")
 
 
+def strange_frame(exchange: Exchange) -> None:
+    # One that HTTP/2 allows and no Talos API sends: another place where the service can be had.
+    exchange.h2.advertise_alternative_service(b'h2=":8000"', origin=b"https://elsewhere")
+
+
 def hang(exchange: Exchange) -> None:
     exchange.headers()
     exchange.data(chunk())
@@ -181,6 +186,7 @@ LOG_CASES = [
     (web_page, "invalid_answer"),
     (bad_gateway, "unreachable"),
     (garbage_frames, "unreachable"),
+    (strange_frame, "unreachable"),
     (hang, "deadline"),
     (flood, "invalid_answer"),
 ]
@@ -301,6 +307,7 @@ def resource(type: str = "Nodenames.kubernetes.talos.dev", id: str = "nodename",
         (resource(type="Identities.cluster.talos.dev"), "Identities.cluster.talos.dev nodename instead of"),
         (resource(type=""), "a resource without a spec or a name"),
         (resource(spec="- a"), "not"),
+        (resource(spec="worker"), "a Nodenames.kubernetes.talos.dev that is not a mapping"),
         (
             wire.message("cosi.resource.Resource")(
                 metadata={"type": "Nodenames.kubernetes.talos.dev", "id": "nodename"}
@@ -309,7 +316,7 @@ def resource(type: str = "Nodenames.kubernetes.talos.dev", id: str = "nodename",
         ),
         (None, "no resource for"),
     ],
-    ids=["good", "another id", "no id", "another kind", "no kind", "a list", "no spec", "nothing"],
+    ids=["good", "another id", "no id", "another kind", "no kind", "a list", "a text", "no spec", "nothing"],
 )
 def test_a_resource_is_the_one_that_was_asked_for(authority: Authority, given: Any, told: str | None) -> None:
     def answer(exchange: Exchange) -> None:
@@ -323,6 +330,52 @@ def test_a_resource_is_the_one_that_was_asked_for(authority: Authority, given: A
         assert got == {"nodename": "n"}
     else:
         assert got.kind == "invalid_answer" and told in got.found, got
+
+
+def machine(reply: str) -> bytes:
+    """An answer of a MachineService that says nothing."""
+    return bytes(wire.message(reply)(messages=[{}]).SerializeToString())
+
+
+@pytest.mark.parametrize(
+    ("payload", "question", "told"),
+    [
+        (machine("machine.EtcdMemberListResponse"), lambda client: client.etcd_members(), "no members"),
+        (machine("machine.EtcdStatusResponse"), lambda client: client.etcd_status(), "no member id"),
+        (chunk(b""), lambda client: client.etcd_snapshot(lambda data: None), "an empty snapshot"),
+        (machine("machine.SystemStatResponse"), lambda client: client.system_stat(), "no boot time"),
+        (machine("machine.ProcessesResponse"), lambda client: client.processes(), "no processes"),
+        (machine("time.TimeResponse"), lambda client: client.local_time(), "no time"),
+    ],
+    ids=["members", "etcd", "snapshot", "boot time", "processes", "time"],
+)
+def test_an_answer_that_says_nothing_is_none(authority: Authority, payload: bytes, question: Any, told: str) -> None:
+    def answer(exchange: Exchange) -> None:
+        exchange.headers()
+        exchange.data(payload)
+        exchange.trailers()
+
+    with peer(server_tls(authority, clients=authority), answer) as server:
+        got = ask(authority, server, question)
+    assert isinstance(got, TalosError) and got.kind == "invalid_answer" and got.found.endswith(f"with {told}"), got
+
+
+def test_the_tasks_of_an_order_end_with_what_reports_them(authority: Authority) -> None:
+    task = wire.message("machine.TaskEvent")(task="drain").SerializeToString()
+    data = {"type_url": "talos/runtime/machine.TaskEvent", "value": task}
+
+    def answer(exchange: Exchange) -> None:
+        exchange.headers()
+        for actor in ("mine", "of another"):
+            exchange.data(wire.message("machine.Event")(actor_id=actor, data=data).SerializeToString())
+        exchange.trailers()
+
+    async def question(client: NodeClient) -> list[str]:
+        return [task async for task in client.follow_tasks("mine")]
+
+    with peer(server_tls(authority, clients=authority), answer) as server:
+        assert ask(authority, server, question) == ["drain"]
+    assert server.requests == ["/machine.MachineService/Events"]
 
 
 def test_every_resource_of_a_list_is_of_the_kind_that_was_asked_for(authority: Authority) -> None:
@@ -494,6 +547,15 @@ def test_a_problem_that_all_nodes_share_is_raised_once() -> None:
 
     with pytest.raises(MissingLibrary, match="grpclib"):
         fleet.run(fleet.ask_all(["a", "b"], ask_one))
+
+    class Over(BaseException):
+        """As what Ansible ends a task with whose time is over."""
+
+    async def end(node: str) -> str:
+        raise Over
+
+    with pytest.raises(Over):
+        fleet.run(fleet.ask_all(["a", "b"], end))
     for wrong in (0, 257):
         with pytest.raises(ConfigError, match=f"^in_flight is {wrong}. .* Give a number from 1 to 256"):
             fleet.run(fleet.ask_all(["a"], ask_one, in_flight=wrong))
