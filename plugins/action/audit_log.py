@@ -10,7 +10,7 @@ from typing import Any
 
 from ansible.utils.display import Display  # type: ignore[import-untyped]  # ansible-core ships no types
 
-from ..plugin_utils.actions import FleetUnread, TalosAction, Target, summary
+from ..plugin_utils.actions import TalosAction, Target, summary
 from ..plugin_utils.audit.store.rates import table
 from ..plugin_utils.evidence.keep import keep
 from ..plugin_utils.problem import Problem
@@ -25,15 +25,7 @@ class ActionModule(TalosAction):
 
     def act(self) -> dict[str, Any]:
         follow = self.params["follow_seconds"]
-        answers, unread = self.ask_fleet(self._visit, node_deadline=45.0 + follow)
-        nodes: dict[str, Any] = {}
-        for host, answer in answers.items():
-            if isinstance(answer, Problem):
-                unread[host] = answer.as_dict()
-            else:
-                nodes[host] = answer
-        if not nodes:
-            raise FleetUnread.of(unread)
+        nodes, unread = self.ask_fleet(self._visit, node_deadline=45.0 + follow)
         shown = table(nodes, unread)
         if self.params["show"]:
             # Not every result callback shows text with line breaks as people would want to read it.

@@ -314,7 +314,7 @@ class TalosAction(ActionBase):  # type: ignore[misc]  # ansible-core ships no ty
 
     def ask_fleet(
         self,
-        question: Callable[[NodeClient, Target], Awaitable[V]],
+        question: Callable[[NodeClient, Target], Awaitable[V | Problem]],
         *,
         without: Sequence[str] = (),
         node_deadline: float = 45.0,
@@ -322,6 +322,7 @@ class TalosAction(ActionBase):  # type: ignore[misc]  # ansible-core ships no ty
         """Ask every node of the play at once, except those ``without``.
 
         Args:
+            question: gives the answer, or the problem that this node alone has.
             node_deadline: seconds that one node has for all of its answers.
 
         Returns:
@@ -340,7 +341,7 @@ class TalosAction(ActionBase):  # type: ignore[misc]  # ansible-core ships no ty
             except Problem as problem:
                 failures[host] = problem.as_dict()
 
-        async def visit(host: str) -> V:
+        async def visit(host: str) -> V | Problem:
             async with targets[host].connect() as client:
                 return await question(client, targets[host])
 

@@ -177,14 +177,16 @@ class ClusterLock:
         """
         why = "without its lock two controllers could take nodes of one cluster away"
         with session(self._kubeconfig, self._context, why) as client:
-            for attempt in range(_TRIES):
+            tries = 0
+            while True:
                 try:
-                    return work(client)
+                    work(client)
+                    return
                 except ApiException as error:
-                    if error.status != 409 or attempt + 1 == _TRIES:
+                    tries += 1
+                    if error.status != 409 or tries == _TRIES:
                         raise
-                time.sleep(random.uniform(0.02, 0.1 * (attempt + 1)))
-        return None
+                time.sleep(random.uniform(0.02, 0.1 * tries))
 
 
 def _micro(moment: dt.datetime) -> str:

@@ -102,7 +102,10 @@ class Calls:
         if self._way.alive:
             return self._way
         failures: list[TalosError] = []
+        again = False
         for attempt in range(_TRIES):
+            if attempt and not (again and await _pause(attempt - 1, end)):
+                break
             again = False
             for way in self._in_order(first_try=attempt == 0):
                 try:
@@ -115,8 +118,6 @@ class Calls:
                 else:
                     self._way = way
                     return way
-            if not again or attempt + 1 == _TRIES or not await _pause(attempt, end):
-                break
         raise self._on_no_way(failures)
 
     def _in_order(self, *, first_try: bool) -> list[Connection]:

@@ -132,8 +132,8 @@ class Context:
     endpoints: list[str] = field(default_factory=list)
     nodes: list[str] = field(default_factory=list)
     ca: bytes | None = field(default=None, repr=False)
-    crt: bytes | None = field(default=None, repr=False)
-    key: bytes | None = field(default=None, repr=False)
+    crt: bytes = field(kw_only=True, repr=False)
+    key: bytes = field(kw_only=True, repr=False)
     source: str = ""
     _tls: Any = field(default=None, repr=False)
 
@@ -145,14 +145,12 @@ class Context:
         result: T = self._tls
         return result
 
-    def validity(self) -> tuple[datetime, datetime] | None:
-        """``(not before, not after)`` of the client certificate in UTC; None without a certificate.
+    def validity(self) -> tuple[datetime, datetime]:
+        """``(not before, not after)`` of the client certificate in UTC.
 
         Raises:
             ConfigError: the certificate cannot be parsed.
         """
-        if self.crt is None:
-            return None
         if _X509_ERROR is not None:
             raise missing_library("cryptography", _X509_ERROR)
         try:
@@ -176,11 +174,8 @@ class Context:
         Raises:
             Unauthenticated: expired or not yet valid; the message names the date.
         """
-        dates = self.validity()
-        if dates is None:
-            return
         now = now or datetime.now(timezone.utc)  # noqa: UP017 (datetime.UTC reads as a constant of this module)
-        start, end = dates
+        start, end = self.validity()
         if now > end:
             raise Unauthenticated(
                 f"the client certificate of talosconfig context {self.name!r} expired on {_date(end)}",

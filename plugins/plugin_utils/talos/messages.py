@@ -22,7 +22,7 @@ ENUMS: dict[str, dict[str, int]] = {
 
 _META = {"metadata": "1 common.Metadata"}
 
-# Message -> {field: "number [repeated|optional] type"}. A type with a dot is a message or an enum of these tables.
+# Message -> {field: "number [repeated] type"}. A type with a dot is a message or an enum of these tables.
 MESSAGES: dict[str, dict[str, str]] = {
     "google.protobuf.Any": {"type_url": "1 string", "value": "2 bytes"},
     "google.protobuf.Duration": {"seconds": "1 int64", "nanos": "2 int32"},

@@ -94,18 +94,17 @@ def mutual_tls(context: Context) -> ssl.SSLContext:
             tls.load_verify_locations(cadata=context.ca.decode("ascii"))
     except (ssl.SSLError, UnicodeDecodeError, ValueError):
         raise _unloadable(context, "the ca is not a usable certificate") from None
-    if context.crt is not None and context.key is not None:
-        with _short_lived_file(context.crt + b"\n" + context.key) as name:
-            try:
-                tls.load_cert_chain(name, password=_no_password)
-            except (ssl.SSLError, OSError, ValueError) as error:
-                reason = getattr(error, "reason", None)
-                what = (
-                    "the key does not belong to the crt"
-                    if reason == "KEY_VALUES_MISMATCH"
-                    else f"the crt and key cannot be loaded by {ssl.OPENSSL_VERSION} ({reason or 'unusable key'})"
-                )
-                raise _unloadable(context, what) from None
+    with _short_lived_file(context.crt + b"\n" + context.key) as name:
+        try:
+            tls.load_cert_chain(name, password=_no_password)
+        except (ssl.SSLError, OSError, ValueError) as error:
+            reason = getattr(error, "reason", None)
+            what = (
+                "the key does not belong to the crt"
+                if reason == "KEY_VALUES_MISMATCH"
+                else f"the crt and key cannot be loaded by {ssl.OPENSSL_VERSION} ({reason or 'unusable key'})"
+            )
+            raise _unloadable(context, what) from None
     return tls
 
 

@@ -199,11 +199,6 @@ def _add_field(descriptor: Any, owner: str, name: str, text: str) -> None:
         return
     if words[0] == "repeated":
         field.label = proto.LABEL_REPEATED
-    elif words[0] == "optional":
-        # proto3 keeps presence of a scalar by a one-field oneof.
-        field.proto3_optional = True
-        field.oneof_index = len(descriptor.oneof_decl)
-        descriptor.oneof_decl.add(name=f"_{name}")
     kind = words[-1]
     if kind in _SCALARS:
         field.type = getattr(proto, f"TYPE_{kind.upper()}")

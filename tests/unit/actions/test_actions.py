@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from ansible_collections.talosops.selinux.plugins.plugin_utils.actions import (
     Target,
     summary,
 )
+from ansible_collections.talosops.selinux.plugins.plugin_utils.problem import Problem
 from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.config import Context
 from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.errors import Unreachable
 
@@ -99,7 +101,7 @@ def test_what_is_written_down_about_a_log(given: dict[str, Any], terms: Any) -> 
         assert action.audit_terms("n-1") == {"baseline_missing": terms[0], "strict_messages": terms[1]}
 
 
-CONTEXT = Context("c", ["192.0.2.9"], "ca", "crt", "key")
+CONTEXT = Context("c", ["192.0.2.9"], crt=b"crt", key=b"key")
 
 
 @pytest.fixture
@@ -186,7 +188,7 @@ def asking(monkeypatch: pytest.MonkeyPatch, loaded: list[Any]) -> Callable[..., 
     monkeypatch.setattr(Target, "connect", lambda self: Client())
     hosts = {name: {"ansible_host": f"address of {name}"} for name in ("n-1", "n-2", "n-3", "n-4")}
 
-    def ask(failing: tuple[str, ...], unusable: tuple[str, ...] = (), **how: Any) -> Any:
+    def ask(failing: tuple[str, ...], unusable: tuple[str, ...] = (), own: tuple[str, ...] = (), **how: Any) -> Any:
         action = made(evidence, hosts, run_once=True)
         real = action.target
 
@@ -198,13 +200,15 @@ def asking(monkeypatch: pytest.MonkeyPatch, loaded: list[Any]) -> Callable[..., 
 
         action.target = target
 
-        async def question(client: Any, where: Target) -> str:
+        async def question(client: Any, where: Target) -> str | Problem:
             await asyncio.sleep(0)
+            if where.host in own:
+                return Problem(f"the store of {where.host} is damaged", "w", "d")
             if where.host in failing:
                 raise Unreachable(f"{where.host} is away", "it matters", f"look at {where.host}")
             return where.address
 
-        typed: Callable[[Any, Target], Awaitable[str]] = question
+        typed: Callable[[Any, Target], Awaitable[str | Problem]] = question
         return action.ask_fleet(typed, **how)
 
     return ask
@@ -220,6 +224,14 @@ def test_a_fleet_is_asked_and_each_failure_is_its_nodes(asking: Any) -> None:
     assert summary(answers, failures) == {"asked": 3, "answered": 1, "unread": 2}
 
 
+def test_a_problem_of_one_node_costs_the_answers_of_no_other(asking: Any) -> None:
+    answers, failures = asking((), own=("n-2", "n-4"))
+    assert answers == {"n-1": "address of n-1", "n-3": "address of n-3"}
+    assert [one["found"] for one in failures.values()] == ["the store of n-2 is damaged", "the store of n-4 is damaged"]
+    with pytest.raises(FleetUnread, match="none of the 2 nodes could be read; n-1: the store of n-1 is damaged"):
+        asking((), own=("n-1", "n-2"), without=("n-3", "n-4"))
+
+
 def test_a_fleet_of_which_nobody_answers_is_a_failure(asking: Any) -> None:
     with pytest.raises(FleetUnread, match="none of the 2 nodes could be read; n-1: n-1 is away") as raised:
         asking(("n-1", "n-2"), without=("n-3", "n-4"))
@@ -229,3 +241,19 @@ def test_a_fleet_of_which_nobody_answers_is_a_failure(asking: Any) -> None:
 
 def test_a_fleet_of_nobody_is_none(asking: Any) -> None:
     assert asking((), without=("n-1", "n-2", "n-3", "n-4")) == ({}, {})
+
+
+def test_a_machine_configuration_is_named_by_the_task_or_the_host_and_may_be_missing(tmp_path: Path) -> None:
+    for name in ("of-host", "of-task"):
+        (tmp_path / name).write_text(f"machine: {name}\n")
+    action = made(evidence, {"n-1": {"talos_machine_config": str(tmp_path / "of-host")}, "n-2": {}})
+    src = str(tmp_path / "of-task")
+    for read in (action.machine_config_text, action.required_machine_config_text):
+        assert (read("n-1"), read("n-1", src), read("n-2", src)) == (
+            "machine: of-host\n",
+            "machine: of-task\n",
+            "machine: of-task\n",
+        )
+    assert action.machine_config_text("n-2") is None
+    with pytest.raises(InventoryProblem, match="the inventory names no machine configuration for n-2"):
+        action.required_machine_config_text("n-2")

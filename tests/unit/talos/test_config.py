@@ -10,6 +10,7 @@ import base64
 import datetime
 import itertools
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from ansible_collections.talosops.selinux.plugins.plugin_utils.operator_files im
 from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.client import connect, connect_maintenance
 from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.config import (
     Address,
+    Context,
     Talosconfig,
     host_of,
     parse_address,
@@ -94,6 +96,9 @@ def test_a_missing_file_is_named_and_not_created(tmp_path: Path) -> None:
         Talosconfig.load(None, environ)
     with pytest.raises(ConfigError, match="nowhere"):
         Talosconfig.load(str(tmp_path / "nowhere"), environ)
+    with pytest.raises(ConfigError, match=r"no talosconfig at /var/run/secrets/talos\.dev/config\. ") as caught:
+        Talosconfig.load(None, {})
+    assert caught.value.kind == "config"
     assert list(tmp_path.iterdir()) == []
 
 
@@ -157,6 +162,21 @@ def test_unusable_contexts_say_which_part(tmp_path: Path, changes: dict[str, Any
     assert str(path) in said and "demo" in said
     assert "hunter2" not in said and _b64(b"hunter2") not in said
     assert caught.value.kind == "config"
+
+
+@pytest.mark.parametrize("value", ["hunter2", ["hunter2"], 7, None])
+def test_a_context_that_is_no_mapping_is_named(tmp_path: Path, value: Any) -> None:
+    path = _write(tmp_path / "c", demo=value)
+    with pytest.raises(ConfigError, match="'demo' the value of contexts does not hold a mapping") as caught:
+        Talosconfig.load(str(path)).context()
+    assert "hunter2" not in str(caught.value) and str(path) in str(caught.value)
+
+
+def test_the_dates_of_an_older_library_are_in_utc_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    start, end = NOW.replace(tzinfo=None), NOW.replace(tzinfo=None) + datetime.timedelta(1)
+    older = SimpleNamespace(not_valid_before=start, not_valid_after=end)
+    monkeypatch.setattr(x509, "load_pem_x509_certificate", lambda pem: older)
+    assert Context("c", crt=CRT, key=KEY).validity() == (NOW, NOW + datetime.timedelta(1))
 
 
 @pytest.mark.parametrize(

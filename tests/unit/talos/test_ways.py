@@ -154,7 +154,7 @@ def test_the_node_itself_is_the_last_endpoint(lab: Lab, number: int) -> None:
 
 
 def test_ways_without_a_node() -> None:
-    context = Context("c", endpoints=["10.0.0.1", "10.0.0.2:50000", "[fd00::1]"])
+    context = Context("c", endpoints=["10.0.0.1", "10.0.0.2:50000", "[fd00::1]"], crt=b"", key=b"")
     assert ways_without(context, "10.0.0.1") == ["10.0.0.2:50000", "[fd00::1]"]
     assert ways_without(context, "10.0.0.2") == ["10.0.0.1", "[fd00::1]"]
     assert ways_without(context, "fd00:0::1") == ["10.0.0.1", "10.0.0.2:50000"]

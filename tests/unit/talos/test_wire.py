@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -121,3 +122,11 @@ def test_enum_names_and_numbers() -> None:
     assert wire.enum_name("machine.ResetRequest.WipeMode", 77) == "unknown(77)"
     with pytest.raises(ValueError, match="not one of: all, system_disk"):
         wire.enum_number("machine.ResetRequest.WipeMode", "everything")
+
+
+def test_the_oldest_protobuf_makes_the_same_classes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """4.21 has a factory of a pool where later releases have a function."""
+    pool = wire.message("common.Data").DESCRIPTOR.file.pool
+    older = SimpleNamespace(MessageFactory=lambda of: SimpleNamespace(GetPrototype=lambda descriptor: (of, descriptor)))
+    monkeypatch.setattr(wire, "message_factory", older)
+    assert wire._class_of(pool, "common.Data") == (pool, wire.message("common.Data").DESCRIPTOR)
