@@ -16,6 +16,7 @@ import pytest
 from ansible_collections.talosops.selinux.plugins.plugin_utils.problem import Problem
 from ansible_collections.talosops.selinux.plugins.plugin_utils.reinstall import after
 from ansible_collections.talosops.selinux.plugins.plugin_utils.reinstall.step import take
+from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.errors import NotFound
 
 from .machines import Machine, OneNode
 
@@ -150,3 +151,43 @@ def test_only_what_is_proven_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyP
         assert work.ledger.node("worker-1").failed == "prove"
     assert len(asked_of) == 1, "a machine is proven by what one visit found"
     assert asked == {"before": {"of": "evidence.json"}, "target": work.facts["target"], "labels": {"/": "root_t"}}
+
+
+#: What every member says of an etcd in which the node's new member votes.
+AGREED: dict[str, Any] = {
+    "agreed": True,
+    "healthy": True,
+    "problems": [],
+    "members": [{"id": "other", "is_learner": False}, {"id": "own", "is_learner": False}],
+}
+
+
+@pytest.mark.parametrize(
+    ("own", "change", "why"),
+    [
+        ({"memberID": "own"}, {}, ""),
+        (None, {}, "it has no member yet"),
+        ({}, {}, "it has no member yet"),
+        ({"memberID": "own"}, {"agreed": False, "problems": ["a", "b"]}, "cp-2 says: a; b"),
+        ({"memberID": "own"}, {"agreed": None, "problems": ["a"]}, "cp-2 says: a"),
+        ({"memberID": "own"}, {"healthy": None, "problems": ["b"]}, "cp-2 says: b"),
+        ({"memberID": "new"}, {}, "cp-2 does not count it as a voter"),
+        ({"memberID": "own"}, {"members": []}, "cp-2 does not count it as a voter"),
+        ({"memberID": "own"}, {"members": [{"id": "own", "is_learner": True}]}, "cp-2 does not count it as a voter"),
+        ({"memberID": "own"}, {"members": [{"id": "own", "is_learner": None}]}, "cp-2 does not count it as a voter"),
+    ],
+)
+def test_a_control_plane_is_back_once_another_says_that_its_member_votes(
+    monkeypatch: pytest.MonkeyPatch, own: dict[str, str] | None, change: dict[str, Any], why: str
+) -> None:
+    class Node:
+        async def spec(self, name: str) -> dict[str, str]:
+            assert name == "etcd_member"
+            if own is None:
+                raise NotFound("it has none", "w", "d")
+            return own
+
+    answer = ({**AGREED, **change}, SimpleNamespace(hostname="cp-2"))
+    monkeypatch.setattr(after, "ask_a_peer", lambda _work, _ask, *, what: answer)
+    work: Any = SimpleNamespace(ask=lambda question: asyncio.run(question(Node())))
+    assert after._votes(work) == why

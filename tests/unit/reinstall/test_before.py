@@ -15,11 +15,15 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ansible_collections.talosops.selinux.plugins.plugin_utils.canonical import sealed
 from ansible_collections.talosops.selinux.plugins.plugin_utils.evidence.joined import NotThisNode
+from ansible_collections.talosops.selinux.plugins.plugin_utils.gate import signing
 from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.errors import VerdictRefused
 from ansible_collections.talosops.selinux.plugins.plugin_utils.image.machine_config.document import ConfigError
 from ansible_collections.talosops.selinux.plugins.plugin_utils.reinstall import before, configuration
 from ansible_collections.talosops.selinux.plugins.plugin_utils.reinstall.work import StepProblem
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 UUID = "6f1d0a9e-0000-4000-8000-000000000011"
 TARGET = {"version": "v1.14.1", "installer": "i:v1.14.1@d", "installer_digest": "d", "kernel_args": ["enforcing=1"]}
@@ -256,6 +260,33 @@ def test_what_is_not_eligible_or_another_machine_ends_the_step(tmp_path: Path, j
     with pytest.raises(VerdictRefused):
         before.gate(Work(tmp_path))  # type: ignore[arg-type]  # as much of it as is used
     assert (tmp_path / "evidence" / "verdict.json").exists()
+
+
+@pytest.mark.parametrize("signed", [True, False])
+def test_a_verdict_is_signed_where_a_key_was_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, signed: bool
+) -> None:
+    key = Ed25519PrivateKey.generate()
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    given: list[Any] = []
+    monkeypatch.setattr(before, "load_policy", lambda name: f"policy {name}")
+    monkeypatch.setattr(before.files, "earlier", lambda directory, of: (directory, of))
+    monkeypatch.setattr(before, "judge_past", lambda of, earlier, now: ("past", earlier))
+
+    def judge(of: Any, policy: Any, *, waivers: Any, now: Any, node: str, history: Any) -> dict[str, Any]:
+        given.append((of, policy, waivers, node, history))
+        return sealed({"decision": "eligible"})
+
+    monkeypatch.setattr(before, "judge", judge)
+    work: Any = Work(tmp_path, signing_key="key.pem" if signed else None)
+    work.action.read_file = lambda *what: {("key.pem", "signing key"): private}[what]
+    verdict = before._judged(work, {"of": "n-1"})
+    past = ("past", (str(tmp_path), {"of": "n-1"}))
+    assert given == [({"of": "n-1"}, "policy strict", None, "n-1", past)]
+    assert verdict["decision"] == "eligible" and ("signature" in verdict) is signed
+    if signed:
+        signing.verify(verdict, public)
 
 
 def test_of_a_control_plane_a_snapshot_is_saved_from_another_member(

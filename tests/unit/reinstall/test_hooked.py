@@ -51,6 +51,13 @@ def test_an_old_installation_on_its_way_is_not_power_cycled(tmp_path: Path, hook
     assert hooks == []
 
 
+def test_a_machine_that_waits_already_needs_no_hook(tmp_path: Path, hooks: list[str]) -> None:
+    waiting = Machine(how="maintenance", stage="maintenance")
+    work = OneNode(tmp_path, itertools.repeat(waiting)).at("boot", boot_path="hook")
+    assert take(work, "boot")["taken"]
+    assert hooks == [] and "boot" not in work.ledger.node(work.host).writes
+
+
 @pytest.fixture
 def hooked(tmp_path: Path, hooks: list[str], monkeypatch: pytest.MonkeyPatch) -> OneNode:
     """An unwiped node that was silent when it was looked for, so that the hook was run."""

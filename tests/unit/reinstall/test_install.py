@@ -16,7 +16,11 @@ from ansible_collections.talosops.selinux.plugins.plugin_utils.image.machine_con
 from ansible_collections.talosops.selinux.plugins.plugin_utils.problem import Problem
 from ansible_collections.talosops.selinux.plugins.plugin_utils.reinstall import install
 from ansible_collections.talosops.selinux.plugins.plugin_utils.reinstall.work import NotKnown
-from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.errors import PermissionRefused, Unreachable
+from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.errors import (
+    PermissionRefused,
+    TlsFailure,
+    Unreachable,
+)
 
 from .machines import HOST, Machine, OneNode
 
@@ -273,3 +277,15 @@ def test_a_permission_that_is_missing_is_shown_as_it_is(tmp_path: Path, monkeypa
     seen_by(monkeypatch, refusing)
     with pytest.raises(PermissionRefused, match="not for you"):
         install.apply(work_at(tmp_path, "apply", refusing))
+
+
+@pytest.mark.parametrize("seen", [WAITING, UP], ids=["the pinned certificate", "an installation"])
+def test_a_certificate_that_is_not_the_machines_new_one_gets_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seen: Machine
+) -> None:
+    """Whoever answered was another; the machine itself still shows the pinned one, or does not wait any more."""
+    seen_by(monkeypatch, seen)
+    work = work_at(tmp_path, "apply", ANEW)
+    with pytest.raises(TlsFailure, match="another certificate"):
+        install.apply(work)
+    assert ANEW.sent == [] and "apply" not in work.ledger.node(HOST).writes

@@ -6,14 +6,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
+from ansible_collections.talosops.selinux.plugins.plugin_utils.problem import Problem
 from ansible_collections.talosops.selinux.plugins.plugin_utils.reinstall.looks import (
     Seen,
     effect_of_reset,
     same_machine,
+    status,
 )
+from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.errors import NotFound, Unreachable, Unsupported
 
 UUID, SERIAL = "4c4c4544-0042-4e10-8053-b4c04f4b4832", "PK1X7"
 FACTS = {"uuid": UUID, "serial_number": SERIAL, "identity": "old"}
@@ -97,3 +101,57 @@ def test_a_uuid_in_the_other_byte_order_or_case_is_the_same() -> None:
 def test_a_serial_number_that_one_side_does_not_say_decides_nothing() -> None:
     assert same_machine(FACTS, seen(serial_number=None)) is True
     assert same_machine({**FACTS, "serial_number": ""}, seen()) is True
+
+
+class Node:
+    """A machine that says this of its stage and of itself."""
+
+    def __init__(self, told: dict[str, Any], system: dict[str, Any] | Problem) -> None:
+        self.told, self.system = told, system
+
+    async def spec(self, name: str) -> dict[str, Any]:
+        answer = {"machine_status": self.told, "system_information": self.system}[name]
+        if isinstance(answer, Problem):
+            raise answer
+        return answer
+
+
+def told_by(told: dict[str, Any], system: dict[str, Any] | Problem) -> dict[str, Any]:
+    node: Any = Node(told, system)
+    return asyncio.run(status(node))
+
+
+READY = {"stage": "running", "status": {"ready": True, "unmetConditions": []}}
+ITSELF = {"uuid": UUID, "serialnumber": SERIAL}
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        (READY, ("running", True, [])),
+        ({"stage": "running", "status": {"ready": False, "unmetConditions": [{"name": "a\x1b"}]}}, (..., False, ...)),
+        ({"stage": "running", "status": {"ready": "yes"}}, ("running", None, [])),
+        ({"stage": "running", "status": None}, ("running", None, [])),
+        ({"stage": "running", "status": ["ready"]}, ("running", None, [])),
+        ({"stage": 5}, (None, None, [])),
+        ({}, (None, None, [])),
+    ],
+)
+def test_what_a_machine_does_not_say_of_its_stage_is_not_known(told: dict[str, Any], said: tuple[Any, ...]) -> None:
+    found = told_by(told, ITSELF)
+    given = (found["stage"], found["ready"], found["unmet_conditions"])
+    assert [one for one, two in zip(said, given, strict=True) if one is not ... and one != two] == []
+    assert "\x1b" not in str(found) and (found["uuid"], found["serial_number"]) == (UUID, SERIAL)
+
+
+@pytest.mark.parametrize(
+    "system", [NotFound("there is none", "w", "d"), Unsupported("it has none", "w", "d"), {}, {"uuid": 5}], ids=str
+)
+def test_a_machine_that_does_not_say_which_it_is_is_none(system: dict[str, Any] | Problem) -> None:
+    found = told_by(READY, system)
+    assert (found["stage"], found["uuid"], found["serial_number"]) == ("running", None, None)
+
+
+def test_one_that_does_not_answer_says_nothing_at_all() -> None:
+    with pytest.raises(Unreachable, match="gone"):
+        told_by(READY, Unreachable("gone", "w", "d"))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import datetime as dt
 import json
 from pathlib import Path
 from types import SimpleNamespace
@@ -320,3 +321,82 @@ def test_a_verdict_that_others_can_write_is_not_believed(tmp_path: Path) -> None
     verdict.chmod(0o666)
     with pytest.raises(NotPrivate, match="can be written by others"):
         order._load_verdict(str(verdict))
+
+
+class Member(Endpoint):
+    """A control plane that says this of its stage."""
+
+    def __init__(self, stage: str, ready: bool | None) -> None:
+        self.told = {"stage": stage, "status": {"ready": ready}}
+
+    async def spec(self, name: str) -> dict[str, Any]:
+        return {"machine_status": self.told, "system_information": {}}[name]
+
+    async def etcd_members(self) -> list[Any]:
+        urls = {1: ["https://10.0.0.1:2379"], 2: ["https://10.0.0.2:2379"], 3: []}
+        return [SimpleNamespace(id=one, hostname=f"cp-{one}", client_urls=urls[one]) for one in self.listed]
+
+    listed = (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("own", "other", "listed", "told"),
+    [
+        (("running", True), ("running", True), (1, 2), None),
+        (("running", False), ("running", True), (1, 2), "member cp-1 is in stage running and not ready"),
+        (("running", True), ("booting", True), (1, 2), "member cp-2 is in stage booting and ready"),
+        (("running", True), ("running", None), (1, 2), "member cp-2 is in stage running and not ready"),
+        (("running", True), ("", False), (1, 2), "member cp-2 is in stage unknown and not ready"),
+        (("running", True), ("running", True), (1, 2, 3), "etcd lists no address for cp-3"),
+    ],
+)
+def test_every_control_plane_runs_before_one_is_wiped(
+    monkeypatch: pytest.MonkeyPatch, own: Any, other: Any, listed: tuple[int, ...], told: str | None
+) -> None:
+    async def read(visit: Any, peer: Any) -> dict[str, Any]:
+        return {"member_id": f"{1:016x}", "members": [{"id": f"{one:016x}"} for one in listed]}
+
+    asked: list[str] = []
+
+    def connect(self: Target) -> Member:
+        asked.append(self.address)
+        return Member(*other)
+
+    monkeypatch.setattr(order, "read_etcd", read)
+    monkeypatch.setattr(order, "may_remove", lambda member, etcd: None)
+    monkeypatch.setattr(Target, "connect", connect)
+    where = Target(host="cp-1", address="10.0.0.1", context=NOBODY, route="endpoint", server_name=None)
+    client: Any = Member(*own)
+    client.listed = listed
+    with contextlib.ExitStack() as stack:
+        if told is not None:
+            caught = stack.enter_context(pytest.raises(RequestRefused, match=told))
+        asyncio.run(order._spare(client, where))
+    assert asked == ([] if own[1] is False else ["10.0.0.2"])
+    assert told is None or caught.value.context["checks"] == ["control-planes-running"]
+
+
+NOW = dt.datetime(2026, 11, 30, 12, tzinfo=dt.UTC)
+
+
+@pytest.mark.parametrize(
+    ("waived", "refuses"),
+    [
+        ({"expires": "2026-11-30T12:00:01Z"}, False),
+        ({"expires": "2026-11-30T12:00:00Z"}, True),
+        ({"expires": "2026-11-30T12:00:01"}, True),
+        ({"expires": "some day"}, True),
+        ({"expires": None}, True),
+        ({"expires": 1}, True),
+        ({}, True),
+    ],
+    ids=str,
+)
+def test_a_waiver_that_is_not_known_to_hold_does_not(waived: dict[str, Any], refuses: bool) -> None:
+    verdict = {"waived": [{"waiver_id": "w-0", "expires": "2027-01-01T00:00:00Z"}, {"waiver_id": "w-1", **waived}]}
+    with contextlib.ExitStack() as stack:
+        if refuses:
+            stack.enter_context(pytest.raises(VerdictRefused, match=f"the waiver w-1 .* at {waived.get('expires')}"))
+        order._refuse_expired_waivers(verdict, NOW)
+    for nothing in ({}, {"waived": None}, {"waived": []}):
+        order._refuse_expired_waivers(nothing, NOW)

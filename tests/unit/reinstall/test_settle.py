@@ -7,15 +7,21 @@
 from __future__ import annotations
 
 import itertools
+import os
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from ansible_collections.talosops.selinux.plugins.plugin_utils.problem import Problem
 from ansible_collections.talosops.selinux.plugins.plugin_utils.reinstall import before
-from ansible_collections.talosops.selinux.plugins.plugin_utils.reinstall.settle import settle
+from ansible_collections.talosops.selinux.plugins.plugin_utils.reinstall import work as of_work
+from ansible_collections.talosops.selinux.plugins.plugin_utils.reinstall.settle import settle, settle_control_plane
 from ansible_collections.talosops.selinux.plugins.plugin_utils.reinstall.step import take
+from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.ledger import CONTROL_PLANE_LOCK
+from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.owner import of_process
 
-from .machines import Machine, OneNode
+from .machines import HOST, UUID, Machine, OneNode
 
 RUNNING, RESETTING = Machine(), Machine(stage="resetting")
 
@@ -60,3 +66,32 @@ def test_the_node_itself_is(tmp_path: Path, step: str) -> None:
     work = OneNode(tmp_path, itertools.repeat(Machine(identity="new"))).at(step)
     take(work, step)
     assert step in work.ledger.node(work.host).done
+
+
+@pytest.mark.parametrize(
+    ("soaked", "known", "released"), [(True, True, True), (True, False, False), (False, True, False)]
+)
+def test_the_lock_of_a_control_plane_is_released_once_its_reinstall_is_complete(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, soaked: bool, known: bool, released: bool
+) -> None:
+    """The controller ended between the end of the soak and the release, in the directory and in the cluster."""
+    away = OneNode(tmp_path, itertools.repeat(None))
+    away.take_control_plane_lock()
+    away.at("soak", machine_type="controlplane")
+    away.ledger.begin(HOST, "soak", machine_type="controlplane")
+    if soaked:
+        away.ledger.finish(HOST, "soak", "done")
+    released_for: list[str] = []
+
+    def lock(self: Any, name: str, holder: str) -> Any:
+        return SimpleNamespace(release=lambda: released_for.append(f"{name} of {holder}"))
+
+    monkeypatch.setattr(of_work, "_controller", lambda host: of_process(os.getpid()))
+    monkeypatch.setattr(of_work.Work, "cluster_lock", lock)
+    params = {"directory": str(tmp_path), "kubeconfig": "k"}
+    action: Any = SimpleNamespace(params=params, host="worker-2", known=lambda host: known)
+    settle_control_plane(of_work.Work(action))
+    assert (away.ledger.lock(CONTROL_PLANE_LOCK) is None) is released
+    assert released_for == ([f"talosops-selinux-control-plane of {HOST} ({UUID})"] if released else [])
+    settle_control_plane(of_work.Work(action))
+    assert len(released_for) == released

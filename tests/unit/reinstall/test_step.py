@@ -15,6 +15,7 @@ from ansible_collections.talosops.selinux.plugins.plugin_utils.problem import Pr
 from ansible_collections.talosops.selinux.plugins.plugin_utils.reinstall import before, step
 from ansible_collections.talosops.selinux.plugins.plugin_utils.reinstall.work import CONTROL_PLANE_LOCK, NotKnown
 from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.ledger import LockHeld
+from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.ledger_file import entries
 from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.steps import STEP_NAMES
 
 from .machines import FACTS, HOST, Machine, OneNode
@@ -168,3 +169,19 @@ def test_what_an_earlier_step_should_have_left_is_missed(tmp_path: Path, monkeyp
     with pytest.raises(Problem, match=r"the ledger does not know boot_after, hostname, uuid, cordoned of worker-1"):
         step.take(work, "soak")
     assert work.ledger.node(HOST).failed == "soak"
+
+
+@pytest.mark.parametrize("complete", [False, True])
+def test_the_first_step_begins_anew_what_was_stopped_before_the_wipe_and_after_what_is_complete(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, complete: bool
+) -> None:
+    """Evidence and verdict of an operation that was stopped are not carried on."""
+    acting(monkeypatch)
+    work = OneNode(tmp_path, itertools.repeat(Machine())).at("soak" if complete else "save")
+    if complete:
+        work.ledger.begin(HOST, "soak")
+        work.ledger.finish(HOST, "soak", "done")
+    assert step.take(work, "verify")["taken"]
+    assert work.ledger.node(HOST).done == ["verify"]
+    closed = [entry["facts"]["reason"] for entry in entries(work.ledger.path) if entry["kind"] == "close"]
+    assert closed == ([] if complete else ["it was stopped before anything was wiped"])

@@ -144,6 +144,21 @@ def test_a_lock_that_seems_to_hold_longer_than_any_is_not_counted_on(
     assert cluster.asked == 3, "and then holds for a while"
 
 
+def test_a_lock_that_cannot_be_renewed_counts_for_its_time_and_is_tried_again_later(
+    held: tuple[Work, Cluster], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The API may be away with the control plane that is reinstalled."""
+    one, cluster = held
+    monkeypatch.setattr(work, "_RENEW", work.LEASE)
+    cluster.problem = ClusterProblem("the API gives no answer", "w", "d")
+    one.hold_cluster()
+    one.hold_cluster()
+    assert cluster.asked == 2, "it is not asked at every look"
+    cluster.problem, one._again_at = LockHeld("another holds it", "w", "d"), 0.0
+    with pytest.raises(LockHeld, match="another holds it"):
+        one.hold_cluster()
+
+
 @pytest.mark.parametrize("step", STEP_NAMES)
 def test_the_steps_that_take_a_node_away_are_sure_of_the_lock(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str

@@ -67,3 +67,16 @@ def test_texts_of_nodes_reach_no_terminal_as_they_are() -> None:
     )
     assert all(escaped in text for escaped in ("n\\x1b[2J", "\\u202e", "\\x1b[1m"))
     assert all(character.isprintable() or character == "\n" for character in text)
+
+
+def test_where_nobody_could_be_read_there_is_no_table() -> None:
+    text = render({}, {"a": {"found": "node a does not answer", "do": "start it"}}, {})
+    assert text.splitlines() == [
+        "1 node: 0 without a gap, 1 not read",
+        "",
+        "not read: a",
+        "  the node does not answer",
+        "  do: start it",
+        "",
+        "how fast the logs fill is known after a second collection",
+    ]

@@ -186,6 +186,9 @@ def test_a_look_has_three_answers(ledger):
     assert (known.open, known.may_be_wiped, known.doubt, known.failed) == ("reset", False, None, None)
     with pytest.raises(StepRefused, match="no such answer"):
         ledger.look("w-1", "reset", "perhaps")
+    for record in (ledger.begin, ledger.fail):
+        with pytest.raises(StepRefused, match="there is no such step"):
+            record("w-1", "no such")
 
 
 @pytest.mark.parametrize("later", ["boot", "identify"])

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import random
@@ -17,6 +18,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.talosops.selinux.plugins.plugin_utils.canonical import canonical_json
+from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout import ledger_file
 from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.errors import LedgerBroken, LedgerProblem
 from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.ledger import Ledger
 from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.ledger_file import entries, verify
@@ -144,6 +146,26 @@ def test_nothing_there_is_an_empty_ledger(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(LedgerProblem, match="cannot be used"):
         Ledger(tmp_path / "file" / "ledger.jsonl").begin("w-1", "verify")
+    with pytest.raises(LedgerProblem, match="cannot be used"):
+        Ledger(tmp_path / "file" / "ledger.jsonl").state("w-1")
+
+
+def test_a_file_system_without_locks_keeps_no_ledger(ledger, monkeypatch):
+    ledger.begin("w-1", "verify")
+    whole = ledger.path.read_bytes()
+
+    def refuse(descriptor, how):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(ledger_file.fcntl, "flock", refuse)
+    for act in (
+        lambda: ledger.state("w-1"),
+        lambda: ledger.finish("w-1", "verify", "done"),
+        lambda: verify(ledger.path),
+    ):
+        with pytest.raises(LedgerProblem, match=f"cannot be used.*{os.strerror(errno.ENOLCK)}"):
+            act()
+    assert ledger.path.read_bytes() == whole
 
 
 # -- real processes ------------------------------------------------------------------------------------------------

@@ -55,6 +55,27 @@ def test_a_process_that_proc_hides_is_not_gone_for_that(other, monkeypatch):
     assert is_gone(hidden)
 
 
+@pytest.mark.parametrize("hidden", [True, False])
+def test_a_process_that_may_not_be_asked_for_is_not_gone_for_that(monkeypatch, hidden):
+    known = str(of_process(os.getpid()))
+
+    def refuse(*_asked):
+        raise PermissionError
+
+    monkeypatch.setattr(owner, "_stat", (lambda pid: None) if hidden else refuse)
+    monkeypatch.setattr(owner.os, "kill", refuse)
+    assert not is_gone(known)
+
+
+def test_without_proc_nobody_is_known_and_so_nobody_gone(tmp_path, monkeypatch):
+    known = of_process(os.getpid())
+    ended = str(dataclasses.replace(known, start="1"))
+    assert is_gone(ended)
+    monkeypatch.setattr(owner, "Path", lambda path: tmp_path / path.lstrip("/"))
+    assert of_process(os.getpid()) == dataclasses.replace(known, boot="", namespace="", start="")
+    assert not is_gone(ended) and not is_gone(str(of_process(os.getpid())))
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,7 +19,14 @@ from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.client impo
     ways_without,
 )
 from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.config import Context
-from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.errors import ConfigError, InvalidAnswer, OnlyWay
+from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.errors import (
+    ConfigError,
+    InvalidAnswer,
+    OnlyWay,
+    PermissionRefused,
+    TalosError,
+    Unsupported,
+)
 from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.versions import parse_version
 
 from .peers import Authority
@@ -128,6 +136,56 @@ def test_the_release_is_asked_for_only_where_something_was_left_out() -> None:
 def test_what_has_another_type_is_no_answer(changed: dict[str, Any], told: str) -> None:
     with pytest.raises(InvalidAnswer, match=told):
         state(without(**changed))
+
+
+class Waiting(NodeClient):
+    """A node that serves its release in another way than most do, or in none that is one."""
+
+    def __init__(self, refusal: TalosError | None, told: Any) -> None:
+        self.node, self.refusal, self.told = "n", refusal, told
+
+    async def version(self) -> Any:
+        if self.refusal is not None:
+            raise self.refusal
+        return SimpleNamespace(tag=self.told)
+
+    async def get(self, resource: str, id: str | None = None) -> Any:
+        assert resource == "version"
+        return SimpleNamespace(type="Versions.runtime.talos.dev", spec=self.told)
+
+
+REFUSALS = [PermissionRefused("not for you", "w", "d"), Unsupported("not here", "w", "d")]
+
+
+@pytest.mark.parametrize("refusal", REFUSALS, ids=["refused", "not there"])
+@pytest.mark.parametrize(
+    ("told", "found"),
+    [
+        ({"version": "v1.12.3"}, None),
+        ({"version": 7}, "a Version resource without a version"),
+        ({}, "a Version resource without a version"),
+        ("v1.12.3", "is not a mapping"),
+        ({"version": "1.x\x1b"}, "answered Version with"),
+    ],
+)
+def test_the_release_of_a_node_that_serves_only_its_resource(refusal: TalosError, told: Any, found: str | None) -> None:
+    if found is None:
+        assert asyncio.run(Waiting(refusal, told).talos_version()).release == (1, 12)
+        return
+    with pytest.raises(InvalidAnswer, match=found) as caught:
+        asyncio.run(Waiting(refusal, told).talos_version())
+    assert "\x1b" not in str(caught.value)
+
+
+@pytest.mark.parametrize("tag", ["", "latest", "v1"])
+def test_a_release_that_is_none_is_no_answer(tag: str) -> None:
+    with pytest.raises(InvalidAnswer, match="answered Version with"):
+        asyncio.run(Waiting(None, tag).talos_version())
+
+
+def test_one_of_several_resources_is_asked_for_by_its_id() -> None:
+    with pytest.raises(ValueError, match="extension_statuses has no fixed id"):
+        asyncio.run(connect(context(), "10.0.0.9").get("extension_statuses"))
 
 
 def context(*endpoints: str) -> Context:

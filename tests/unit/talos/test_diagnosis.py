@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import socket
+import ssl
 from types import SimpleNamespace
 from typing import Any
 
@@ -74,3 +76,52 @@ def test_a_write_that_was_not_answered_may_have_arrived() -> None:
     assert (read.retryable, write.retryable) == (True, False)
     assert write.context["may_have_arrived"] is True and "may_have_arrived" not in read.context
     assert DIRECT.from_status(9, "no", WRITE).context["grpc_status"] == 9
+
+
+def test_an_answer_that_names_who_gave_it_is_no_error() -> None:
+    client: Any = SimpleNamespace(_way=SimpleNamespace(diagnosis=FORWARDED))
+    message = wire.message("machine.Reset")(metadata={"hostname": "worker-1"})
+    Calls._check_metadata(client, message, "Reset")
+
+
+ALERT = ssl.SSLError(1, "[SSL: TLSV1_ALERT_UNKNOWN_CA] tlsv1 alert unknown ca")
+ALERT.reason = "TLSV1_ALERT_UNKNOWN_CA"
+GARBLED = ssl.SSLError(1, "[SSL: BAD_RECORD] bad record")
+GARBLED.reason = "DECRYPTION_FAILED_OR_BAD_RECORD_MAC"
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "words"),
+    [
+        (
+            socket.gaierror(socket.EAI_NONAME, "Name or service not known"),
+            "unreachable",
+            "the name 10.0.0.21 cannot be resolved (Name or service not known)",
+        ),
+        (RuntimeError("x"), "tls", "presented something that cannot be understood (RuntimeError)"),
+        (UnicodeDecodeError("ascii", b"x", 0, 1, "y"), "tls", "cannot be understood (UnicodeDecodeError)"),
+        (ALERT, "unauthenticated", "does not accept our client certificate"),
+        (GARBLED, "tls", "does not speak the TLS of a Talos API (DECRYPTION_FAILED_OR_BAD_RECORD_MAC)"),
+    ],
+)
+def test_why_there_is_no_connection(error: Exception, kind: str, words: str) -> None:
+    found = DIRECT.of_connection(error, secured=False)
+    assert (found.kind, found.method) == (kind, "connect") and words in found.found
+
+
+@pytest.mark.parametrize(
+    ("lost", "received", "kind"),
+    [
+        (ALERT, 0, "unauthenticated"),
+        (ALERT, 3, "unauthenticated"),
+        (GARBLED, 3, "tls"),
+        (ssl.SSLEOFError(8, "EOF occurred in violation of protocol"), 0, "unreachable"),
+        (ssl.SSLEOFError(8, "EOF occurred in violation of protocol"), 3, "torn_stream"),
+        (None, 3, "torn_stream"),
+    ],
+)
+def test_a_call_that_broke_is_named_by_how_the_connection_was_lost(
+    lost: Exception | None, received: int, kind: str
+) -> None:
+    error = ConnectionResetError("connection lost")
+    assert DIRECT.of_call(error, READ, received=received, timeout=1, lost=lost).kind == kind
