@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
 import tempfile
@@ -15,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..canonical import canonical_json, is_sealed, sealed
+from ..canonical import canonical_json, is_sealed, parse_json, sealed
 from ..evidence.files import DOCUMENT, EvidenceProblem
 from ..gate import signing
 from ..gate.errors import VerdictRefused
@@ -89,14 +88,14 @@ def defects(directory: Path, public_key: bytes | None = None) -> list[str]:
     """
     try:
         data = (directory / MANIFEST).read_bytes()
-        manifest = json.loads(data)
-    except (OSError, ValueError, RecursionError):
+        manifest = parse_json(data)
+        intact = _as_written(manifest, data)
+    except (OSError, ValueError):
         return [f"{MANIFEST} is missing or not JSON"]
     if not isinstance(manifest, dict) or manifest.get("kind") != KIND or not isinstance(manifest.get("files"), dict):
         return [f"{MANIFEST} is no manifest of a compliance bundle"]
     found = [f"{MANIFEST} is a link"] if (directory / MANIFEST).is_symlink() else []
-    unsigned = {key: value for key, value in manifest.items() if key != "signature"}
-    if not is_sealed(unsigned) or data != canonical_json(manifest) + b"\n":
+    if not intact:
         found.append(f"{MANIFEST} was changed after it was written")
     if public_key is not None:
         try:
@@ -111,12 +110,20 @@ def defects(directory: Path, public_key: bytes | None = None) -> list[str]:
     return found or _defects_of_report(directory)
 
 
+def _as_written(manifest: Any, data: bytes) -> bool:
+    if not isinstance(manifest, dict):
+        return False
+    unsigned = {key: value for key, value in manifest.items() if key != "signature"}
+    return is_sealed(unsigned) and data == canonical_json(manifest) + b"\n"
+
+
 def _defects_of_report(directory: Path) -> list[str]:
     try:
-        report = json.loads((directory / REPORT).read_bytes())
-    except (OSError, ValueError, RecursionError):
-        report = None
-    return citing.defects(directory, report) if is_report(report) else [f"{REPORT} is no compliance report"]
+        report = parse_json((directory / REPORT).read_bytes())
+        found = citing.defects(directory, report) if is_report(report) else None
+    except (OSError, ValueError):
+        found = None
+    return [f"{REPORT} is no compliance report"] if found is None else found
 
 
 class BundleUnsound(Problem):

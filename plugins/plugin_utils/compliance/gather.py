@@ -15,7 +15,7 @@ from typing import Any
 
 from ..audit.store import probes as kept_probes
 from ..audit.store.store import AuditStore
-from ..canonical import is_sealed
+from ..canonical import is_sealed, parse_json
 from ..evidence import files
 from ..evidence.identity import same_uuid, spelled
 from ..gate.saved import newest_verdicts
@@ -30,7 +30,7 @@ from .results import Subject
 from .retired import Retirement
 
 _REPORT = "previous report"
-_UNREADABLE = (OSError, ValueError, RecursionError)
+_UNREADABLE = (OSError, ValueError)
 Named = Callable[[str, str], Subject]
 #: How many earlier reports the line of the history shows.
 _HISTORY = 50
@@ -244,10 +244,10 @@ def _waves(directory: Path, moved: set[str], subjects: Mapping[str, Subject]) ->
     The ledger says who moved; a node that is seen not to enforce did not, or not for long.
     """
     try:
-        rollout = json.loads((directory / REPORT).read_bytes())
+        rollout = parse_json((directory / REPORT).read_bytes())
+        planned = rollout.get("waves") if isinstance(rollout, dict) and is_sealed(rollout) else None
     except _UNREADABLE:
         return []
-    planned = rollout.get("waves") if isinstance(rollout, dict) and is_sealed(rollout) else None
     if not isinstance(planned, list) or not all(isinstance(value_at(wave, "nodes"), list) for wave in planned):
         return []
     seen = {name: value_at(subject.evidence, "selinux", "state") for name, subject in subjects.items()}
@@ -300,7 +300,7 @@ def directory_name(generated_at: str) -> str:
 def _is_of_another(path: Path, profile: str) -> bool:
     """Whether the manifest beside a report says that it is of another profile: it is small where a report is not."""
     try:
-        manifest = json.loads(path.with_name(MANIFEST).read_bytes())
+        manifest = parse_json(path.with_name(MANIFEST).read_bytes())
     except _UNREADABLE:
         return False
     told = value_at(manifest, "about", "profile", "name")
@@ -309,10 +309,10 @@ def _is_of_another(path: Path, profile: str) -> bool:
 
 def _report(path: Path) -> dict[str, Any] | None:
     try:
-        document = json.loads(path.read_bytes())
+        document = parse_json(path.read_bytes())
+        return document if is_report(document) else None
     except _UNREADABLE:
         return None
-    return document if is_report(document) else None
 
 
 def _order(report: Mapping[str, Any]) -> tuple[str, str]:

@@ -10,6 +10,7 @@ import hashlib
 import os
 import random
 import shutil
+from pathlib import Path
 
 import compliance_fleets as fleets
 import pytest
@@ -91,6 +92,8 @@ def _link(made):
         (lambda made: (made / "openreports" / "n.json").rename(made / "n.json"), "openreports is not part"),
         (lambda made: os.mkfifo(made / "pipe"), "pipe is not part of the bundle"),
         (lambda made: (made / "manifest.json").write_text("[" * 100_000), "not JSON"),
+        (lambda made: (made / "manifest.json").write_text('{"kind": "compliance-bundle", "a": NaN}'), "not JSON"),
+        (lambda made: (made / "manifest.json").write_bytes(b'{"kind": "\xff"}'), "not JSON"),
         (lambda made: made.joinpath("manifest.json").rename(made.parent / "m") and _link(made), "is a link"),
     ],
 )
@@ -146,6 +149,7 @@ class Cited:
 
     def write(self, place):
         reports = {"report.json": canonical_json(self.report), cited.LEDGER: self.ledger}
+        reports = {name: data for name, data in reports.items() if data is not None}
         return bundle.write_bundle(place, reports, cited.citations(self.report), about={})
 
 
@@ -160,21 +164,72 @@ def test_what_the_report_cites_comes_along_and_a_nodes_name_leads_nowhere_else(t
     assert bundle.defects(made) == [f"evidence/{files.safe_name('../../up')}/probe-0a.json was changed"]
 
 
-@pytest.mark.parametrize("what", ["evidence", "verdict", "probe", "ledger"])
-def test_what_was_changed_before_the_bundle_was_written_is_found_too(tmp_path, what):
+OTHER = canonical_json(sealed({"collected_at": "of another run"}))
+
+
+@pytest.mark.parametrize(
+    ("what", "instead"),
+    [
+        *(("evidence", data) for data in (OTHER, b"", b"{", b"[]", b"\xff", b"[" * 100_000)),
+        ("verdict", OTHER),
+        ("probe", OTHER),
+        ("ledger", b"{}"),
+        ("ledger", None),
+    ],
+)
+def test_what_was_changed_before_the_bundle_was_written_is_found_too(tmp_path, what, instead):
     made = Cited(tmp_path)
     if what == "ledger":
-        made.ledger += b"{}"
+        made.ledger = instead
     else:
-        path = getattr(made, what)
-        path.write_bytes(canonical_json(sealed({"collected_at": "of another run"})))
+        getattr(made, what).write_bytes(instead)
     (found,) = bundle.defects(made.write(tmp_path / "bundles" / "one"))
     assert what in found
     assert "that the report cites" in found
 
 
-@pytest.mark.parametrize("change", [{}, {"nodes": [{"node": "n"}]}, {"kind": "other"}])
-def test_a_bundle_without_a_report_of_ours_is_none(tmp_path, change):
-    report = {"report.json": canonical_json(sealed({**fleets.report([]), **change}) if change else {})}
-    made = bundle.write_bundle(tmp_path / "b", report, (), about={})
+def test_a_verdict_beside_its_evidence_is_in_the_bundle_once(tmp_path):
+    made = Cited(tmp_path, "n")
+    beside = made.evidence.with_name("verdict.json")
+    made.verdict.rename(beside)
+    made.report["nodes"][0]["gate"]["path"] = str(beside)
+    made.report = sealed(made.report)
+    written = made.write(tmp_path / "bundles" / "one")
+    assert [path.relative_to(written).as_posix() for path in written.rglob("verdict.json")] == [
+        "evidence/n/verdict.json"
+    ]
+    assert bundle.defects(written) == []
+
+
+def test_a_file_that_the_disk_does_not_give_back_is_found(made, monkeypatch):
+    opened = Path.open
+
+    def broken(path, *how, **more):
+        if path.name == "auditd.log":
+            raise OSError(5, "Input/output error")
+        return opened(path, *how, **more)
+
+    monkeypatch.setattr(Path, "open", broken)
+    assert bundle.defects(made) == ["evidence/n/auditd.log was changed"]
+
+
+@pytest.mark.parametrize(
+    "report",
+    [
+        None,
+        b"",
+        b"{",
+        b"\xff",
+        b"[" * 100_000,
+        b"{}",
+        canonical_json(fleets.report([])).replace(b"{", b'{"a":NaN,', 1),
+        *(
+            canonical_json(sealed({**fleets.report([]), **change}))
+            for change in ({"nodes": [{"node": "n"}]}, {"kind": "x"})
+        ),
+    ],
+)
+def test_a_bundle_without_a_report_of_ours_is_none(tmp_path, report):
+    files_of_it = {"other.json": b"{}"} if report is None else {"report.json": report}
+    made = bundle.write_bundle(tmp_path / "b", files_of_it, (), about={})
     assert bundle.defects(made) == ["report.json is no compliance report"]

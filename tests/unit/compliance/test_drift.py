@@ -36,6 +36,7 @@ OTHER = fleets.subject("m", 2, **FRESH)
         ({"selinux__state": "disabled"}, "fell-back-to-permissive"),
         ({"audit__coverage__verdict": "partial"}, "evidence-lost"),
         ({"selinux__kernel_args": ["selinux=1", "enforcing=1", "init=/x"]}, "command-line-changed"),
+        ({"selinux__kernel_args": None}, "command-line-changed"),
         ({"talos__version": "v1.14.2"}, "policy-version-changed"),
     ],
 )

@@ -35,7 +35,8 @@ from ansible_collections.talosops.selinux.plugins.plugin_utils.compliance.format
     sarif,
     table,
 )
-from ansible_collections.talosops.selinux.plugins.plugin_utils.compliance.formats.texts import visible
+from ansible_collections.talosops.selinux.plugins.plugin_utils.compliance.formats.summary import summary_lines
+from ansible_collections.talosops.selinux.plugins.plugin_utils.compliance.formats.texts import labels_of, visible
 from ansible_collections.talosops.selinux.plugins.plugin_utils.compliance.model import build_report
 from ansible_collections.talosops.selinux.plugins.plugin_utils.compliance.profile import BUILT_IN, load_profile
 from prometheus_client.parser import text_string_to_metric_families
@@ -314,6 +315,19 @@ def test_free_labels_pass_into_every_format(label):
     SCHEMA.validate(report)
     assert oscal.defects(json.loads(oscal.render(report))) == []
     assert [name for name, text in every_format(report).items() if label not in text] == []
+
+
+def test_a_label_that_rule_and_waivers_share_is_said_once_and_others_together():
+    waivers = [{"labels": {"team": "a"}}, {"labels": {"team": "b", "system": "s"}}]
+    assert labels_of({"labels": {"team": "a"}}, {"waivers": waivers}) == {"team": "a, b", "system": "s"}
+
+
+def test_a_summary_of_many_nodes_says_how_many_it_leaves_out():
+    fleet = [fleets.subject(f"n{number:02}", number, selinux__state="permissive") for number in range(1, 44)]
+    lines = summary_lines(fleets.report(fleet))
+    assert [line.partition(":")[0] for line in lines[:40]] == [subject.name for subject in fleet[:40]]
+    assert lines[40] == "and 3 more nodes, see the report"
+    assert len(lines) == 42 and lines[41].startswith("0 of 43 nodes pass; ")
 
 
 def test_an_openreport_of_a_profile_of_many_rules_has_the_worst_results():

@@ -76,6 +76,12 @@ def test_evidence_that_was_not_saved_is_judged_all_the_same(tmp_path):
     assert "not the one that was collected" in gathered(tmp_path, ["n"], {"n": wrong})[0][0].unread
 
 
+def test_the_evidence_of_another_node_is_none_of_this_one(tmp_path):
+    other = entry(no_logs(fleets.evidence("m", 1)), tmp_path / "e")
+    (one,), _waves = gathered(tmp_path, ["n"], {"n": other})
+    assert (one.evidence, one.unread) == (None, f"the evidence {other['path']} is of m")
+
+
 WAVES = [
     {"number": 1, "kind": "canary", "zone": None, "nodes": ["a"]},
     {"number": 2, "kind": "workers", "zone": "x", "nodes": ["b", "c"]},
@@ -142,7 +148,7 @@ def test_the_lines_of_the_ledger_that_were_read_are_cited(tmp_path):
     assert (none.ledger, none.cited) == (b"", None)
 
 
-@pytest.mark.parametrize("how", ["missing", "changed", "torn", "deep", "no waves", "odd waves"])
+@pytest.mark.parametrize("how", ["missing", "changed", "torn", "deep", "no number", "no waves", "odd waves"])
 def test_a_rollouts_report_that_is_none_gives_no_waves(tmp_path, how):
     path = tmp_path / "report.json"
     odd = {"no waves": {"waves": {}}, "odd waves": {"waves": [{"number": 1}]}}
@@ -155,6 +161,8 @@ def test_a_rollouts_report_that_is_none_gives_no_waves(tmp_path, how):
         path.write_bytes(path.read_bytes()[:-5])
     elif how == "deep":
         path.write_bytes(b"[" * 100_000)
+    elif how == "no number":
+        path.write_bytes(path.read_bytes().replace(b"{", b'{"a":NaN,', 1))
     assert gathered(tmp_path, ["a"], ledger=ledger)[1] == []
 
 
@@ -203,6 +211,7 @@ FOREIGN = {
     "not JSON": lambda _report: b"\xff\x00",
     "empty": lambda _report: b"",
     "deep": lambda _report: b"[" * 100_000,
+    "no number": lambda report: canonical_json(report).replace(b"{", b'{"a":NaN,', 1),
     "a list": lambda _report: b"[]",
     "another kind": lambda report: canonical_json(sealed({**report, "kind": "rollout"})),
     "a later schema": lambda report: canonical_json(sealed({**report, "schema": 2})),

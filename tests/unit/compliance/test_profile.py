@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import yaml
 from ansible_collections.talosops.selinux.plugins.plugin_utils.compliance import profile as profiles
@@ -143,3 +145,16 @@ def test_an_expression_over_a_path_that_no_evidence_has_is_refused(tmp_path):
 def test_a_profile_that_is_not_there_is_refused(tmp_path):
     with pytest.raises(FileProblem, match="cannot be read"):
         load_profile(str(tmp_path / "none.yml"))
+
+
+@pytest.mark.parametrize("text", ["a: [", "schema: 1\nschema: 1", "schema: !x 1"])
+def test_a_profile_that_is_no_yaml_is_refused(tmp_path, text):
+    (tmp_path / "own.yml").write_text(text)
+    with pytest.raises(ProfileProblem, match="it cannot be read: "):
+        load_profile(str(tmp_path / "own.yml"))
+
+
+def test_a_profile_with_two_rules_of_one_id_is_refused(tmp_path):
+    rules = yaml.safe_load(Path(own(tmp_path)).read_text())["rules"]
+    with pytest.raises(ProfileProblem, match="two of its rules have one id"):
+        load_profile(own(tmp_path, rules=rules * 2))
