@@ -70,7 +70,7 @@ class Cursors:
             private_directory(directory)
             self._known = {cursor.uuid: cursor for path in directory.glob("*.json") for cursor in [_read(path)]}
         except (OSError, NotPrivate) as error:
-            raise _unusable(directory, _said(error)) from error
+            raise _unusable(directory, reason_of(error)) from error
         #: Whether an earlier run left any: in the very first run no node is new.
         self.first_run = not self._known
 
@@ -94,7 +94,7 @@ class Cursors:
             data = json.dumps({**asdict(cursor), "boot": cursor.boot.as_dict()}).encode()
             write_private(self._directory / f"{cursor.uuid}.json", data)
         except (OSError, NotPrivate) as error:
-            raise _unusable(self._directory, _said(error)) from error
+            raise _unusable(self._directory, reason_of(error)) from error
         self._known[cursor.uuid] = cursor
 
 
@@ -135,7 +135,8 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
-def _said(error: OSError | NotPrivate) -> str:
+def reason_of(error: OSError | NotPrivate) -> str:
+    """Why a file or directory of the event source cannot be used, as a clause."""
     return error.found if isinstance(error, NotPrivate) else str(error.strerror)
 
 

@@ -17,8 +17,8 @@ from ..compliance.results import waiver_rows
 from ..gate.errors import WaiverProblem
 from ..gate.waiver_files import load_waivers
 from ..operator_files import FileProblem
-from ..private_files import write_private
-from .cursor import CursorProblem
+from ..private_files import NotPrivate, write_private
+from .cursor import CursorProblem, reason_of
 from .event import Event, event
 
 _FLEET = {"node": None, "uuid": None, "boot": None}
@@ -42,10 +42,12 @@ class WaiverWatch:
         try:
             self._last: list[dict[str, Any]] = json.loads(self._kept.read_bytes()) if self._kept.exists() else []
             sound = all(isinstance(row["id"], str) and isinstance(row["in_force"], bool) for row in self._last)
-        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-            raise _unusable(self._kept) from error
+        except OSError as error:
+            raise _unusable(self._kept, reason_of(error)) from error
+        except (ValueError, KeyError, TypeError, RecursionError):
+            sound = False
         if not sound:
-            raise _unusable(self._kept)
+            raise _unusable(self._kept, "it is not what was kept there")
         self._unread = False
 
     def look(self, now: dt.datetime) -> tuple[list[Event], Callable[[], None]]:
@@ -78,14 +80,14 @@ class WaiverWatch:
             return
         try:
             write_private(self._kept, json.dumps(rows).encode())
-        except OSError as error:
-            raise _unusable(self._kept) from error
+        except (OSError, NotPrivate) as error:
+            raise _unusable(self._kept, reason_of(error)) from error
         self._last = rows
 
 
-def _unusable(path: Path) -> CursorProblem:
+def _unusable(path: Path, why: str) -> CursorProblem:
     return CursorProblem(
-        f"what is kept of the waivers in {path} cannot be used",
+        f"what is kept of the waivers in {path} cannot be used: {why}",
         "without it a waiver that expires would be missed, or be told twice",
         "make the directory writable, or move the damaged file away",
     )

@@ -6,8 +6,10 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -94,3 +96,56 @@ def test_waivers_that_were_kept_in_another_form_end_the_source_at_its_start(tmp_
     (tmp_path / "waivers").write_text(text)
     with pytest.raises(CursorProblem, match="what is kept of the waivers"):
         WaiverWatch(tmp_path / "waivers.yml", tmp_path)
+
+
+def test_a_place_that_cannot_be_used_ends_the_source_at_its_start(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(CursorProblem, match="cannot be used: Not a directory"):
+        Cursors(tmp_path / "file" / "state")
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open").chmod(0o777)
+    with pytest.raises(CursorProblem, match="can be written by others"):
+        Cursors(tmp_path / "open")
+
+
+def test_waivers_that_cannot_be_read_back_end_the_source_at_its_start(tmp_path: Path) -> None:
+    (tmp_path / "waivers.yml").write_text("schema: 1\nwaivers: []\n")
+    (tmp_path / "waivers").mkdir()
+    with pytest.raises(CursorProblem, match="cannot be used: Is a directory"):
+        WaiverWatch(tmp_path / "waivers.yml", tmp_path)
+
+
+def _others_write(state: Path) -> None:
+    state.chmod(0o777)
+
+
+def _no_directory(state: Path) -> None:
+    state.rmdir()
+    state.write_text("")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "why"), [(_others_write, "can be written by others"), (_no_directory, "Not a directory")]
+)
+def test_waivers_that_cannot_be_kept_are_a_problem_that_the_source_waits_out(
+    tmp_path: Path, spoil: Callable[[Path], None], why: str
+) -> None:
+    waiver = {"id": "w", "signature": "pod_t:etcd_t:dir:write", "scope": {"nodes": ["*"]}, "reason": "r", "owner": "o"}
+    waiver |= {"ticket": "T-1", "granted": "2026-11-01", "expires": "2026-12-01"}
+    (tmp_path / "waivers.yml").write_text(json.dumps({"schema": 1, "waivers": [waiver]}))
+    state = tmp_path / "state"
+    state.mkdir(mode=0o700)
+    watched = WaiverWatch(tmp_path / "waivers.yml", state)
+    now = dt.datetime(2026, 11, 22, tzinfo=dt.UTC)
+    _events, keep = watched.look(now)
+    spoil(state)
+    with pytest.raises(CursorProblem, match=why):
+        keep()
+    if state.is_dir():
+        state.chmod(0o700)
+    else:
+        state.unlink()
+    keep()
+    again = WaiverWatch(tmp_path / "waivers.yml", state)
+    (event,), _keep = again.look(now + dt.timedelta(days=30))
+    assert (event["type"], event["before"]) == ("drift", "w")

@@ -187,6 +187,20 @@ def test_a_node_that_never_answers_is_said_once_and_one_that_comes_late_is_read(
     assert [event["id"] for event in told.events if event not in lost][:3] == ["1", "2", "3"]
 
 
+def test_a_node_whose_answer_nobody_foresaw_is_said_and_ends_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def visit(node: str, known: Any) -> watch.Visit:
+        if node == "odd":
+            raise KeyError("what the node said")
+        return brought(known)
+
+    told = followed(monkeypatch, Cursors(tmp_path), visit, lambda told: len(told.events) > 3, ("odd", "n"))
+    (lost,) = (event for event in told.events if event.get("type") == "evidence_lost")
+    assert (lost["node"], lost["found"]) == ("odd", "reading odd ended with an unexpected KeyError")
+    assert [event["id"] for event in told.events if event is not lost][:2] == ["1", "2"]
+
+
 LINE = (
     "type=AVC msg=audit(1763812800.{serial:03d}:{serial}): avc:  denied  {{ read }} for  pid=7 comm={comm}"
     ' name="x" dev="sda6" ino=9 scontext=system_u:system_r:pod_t:s0 tcontext=system_u:object_r:etc_t:s0'
