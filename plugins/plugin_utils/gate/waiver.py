@@ -53,6 +53,9 @@ class Waiver:
 
     def covers(self, denial: Mapping[str, Any]) -> bool:
         """Whether the denial is one of those the waiver means, wherever it happened."""
+        if any(denial.get(part) is None for part in MATCH):
+            # Whether it breaks anything is not known.
+            return False
         if self.signature is not None:
             return denial.get("signature") == self.signature
         permissions = denial.get("permissions")

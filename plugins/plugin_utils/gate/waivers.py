@@ -149,8 +149,6 @@ class Waivers:
             yield Finding(waiver.id, "unused", f"nothing that it covers was seen for {days} days (last: {iso(last)})")
 
     def _breaking(self, denial: Mapping[str, Any], version: Any) -> str | None:
-        if any(denial.get(part) is None for part in MATCH):
-            return None
         entry = self._catalogue.match(denial, version if isinstance(version, str) else None)
         return entry.id if entry is not None and entry.breaking else None
 

@@ -39,13 +39,19 @@ def test_a_policy_is_read_as_utf_8_wherever_the_machine_is(tmp_path: Path) -> No
         locale.setlocale(locale.LC_CTYPE, before)
 
 
-@pytest.mark.parametrize("text", ["- 1", "a: [", "schema: 1\nschema: 1"])
+#: Where a key is read, every level of it takes a part of the stack.
+DEEP = f"? {'[' * 600}{']' * 600}\n: x"
+
+
+@pytest.mark.parametrize("text", ["- 1", "a: [", "schema: 1\nschema: 1", DEEP])
 def test_an_unreadable_policy_is_named_by_its_file(tmp_path: Path, text: str) -> None:
     path = tmp_path / "broken.yml"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(PolicyProblem) as caught:
         load_policy(path)
     assert caught.value.context["policy"] == str(path)
+    if text == DEEP:
+        assert caught.value.found.endswith("it is nested too deeply")
     if "schema" in text:
         assert "line 2" in caught.value.found
     if text == "- 1":

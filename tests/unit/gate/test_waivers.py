@@ -181,6 +181,11 @@ def test_where_no_denials_are_listed_nothing_is_waived_or_changed(audit: Any, st
     assert given.lint([{"audit": audit}]) == []
 
 
+@pytest.mark.parametrize("part", ["source_type", "target_type", "class", "permissions"])
+def test_a_denial_of_which_a_part_is_not_known_is_not_waived(tmp_path: Path, strict: Policy, part: str) -> None:
+    assert result(tmp_path, strict, denied(denial(SIGNATURE, **{part: None}))) == "fail"
+
+
 def test_evidence_cannot_bring_its_own_waiver(tmp_path: Path, strict: Policy) -> None:
     other = denied(denial("pod_t:run_t:file:read", waiver_id="agent-socket"))
     given = judge(other, strict, waivers=load(tmp_path, strict, ENTRY), now=NOW)
