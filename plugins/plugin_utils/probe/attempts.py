@@ -143,9 +143,8 @@ def read_report(message: str, probe_id: str) -> Report:
             None, unknown(f"the report of the container has lines of another form: {printable(message, 200)}")
         )
     steps: dict[str, list[re.Match[str]]] = {}
-    for found in tries:
-        if found is not None:
-            steps.setdefault(found[1], []).append(found)
+    for found in filter(None, tries):
+        steps.setdefault(found[1], []).append(found)
     powerless = _powerless(who)
     outcomes = tuple(_outcome(attempt, steps.get(attempt.id, []), powerless) for attempt in ATTEMPTS)
     pids = {one.id: one.pid for one in outcomes if one.pid is not None}

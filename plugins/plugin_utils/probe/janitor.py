@@ -41,7 +41,12 @@ def watched(remove: Callable[[], object]) -> Iterator[None]:
     """
     try:
         reading, writing = os.pipe()
-        janitor = os.fork()
+        try:
+            janitor = os.fork()
+        except OSError:
+            os.close(reading)
+            os.close(writing)
+            raise
     except OSError as error:
         raise NoJanitor(
             f"no process can be started that would remove the probe: {error.strerror}",
