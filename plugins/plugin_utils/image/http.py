@@ -74,7 +74,9 @@ class Http:
         """
         end = time.monotonic() + self._deadline
         wait = self._backoff
-        for attempt in range(1, self._attempts + 1):
+        attempt = 0
+        while True:
+            attempt += 1
             answer: Answer | None = None
             asked = 0.0
             try:

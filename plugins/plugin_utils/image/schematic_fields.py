@@ -134,13 +134,13 @@ def _options(node: yaml.Node, where: str) -> Any:
         return {key: _options(value, f"{where}.{key}") for key, value in sorted(_pairs(node, where), key=itemgetter(0))}
     if isinstance(node, yaml.SequenceNode):
         return [_options(item, where) for item in node.value]
-    if isinstance(node, yaml.ScalarNode):
-        if node.tag == "tag:yaml.org,2002:str":
-            return str(node.value)
-        if _unquoted(node) and node.value in ("true", "false"):
-            return bool(node.value == "true")
-        if _unquoted(node) and re.fullmatch(r"0|-?[1-9][0-9]{0,17}", node.value):
-            return int(node.value)
+    if node.tag == "tag:yaml.org,2002:str":
+        return str(node.value)
+    value = node.value if isinstance(node, yaml.ScalarNode) and _unquoted(node) else ""
+    if value in ("true", "false"):
+        return bool(value == "true")
+    if re.fullmatch(r"0|-?[1-9][0-9]{0,17}", value):
+        return int(value)
     raise uncertain_schematic(f"{where} holds a value that is no string, whole number, true or false")
 
 

@@ -143,13 +143,27 @@ def test_lists_by_version(what: str) -> None:
 
 
 def test_versions() -> None:
-    made, http = factory((200, ["v1.14.1"]), (500, b""), (200, [1]))
+    made, http = factory((200, ["v1.14.1"]), (500, b""), (200, [1]), (400, b"no"))
     assert made.versions() == ["v1.14.1"]
     assert http.asked == [("GET", "/versions")]
     with pytest.raises(errors.BadAnswer, match="did not list its versions"):
         made.versions()
     with pytest.raises(errors.BadAnswer, match="a list with other things than words"):
         made.versions()
+    with pytest.raises(errors.Rejected, match="did not list its versions: no"):
+        made.versions()
+
+
+def test_an_overlay_that_the_factory_does_not_have_is_missed_before_anything_is_registered() -> None:
+    text = "overlay: {name: rpi_generic, image: siderolabs/sbc-raspberrypi}"
+    made, http = factory((200, ["v1.14.1"]), (200, [{"name": "rock4cplus"}]))
+    with pytest.raises(errors.MissingExtension, match=r"has no overlay rpi_generic for Talos v1\.14\.1"):
+        made.verify(text, "v1.14.1", arch="arm64", goal="permissive")
+    assert http.asked == [("GET", "/versions"), ("GET", "/version/v1.14.1/overlays/official")]
+    made, http = factory((200, ["v1.14.1"]), (200, [{"name": "rpi_generic"}]), (400, b"no"))
+    with pytest.raises(errors.Rejected, match="refuses the schematic: no"):
+        made.verify(text, "v1.14.1", arch="arm64", goal="permissive")
+    assert http.asked[-1] == ("POST", "/schematics")
 
 
 @pytest.mark.parametrize(

@@ -117,13 +117,38 @@ def test_no_bundle(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "damage", ["", "{", "[]", "null", "[" * 100000, '{"schema": 1, "images": [], "sha256": "x"}', "\xff"]
+    "damage",
+    [
+        *("", "{", "[]", "null", "[" * 100000, '{"schema": 1, "images": [], "sha256": "x"}', "\xff"),
+        '{"schema": NaN, "images": [], "sha256": "x"}',
+    ],
 )
 def test_damaged_manifests(made, damage):
     (made / "manifest.json").write_text(damage, encoding="latin-1")
     with pytest.raises(bundle.BundleError) as caught:
         bundle.verify_offline(made, ENFORCING, VERSION)
     assert caught.value.kind == "bundle_broken"
+
+
+def test_a_manifest_without_end_is_not_read(tmp_path):
+    (tmp_path / "manifest.json").touch()
+    os.truncate(tmp_path / "manifest.json", 16 * 1024 * 1024 + 1)
+    with pytest.raises(bundle.BundleError, match=r"manifest\.json is too large"):
+        bundle.load(tmp_path)
+
+
+def test_a_full_disk_leaves_the_old_bundle_and_nothing_else(tmp_path, monkeypatch):
+    bundle.add(tmp_path, "https://factory.example", [])
+    before = (tmp_path / "manifest.json").read_bytes()
+
+    def full(_descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(bundle.BundleError, match=r"cannot be written to .* .No space left on device."):
+        bundle.add(tmp_path, "https://other.example", [])
+    assert [path.name for path in tmp_path.iterdir()] == ["manifest.json"]
+    assert (tmp_path / "manifest.json").read_bytes() == before
 
 
 def test_a_changed_byte_breaks_the_seal(made):

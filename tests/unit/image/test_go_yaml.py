@@ -69,6 +69,24 @@ def test_words_that_releases_quote_in_different_ways_are_not_claimed(word: str) 
         canonical_of(word)
 
 
+def test_empty_values_of_an_overlays_options_are_written_out() -> None:
+    assert go_yaml.canonical({"a": [], "b": {}, "c": {"d": []}}) == "a: []\nb: {}\nc:\n    d: []\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"a1": "x", "b": "y"}, "keys whose order only the factory knows"),
+        ({"a": [["x"]]}, "a list in a list"),
+        ({"a": [[]]}, "a list in a list"),
+        ({"a": ["x\ny"]}, "a list entry of several lines"),
+    ],
+)
+def test_shapes_whose_form_in_go_is_not_certain_are_not_claimed(options: dict[str, object], words: str) -> None:
+    with pytest.raises(errors.UncertainSchematic, match=words):
+        go_yaml.canonical({"overlay": {"options": options}})
+
+
 WORD = st.one_of(
     st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=12),
     st.sampled_from(["", "-", "true", "1", "0x1f", "1.5", "a: b", "x #y", "it's", "---", "1.2.3.4", "{}", "~"]),

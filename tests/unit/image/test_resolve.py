@@ -103,6 +103,14 @@ def test_in_check_mode_nothing_is_registered(sim: Any) -> None:
     assert (known["verified"], known["changed"]) == (True, False)
 
 
+def test_in_check_mode_a_schematic_whose_id_only_the_factory_knows_is_not_said_to_be_there(sim: Any) -> None:
+    image = {"version": VERSION, "platform": "metal", "arch": "amd64", "secureboot": False}
+    text = 'customization: {extraKernelArgs: ["caf\u00e9"]}'
+    result = resolve.resolve(params(sim, schematic=text, **image), None, check=True)
+    assert (result["id"], result["verified"], result["changed"]) == (None, False, True)
+    assert not sim.requests
+
+
 def test_an_option_wins_over_what_the_node_says(sim: Any) -> None:
     given = params(sim, version="v1.14.0", platform="nocloud", arch="arm64", secureboot=True)
     result = resolve.resolve(given, found(sim))

@@ -55,9 +55,27 @@ def test_what_is_no_schematic_is_refused(text, words):
         ("customization: {extraKernelArgs: [yes]}", "is not quoted and reads as a YAML bool"),
         ("customization: {extraKernelArgs: [1]}", "is not quoted and reads as a YAML int"),
         ("customization: {extraKernelArgs: [null]}", "is a YAML null, not a string"),
+        ("customization: {1: x}", "customization has a key that is not a plain word"),
+        ("~: x", "the schematic has a key that is not a plain word"),
+        *(
+            (f"overlay: {{options: {{a: {value}}}}}", "a holds a value that is no string")
+            for value in ("1.5", "~", "yes")
+        ),
         ("customization: {bootloader: auto}", "is none of dual-boot, grub, sd-boot"),
     ],
 )
 def test_what_reads_differently_elsewhere_is_refused(text, words):
     with pytest.raises(errors.UncertainSchematic, match=words):
         schematic.parse(text)
+
+
+@pytest.mark.parametrize("text", ["customization:", "customization: {extraKernelArgs: , systemExtensions: ~}"])
+def test_a_field_without_a_value_is_as_one_that_is_not_there(text):
+    assert schematic.parse(text) == schematic.parse("{}")
+    assert schematic.parse(text).canonical() == "customization: {}\n"
+
+
+def test_the_options_of_an_overlay_keep_their_types():
+    options = "{a: true, b: 'true', c: -7, d: '7', e: [x, 0], f: {g: false}, h: ''}"
+    read = schematic.parse(f"overlay: {{name: n, image: i, options: {options}}}").data["overlay"]["options"]
+    assert read == {"a": True, "b": "true", "c": -7, "d": "7", "e": ["x", 0], "f": {"g": False}, "h": ""}

@@ -112,11 +112,7 @@ def _content(document: int, levels: list[tuple[int, str]], column: int, body: st
         position = Position(document, (*levels, (column, key.value)))
         opens = isinstance(value, yaml.ScalarNode) and value.start_mark.index == value.end_mark.index
         return Said(document, position.path, None if opens else _value(value)), position
-    if isinstance(node, yaml.MappingNode) and not node.flow_style:
-        raise NotALine
     if not levels or levels[-1][1] != ITEM:
-        if not body:
-            return Said(document, names, None), Position(document, tuple(levels))
         raise NotALine
     return Said(document, names, _value(node) if node is not None else None), Position(document, tuple(levels))
 
@@ -238,10 +234,10 @@ def _scalar(text: str) -> str:
     return str(node.value)
 
 
-def _value(node: yaml.Node | None) -> str:
+def _value(node: yaml.Node) -> str:
     if isinstance(node, yaml.ScalarNode):
         # What needs no quotes in one place may have them in the other: "true" and true are told apart by neither.
         return str(node.value)
-    if node is not None and not node.value:
+    if not node.value:
         return ""
     raise NotALine

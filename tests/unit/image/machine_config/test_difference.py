@@ -115,7 +115,24 @@ def test_carriage_returns_and_colours_change_nothing():
     coloured = "\n".join(f"\x1b[31m{line}\x1b[0m" if line.startswith("-") else line for line in diff.split("\n"))
     assert coloured != diff and found_in(name, coloured) == found_in(name)
     assert found_in(name, diff.rstrip("\n")) == found_in(name)
-    assert found_in(name, diff + "\\ No newline at end of file\n") == found_in(name)
+    marker = "\\ No newline at end of file\n"
+    assert found_in(name, diff + marker) == found_in(name)
+    assert diff.count("\n+") > 1 and found_in(name, diff.replace("\n+ ", f"\n{marker}+ ")) == found_in(name)
+
+
+def test_a_key_that_only_the_node_has_and_that_holds_nothing_is_a_difference():
+    diff = "--- a\n+++ b\n@@ -1,3 +1,2 @@\n machine:\n     type: worker\n-    kubelet:\n"
+    (one,) = differences(diff, "machine:\n    type: worker\n")
+    assert str(one) == "v1alpha1 machine.kubelet: removed <masked>"
+
+
+def test_a_document_of_the_node_that_does_not_say_its_kind_is_not_understood():
+    sent = "machine:\n    type: worker\n"
+    head = "--- a\n+++ b\n@@ -1,5 +1,2 @@\n machine:\n     type: worker\n----\n-apiVersion: v1alpha1\n"
+    with pytest.raises(NotUnderstood, match="fits nowhere"):
+        differences(f"{head}-hostname: a\n", sent)
+    (one,) = differences(f"{head}-kind: HostnameConfig\n", sent)
+    assert str(one) == "HostnameConfig: the whole document is only on the node"
 
 
 def test_a_list_in_another_order_is_a_difference():

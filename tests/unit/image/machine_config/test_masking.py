@@ -44,6 +44,16 @@ def test_secrets_in_unlikely_places():
     assert "x.io/y:v1" in masked
 
 
+def test_what_is_hidden_where_it_stands_is_hidden_where_it_is_meant():
+    for text in ("machine: {token: &t s3cr3t-value, type: *t}", "machine: {type: &t s3cr3t-value, token: *t}"):
+        assert "s3cr3t" not in mask(text)
+
+
+def test_a_key_without_a_value_stays():
+    text = "machine:\n  token:\n  type: worker\n"
+    assert mask(text) == text
+
+
 def test_a_diff_of_secrets_shows_none():
     before, after = Config(), Config()
     shown = "\n".join(masked_diff(before.text, after.text))

@@ -49,6 +49,14 @@ def test_a_name_that_ends_with_the_wipe_is_refused(present, edit, refused):
     assert found["valid"] is not refused
 
 
+def test_a_configuration_that_cannot_be_read_is_not_valid_and_says_why():
+    problem = "the machine configuration is not readable YAML (line 2)"
+    found = planned_config("machine:\n  token: [hunter2hunter2\n", IMAGE, "uki", None)
+    assert found is not None
+    assert found.pop("problems")[0].startswith(problem.partition(" (")[0])
+    assert found == {"sha256": None, "install": None, "valid": False}
+
+
 def test_a_machine_that_was_never_a_node_has_no_name_to_lose():
     found = planned_config(generated_configs.load("v1.14", "worker"), IMAGE, "uki", None)
     assert not [problem for problem in found["problems"] if "after its identity" in problem]

@@ -189,6 +189,50 @@ def test_a_merge_key_is_resolved():
         rewrite(merged, new_image("v1.14.1"), boot="uki", schematic_args=ARGS)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x: &a {install: {disk: /dev/sda}}\nmachine:\n  <<: *a\n  type: worker\n",
+        "x: &a {machine: {install: {disk: /dev/sda}}}\n<<: *a\n",
+    ],
+)
+def test_an_install_section_that_is_only_merged_in_is_refused(text):
+    with pytest.raises(ConfigError, match=r"would not leave machine\.install as it must be"):
+        rewrite(text, new_image("v1.14.1"), boot="uki", schematic_args=ARGS)
+
+
+@pytest.mark.parametrize("style", ["|", ">"])
+def test_an_image_over_several_lines_is_refused(style):
+    text = f"machine:\n  install:\n    image: {style}\n      x.io/y:v1\n    disk: /dev/sda\n"
+    with pytest.raises(ConfigError, match="the value of image is written over several lines"):
+        rewrite(text, new_image("v1.14.1"), boot="uki", schematic_args=ARGS)
+
+
+@pytest.mark.parametrize("boot", ["uki", "grub"])
+def test_a_section_of_nothing_but_arguments_is_refused(boot):
+    text = "machine:\n  install:\n    extraKernelArgs: [enforcing=1]\n"
+    with pytest.raises(ConfigError, match=r"machine\.install holds nothing but extraKernelArgs"):
+        rewrite(text, new_image("v1.14.1"), boot=boot, schematic_args=ARGS)
+
+
+@pytest.mark.parametrize("args", ["quiet", "{a: b}", "[{a: b}]", "[true]", "[[quiet]]"])
+def test_arguments_that_are_no_list_of_words_are_refused(args):
+    text = f"machine:\n  install:\n    disk: /dev/sda\n    extraKernelArgs: {args}\n"
+    result = rewrite(text, new_image("v1.14.1"), boot="grub", schematic_args=ARGS)
+    assert result.problems == ("machine.install.extraKernelArgs is not a list of strings",)
+    assert result.text == text and not result.changed
+
+
+@pytest.mark.parametrize("boot", ["uki", "grub"])
+def test_a_section_that_starts_behind_its_mark_keeps_its_column(boot):
+    text = "machine:\n  ? install\n  : disk: /dev/sda\n    wipe: true\n"
+    result = rewrite(text, new_image("v1.14.1"), boot=boot, schematic_args=ARGS)
+    added = f"image: {new_image('v1.14.1')}\n    "
+    added = f"{added}grubUseUKICmdline: true\n    " if boot == "grub" else added
+    assert load(result.text)[0]["machine"]["install"].keys() >= {"disk", "wipe", "image"}
+    assert len(result.text) == len(text) + len(added)
+
+
 def test_enforcing_only_where_a_uki_ignores_it():
     config = Config(args=("enforcing=1",))
     result = rewrite(config.text, new_image("v1.14.1"), boot="uki")
