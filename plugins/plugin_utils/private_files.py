@@ -9,6 +9,7 @@ What lies in them decides whether a node is wiped, so whoever could write there 
 
 from __future__ import annotations
 
+import itertools
 import os
 import stat
 import tempfile
@@ -34,11 +35,7 @@ def private_directory(path: str | Path) -> Path:
         OSError: it cannot be made.
     """
     path = Path(path).expanduser().absolute()
-    missing = []
-    for directory in (path, *path.parents):
-        if directory.exists():
-            break
-        missing.append(directory)
+    missing = list(itertools.takewhile(lambda directory: not directory.exists(), (path, *path.parents)))
     for directory in reversed(missing):
         try:
             # The umask only takes away, and others never had anything.

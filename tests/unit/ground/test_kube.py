@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible_collections.talosops.selinux.plugins.plugin_utils import kube
 from ansible_collections.talosops.selinux.plugins.plugin_utils.kube import (
     ApiException,
     HTTPError,
@@ -23,6 +24,7 @@ from ansible_collections.talosops.selinux.plugins.plugin_utils.kube import (
     kube_client,
     request,
 )
+from ansible_collections.talosops.selinux.plugins.plugin_utils.problem import MissingLibrary
 
 
 class Server(ThreadingHTTPServer):
@@ -184,3 +186,21 @@ def test_a_file_with_a_mark_is_read_as_one_without(server: Server, tmp_path: Pat
     (tmp_path / "marked").write_bytes(b"\xef\xbb\xbf" + yaml.safe_dump(document).encode())
     with kube_client(str(tmp_path / "marked"), "x") as client:
         assert client.configuration.ssl_ca_cert == str(tmp_path / "ca.crt")
+
+
+def test_of_several_files_the_first_entry_of_a_name_and_the_last_context_that_is_given_count(tmp_path: Path) -> None:
+    texts = {
+        tmp_path / "one": "current-context: a\ncontexts: [{name: a, context: {user: u}}]\n",
+        tmp_path / "two": "current-context: b\ncontexts: [{name: a, context: {user: v}}, {name: b}]\nusers:\n",
+        tmp_path / "three": "{}",
+    }
+    merged = kube._merged(texts)
+    assert merged["current-context"] == "b"
+    assert merged["contexts"] == [{"name": "a", "context": {"user": "u"}}, {"name": "b"}]
+    assert (merged["clusters"], merged["users"]) == ([], [])
+
+
+def test_without_the_library_it_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kube, "kubernetes", None)
+    with pytest.raises(MissingLibrary, match="kubernetes"):
+        kube_client(str(tmp_path / "kubeconfig"))
