@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -115,3 +117,53 @@ def test_two_names_never_share_a_directory() -> None:
         assert 0 < len(name) <= 200 and "/" not in name and "\x00" not in name and not name.startswith(".")
     # A plain name stays as it is, so that people find it.
     assert safe_name("worker-1.example.org") == "worker-1.example.org"
+
+
+WHEN = "2026-11-22T10:00:00Z"
+
+
+def test_a_document_that_is_saved_twice_lies_there_once(tmp_path: Path) -> None:
+    path = save(str(tmp_path), document(WHEN), {"auditd.log": lambda: [b"x"]})
+    assert save(str(tmp_path), document(WHEN), {"auditd.log": lambda: [b"y"]}) == path
+    assert list(path.parent.parent.iterdir()) == [path.parent]
+    assert (path.parent / "auditd.log").read_bytes() == b"x"
+
+
+@pytest.mark.parametrize(
+    ("error", "raised"), [(OSError(28, "No space left on device"), EvidenceProblem), (KeyError("a"), KeyError)]
+)
+def test_what_cannot_be_written_whole_is_not_there(tmp_path: Path, error: Exception, raised: type[Exception]) -> None:
+    def log() -> Iterator[bytes]:
+        yield b"type=1400"
+        raise error
+
+    with pytest.raises(raised) as caught:
+        save(str(tmp_path), document(WHEN), {"auditd.log": log})
+    assert list((tmp_path / "worker-1").iterdir()) == []
+    if isinstance(caught.value, EvidenceProblem):
+        assert caught.value.found.endswith(f"cannot be written below {tmp_path}: No space left on device")
+
+
+def test_evidence_below_what_is_no_directory_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(EvidenceProblem, match=r"cannot be written below .*: Not a directory"):
+        save(str(tmp_path / "file"), document(WHEN), {})
+
+
+def _directory(log: Path) -> None:
+    log.unlink()
+    log.mkdir()
+
+
+@pytest.mark.parametrize("spoil", [Path.unlink, lambda log: log.write_bytes(b"z"), _directory])
+def test_a_document_whose_log_is_missing_or_altered_is_no_evidence(
+    tmp_path: Path, spoil: Callable[[Path], object]
+) -> None:
+    sources = [{"name": "auditd.log", "sha256": hashlib.sha256(b"x").hexdigest()}]
+    path = save(
+        str(tmp_path), sealed({**document(WHEN), "audit": {"sources": sources}}), {"auditd.log": lambda: [b"x"]}
+    )
+    assert load(path)["audit"] == {"sources": sources}
+    spoil(path.parent / "auditd.log")
+    with pytest.raises(EvidenceProblem, match=r"auditd\.log is missing or was altered"):
+        load(path)

@@ -40,6 +40,9 @@ def listed(spec: dict[str, Any], *pods: dict[str, Any]) -> list[str]:
         {**LOCAL, **affinity("kubernetes.io/hostname", "NotIn", ["n2", "n3"])},
         {**CSI, **affinity("disk", "In", ["n1"])},
         {"hostPath": {"path": "/var/data"}, **affinity("kubernetes.io/hostname", "In", ["n1"])},
+        {**LOCAL, **affinity("metadata.name", "NotIn", ["n2", "n3"], "matchFields")},
+        {**LOCAL, **affinity("disk", "Exists", None)},
+        {**LOCAL, **affinity("a-label-nobody-has", "DoesNotExist", None)},
     ],
 )
 def test_a_volume_on_this_node_is_listed(spec: dict[str, Any]) -> None:
@@ -55,6 +58,10 @@ def test_a_volume_on_this_node_is_listed(spec: dict[str, Any]) -> None:
         {**LOCAL, **affinity("disk", "Near", ["n1"])},
         {**LOCAL, **affinity("a-label-nobody-has", "In", ["n1"])},
         {**CSI, **affinity("a-label-nobody-has", "In", ["n1"])},
+        {**LOCAL, **affinity("a-label-nobody-has", "Exists", None)},
+        {**LOCAL, **affinity("disk", "DoesNotExist", None)},
+        {**LOCAL, "nodeAffinity": {"required": {}}},
+        {**CSI, "nodeAffinity": {"required": {"nodeSelectorTerms": []}}},
     ],
 )
 def test_a_volume_whose_node_cannot_be_told_is_listed_as_that(spec: dict[str, Any]) -> None:
@@ -66,6 +73,7 @@ def test_a_volume_whose_node_cannot_be_told_is_listed_as_that(spec: dict[str, An
     [
         {**LOCAL, **affinity("kubernetes.io/hostname", "In", ["n2"])},
         {**CSI, **affinity("disk", "In", ["n2"])},
+        {**CSI, **affinity("disk", "Exists", None)},
         # Storage of a zone, or of the whole cluster.
         {**CSI, **affinity("zone", "In", ["a"])},
         CSI,
@@ -112,6 +120,12 @@ def test_each_volume_is_listed_on_its_own_node_by_one_reading_of_the_cluster() -
     assert found.of("n3", []) == [f"PersistentVolume bare {unknown}", *everywhere]
     with pytest.raises(ValueError, match="none of the nodes"):
         found.of("n9", [])
+
+
+def test_a_label_without_a_text_selects_no_node() -> None:
+    nodes = [{"metadata": {"name": "n1", "labels": {"disk": None}}}]
+    volume = {"metadata": {"name": "v"}, "spec": {**LOCAL, **affinity("disk", "In", ["n1"])}}
+    assert LocalData(nodes, [volume]).of("n1", []) == ["PersistentVolume v (which node holds it is not known)"]
 
 
 def pod(path: str, *, read_only: bool = False, image: str = "pg", host: bool = False) -> dict[str, Any]:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
@@ -94,3 +95,28 @@ def test_a_cluster_without_alarms_is_healthy(sim: Simulator) -> None:
         etcd.alarms = kept
     assert (errors, found["alarms"], found["problems"]) == ([], [], [])
     assert found["healthy"] is True and found["tolerance_after_removal"] == 0
+
+
+def test_a_member_without_an_address_of_its_own_makes_etcd_unknown(sim: Simulator) -> None:
+    """One that was added and never started tells no client URL, and nobody can ask it."""
+    context = Talosconfig.load(str(sim.directory / "talosconfig")).context(None)
+
+    async def question() -> dict[str, Any]:
+        async with connect(context, sim.nodes["cp-1"].address) as client:
+            listed = [
+                dataclasses.replace(one, client_urls=[]) if one.hostname == "cp-2" else one
+                for one in await client.etcd_members()
+            ]
+
+            async def members() -> list[Any]:
+                return listed
+
+            visit = Visit(client)
+            client.etcd_members = members  # type: ignore[method-assign]  # what the member says, changed on its way
+            found = await read_etcd(visit, lambda address: connect(context, address))
+            assert visit.errors == []
+            return found
+
+    found = fleet.run(question())
+    assert (found["healthy"], found["agreed"]) == (None, None)
+    assert [alarm["alarm"] for alarm in found["alarms"]] == ["nospace"]

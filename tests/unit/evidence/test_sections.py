@@ -70,6 +70,15 @@ def test_a_text_that_is_no_schematic_is_not_known(text: str | None) -> None:
     assert found["kernel_args"] is None and found["extensions"] is None and found["text"] is None
 
 
+def test_the_text_of_another_schematic_than_the_booted_one_is_not_its_text() -> None:
+    extension = SimpleNamespace(
+        spec={"metadata": {"name": "schematic", "version": ID, "extraInfo": "customization: {}"}}
+    )
+    booted = SimpleNamespace(spec={"schematicId": "0" * 64})
+    unknown = {"kernel_args": None, "extensions": None, "text": None}
+    assert schematic_of(booted, [extension]) == {"id": "0" * 64, "source": "resource", **unknown}
+
+
 @pytest.mark.parametrize(
     ("ids", "found"),
     [

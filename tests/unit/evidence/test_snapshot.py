@@ -59,3 +59,10 @@ def test_any_other_is_not(tmp_path: Path, data: bytes) -> None:
     with pytest.raises(EvidenceProblem, match=f"the snapshot from cp-2 .{len(data)} bytes. does not match its own"):
         take(tmp_path / "snapshot", data, 100)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_place_that_cannot_be_written_is_said_before_etcd_is_asked(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for place in (tmp_path / "file" / "snapshot", tmp_path / "file" / "etcd" / "snapshot"):
+        with pytest.raises(EvidenceProblem, match="cannot be written: Not a directory"):
+            take_snapshot(place, lambda _question: pytest.fail("etcd was asked"), of="cp-2")
