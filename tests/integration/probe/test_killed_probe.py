@@ -37,8 +37,9 @@ def test_nothing_remains_of_a_probe_that_was_killed(world: World, step: str, whe
     gone(world)
 
 
-def test_a_namespace_that_is_made_after_the_kill_goes_too(world: World) -> None:
-    killed(world, "write 1", "before", janitor=True)
+def test_a_namespace_that_is_made_after_the_kill_goes_too(world: World, tmp_path: Path) -> None:
+    late = tmp_path / "late"
+    killed(world, "write 1", "before", janitor=True, late=late)
     store = world.store("worker-1")
     (told,) = [probe for boot in store.boots() for probe in store.probes(boot)]
     plan = pod.Plan(
@@ -55,6 +56,7 @@ def test_a_namespace_that_is_made_after_the_kill_goes_too(world: World) -> None:
     with config.new_client_from_config(world.kubeconfig) as api:
         client.CoreV1Api(api).create_namespace(pod.namespace(plan))
     assert world.namespaces() == [plan.namespace]
+    late.touch()
     gone(world)
 
 

@@ -159,7 +159,7 @@ def expire(world: World) -> None:
 
 
 _KILLED = """
-import contextlib, json, os, signal, sys
+import contextlib, json, os, signal, sys, time, types
 from pathlib import Path
 sys.path[:0] = {paths!r}
 from ansible_collections.talosops.selinux.plugins.plugin_utils.probe import cluster, run
@@ -171,6 +171,14 @@ from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.config impo
 step, when, given = {step!r}, {when!r}, json.loads({given!r})
 if not given["janitor"]:
     run.watched = lambda remove: contextlib.nullcontext()
+
+def until_told(seconds):
+    end = time.monotonic() + 120
+    while seconds and not Path(given["late"]).exists() and time.monotonic() < end:
+        time.sleep(0.05)
+
+if given["late"]:
+    run.time = types.SimpleNamespace(sleep=until_told)
 place = AuditStore if step == "keep_probe" else cluster.ProbeApi
 name, _blank, number = step.partition(" ")
 left = int(number or 1)
@@ -204,14 +212,19 @@ run.probe(ask, AuditStore(Path(given["store"])), run.Settings(**given["settings"
 """
 
 
-def killed(world: World, step: str, when: str, *, janitor: bool = False) -> None:
-    """Probe in a process that is killed at a step: alone, or with the whole controller, its janitor with it."""
+def killed(world: World, step: str, when: str, *, janitor: bool = False, late: Path | None = None) -> None:
+    """Probe in a process that is killed at a step: alone, or with the whole controller, its janitor with it.
+
+    Args:
+        late: the janitor looks for what came late once this file is there, instead of after some seconds.
+    """
     settings = {"name": "worker-1", "image": IMAGE, "kubeconfig": world.kubeconfig, "context": None}
     given = {
         "talosconfig": str(world.sim.directory / "talosconfig"),
         "address": world.sim.nodes["worker-1"].address,
         "store": str(world.store("worker-1").directory),
         "janitor": janitor,
+        "late": str(late) if late else None,
         "settings": {**settings, "seconds": 60, "poll": 0.02, "check": False},
     }
     paths = [path for path in sys.path if path]
