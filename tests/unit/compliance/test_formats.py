@@ -41,7 +41,7 @@ from ansible_collections.talosops.selinux.plugins.plugin_utils.compliance.model 
 from ansible_collections.talosops.selinux.plugins.plugin_utils.compliance.profile import BUILT_IN, load_profile
 from prometheus_client.parser import text_string_to_metric_families
 
-SEEDS = range(50 if os.environ.get("HYPOTHESIS_PROFILE") == "nightly" else 24)
+SEEDS = range(50)
 COUNTED = re.compile(r'href="#(nodes|results|rules)-([a-z_]+)" data-count="([0-9]+)"')
 
 
