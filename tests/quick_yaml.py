@@ -7,12 +7,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
-Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-Dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+if TYPE_CHECKING:
+    Loader = yaml.SafeLoader
+    Dumper = yaml.SafeDumper
+else:
+    Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    Dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 
 def load(text: str | bytes) -> Any:

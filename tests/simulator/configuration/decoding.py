@@ -59,7 +59,7 @@ def known_keys() -> dict[str, Any]:
     return loaded
 
 
-class _Loader(quick_yaml.Loader):  # type: ignore[misc]  # one of two classes
+class _Loader(quick_yaml.Loader):
     """Takes a tag that it does not know for what the node is without it, as Go's YAML does."""
 
 

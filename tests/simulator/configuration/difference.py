@@ -45,7 +45,7 @@ def _text(dumper: yaml.SafeDumper, value: str) -> yaml.Node:
 _Dumper.add_representer(str, _text)
 
 
-class _Loader(quick_yaml.Loader):  # type: ignore[misc]  # one of two classes
+class _Loader(quick_yaml.Loader):
     """Reads scalars as they are written; what they mean does not matter to a difference."""
 
 

@@ -103,4 +103,4 @@ def test_a_member_may_not_leave_a_cluster_that_has_no_quorum_without_it() -> Non
         assert problem.context == {"member_id": "1"}
     else:
         raise AssertionError("it may leave")
-    assert etcd.may_remove(1, {**found, "tolerance_after_removal": 0}) is None  # type: ignore[func-returns-value]  # as asked
+    assert etcd.may_remove(1, {**found, "tolerance_after_removal": 0}) is None  # type: ignore[func-returns-value]  # that it returns is what is tested

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import random
+from typing import get_args
 
 from ansible_collections.talosops.selinux.plugins.plugin_utils.image import kernel_args
 from expected import require_expected
@@ -30,8 +31,8 @@ def test_many_lists() -> None:
     lines = []
     for number, args in enumerate(lists):
         lines.append(f"{number}: {' | '.join(args)}")
-        for goal in ("enforcing", "permissive"):
-            found = kernel_args.solve(args, goal)  # type: ignore[arg-type]  # one of the two goals
+        for goal in get_args(kernel_args.Goal):
+            found = kernel_args.solve(args, goal)
             lines.append(f"  {goal}: {' | '.join(found.args)}; added {found.added}, removed {found.removed}")
             lines += [f"    {line}" for line in found.diff] if found.changed else []
         meant = kernel_args.effective(args)

@@ -263,7 +263,7 @@ def test_an_image_boots_as_the_node_does_but_for_selinux(
 ) -> None:
     present = {"version": version, "cmdline": cmdline, "from_uki": from_uki}
     if words is None:
-        assert resolve.require_same_command_line(present, IMAGE) is None  # type: ignore[func-returns-value]  # as asked
+        assert resolve.require_same_command_line(present, IMAGE) is None  # type: ignore[func-returns-value]  # that it returns is what is tested
         return
     with pytest.raises(errors.WrongCmdline, match=words) as raised:
         resolve.require_same_command_line(present, IMAGE)
@@ -272,4 +272,4 @@ def test_an_image_boots_as_the_node_does_but_for_selinux(
 
 def test_an_image_that_was_not_verified_cannot_be_compared() -> None:
     present = {"version": VERSION, "cmdline": None, "from_uki": True}
-    assert resolve.require_same_command_line(present, {"target": None}) is None  # type: ignore[func-returns-value]  # as asked
+    assert resolve.require_same_command_line(present, {"target": None}) is None  # type: ignore[func-returns-value]  # that it returns is what is tested

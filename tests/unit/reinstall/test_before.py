@@ -162,7 +162,7 @@ def test_the_machine_is_the_one_that_was_planned(
 ) -> None:
     work: Any = Work(tmp_path, {"talos_planned_identity": planned})
     if words is None:
-        assert before._require_planned(work, identity) is None  # type: ignore[func-returns-value]  # that is asked
+        assert before._require_planned(work, identity) is None  # type: ignore[func-returns-value]  # that it returns is what is tested
     else:
         with pytest.raises(StepProblem, match=words):
             before._require_planned(work, identity)

@@ -20,7 +20,7 @@ from ansible_collections.talosops.selinux.plugins.plugin_utils.image.machine_con
     PLACES,
 )
 from expected import require_expected
-from generated_configs import load
+from generated_configs import ROLES, load
 
 CHANGED = 14
 VALUES: tuple[Any, ...] = (None, "", [], {}, 7, True, "x y", "{{ x }}", "op://vault/item", {"a": 1}, ["a"])
@@ -59,8 +59,8 @@ def test_many_configurations() -> None:
     draw = random.Random(31)
     lines = []
     for release, version in (("v1.14", "v1.14.1"), ("v1.12", "v1.12.4")):
-        for role in ("controlplane", "worker"):
-            text = load(release, role)  # type: ignore[arg-type]  # one of the two roles
+        for role in ROLES:
+            text = load(release, role)
             documents = list(yaml.safe_load_all(text))
             lines += [f"{release} {role}", "  as generated", *told(text, version=version)]
             lines += ["  of another release", *told(text, version="v1.10.0")]
