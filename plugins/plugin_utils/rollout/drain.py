@@ -16,7 +16,7 @@ from typing import Any
 from ..problem import Problem
 from .disruption import blocks
 from .drain_api import AnswerLost, DrainApi, DrainProblem, Require, anybody, open_api
-from .pods import Pod, controller, has_empty_dir, is_finished, is_leaving, name_of, stays, uid_of
+from .pods import Pod, controller, has_empty_dir, ignores_cordon, is_finished, is_leaving, name_of, stays, uid_of
 
 #: So many pods are named in a message; all of them are in its context.
 _NAMED = 10
@@ -47,7 +47,7 @@ def cordon(
         kubeconfig: path of the kubeconfig file.
         context: its context, or None for the current one.
         node: the node's name in Kubernetes.
-        timeout: seconds after which an API server that is overloaded or went away is given up.
+        timeout: seconds after which an API server that is overloaded or went away ends it.
         poll: seconds between two tries.
         check: only look.
         mark: leave a mark with the cordon (:func:`is_ours`), or take back none but a marked one.
@@ -102,7 +102,7 @@ def drain(
         kubeconfig: path of the kubeconfig file.
         context: its context, or None for the current one.
         node: the node's name in Kubernetes.
-        timeout: seconds after which the drain is given up.
+        timeout: seconds after which the drain is aborted.
         poll: seconds between two tries.
         check: only look.
         mark, require: as of :func:`cordon`.
@@ -110,10 +110,10 @@ def drain(
 
     Returns:
         ``{cordoned: bool, pods, unmanaged, empty_dirs, staying: [namespace/name], blocked: [{pod, budget,
-        disruptions_allowed: int | None, found}]}``. ``cordoned`` tells whether the node was schedulable before,
+        disruptions_allowed: int | None, found}]}``. ``cordoned`` is whether the node was schedulable before,
         ``pods`` are those that were evicted (with ``check`` those that would be), ``unmanaged`` and ``empty_dirs``
         are those among them without a controller and with data in an emptyDir. ``blocked`` is what the budgets did
-        not allow when the drain began.
+        not allow when the drain started.
 
     Raises:
         DrainProblem: there is no such node, a pod can never be evicted, or pods were left when the time was over. Its
@@ -126,7 +126,7 @@ def drain(
         evicted: dict[str, Pod] = {}
         try:
             pods = api.pods(node)
-            leaving = [pod for pod in pods if not stays(pod) and not is_finished(pod)]
+            leaving = [pod for pod in pods if _must_leave(pod)]
             blocked = blocks(leaving, api.budgets())
             if check:
                 evicted = {uid_of(pod): pod for pod in leaving if not is_leaving(pod)}
@@ -149,11 +149,16 @@ def drain(
 def _evict_all(
     api: DrainApi, node: str, leaving: Sequence[Pod], evicted: dict[str, Pod], meanwhile: Callable[[], object]
 ) -> None:
-    """Evict pods and wait until they are gone; ``evicted`` is filled on the way, so that a failure can tell it."""
+    """Evict pods and wait until they are gone; ``evicted`` is filled on the way, so that a failure can report it.
+
+    The scheduler may bind a pod just after the cordon, so pods that appear later leave too; not those that any cordon
+    lets pass, which would come back for ever.
+    """
     waiting = {uid_of(pod): pod for pod in leaving}
+    known = set(waiting)
     refusals: dict[str, str] = {}
     accepted: set[str] = set()
-    while waiting:
+    while True:
         for uid, pod in waiting.items():
             if uid in accepted or is_leaving(pod) or api.is_over():
                 continue
@@ -170,13 +175,22 @@ def _evict_all(
                 accepted.add(uid)
             else:
                 refusals[uid] = refusal
-        here = {uid_of(pod): pod for pod in api.pods(node)}
-        waiting = {uid: here[uid] for uid in waiting if uid in here and (uid in accepted or not is_finished(here[uid]))}
-        if waiting and api.is_over(api.poll):
+        waiting = {
+            uid: pod
+            for uid, pod in ((uid_of(pod), pod) for pod in api.pods(node))
+            if uid in accepted or (_must_leave(pod) and (uid in known or not ignores_cordon(pod)))
+        }
+        if not waiting:
+            return
+        if api.is_over(api.poll):
             raise _not_drained(api, node, list(waiting.values()), refusals)
-        if waiting:
-            meanwhile()
-            time.sleep(api.poll)
+        known |= set(waiting)
+        meanwhile()
+        time.sleep(api.poll)
+
+
+def _must_leave(pod: Pod) -> bool:
+    return not stays(pod) and not is_finished(pod)
 
 
 def _not_drained(api: DrainApi, node: str, pods: Sequence[Pod], refusals: Mapping[str, str]) -> DrainProblem:

@@ -14,11 +14,22 @@ from ..nested import value_at
 Pod = Mapping[str, Any]
 
 _MIRROR = "kubernetes.io/config.mirror"
+_CORDON = {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}
 
 
 def stays(pod: Pod) -> bool:
     """Whether a drain leaves a pod where it is: its DaemonSet, or the kubelet, would bring it back at once."""
     return _MIRROR in (pod["metadata"].get("annotations") or {}) or (controller(pod) or {}).get("kind") == "DaemonSet"
+
+
+def ignores_cordon(pod: Pod) -> bool:
+    """Whether the scheduler may bind a pod to a cordoned node, by its tolerations (``core/v1``)."""
+    tolerations: Sequence[Mapping[str, Any]] = value_at(pod, "spec", "tolerations") or []
+    return any(
+        (one.get("operator") == "Exists" or not one.get("value"))
+        and all(one.get(key) in (None, "", value) for key, value in _CORDON.items())
+        for one in tolerations
+    )
 
 
 def is_finished(pod: Pod) -> bool:

@@ -187,10 +187,35 @@ def test_a_drain_that_ends_with_its_time_has_succeeded() -> None:
 
 
 def test_what_is_left_when_the_time_is_over_is_named() -> None:
-    here = [named("a", **TERMINATING), named("b"), named("c")]
+    here = [named("a", **TERMINATING), named("b")]
     with pytest.raises(DrainProblem) as refused:
-        evict(Api(here, refused={"b": "slow down"}, over=1), *here[:2])
+        evict(Api(here, refused={"b": "slow down"}, over=1), *here)
     assert refused.value.context["remaining"] == ["demo/a", "demo/b"]
     assert "demo/a is still terminating; demo/b was not evicted: slow down" in refused.value.found
     with pytest.raises(DrainProblem, match="demo/b was not evicted: there was no time to ask"):
         evict(Api(here, over=0), named("b"))
+
+
+EXISTS = {"operator": "Exists"}
+UNSCHEDULABLE = {"key": "node.kubernetes.io/unschedulable"}
+
+
+@pytest.mark.parametrize(
+    ("toleration", "waited_for"),
+    [
+        (None, True),
+        ({"key": "node.kubernetes.io/not-ready", **EXISTS}, True),
+        ({**EXISTS, "effect": "NoExecute"}, True),
+        ({**UNSCHEDULABLE, "operator": "Equal", "value": "yes"}, True),
+        (EXISTS, False),
+        ({**UNSCHEDULABLE, **EXISTS, "effect": "NoSchedule"}, False),
+        ({**UNSCHEDULABLE, "operator": "Equal"}, False),
+    ],
+)
+def test_a_pod_that_was_bound_beside_the_cordon_leaves_too(toleration: Any, waited_for: bool) -> None:
+    late = {**named("late"), "spec": {"tolerations": [toleration] if toleration else None}}
+    for leaving in ([named("a")], []):
+        api = Api([late], [])
+        assert evict(api, *leaving) == [uid["metadata"]["name"] for uid in leaving] + ["late"] * waited_for
+    # One that was there before the cordon leaves whatever it tolerates.
+    assert evict(Api([late], []), late) == ["late"]
