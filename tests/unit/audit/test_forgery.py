@@ -472,6 +472,16 @@ def test_a_number_that_only_the_text_of_a_message_had_is_free_again_however_long
     assert len(seen.marked) == 2
 
 
+def test_what_stood_before_a_message_that_is_not_believed_stays_believed() -> None:
+    seen = Followed()
+    assert all(seen.take(serial, serial * 100) for serial in range(1, 11))
+    assert not seen.take(3, 1100, user=True)
+    assert seen.take(11, 1200, late=10_000)
+    assert all(seen.take(serial, SHADOW + serial * 200) for serial in range(11, 20))
+    assert [b":3)" in seen.marked[0], b"prog-id=1200" in seen.marked[1], len(seen.marked)] == [True, True, 2]
+    assert (seen.order.serials.intervals(), seen.order.boots) == ([(1, 19)], [])
+
+
 def test_messages_of_long_ago_are_forgotten_the_oldest_first() -> None:
     order = Order(lambda text, reason: None)
     order.users = dict.fromkeys(range(8193), b"1.000")

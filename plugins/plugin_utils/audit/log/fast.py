@@ -15,7 +15,7 @@ from functools import partial
 from .avc import Tail, parse_avc
 from .careful import KINDS, SECOND, USER, Careful
 from .denials import Group, Sample, group_of, joined
-from .forgery import NONE, Seen
+from .numbering import NONE, Seen
 from .patterns import AVC_LINE, HEAD, NODE, PLAIN, RUN, Entry, begun, lines_of, next_avc
 from .patterns import joined as run_together
 from .record_types import UNDERSTOOD

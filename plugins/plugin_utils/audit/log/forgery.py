@@ -17,82 +17,39 @@ from __future__ import annotations
 
 from bisect import insort
 from collections.abc import Callable
-from dataclasses import dataclass
 
+from .numbering import BACKWARD, TWO_TIMES, Numbering, Seen
 from .serials import Serials
 from .shadow import SHADOW, SYSTEM_DOMAINS, USER_MESSAGE_BYTES, closes_quote, subject
 from .values import milliseconds
 
-# No serial yet; not -1, as a log may claim number 0 and nothing comes before the first number.
-NONE = -2
-# Largest step back in time between neighbours seen on real kernels, floods included, in milliseconds.
-BACKWARD = 1000
 # Events of a new numbering before it is believed; more than one user message can hold when told outside a shadow.
 NEW_BOOT = 32
 # A record may come this many serials before the first one seen when the stream starts out of order.
 EARLY = 1024
 # Smaller numbers that may come after an event that ran ahead: the widest disorder seen on real kernels.
 LATE = 64
-# Events in a row behind the clock before the clock is taken to have been set back.
-CLOCK_STEP = 8
-_RECENT = 8192
 _AHEAD = "it runs ahead of the records after it"
-_TWO_TIMES = "its number has two times"
 _ENDED = "it comes after the end of its event"
 
 
-@dataclass(slots=True)
-class Seen:
-    """An event that later ones must confirm, at byte ``start`` of the stream as auditd wrote it."""
-
-    serial: int
-    stamp: bytes
-    text: bytes
-    shadow: bool
-    start: int
-    user: bool = False
-
-
-class Order:
+class Order(Numbering):
     """Follows serials and times along one stream.
 
     ``mark(text, reason)`` is called with the lines of every event found doubtful, at once or when later records tell.
     """
 
     def __init__(self, mark: Callable[[bytes, str], None]) -> None:
-        self._mark = mark
-        self.serials = Serials()
-        self.boots: list[Serials] = []
-        self.serial = NONE
-        self.stamp = b""
-        self.first_stamp = b""
-        self.recent: dict[int, bytes] = {}
-        self.older: dict[int, bytes] = {}
-        self.users: dict[int, bytes] = {}
+        super().__init__(mark)
         self.shadow_end = -1
         self.trusted = True
-        self.user_domains: dict[bytes, int] = {}
-        self.late = 0
-        self.clock_steps = 0
-        self._behind = 0
-        self._base = (NONE, b"")
-        self.probation: list[Seen] = []
         self.off: list[Seen] = []
         self.ahead: list[Seen] = []
         """Events of a shadow behind a gap, by number: forged, early, or real ones behind a loss."""
         self._passed = 0
-        self._message = -1
         self.last_offset = -1
-        self.events = 0
         self._reason = ""
         self.torn = False
-
-    def rotate(self) -> None:
-        """Forget serials too old to be continued; call now and then."""
-        if len(self.recent) > _RECENT:
-            self.older, self.recent = self.recent, {}
-        if len(self.users) > _RECENT:
-            self.users = dict(list(self.users.items())[-_RECENT // 2 :])
 
     def went_on(self, serial: int, stamp: bytes, events: int, start: int) -> None:
         """Take over from a caller that followed ``events`` events in perfect order itself, the last at ``start``."""
@@ -106,10 +63,6 @@ class Order:
     def orderly(self) -> bool:
         """Whether nothing waits for later records to be judged, so that the next number is simply the next event."""
         return not self.off and not self.ahead
-
-    def known(self, serial: int) -> bytes | None:
-        """The time of a recently seen serial."""
-        return self.recent.get(serial) or self.older.get(serial)
 
     def take(
         self,
@@ -166,8 +119,8 @@ class Order:
         reason = self._misfit(serial, stamp, shadow, known)
         if rival is not None:
             self.ahead.remove(rival)
-            self._mark(rival.text, _TWO_TIMES)
-            reason = _TWO_TIMES if reason == _AHEAD else reason
+            self._mark(rival.text, TWO_TIMES)
+            reason = TWO_TIMES if reason == _AHEAD else reason
         if reason == _AHEAD:
             return self._run_ahead(serial, stamp, user, start, text)
         if reason:
@@ -181,6 +134,8 @@ class Order:
         """The message at ``start`` may go on for ``reach`` bytes, whether or not its first line was believed."""
         self.trusted = subject(text) in SYSTEM_DOMAINS and (self.trusted or start >= self.shadow_end)
         self.shadow_end = max(self.shadow_end, start + reach)
+        if not self.probation:
+            self._base = (self.serial, self.stamp)
 
     def close(self) -> None:
         """The stream ended: decide what is still open."""
@@ -204,7 +159,7 @@ class Order:
 
     def _misfit(self, serial: int, stamp: bytes, shadow: bool, known: bytes | None) -> str:
         if known is not None:
-            return _TWO_TIMES
+            return TWO_TIMES
         if serial > self.serial:
             back = milliseconds(self.stamp) - milliseconds(stamp)
             if back > BACKWARD and self.probation:
@@ -229,49 +184,6 @@ class Order:
         ):
             return ""
         return "its number steps back"
-
-    def _accept(self, serial: int, stamp: bytes, user: bool, shadow: bool, start: int, text: bytes) -> None:
-        self.events += 1
-        self.first_stamp = self.first_stamp or stamp
-        advanced = serial > self.serial
-        if advanced:
-            self.serials.extend(serial, self.stamp or stamp, stamp)
-            self.serial = serial
-            if milliseconds(self.stamp or b"0.0") - milliseconds(stamp) > BACKWARD:
-                self._behind += 1
-                if self._behind >= CLOCK_STEP:
-                    self.stamp, self._behind = stamp, 0
-                    self.clock_steps += 1
-            else:
-                self._behind = 0
-                if milliseconds(stamp) >= milliseconds(self.stamp or b"0.0"):
-                    self.stamp = stamp
-        else:
-            self.late += 1
-            if not self.serials.fill(serial):
-                self.serials.lower(serial, stamp)
-        self.recent[serial] = stamp
-        if user:
-            self._remember(serial, stamp, start, text)
-            if shadow and advanced:
-                # It may be forged itself, so what stands before it in the shadow stays on probation.
-                while self.probation and self.probation[0].start + SHADOW < start:
-                    old = self.probation.pop(0)
-                    self._base = (old.serial, old.stamp)
-                self.probation.append(Seen(serial, stamp, text, True, start, True))
-            elif not shadow:
-                self._base = (self.serial, self.stamp)
-                self.probation = []
-        elif shadow and advanced:
-            self.probation.append(Seen(serial, stamp, text, True, start))
-        self.rotate()
-
-    def _remember(self, serial: int, stamp: bytes, start: int, text: bytes) -> None:
-        """Remember a message of a process: from here on anything may be its text."""
-        self._message = start
-        self.users[serial] = stamp
-        domain = subject(text)
-        self.user_domains[domain] = self.user_domains.get(domain, 0) + 1
 
     def _run_ahead(self, serial: int, stamp: bytes, user: bool, start: int, text: bytes) -> bool:
         """Let an event of a shadow wait that left a gap: the missing may come, or its number again, or neither."""
@@ -316,15 +228,6 @@ class Order:
                 self._mark(seen.text, _AHEAD)
             self._passed = 0
 
-    def _join(self, events: list[Seen]) -> None:
-        """Believe events of a shadow as far as anything in it is believed."""
-        for seen in events:
-            self.serials.extend(seen.serial, self.stamp, seen.stamp)
-            self.serial, self.recent[seen.serial] = seen.serial, seen.stamp
-            if milliseconds(seen.stamp) > milliseconds(self.stamp):
-                self.stamp = seen.stamp
-            self.probation.append(seen)
-
     def _drop_ahead(self, reason: str) -> None:
         for seen in self.ahead:
             self._mark(seen.text, reason)
@@ -363,10 +266,8 @@ class Order:
     def _forget_start(self) -> None:
         for seen in (*self.probation, *self.ahead):
             self._mark(seen.text, "it stands behind a cut line that may have been a message of a process")
-        self.ahead, self._passed = [], 0
-        self.probation, self.torn = [], False
-        self.serials, self.serial, self.stamp, self.first_stamp = Serials(), NONE, b"", b""
-        self.recent, self.older, self.users = {}, {}, {}
+        self.ahead, self._passed, self.torn = [], 0, False
+        self._restart()
 
     def _drop_off(self, reason: str) -> None:
         for seen in self.off:
@@ -387,65 +288,13 @@ class Order:
             self.serial, self.stamp = seen.serial, seen.stamp
         self.off, self.probation = [], []
 
-    def _settle_two_times(self, serial: int, stamp: bytes, shadow: bool) -> bool:
-        """A number came with a second time: True when the earlier event was the forged one and is now marked."""
-        for place, seen in enumerate(self.probation):
-            if seen.serial == serial:
-                if shadow and abs(milliseconds(stamp) - milliseconds(seen.stamp)) <= BACKWARD:
-                    # Both stand where a process could write: neither is to be believed.
-                    self._mark(seen.text, _TWO_TIMES)
-                    del self.probation[place]
-                    return False
-                self._roll_back(place, _TWO_TIMES)
-                return True
-        return False
-
-    def _settle_future(self, stamp: bytes, back: int) -> int:
-        """Time steps back behind events from a shadow that claimed a later one: those are marked."""
-        for place, seen in enumerate(self.probation):
-            if milliseconds(seen.stamp) - milliseconds(stamp) > BACKWARD:
-                self._roll_back(place, "its time runs ahead of the records after it")
-                return milliseconds(self.stamp) - milliseconds(stamp)
-        return back
-
-    def _roll_back(self, place: int, reason: str) -> None:
-        """Undo the shadow's events from ``place`` on, and mark them: behind the first none continues the numbering."""
-        undone = self.probation[place:]
-        del self.probation[place:]
-        kept = self.probation[-1] if self.probation else None
-        self.serial, self.stamp = (kept.serial, kept.stamp) if kept else self._base
-        for seen in undone:
-            self._forget(seen)
-            self._mark(seen.text, reason)
-        self._shrink()
-
-    def _forget(self, seen: Seen) -> None:
-        self.recent.pop(seen.serial, None)
-        self.older.pop(seen.serial, None)
-        self.users.pop(seen.serial, None)
-
-    def _shrink(self) -> None:
-        """Take numbers above the current one out of the seen ones."""
-        if self.serial < 0:
-            self.serials, self.first_stamp = Serials(), b""
-            return
-        while self.serials.holes and self.serials.holes[-1][0] > self.serial:
-            self.serials.holes.pop()
-        self.serials.last = self.serial
-
     def _quote_closed(self, serial: int, stamp: bytes, text: bytes) -> None:
         """A kernel record ends with the quote put after a user message: all since that message is its text."""
         reason = "it stands inside the text of a message of a process"
         if not any(seen.serial == serial and seen.stamp == stamp for seen in (*self.probation, *self.off, *self.ahead)):
             self.events += 1
-        undone = [seen for seen in self.probation if seen.start > self._message]
-        self.probation = [seen for seen in self.probation if seen.start <= self._message]
-        kept = self.probation[-1] if self.probation else None
-        self.serial, self.stamp = (kept.serial, kept.stamp) if kept else self._base
-        for seen in undone:
-            self._forget(seen)
-            self._mark(seen.text, reason)
-        self._shrink()
+        behind = [seen for seen in self.probation if seen.start > self._message]
+        self._undo([seen for seen in self.probation if seen.start <= self._message], behind, reason)
         self._drop_off(reason)
         for seen in [seen for seen in self.ahead if seen.start > self._message]:
             self.ahead.remove(seen)
