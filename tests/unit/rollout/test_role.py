@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The role is the table of steps as tasks, and nothing else; playbooks depend on no setting of their surroundings."""
+"""The role is the table of steps as tasks, and nothing else (what plays give it: ``unit/collection/test_plays.py``)."""
 
 from __future__ import annotations
 
@@ -10,13 +10,11 @@ import re
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.steps import STEP_NAMES
 
 ROOT = Path(__file__).resolve().parents[3]
 ROLE = ROOT / "roles" / "reinstall" / "tasks" / "main.yml"
-PLAYBOOKS = sorted((ROOT / "playbooks").glob("*.yml"))
 STEP = "talosops.selinux.reinstall_step"
 
 
@@ -47,16 +45,3 @@ def test_no_control_flow_by_failures_and_no_facts_by_variables() -> None:
 def test_what_failed_is_released_in_the_same_run() -> None:
     (task,) = block()["rescue"]
     assert task[STEP]["state"] == "released"
-
-
-@pytest.mark.parametrize("path", PLAYBOOKS, ids=lambda path: path.stem)
-def test_every_play_sets_its_strategy(path: Path) -> None:
-    plays = [play for play in yaml.safe_load(path.read_text()) if "hosts" in play]
-    assert plays
-    assert all(play.get("strategy") == "linear" for play in plays)
-
-
-def test_the_rollout_takes_its_lock_first_and_releases_it_last() -> None:
-    plays = yaml.safe_load((ROOT / "playbooks" / "rollout.yml").read_text())
-    assert "talosops.selinux.rollout_start" in plays[0]["tasks"][0]
-    assert plays[-1]["tasks"][-1]["talosops.selinux.rollout_report"]["after"] == "rollout"
