@@ -131,5 +131,8 @@ def _is_own(name: str, path: str) -> bool:
 
 
 def _is_near(name: str, path: str) -> bool:
-    """Whether a unit test is of the mutant's package."""
-    return name.startswith("unit/") and name.split("/")[1] in Path(path).parts
+    """Whether a unit test is of the mutant's package; what is documented or written as plays is the collection's."""
+    packages = {*Path(path).parts, "actions"} if path.startswith("plugins/action/") else {*Path(path).parts}
+    if not path.startswith(("plugins/plugin_utils/", "plugins/action/")):
+        packages.add("collection")
+    return name.startswith("unit/") and name.split("/")[1] in packages

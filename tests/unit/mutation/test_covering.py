@@ -11,6 +11,7 @@ from pathlib import Path
 
 import coverage
 import pytest
+from mutation import covering
 from mutation.covering import Covering
 from mutation.mutant import Mutant
 
@@ -82,6 +83,22 @@ def test_what_runs_on_import_is_of_all_that_reach_its_file(root: Path) -> None:
 
 def test_what_is_not_measured_is_looked_for_by_its_name(root: Path) -> None:
     assert Covering(root).stages(wire(1, "plugins/modules/drain.py"), 9) == [["integration/modules/test_short.py"]]
+
+
+@pytest.mark.parametrize(
+    ("path", "near"),
+    [
+        ("plugins/plugin_utils/talos/wire.py", "talos"),
+        ("plugins/action/gate.py", "actions"),
+        ("plugins/modules/gate.py", "collection"),
+        ("plugins/doc_fragments/rollout.py", "collection"),
+        ("playbooks/tasks/plan.yml", "collection"),
+        ("roles/compliance/defaults/main.yml", "collection"),
+    ],
+)
+def test_the_folder_that_is_asked_of_what_is_not_measured(path: str, near: str) -> None:
+    folders = {"talos", "actions", "collection", "image"}
+    assert [folder for folder in sorted(folders) if covering._is_near(f"unit/{folder}/test_a.py", path)] == [near]
 
 
 PACKAGE = "ansible_collections.talosops.selinux.plugins.plugin_utils.talos"
