@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from ..plugin_utils.actions import TalosAction
+from ..plugin_utils.reinstall.settle import close
 from ..plugin_utils.reinstall.work import Work
 from ..plugin_utils.rollout.steps import STEP_NAMES
 
@@ -23,8 +24,7 @@ class ActionModule(TalosAction):
         work = Work(self)
         changed = self.params["state"] == "closed"
         if changed and not self.check:
-            work.ledger.close(self.host, self.params["reason"])
-            work.release_control_plane_lock()
+            close(work, self.params["reason"])
         node = work.ledger.node(self.host)
         return {
             "node": {**node.as_dict(), "facts": node.facts},

@@ -63,7 +63,8 @@ options:
       - Path of the kubeconfig file. Needed for a control plane, whose reset takes a Lease in C(kube-system), so that no
         two controllers take two control planes away at once. A rollout releases it when the machine votes in etcd
         again. Used alone, this module leaves C(talosops-selinux-control-plane), which is over when the machine is back
-        with another installation, or after two hours.
+        with another installation. It does not end by time; M(talosops.selinux.rollout_ledger) closes the operation of a
+        machine that never comes back.
       - With it, Kubernetes' node has to be the machine that was judged, and cordoned still where its evidence says so.
     type: path
   public_key:

@@ -17,13 +17,19 @@ options:
   state:
     description:
       - V(look) reads where the node stands.
-      - V(closed) ends its operation by decision of a person. Its failure no longer counts, and nothing resumes it.
+      - V(closed) ends its operation by decision of a person. Its failure no longer counts, and nothing resumes it. The
+        lock of a control plane is released with it, in the directory and as a Lease in the cluster, also where another
+        rollout or M(talosops.selinux.machine_reset) alone reset the machine. Without it no other node is taken away
+        before that machine is known to be back.
     type: str
     choices: [look, closed]
     default: look
   reason:
     description: With O(state=closed), why.
     type: str
+  kubeconfig:
+    description: Path of a kubeconfig file that may take leases in C(kube-system). Needed to close a control plane.
+    type: path
 attributes:
   check_mode:
     description: In check mode nothing is written.
@@ -36,6 +42,7 @@ attributes:
     support: none
 extends_documentation_fragment:
   - talosops.selinux.connection.attributes
+  - talosops.selinux.kubernetes
   - talosops.selinux.rollout
 """
 
@@ -43,6 +50,7 @@ EXAMPLES = r"""
 - name: Close the operation of a machine that will not come back
   talosops.selinux.rollout_ledger:
     directory: /srv/selinux-rollout
+    kubeconfig: ~/.kube/config
     state: closed
     reason: its board is broken, and it was taken out of the cluster
 """

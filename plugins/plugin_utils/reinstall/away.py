@@ -21,10 +21,11 @@ from ..nested import value_at
 from ..problem import Problem
 from ..rollout.cluster_lock import ClusterLock
 from ..rollout.errors import LockHeld
+from ..rollout.ledger import CONTROL_PLANE_LOCK
 from ..talos.client import NodeClient
 from .looks import status
 from .members import address_of
-from .work import CONTROL_PLANE_LEASE, CONTROL_PLANE_TIME, Work, in_flight
+from .work import CONTROL_PLANE_LEASE, StepProblem, Work, in_flight
 
 
 def require_nobody_away(work: Work) -> None:
@@ -37,7 +38,7 @@ def require_nobody_away(work: Work) -> None:
     kubeconfig, context = work.params["kubeconfig"], work.params["kube_context"]
     if kubeconfig is None:
         return
-    lock = work.cluster_lock(CONTROL_PLANE_LEASE, in_flight(work.host, str(work.facts["uuid"])))
+    lock = work.control_plane_lease(in_flight(work.host, str(work.facts["uuid"])))
     try:
         lock.check()
     except LockHeld as held:
@@ -45,6 +46,41 @@ def require_nobody_away(work: Work) -> None:
         (nodes,) = read_lists(kubeconfig, context, [NODES], why=why)
         if not is_node_again(nodes, held.context):
             raise
+
+
+def lease_of(work: Work) -> ClusterLock | None:
+    """The Lease that is held for the node, whichever controller or ledger took it; None when there is none.
+
+    Raises:
+        StepProblem: nobody told in which cluster, or it is held for another machine of that name.
+        ClusterProblem: the Kubernetes API gave no answer.
+    """
+    lock, uuid = work.ledger.lock(CONTROL_PLANE_LOCK), work.facts.get("uuid")
+    if work.params["kubeconfig"] is None:
+        if lock is not None and lock["node"] == work.host:
+            raise StepProblem(
+                f"{work.host} is a control plane in flight, and no kubeconfig was given",
+                f"the Lease {CONTROL_PLANE_LEASE} of its cluster keeps every other node from being taken away",
+                "give the kubeconfig of its cluster, so that the Lease is released too",
+                node=work.host,
+            )
+        return None
+    try:
+        work.control_plane_lease("").check()
+    except LockHeld as held:
+        holder = str(held.context["owner"])
+    else:
+        return None
+    if holder.rpartition(" (")[0] != work.host:
+        return None
+    if uuid and holder != in_flight(work.host, str(uuid)):
+        raise StepProblem(
+            f"the Lease {CONTROL_PLANE_LEASE} is held for {holder}, and the ledger knows {work.host} as {uuid}",
+            "another machine of that name is away, perhaps in another cluster",
+            "give the kubeconfig of the cluster in which this machine was reset",
+            node=work.host,
+        )
+    return work.control_plane_lease(holder)
 
 
 def take_control_plane_lock(action: TalosAction, lock: ClusterLock, where: Target, evidence: Mapping[str, Any]) -> None:
@@ -64,7 +100,7 @@ def take_control_plane_lock(action: TalosAction, lock: ClusterLock, where: Targe
             raise
     if not action.check:
         about, identity = f"the reinstall of {action.host}", evidence["node"]["identity"]
-        lock.acquire(CONTROL_PLANE_TIME, about=about, identity=identity, settled=settled)
+        lock.acquire(None, about=about, identity=identity, settled=settled)
 
 
 def machine_of(held: Mapping[str, Any]) -> str | None:

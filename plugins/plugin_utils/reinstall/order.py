@@ -43,7 +43,7 @@ from ..talos.errors import OnlyWay, PermissionRefused, Refused, WriteNeedsLook
 from .away import take_control_plane_lock
 from .looks import status
 from .members import address_of, hexadecimal
-from .work import CONTROL_PLANE_LEASE, in_flight
+from .work import control_plane_lease, in_flight
 
 #: Statuses by which the node itself says no: Talos' handlers answer UNKNOWN, INVALID_ARGUMENT and FAILED_PRECONDITION.
 #: Others, such as INTERNAL, also come from what stands between when the node goes away in the middle of the call.
@@ -326,7 +326,7 @@ def _cluster_lock(action: TalosAction, order: Order, evidence: dict[str, Any]) -
             checks=["control-plane-lock"],
         )
     holder = in_flight(action.host, str(evidence["node"]["uuid"]))
-    return ClusterLock(order.kubeconfig, order.kube_context, CONTROL_PLANE_LEASE, holder)
+    return control_plane_lease(order.kubeconfig, order.kube_context, holder)
 
 
 async def _refuse_own_endpoint(host: str, client: NodeClient, where: Target, evidence: Mapping[str, Any]) -> None:

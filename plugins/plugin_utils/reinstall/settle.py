@@ -9,6 +9,7 @@ from __future__ import annotations
 from ..rollout.ledger import CONTROL_PLANE_LOCK
 from ..rollout.state import DID_NOT
 from ..rollout.steps import POINT_OF_NO_RETURN
+from .away import lease_of
 from .looks import look_back
 from .step import start_over
 from .work import Work
@@ -44,3 +45,25 @@ def settle(work: Work) -> bool:
         work.ledger.look(work.host, POINT_OF_NO_RETURN, DID_NOT, found=found)
     start_over(work, "the rollout was stopped before anything was wiped; evidence and verdict are made anew")
     return False
+
+
+def close(work: Work, reason: str) -> None:
+    """End a node's operation by decision of a person, as the one writer, and release its locks; nothing resumes it.
+
+    Raises:
+        LockHeld: another controller is at work.
+        StepRefused: without a reason.
+        Problem: the lock in the cluster could not be released. It and the lock in the directory then hold until the
+            operation is closed once more.
+    """
+    work.hold()
+    try:
+        work.facts = work.ledger.node(work.host).facts
+        lease, lock = lease_of(work), work.ledger.lock(CONTROL_PLANE_LOCK)
+        work.ledger.close(work.host, reason)
+        if lease is not None:
+            lease.release()
+        if lock is not None and lock["node"] == work.host:
+            work.ledger.release(CONTROL_PLANE_LOCK, work.host, lock["owner"])
+    finally:
+        work.let_go()

@@ -30,7 +30,7 @@ from ..waiting import poll
 
 #: How long a lock holds without being renewed: longer than any single question to a fleet takes.
 LEASE = dt.timedelta(minutes=30)
-#: For how long a control plane may be away before its lock counts as stale.
+#: How long the lock of a control plane in the directory names its controller; without one it waits for the next.
 CONTROL_PLANE_TIME = dt.timedelta(hours=2)
 #: A lock is renewed when it has less than this left.
 _RENEW = LEASE * 2 / 3
@@ -174,6 +174,10 @@ class Work:
         """A lock that every controller of the cluster sees."""
         return ClusterLock(self.params["kubeconfig"], self.params["kube_context"], name, holder)
 
+    def control_plane_lease(self, holder: str) -> ClusterLock:
+        """The lock of the control planes in the cluster; ``holder`` as of :func:`in_flight`."""
+        return control_plane_lease(self.params["kubeconfig"], self.params["kube_context"], holder)
+
     def hold(self, *, take_over: str | None = None) -> None:
         """Take the rollout's lock in its directory, or renew it when a third of its time is over.
 
@@ -274,7 +278,7 @@ class Work:
         lock = self.ledger.lock(CONTROL_PLANE_LOCK)
         if lock is not None and lock["node"] == self.host:
             if self.facts.get("uuid") and self.params.get("kubeconfig"):
-                self.cluster_lock(CONTROL_PLANE_LEASE, in_flight(self.host, self.facts["uuid"])).release()
+                self.control_plane_lease(in_flight(self.host, self.facts["uuid"])).release()
             self.ledger.release(CONTROL_PLANE_LOCK, self.host, lock["owner"])
 
 
@@ -302,6 +306,11 @@ def _controller(host: str) -> Owner:
             node=host,
         )
     return owner
+
+
+def control_plane_lease(kubeconfig: str, context: str | None, holder: str) -> ClusterLock:
+    """The lock that is held in the cluster for a control plane from its reset until it is known to be back."""
+    return ClusterLock(kubeconfig, context, CONTROL_PLANE_LEASE, holder, lasting=True)
 
 
 def in_flight(host: str, uuid: str) -> str:

@@ -40,15 +40,17 @@ class ClusterLock:
         kubeconfig, context: the cluster.
         name: the Lease's name in ``kube-system``.
         holder: who takes it; the same holder takes it again.
+        lasting: whether it is held for something that does not end with its controller: no time and no end of a
+            process makes it free, whatever the Lease says.
     """
 
-    def __init__(self, kubeconfig: str, context: str | None, name: str, holder: str) -> None:
+    def __init__(self, kubeconfig: str, context: str | None, name: str, holder: str, *, lasting: bool = False) -> None:
         self._kubeconfig, self._context = kubeconfig, context
-        self.name, self.holder = name, holder
+        self.name, self.holder, self.lasting = name, holder, lasting
 
     def acquire(
         self,
-        lease: dt.timedelta,
+        lease: dt.timedelta | None,
         *,
         take_over: str | None = None,
         about: str = "",
@@ -58,7 +60,7 @@ class ClusterLock:
         """Take or renew the lock.
 
         Args:
-            lease: how long it holds without being renewed.
+            lease: how long it holds without being renewed; None for one that is lasting.
             take_over: a person's reason to take it from another holder.
             about: what the lock is held for, for people.
             identity: of the node's installation that is wiped under the lock.
@@ -91,7 +93,7 @@ class ClusterLock:
                 },
                 "spec": {
                     "holderIdentity": self.holder,
-                    "leaseDurationSeconds": int(lease.total_seconds()),
+                    **({"leaseDurationSeconds": int(lease.total_seconds())} if lease else {}),
                     "acquireTime": spec["acquireTime"] if ours else _micro(now),
                     "renewTime": _micro(now),
                     "leaseTransitions": int(spec.get("leaseTransitions") or 0) + (not ours),
@@ -144,10 +146,15 @@ class ClusterLock:
     ) -> None:
         spec = found.get("spec") or {}
         holder = spec.get("holderIdentity") or ""
-        if holder in ("", self.holder) or is_gone(holder) or (take_over or "").strip():
+        if holder in ("", self.holder) or (take_over or "").strip():
             return
         version, told = found["metadata"]["resourceVersion"], found["metadata"].get("annotations") or {}
         if version == settled:
+            return
+        context = {"lock": self.name, "owner": holder, "identity": told.get(_IDENTITY), "version": version}
+        if self.lasting:
+            raise _held_for_good(**context)
+        if is_gone(holder):
             return
         renewed, seconds = spec.get("renewTime"), spec.get("leaseDurationSeconds")
         expires = None
@@ -163,10 +170,7 @@ class ClusterLock:
             + (f", until {expires.isoformat(timespec='seconds')} unless it renews it" if expires else ""),
             "one controller and one control plane at a time keep etcd's quorum and the order of the rollout",
             "wait for it; when that controller is gone for good, take the lock over with a reason",
-            lock=self.name,
-            owner=holder,
-            identity=told.get(_IDENTITY),
-            version=version,
+            **context,
         )
 
     def _call(self, work: Callable[[Any], None]) -> None:
@@ -187,6 +191,19 @@ class ClusterLock:
                     if error.status != 409 or tries == _TRIES:
                         raise
                 time.sleep(random.uniform(0.02, 0.1 * tries))
+
+
+def _held_for_good(*, lock: str, owner: str, **context: Any) -> LockHeld:
+    return LockHeld(
+        f"the lock {lock} of this cluster is held for {owner}, which was reset or was about to be, and is not known to"
+        " be back",
+        "two control planes away at once cost etcd its quorum, however long the first one has been away",
+        "bring that machine back with the rollout that reset it; when it never comes back, close its operation: the"
+        " module rollout_ledger with state closed, kubeconfig and a reason",
+        lock=lock,
+        owner=owner,
+        **context,
+    )
 
 
 def _micro(moment: dt.datetime) -> str:

@@ -7,18 +7,15 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime as dt
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.talosops.selinux.plugins.plugin_utils.reinstall.work import CONTROL_PLANE_LEASE
+from ansible_collections.talosops.selinux.plugins.plugin_utils.reinstall.work import control_plane_lease
 from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.cluster_lock import ClusterLock
 from integration import playbook
 from simulator import Simulator
-
-HOUR = dt.timedelta(hours=1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +27,7 @@ class Fleet:
     options: dict[str, Any]
 
     def lock(self, holder: str) -> ClusterLock:
-        return ClusterLock(str(self.sim.directory / "kubeconfig"), None, CONTROL_PLANE_LEASE, holder)
+        return control_plane_lease(str(self.sim.directory / "kubeconfig"), None, holder)
 
     def reset(self, place: str, *arguments: str) -> dict[str, Any]:
         """The result of a reset of cp-1."""
@@ -71,7 +68,7 @@ def test_a_reset_that_was_certainly_not_done_leaves_no_lock(fleet: Fleet, refuse
 
 def test_the_lock_of_a_machine_that_is_back_is_over(fleet: Fleet) -> None:
     lock = fleet.lock(f"cp-2 ({fleet.sim.nodes['cp-2'].uuid})")
-    lock.acquire(HOUR, identity="the one before its reset")
+    lock.acquire(None, identity="the one before its reset")
     try:
         assert fleet.reset("back", "--check")["changed"] is True
     finally:
@@ -83,7 +80,7 @@ def test_the_lock_of_a_machine_that_is_not_known_to_be_back_holds(fleet: Fleet, 
     node = fleet.sim.nodes["cp-3"]
     lock = fleet.lock(f"cp-3 ({node.uuid})" if why != "no machine" else "cp-3")
     identities = {"the old installation": node.node_id, "no identity": None}
-    lock.acquire(HOUR, identity=identities.get(why, "the one before its reset"))
+    lock.acquire(None, identity=identities.get(why, "the one before its reset"))
     try:
         node.ready = why != "not ready"
         if why == "silent":

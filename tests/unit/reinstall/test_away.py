@@ -86,7 +86,7 @@ def test_no_node_is_taken_away_meanwhile(
         one.take_control_plane_lock()
     one.at(step, machine_type=machine_type)
     one.params["kubeconfig"] = "kubeconfig"
-    monkeypatch.setattr(one, "cluster_lock", lambda name, holder: SimpleNamespace(check=check))
+    monkeypatch.setattr(one, "control_plane_lease", lambda holder: SimpleNamespace(check=check))
     monkeypatch.setattr(away, "read_lists", lambda *where, why: [[node()] if found == "back" else []])
     monkeypatch.setitem(ACTS, step, lambda work: acted.append(step) or {})
     if found in ("back", "free"):

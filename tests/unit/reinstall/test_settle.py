@@ -83,15 +83,15 @@ def test_the_lock_of_a_control_plane_is_released_once_its_reinstall_is_complete(
         away.ledger.finish(HOST, "soak", "done")
     released_for: list[str] = []
 
-    def lock(self: Any, name: str, holder: str) -> Any:
-        return SimpleNamespace(release=lambda: released_for.append(f"{name} of {holder}"))
+    def lease(self: Any, holder: str) -> Any:
+        return SimpleNamespace(release=lambda: released_for.append(holder))
 
     monkeypatch.setattr(of_work, "_controller", lambda host: of_process(os.getpid()))
-    monkeypatch.setattr(of_work.Work, "cluster_lock", lock)
+    monkeypatch.setattr(of_work.Work, "control_plane_lease", lease)
     params = {"directory": str(tmp_path), "kubeconfig": "k"}
     action: Any = SimpleNamespace(params=params, host="worker-2", known=lambda host: known)
     settle_control_plane(of_work.Work(action))
     assert (away.ledger.lock(CONTROL_PLANE_LOCK) is None) is released
-    assert released_for == ([f"talosops-selinux-control-plane of {HOST} ({UUID})"] if released else [])
+    assert released_for == ([f"{HOST} ({UUID})"] if released else [])
     settle_control_plane(of_work.Work(action))
     assert len(released_for) == released

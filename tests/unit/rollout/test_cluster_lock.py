@@ -111,6 +111,39 @@ def test_one_that_was_not_renewed_in_time_is_taken_over(lock: Any, sim: Simulato
         lock("host-a").acquire(HOUR)
 
 
+@pytest.mark.parametrize("seconds", [None, 7200], ids=["as we write it", "one that says it ends"])
+def test_one_of_a_machine_that_is_away_ends_by_no_time(lock: Any, sim: Simulator, seconds: int | None) -> None:
+    """Its controller may be dead for days; the machine is away all the same."""
+    name, kubeconfig = lock("").name, str(sim.directory / "kubeconfig")
+    away = ClusterLock(kubeconfig, None, name, "cp-1 (its UUID)", lasting=True)
+    away.acquire(dt.timedelta(seconds=seconds) if seconds else None, identity="the one before its reset")
+    assert leases(away, sim).spec.lease_duration_seconds == seconds
+    age(away, sim, dt.timedelta(days=9))
+    other = ClusterLock(kubeconfig, None, name, "cp-2 (its UUID)", lasting=True)
+    for refused in (lambda: other.acquire(None), other.check):
+        with pytest.raises(
+            LockHeld, match=r"held for cp-1 \(its UUID\), which was reset .* not known to be back"
+        ) as held:
+            refused()
+    away.acquire(None)
+    with pytest.raises(LockHeld, match="cp-1"):
+        # Somebody renewed it since it was looked at.
+        other.acquire(None, settled=held.value.context["version"])
+    with pytest.raises(LockHeld, match="cp-1") as held:
+        other.check()
+    other.acquire(None, settled=held.value.context["version"])
+    assert leases(other, sim).spec.holder_identity == "cp-2 (its UUID)"
+
+
+def test_one_of_a_machine_that_is_away_does_not_end_with_a_process(lock: Any, sim: Simulator) -> None:
+    process = subprocess.Popen(["true"])
+    owner = str(of_process(process.pid))
+    process.wait()
+    lock(owner).acquire(HOUR)
+    with pytest.raises(LockHeld, match="not known to be back"):
+        ClusterLock(str(sim.directory / "kubeconfig"), None, lock("").name, "cp-2", lasting=True).check()
+
+
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[dt.timedelta], None]:
     """Sets the clock of this controller off."""
