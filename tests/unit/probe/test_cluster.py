@@ -7,13 +7,13 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 import os
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
-from ansible_collections.talosops.selinux.plugins.plugin_utils.kube import ApiException, ClusterProblem, HTTPError
+from ansible_collections.talosops.selinux.plugins.plugin_utils.kube import ClusterProblem
 from ansible_collections.talosops.selinux.plugins.plugin_utils.probe import cluster, pod
 from ansible_collections.talosops.selinux.plugins.plugin_utils.probe.cluster import (
     Ended,
@@ -22,66 +22,33 @@ from ansible_collections.talosops.selinux.plugins.plugin_utils.probe.cluster imp
     ProbeRunning,
 )
 from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.owner import of_process
+from scripted_kube import LOST, Refusal, ScriptedKube, listed, refusal
 
 HERE = str(of_process(os.getpid()))
 GONE = HERE.rsplit(":", 1)[0] + ":1"
 LATER, OVER = "2999-01-01T00:00:00+00:00", "2026-01-01T00:00:00+00:00"
 PLAN = pod.Plan("0123456789abcdef", "machine", "worker-1", "a@sha256:0", None, HERE, 60, dt.datetime(2999, 1, 1))
 SPACE = PLAN.namespace
-LOST = HTTPError("the connection broke")
 
-Talk = Callable[..., tuple[ProbeApi, list[tuple[str, str]], list[float]]]
-
-
-def refusal(status: int, message: str | None = "no") -> ApiException:
-    """An answer of the API that is none."""
-    error = ApiException(status=status, reason="Because")
-    error.body = json.dumps({"message": message}) if message is not None else "<html>"
-    return error
+Talk = Callable[..., tuple[ProbeApi, ScriptedKube]]
 
 
 @pytest.fixture
 def talk(monkeypatch: pytest.MonkeyPatch) -> Talk:
-    """Makes an API that answers so, one answer after another, the last for ever; what it was asked; what was slept."""
+    """Makes an API that answers so, and what it was asked."""
 
-    def make(*answers: Any, poll: float = 2.0) -> Any:
-        sent: list[tuple[str, str]] = []
-        bodies: list[Any] = []
-        slept: list[float] = []
-        left, clock = list(answers), [1000.0]
-
-        def request(client: Any, method: str, path: Any, body: Any = None, *, query: Any = None, timeout: float) -> Any:
-            assert (client, timeout) == ("client", 35.0)
-            sent.append((method, "/".join(path) + (f"?{query}" if query else "")))
-            bodies.append(body)
-            answer = left.pop(0) if len(left) > 1 else left[0]
-            if isinstance(answer, Exception):
-                raise answer
-            return answer
-
-        def sleep(seconds: float) -> None:
-            slept.append(seconds)
-            clock[0] += seconds
-
-        monkeypatch.setattr(cluster, "request", request)
-        monkeypatch.setattr(cluster.time, "sleep", sleep)
-        monkeypatch.setattr(cluster.time, "monotonic", lambda: clock[0])
-        api = ProbeApi("client", "kubeconfig", poll)
-        api.bodies = bodies  # type: ignore[attr-defined]  # for the tests below
-        return api, sent, slept
+    def make(*answers: Any) -> tuple[ProbeApi, ScriptedKube]:
+        kube = ScriptedKube(monkeypatch, *answers, seconds=35.0)
+        return ProbeApi(kube, "kubeconfig", 2.0), kube
 
     return make
 
 
-def space(name: str = SPACE, uid: Any = "u", owner: Any = GONE, expires: Any = LATER, **more: Any) -> dict[str, Any]:
+def space(name: Any = SPACE, uid: Any = "u", owner: Any = GONE, expires: Any = LATER, **more: Any) -> dict[str, Any]:
     """A namespace of a probe."""
     notes = {key: value for key, value in ((pod.OWNER, owner), (pod.EXPIRES, expires)) if value is not None}
     metadata = {"name": name, "uid": uid, "labels": {pod.LABEL: PLAN.id}, "annotations": notes}
     return {"metadata": {**metadata, **more}}
-
-
-def listed(*items: Any) -> dict[str, Any]:
-    return {"items": list(items), "metadata": {}}
 
 
 @pytest.mark.parametrize(
@@ -96,7 +63,7 @@ def listed(*items: Any) -> dict[str, Any]:
         (space(owner=None), False),
         (space(expires=None), False),
         (space(name="default"), False),
-        (space(name=None), False),  # type: ignore[arg-type]  # as a hostile answer may have it
+        (space(name=None), False),
         (space(uid=None), False),
         (space(labels={}), False),
         (space(labels=None), False),
@@ -105,23 +72,23 @@ def listed(*items: Any) -> dict[str, Any]:
     ],
 )
 def test_what_is_a_leftover_of_a_probe(found: dict[str, Any], left: bool, talk: Talk) -> None:
-    api, sent, _slept = talk(listed(found))
+    api, kube = talk(listed(found))
     assert api.leftovers() == ([found] if left else [])
-    assert sent == [("GET", f"api/v1/namespaces?{{'labelSelector': '{pod.LABEL}'}}")]
+    assert kube.asked == [("GET", f"api/v1/namespaces?{urlencode({'labelSelector': pod.LABEL})}")]
 
 
 def test_a_time_that_is_only_just_over_may_be_another_clocks(talk: Talk) -> None:
     now = dt.datetime.now(dt.UTC)
     for seconds, left in ((50, False), (70, True)):
         found = space(owner=HERE, expires=(now - dt.timedelta(seconds=seconds)).isoformat())
-        api, _sent, _slept = talk(listed(found))
+        api, _kube = talk(listed(found))
         assert bool(api.leftovers()) is left
 
 
 def test_all_nodes(talk: Talk) -> None:
-    api, sent, _slept = talk(listed({"a": 1}))
+    api, kube = talk(listed({"a": 1}))
     assert api.nodes() == [{"a": 1}]
-    assert sent == [("GET", "api/v1/nodes")]
+    assert kube.asked == [("GET", "api/v1/nodes")]
 
 
 @pytest.mark.parametrize(
@@ -134,40 +101,40 @@ def test_all_nodes(talk: Talk) -> None:
     ],
 )
 def test_an_answer_that_is_none(answer: Any, words: str, talk: Talk) -> None:
-    api, _sent, _slept = talk(answer)
+    api, _kube = talk(answer)
     with pytest.raises(ClusterProblem, match=words) as raised:
         api.nodes()
     assert raised.value.why == "without it a node's enforcement cannot be probed"
-    if isinstance(answer, ApiException):
+    if isinstance(answer, Refusal):
         assert raised.value.context["status"] == answer.status
         assert "user of kubeconfig may list nodes; docs/enforcement-probe.md" in raised.value.do
 
 
 def test_a_leftover_is_removed_and_waited_for(talk: Talk) -> None:
-    api, sent, slept = talk(space(), {}, space(deletionTimestamp="now"), refusal(404))
+    api, kube = talk(space(), {}, space(deletionTimestamp="now"), refusal(404))
     api.remove(space(), timeout=60)
     path = f"api/v1/namespaces/{SPACE}"
-    assert sent == [("GET", path), ("DELETE", path), ("GET", path), ("GET", path)]
-    assert slept == [2.0, 2.0]
+    assert kube.asked == [("GET", path), ("DELETE", path), ("GET", path), ("GET", path)]
+    assert kube.slept == [2.0, 2.0]
     body = {"preconditions": {"uid": "u"}, "propagationPolicy": "Background"}
-    assert api.bodies[1] == body  # type: ignore[attr-defined]  # see above
+    assert kube.requests[1].body == body
 
 
 @pytest.mark.parametrize("found", [space(uid="another"), refusal(404)])
 def test_another_namespace_of_the_name_is_left_alone(found: Any, talk: Talk) -> None:
-    api, sent, _slept = talk(found)
+    api, kube = talk(found)
     api.remove(space(), timeout=60)
-    assert [method for method, _path in sent] == ["GET"]
+    assert kube.methods == ["GET"]
 
 
 @pytest.mark.parametrize("labels", [{pod.LABEL: "another"}, {}, None])
 def test_what_another_probe_made_is_left_alone(labels: Any, talk: Talk) -> None:
-    api, sent, _slept = talk(space(labels=labels))
+    api, kube = talk(space(labels=labels))
     api.clear(PLAN, timeout=60)
-    assert [method for method, _path in sent] == ["GET"]
-    api, sent, _slept = talk(space(), {}, refusal(404))
+    assert kube.methods == ["GET"]
+    api, kube = talk(space(), {}, refusal(404))
     api.clear(PLAN, timeout=60)
-    assert [method for method, _path in sent] == ["GET", "DELETE", "GET"]
+    assert kube.methods == ["GET", "DELETE", "GET"]
 
 
 @pytest.mark.parametrize(
@@ -183,38 +150,38 @@ def test_what_another_probe_made_is_left_alone(labels: Any, talk: Talk) -> None:
 )
 def test_what_stays_is_named_with_what_keeps_it(answers: list[Any], last: str, asked: int, talk: Talk) -> None:
     given = answers * 9 if len(answers) > 1 else answers
-    api, sent, slept = talk(*given)
+    api, kube = talk(*given)
     with pytest.raises(ProbeRemains, match=f"the namespace {SPACE} of a probe is still there: {last}") as raised:
         api.clear(PLAN, timeout=5.9)
     assert raised.value.context["namespace"] == SPACE
-    assert len(sent) == asked
-    assert slept == [2.0] * (2 if asked > 1 else 0)
+    assert len(kube.asked) == asked
+    assert kube.slept == [2.0] * (2 if asked > 1 else 0)
 
 
 def test_a_namespace_keeps_a_second_probe_away(talk: Talk) -> None:
-    api, sent, _slept = talk({})
+    api, kube = talk({})
     api.make(PLAN, timeout=60)
-    assert sent == [("POST", "api/v1/namespaces")]
-    assert api.bodies == [pod.namespace(PLAN)]  # type: ignore[attr-defined]  # see above
-    api, _sent, _slept = talk(refusal(409), space(owner="host:7:boot:ns:1"))
+    assert kube.asked == [("POST", "api/v1/namespaces")]
+    assert [one.body for one in kube.requests] == [pod.namespace(PLAN)]
+    api, kube = talk(refusal(409), space(owner="host:7:boot:ns:1"))
     with pytest.raises(ProbeRunning, match=f"is being probed by process 7 of host, until {LATER[:10]}") as raised:
         api.make(PLAN, timeout=60)
     assert raised.value.context["namespace"] == SPACE
-    api, _sent, _slept = talk(refusal(409), space(annotations=None))
+    api, kube = talk(refusal(409), space(annotations=None))
     with pytest.raises(ProbeRunning, match=r"the machine is being probed\. "):
         api.make(PLAN, timeout=60)
 
 
 def test_a_namespace_that_is_being_removed_is_waited_for(talk: Talk) -> None:
     leaving = space(deletionTimestamp="now")
-    api, sent, slept = talk(refusal(409), leaving, refusal(409), refusal(404), {})
+    api, kube = talk(refusal(409), leaving, refusal(409), refusal(404), {})
     api.make(PLAN, timeout=60)
-    assert [method for method, _path in sent] == ["POST", "GET", "POST", "GET", "POST"]
-    assert slept == [2.0, 2.0]
-    api, sent, slept = talk(*[refusal(409), leaving] * 9)
+    assert kube.methods == ["POST", "GET", "POST", "GET", "POST"]
+    assert kube.slept == [2.0, 2.0]
+    api, kube = talk(*[refusal(409), leaving] * 9)
     with pytest.raises(ProbeRunning):
         api.make(PLAN, timeout=5.9)
-    assert (len(sent), slept) == (6, [2.0, 2.0])
+    assert (len(kube.asked), kube.slept) == (6, [2.0, 2.0])
 
 
 @pytest.mark.parametrize(
@@ -229,21 +196,21 @@ def test_a_namespace_that_is_being_removed_is_waited_for(talk: Talk) -> None:
     ],
 )
 def test_a_namespace_that_cannot_be_made(answers: list[Any], words: str, talk: Talk) -> None:
-    api, _sent, _slept = talk(*answers)
+    api, _kube = talk(*answers)
     with pytest.raises(ClusterProblem, match=words):
         api.make(PLAN, timeout=60)
 
 
 def test_the_job_comes_last(talk: Talk) -> None:
-    api, sent, _slept = talk({})
+    api, kube = talk({})
     api.begin(PLAN)
-    assert sent == [
+    assert kube.asked == [
         ("POST", f"apis/networking.k8s.io/v1/namespaces/{SPACE}/networkpolicies"),
         ("POST", f"apis/batch/v1/namespaces/{SPACE}/jobs"),
     ]
-    assert api.bodies == [pod.network_policy(PLAN), pod.job(PLAN)]  # type: ignore[attr-defined]  # see above
+    assert [one.body for one in kube.requests] == [pod.network_policy(PLAN), pod.job(PLAN)]
     for answers, verb in (([refusal(403)], "create networkpolicies.networking"), ([{}, refusal(403)], "create jobs.b")):
-        api, _sent, _slept = talk(*answers)
+        api, kube = talk(*answers)
         with pytest.raises(ClusterProblem, match=f"refuses to {verb}"):
             api.begin(PLAN)
 
@@ -305,10 +272,10 @@ def test_how_a_container_ended(pods: list[Any], ended: Any, waits: str) -> None:
 
 def test_a_container_is_waited_for(talk: Talk) -> None:
     waiting, done = listed(a_pod({"waiting": {"reason": "ContainerCreating"}})), listed(a_pod({"terminated": ENDED}))
-    api, sent, slept = talk(listed(), LOST, refusal(500), waiting, done)
+    api, kube = talk(listed(), LOST, refusal(500), waiting, done)
     assert api.wait(PLAN).message == "report"
-    assert {path for _method, path in sent} == {f"api/v1/namespaces/{SPACE}/pods"}
-    assert slept == [2.0] * 4
+    assert {one.path for one in kube.requests} == {f"api/v1/namespaces/{SPACE}/pods"}
+    assert kube.slept == [2.0] * 4
 
 
 @pytest.mark.parametrize(
@@ -321,15 +288,15 @@ def test_a_container_is_waited_for(talk: Talk) -> None:
     ],
 )
 def test_a_container_that_does_not_end(answers: list[Any], why: str, talk: Talk) -> None:
-    api, sent, _slept = talk(*answers)
+    api, kube = talk(*answers)
     ended = api.wait(PLAN)
     assert ended.message is None
     assert why in ended.why
-    assert len(sent) == (30 if "within" in why else 2)
+    assert len(kube.asked) == (30 if "within" in why else 2)
 
 
 def test_what_is_refused_stays_refused(talk: Talk) -> None:
-    api, sent, _slept = talk(refusal(403))
+    api, kube = talk(refusal(403))
     with pytest.raises(ClusterProblem, match="refuses to list pods: 403"):
         api.wait(PLAN)
-    assert len(sent) == 1
+    assert len(kube.asked) == 1

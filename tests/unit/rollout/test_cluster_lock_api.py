@@ -6,19 +6,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime as dt
 import os
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from ansible_collections.talosops.selinux.plugins.plugin_utils import kube
-from ansible_collections.talosops.selinux.plugins.plugin_utils.kube import ApiException, ClusterProblem
-from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout import cluster_lock
+from ansible_collections.talosops.selinux.plugins.plugin_utils.kube import ClusterProblem
 from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.cluster_lock import ClusterLock
 from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.errors import LockHeld
 from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.owner import of_process
+from scripted_kube import ScriptedKube, refusal
 
 NOW = dt.datetime(2026, 11, 22, 12, tzinfo=dt.UTC)
 GONE = str(of_process(os.getpid())).rsplit(":", 1)[0] + ":1"
@@ -37,36 +35,17 @@ def lease(
     }
 
 
-Talk = Callable[..., tuple[ClusterLock, list[tuple[str, str, Any]], list[float]]]
+Talk = Callable[..., tuple[ClusterLock, ScriptedKube]]
 
 
 @pytest.fixture
 def talk(monkeypatch: pytest.MonkeyPatch) -> Talk:
-    """Makes a lock whose API has this Lease, and answers writes so, one after another; what it was sent; what slept."""
+    """Makes a lock whose API has this Lease, and answers writes so before one is taken."""
 
-    def make(found: Any, *writes: Any, now: dt.datetime | None = NOW) -> Any:
-        sent: list[tuple[str, str, Any]] = []
-        slept: list[float] = []
-        left = list(writes)
-
-        def request_at(client: Any, method: str, path: Any, *, timeout: float) -> Any:
-            assert (client, method, "/".join(path), timeout) == ("client", "GET", f"{LEASES}/lock", 15.0)
-            if isinstance(found, Exception):
-                raise found
-            return found, now
-
-        def request(client: Any, method: str, path: Any, body: Any, *, timeout: float) -> None:
-            assert (client, timeout) == ("client", 15.0)
-            sent.append((method, "/".join(path), body))
-            answer = left.pop(0) if left else None
-            if answer is not None:
-                raise answer
-
-        monkeypatch.setattr(kube, "kube_client", lambda *_where: contextlib.nullcontext("client"))
-        monkeypatch.setattr(cluster_lock, "request_at", request_at)
-        monkeypatch.setattr(cluster_lock, "request", request)
-        monkeypatch.setattr(cluster_lock.time, "sleep", slept.append)
-        return ClusterLock("kubeconfig", None, "lock", "me"), sent, slept
+    def make(found: Any, *writes: Any, now: dt.datetime | None = NOW) -> tuple[ClusterLock, ScriptedKube]:
+        read = refusal(404) if found is None else found
+        kube = ScriptedKube(monkeypatch, *writes, {}, seconds=15.0, read=read, date=now)
+        return ClusterLock("kubeconfig", None, "lock", "me"), kube
 
     return make
 
@@ -102,10 +81,10 @@ MISSING: dict[str, Any] = {"metadata": {"resourceVersion": "7"}}
     ],
 )
 def test_who_holds_a_lock(found: Any, now: dt.datetime | None, how: dict[str, Any], held: bool, talk: Talk) -> None:
-    lock, sent, _slept = talk(found, now=now)
+    lock, kube = talk(found, now=now)
     if not held:
         lock.acquire(HOUR, **how)
-        assert [method for method, *_more in sent] == ["POST" if found is None else "PUT"]
+        assert [one.method for one in kube.writes] == ["POST" if found is None else "PUT"]
         if not how:
             assert lock.check() is None  # type: ignore[func-returns-value]  # that it returns is what is tested
         return
@@ -122,13 +101,13 @@ def test_who_holds_a_lock(found: Any, now: dt.datetime | None, how: dict[str, An
         "identity": "node-identity" if annotations else None,
         "version": "7",
     }
-    assert sent == []
+    assert kube.writes == []
     with pytest.raises(LockHeld):
         lock.check()
 
 
 def test_what_a_lock_that_nobody_had_is_made_of(talk: Talk) -> None:
-    lock, sent, _slept = talk(None)
+    lock, kube = talk(None)
     lock.acquire(dt.timedelta(seconds=90.9), about="/srv/rollout")
     body = {
         "apiVersion": "coordination.k8s.io/v1",
@@ -146,7 +125,7 @@ def test_what_a_lock_that_nobody_had_is_made_of(talk: Talk) -> None:
             "leaseTransitions": 1,
         },
     }
-    assert sent == [("POST", LEASES, body)]
+    assert kube.requests == [("GET", f"{LEASES}/lock", None), ("POST", LEASES, body)]
 
 
 @pytest.mark.parametrize(
@@ -167,9 +146,9 @@ def test_what_a_lock_that_nobody_had_is_made_of(talk: Talk) -> None:
 def test_what_a_lock_that_was_there_is_changed_to(
     found: Any, how: dict[str, Any], acquired: str, transitions: int, annotations: dict[str, str], talk: Talk
 ) -> None:
-    lock, sent, _slept = talk(found)
+    lock, kube = talk(found)
     lock.acquire(HOUR, **how)
-    ((method, path, body),) = sent
+    ((method, path, body),) = kube.writes
     assert (method, path) == ("PUT", f"{LEASES}/lock")
     assert body["metadata"]["resourceVersion"] == "7"
     assert body["metadata"]["annotations"] == {"talosops.selinux/about": "", **annotations}
@@ -182,45 +161,41 @@ def test_what_a_lock_that_was_there_is_changed_to(
     [(None, False), (MISSING, False), ({**MISSING, "spec": None}, False), (lease(), False), (lease("me"), True)],
 )
 def test_a_lock_is_released_by_its_holder_in_the_version_that_was_read(found: Any, released: bool, talk: Talk) -> None:
-    lock, sent, _slept = talk(found)
+    lock, kube = talk(found)
     lock.release()
     body = {"preconditions": {"resourceVersion": "7"}}
-    assert sent == ([("DELETE", f"{LEASES}/lock", body)] if released else [])
-
-
-def refusal(status: int) -> ApiException:
-    return ApiException(status=status, reason="Because")
+    assert kube.writes == ([("DELETE", f"{LEASES}/lock", body)] if released else [])
 
 
 def test_a_lease_that_is_not_there_is_none_and_one_that_may_not_be_read_is_a_problem(talk: Talk) -> None:
-    lock, sent, _slept = talk(refusal(404))
+    lock, kube = talk(refusal(404))
     lock.acquire(HOUR)
     lock.check()
     lock.release()
-    assert [method for method, *_more in sent] == ["POST"]
+    assert [one.method for one in kube.writes] == ["POST"]
     for status in (403, 500):
-        lock, _sent, _slept = talk(refusal(status))
+        lock, kube = talk(refusal(status))
         with pytest.raises(ClusterProblem, match="kubeconfig cannot be read: Because") as raised:
             lock.check()
         assert raised.value.why == "without its lock two controllers could take nodes of one cluster away"
 
 
 def test_a_race_that_was_lost_is_run_again_and_not_for_ever(talk: Talk) -> None:
-    lock, sent, slept = talk(None, refusal(409), refusal(409))
+    lock, kube = talk(None, refusal(409), refusal(409))
     lock.acquire(HOUR)
-    assert (len(sent), len(slept)) == (3, 2)
-    assert all(0.02 <= seconds <= 0.1 * (number + 1) for number, seconds in enumerate(slept))
-    lock, sent, slept = talk(None, *[refusal(409)] * 20)
+    assert (len(kube.writes), len(kube.slept)) == (3, 2)
+    assert all(0.02 <= seconds <= 0.1 * (number + 1) for number, seconds in enumerate(kube.slept))
+    lock, kube = talk(None, *[refusal(409)] * 20)
     with pytest.raises(ClusterProblem):
         lock.acquire(HOUR)
-    assert (len(sent), len(slept)) == (12, 11)
-    lock, sent, slept = talk(None, refusal(422))
+    assert (len(kube.writes), len(kube.slept)) == (12, 11)
+    lock, kube = talk(None, refusal(422))
     with pytest.raises(ClusterProblem):
         lock.acquire(HOUR)
-    assert (len(sent), slept) == (1, [])
+    assert (len(kube.writes), kube.slept) == (1, [])
 
 
 def test_a_problem_stays_what_it_is(talk: Talk) -> None:
-    lock, _sent, _slept = talk(ClusterProblem("no kubeconfig", "w", "d"))
+    lock, _kube = talk(ClusterProblem("no kubeconfig", "w", "d"))
     with pytest.raises(ClusterProblem, match="no kubeconfig"):
         lock.check()

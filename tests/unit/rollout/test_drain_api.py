@@ -7,23 +7,15 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from ansible_collections.talosops.selinux.plugins.plugin_utils.kube import ApiException, ClusterProblem, HTTPError
+from ansible_collections.talosops.selinux.plugins.plugin_utils.kube import ClusterProblem
 from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout import drain, drain_api
+from scripted_kube import LOST, ScriptedKube, listed, refusal
 
 MARK = "talosops.selinux/cordoned"
-LOST = HTTPError("the connection broke")
-
-
-def refusal(status: int, message: str | None = "no", **more: Any) -> ApiException:
-    """An answer of the API that is none."""
-    error = ApiException(status=status, reason="Because")
-    error.body = json.dumps({"message": message, **more}) if message is not None else "<html>"
-    return error
 
 
 def node(cordoned: bool | None = None, *, mark: bool = False, version: str = "1") -> dict[str, Any]:
@@ -32,35 +24,16 @@ def node(cordoned: bool | None = None, *, mark: bool = False, version: str = "1"
     return {"metadata": metadata, "spec": {} if cordoned is None else {"unschedulable": cordoned}}
 
 
-Talk = tuple[Any, list[tuple[str, str, Any]], list[float]]
+Talk = Callable[..., tuple[drain_api.DrainApi, ScriptedKube]]
 
 
 @pytest.fixture
-def talk(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Talk]:
-    """Makes an API that answers so, one answer after another, the last for ever; its requests; what was slept."""
+def talk(monkeypatch: pytest.MonkeyPatch) -> Talk:
+    """Makes an API that answers so, and what it was asked."""
 
-    def make(*answers: Any, timeout: float = 60.0, poll: float = 5.0) -> Talk:
-        sent: list[tuple[str, str, Any]] = []
-        slept: list[float] = []
-        left = list(answers)
-        clock = [1000.0]
-
-        def request(client: Any, method: str, path: Any, body: Any = None, *, query: Any = None, timeout: float) -> Any:
-            assert (client, timeout) == ("client", 35.0)
-            sent.append((method, "/".join(path), body if query is None else query))
-            answer = left.pop(0) if len(left) > 1 else left[0]
-            if isinstance(answer, Exception):
-                raise answer
-            return answer
-
-        def sleep(seconds: float) -> None:
-            slept.append(seconds)
-            clock[0] += seconds
-
-        monkeypatch.setattr(drain_api, "request", request)
-        monkeypatch.setattr(drain_api.time, "sleep", sleep)
-        monkeypatch.setattr(drain_api.time, "monotonic", lambda: clock[0])
-        return drain_api.DrainApi("client", "kubeconfig", timeout, poll), sent, slept
+    def make(*answers: Any, timeout: float = 60.0) -> tuple[drain_api.DrainApi, ScriptedKube]:
+        kube = ScriptedKube(monkeypatch, *answers, seconds=35.0)
+        return drain_api.DrainApi(kube, "kubeconfig", timeout, 5.0), kube
 
     return make
 
@@ -87,14 +60,14 @@ def asked(*requirements: Any) -> tuple[list[Any], Callable[[Any], None]]:
     ],
 )
 def test_a_cordon_is_bound_to_the_object_that_was_looked_at(
-    found: dict[str, Any], wanted: bool, mark: bool, sent: dict[str, Any] | None, talk: Any
+    found: dict[str, Any], wanted: bool, mark: bool, sent: dict[str, Any] | None, talk: Talk
 ) -> None:
     for check in (True, False):
-        api, requests, _slept = talk(found)
+        api, kube = talk(found)
         shown, require = asked()
         assert api.set_unschedulable("n", wanted, check, mark, require) is (sent is not None)
         assert shown == [found]
-        patches = [(path, body) for method, path, body in requests if method == "PATCH"]
+        patches = [(path, body) for method, path, body in kube.requests if method == "PATCH"]
         if check or sent is None:
             assert patches == []
             continue
@@ -103,83 +76,83 @@ def test_a_cordon_is_bound_to_the_object_that_was_looked_at(
         assert patches == [("api/v1/nodes/n", {"metadata": metadata, "spec": sent["spec"]})]
 
 
-def test_a_node_that_changed_meanwhile_is_looked_at_again(talk: Any) -> None:
-    api, requests, slept = talk(node(version="1"), refusal(409), node(version="2"), node(True))
+def test_a_node_that_changed_meanwhile_is_looked_at_again(talk: Talk) -> None:
+    api, kube = talk(node(version="1"), refusal(409), node(version="2"), node(True))
     shown, require = asked()
     assert api.set_unschedulable("n", True, False, False, require) is True
     assert [one["metadata"]["resourceVersion"] for one in shown] == ["1", "2"]
-    assert requests[-1][2]["metadata"]["resourceVersion"] == "2"
-    assert slept == [5.0]
+    assert kube.requests[-1].body["metadata"]["resourceVersion"] == "2"
+    assert kube.slept == [5.0]
 
 
 @pytest.mark.parametrize(("answers", "ours"), [([refusal(409)], False), ([LOST, refusal(409)], True)])
-def test_a_cordon_that_is_there_after_a_lost_answer_may_be_ours(answers: list[Any], ours: bool, talk: Any) -> None:
-    api, _requests, _slept = talk(node(), *answers, node(True))
+def test_a_cordon_that_is_there_after_a_lost_answer_may_be_ours(answers: list[Any], ours: bool, talk: Talk) -> None:
+    api, _kube = talk(node(), *answers, node(True))
     assert api.set_unschedulable("n", True, False, False, drain_api.anybody) is ours
 
 
-def test_a_node_that_changes_for_ever_ends_with_the_time(talk: Any) -> None:
-    api, requests, slept = talk(node(), refusal(409), node(), refusal(409), node(), refusal(409), timeout=12.0)
+def test_a_node_that_changes_for_ever_ends_with_the_time(talk: Talk) -> None:
+    api, kube = talk(node(), refusal(409), node(), refusal(409), node(), refusal(409), timeout=12.0)
     with pytest.raises(ClusterProblem, match="kubeconfig cannot be read: Because"):
         api.set_unschedulable("n", True, False, False, drain_api.anybody)
-    assert (len(requests), slept) == (6, [5.0, 5.0])
+    assert (len(kube.requests), kube.slept) == (6, [5.0, 5.0])
 
 
-def test_the_requirement_is_asked_before_anything_is_sent(talk: Any) -> None:
-    api, requests, _slept = talk(node())
+def test_the_requirement_is_asked_before_anything_is_sent(talk: Talk) -> None:
+    api, kube = talk(node())
 
     def require(_nodes: Any) -> None:
         raise ClusterProblem("another machine", "w", "d")
 
     with pytest.raises(ClusterProblem, match="another machine"):
         api.set_unschedulable("n", True, False, False, require)
-    assert [method for method, *_more in requests] == ["GET"]
+    assert kube.methods == ["GET"]
 
 
 @pytest.mark.parametrize(
     ("answers", "slept"),
     [
-        ([refusal(500), refusal(503), refusal(429), {"items": []}], [5.0, 5.0, 5.0]),
-        ([{"items": []}], []),
+        ([refusal(500), refusal(503), refusal(429), listed()], [5.0, 5.0, 5.0]),
+        ([listed()], []),
     ],
 )
-def test_what_passes_is_waited_for(answers: list[Any], slept: list[float], talk: Any) -> None:
-    api, requests, waited = talk(*answers)
+def test_what_passes_is_waited_for(answers: list[Any], slept: list[float], talk: Talk) -> None:
+    api, kube = talk(*answers)
     assert api.budgets() == []
-    assert {path for _method, path, _body in requests} == {"apis/policy/v1/poddisruptionbudgets"}
-    assert waited == slept
+    assert {path for _method, path, _body in kube.requests} == {"apis/policy/v1/poddisruptionbudgets"}
+    assert kube.slept == slept
 
 
 @pytest.mark.parametrize("answer", [refusal(403), refusal(400), refusal(404), refusal(499), LOST, ValueError("x")])
-def test_what_does_not_pass_ends_it_at_once(answer: Any, talk: Any) -> None:
-    api, requests, slept = talk(answer)
+def test_what_does_not_pass_ends_it_at_once(answer: Any, talk: Talk) -> None:
+    api, kube = talk(answer)
     with pytest.raises(ClusterProblem, match="kubeconfig cannot be read") as raised:
         api.budgets()
-    assert (len(requests), slept) == (1, [])
+    assert (len(kube.requests), kube.slept) == (1, [])
     assert raised.value.why == "a node is only wiped after its pods have left it"
 
 
-def test_a_server_that_answered_once_is_given_time_to_come_back(talk: Any) -> None:
-    api, _requests, slept = talk(node(), LOST, LOST, node(True))
+def test_a_server_that_answered_once_is_given_time_to_come_back(talk: Talk) -> None:
+    api, kube = talk(node(), LOST, LOST, node(True))
     api.node("n")
     assert api.node("n") == node(True)
-    assert slept == [5.0, 5.0]
-    api, _requests, slept = talk(node(), LOST, timeout=12.0)
+    assert kube.slept == [5.0, 5.0]
+    api, kube = talk(node(), LOST, timeout=12.0)
     api.node("n")
     with pytest.raises(ClusterProblem):
         api.node("n")
-    assert slept == [5.0, 5.0]
+    assert kube.slept == [5.0, 5.0]
 
 
-def test_a_server_that_is_overloaded_for_ever_ends_with_the_time(talk: Any) -> None:
-    api, _requests, slept = talk(refusal(503), timeout=15.0)
+def test_a_server_that_is_overloaded_for_ever_ends_with_the_time(talk: Talk) -> None:
+    api, kube = talk(refusal(503), timeout=15.0)
     with pytest.raises(ClusterProblem):
         api.node("n")
-    assert slept == [5.0, 5.0]
+    assert kube.slept == [5.0, 5.0]
 
 
-def test_a_node_that_is_not_there_is_named(talk: Any) -> None:
-    api, _requests, _slept = talk(refusal(404))
+def test_a_node_that_is_not_there_is_named(talk: Talk) -> None:
+    api, _kube = talk(refusal(404))
     with pytest.raises(drain_api.DrainProblem, match="of kubeconfig knows no node named n") as raised:
         api.node("n")
     assert raised.value.context["node"] == "n"
@@ -189,17 +162,17 @@ def pod(name: str) -> dict[str, Any]:
     return {"metadata": {"namespace": "demo", "name": name, "uid": f"uid-{name}", "labels": {"app": "web"}}}
 
 
-def test_pods_are_asked_for_by_their_node_and_come_in_order(talk: Any) -> None:
-    api, requests, _slept = talk({"items": [pod("b"), pod("a")], "metadata": {}})
+def test_pods_are_asked_for_by_their_node_and_come_in_order(talk: Talk) -> None:
+    api, kube = talk(listed(pod("b"), pod("a")))
     assert [one["metadata"]["name"] for one in api.pods("n")] == ["a", "b"]
-    assert requests == [("GET", "api/v1/pods", {"fieldSelector": "spec.nodeName=n"})]
-    api, _requests, _slept = talk({"items": "none"})
+    assert kube.asked == [("GET", "api/v1/pods?fieldSelector=spec.nodeName%3Dn")]
+    api, kube = talk({"items": "none"})
     with pytest.raises(ClusterProblem):
         api.pods("n")
 
 
-def test_an_eviction_spares_the_next_pod_of_the_name(talk: Any) -> None:
-    api, requests, _slept = talk({})
+def test_an_eviction_spares_the_next_pod_of_the_name(talk: Talk) -> None:
+    api, kube = talk({})
     assert api.evict(pod("a")) is None
     body = {
         "apiVersion": "policy/v1",
@@ -207,7 +180,7 @@ def test_an_eviction_spares_the_next_pod_of_the_name(talk: Any) -> None:
         "metadata": {"name": "a", "namespace": "demo"},
         "deleteOptions": {"preconditions": {"uid": "uid-a"}},
     }
-    assert requests == [("POST", "api/v1/namespaces/demo/pods/a/eviction", body)]
+    assert kube.requests == [("POST", "api/v1/namespaces/demo/pods/a/eviction", body)]
 
 
 @pytest.mark.parametrize(
@@ -224,20 +197,20 @@ def test_an_eviction_spares_the_next_pod_of_the_name(talk: Any) -> None:
         (refusal(500, "an error"), "an error"),
     ],
 )
-def test_why_a_pod_does_not_go_yet(error: Any, message: str, talk: Any) -> None:
-    api, _requests, _slept = talk(error)
+def test_why_a_pod_does_not_go_yet(error: Any, message: str, talk: Talk) -> None:
+    api, _kube = talk(error)
     assert api.evict(pod("a")) == message
 
 
 @pytest.mark.parametrize("status", [404, 409])
-def test_a_pod_that_is_gone_is_gone(status: int, talk: Any) -> None:
-    api, _requests, _slept = talk(refusal(status))
+def test_a_pod_that_is_gone_is_gone(status: int, talk: Talk) -> None:
+    api, _kube = talk(refusal(status))
     with pytest.raises(LookupError, match="demo/a"):
         api.evict(pod("a"))
 
 
-def test_an_eviction_that_no_waiting_makes_possible_ends_the_drain(talk: Any) -> None:
-    api, _requests, _slept = talk(refusal(403, "forbidden"))
+def test_an_eviction_that_no_waiting_makes_possible_ends_the_drain(talk: Talk) -> None:
+    api, _kube = talk(refusal(403, "forbidden"))
     with pytest.raises(drain_api.DrainProblem, match="refuses to evict demo/a: 403 forbidden") as raised:
         api.evict(pod("a"))
     assert raised.value.context["remaining"] == ["demo/a"]
@@ -251,19 +224,19 @@ def test_an_eviction_that_no_waiting_makes_possible_ends_the_drain(talk: Any) ->
         for name in ("one", "two")
     ]
     for found, named in ((budgets, "demo/one, demo/two"), ([], "not known by name any more")):
-        api, _requests, _slept = talk(refusal(500, several), {"items": found, "metadata": {}})
+        api, _kube = talk(refusal(500, several), listed(*found))
         with pytest.raises(drain_api.DrainProblem, match=f"its PodDisruptionBudgets are {named}: This pod has more"):
             api.evict(pod("a"))
 
 
-def test_an_answer_to_an_eviction_may_be_lost(talk: Any) -> None:
-    api, _requests, _slept = talk(LOST)
+def test_an_answer_to_an_eviction_may_be_lost(talk: Talk) -> None:
+    api, _kube = talk(LOST)
     with pytest.raises(drain_api.AnswerLost):
         api.evict(pod("a"))
 
 
-def test_the_time_is_over_before_a_wait_would_end_it(talk: Any) -> None:
-    api, _requests, _slept = talk(node(), timeout=10.0)
+def test_the_time_is_over_before_a_wait_would_end_it(talk: Talk) -> None:
+    api, _kube = talk(node(), timeout=10.0)
     assert [api.is_over(ahead) for ahead in (0.0, 9.9, 10.0)] == [False, False, True]
     drain_api.time.sleep(10.0)
     assert api.is_over()
