@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 from .problem import Problem
@@ -19,6 +19,15 @@ class NotYet(Problem):
     """Something that was waited for did not happen in time."""
 
     kind = "timeout"
+
+
+def turns(timeout: float, pause: float) -> Iterator[None]:
+    """The turns of a loop that waits: a ``pause`` before each but the first, and none after ``timeout``, in seconds."""
+    end = time.monotonic() + timeout
+    yield
+    while time.monotonic() + pause < end:
+        time.sleep(pause)
+        yield
 
 
 def poll(
@@ -44,8 +53,8 @@ def poll(
     Raises:
         NotYet: when the time is over, with the last thing that was seen.
     """
-    end = time.monotonic() + timeout
-    while True:
+    last = ""
+    for _turn in turns(timeout, sleep):
         try:
             seen = look()
             if done(seen):
@@ -53,10 +62,8 @@ def poll(
             last = str(seen)
         except patient_with as problem:
             last = problem.found
-        if time.monotonic() + sleep >= end:
-            raise NotYet(
-                f"waited {timeout:g} seconds for {waiting_for}; last seen: {last[:500]}",
-                "the next step must not start before that",
-                do,
-            )
-        time.sleep(sleep)
+    raise NotYet(
+        f"waited {timeout:g} seconds for {waiting_for}; last seen: {last[:500]}",
+        "the next step must not start before that",
+        do,
+    )

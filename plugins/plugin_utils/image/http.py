@@ -14,7 +14,7 @@ import urllib.request
 from collections.abc import Callable, Mapping
 from email.message import Message
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urljoin, urlsplit
 
 from .access import Access, check_url, origin, shown
@@ -73,48 +73,49 @@ class Http:
             Unauthorized: on 401 and 403, unless ``denied_is_answer``.
         """
         end = time.monotonic() + self._deadline
-        wait = self._backoff
-        attempt = 0
-        while True:
-            attempt += 1
-            answer: Answer | None = None
-            asked = 0.0
-            try:
-                answer = self._follow(access, method, url, body, dict(headers or {}), end)
-            except (OSError, http.client.HTTPException, _Broken) as error:
-                reason = getattr(error, "reason", error)
-                if isinstance(reason, ssl.SSLCertVerificationError):
-                    raise UnsafeUrl(
-                        f"the certificate of {origin(url)} cannot be verified ({reason.verify_message})",
-                        "an image from an unproven factory could be anything",
-                        "give the CA file of the factory or mirror",
-                        url=shown(url),
-                    ) from None
-                failure = access.without_secrets(f"{type(reason).__name__}: {reason}")
-            else:
-                if answer.status not in _RETRIED:
-                    if answer.status in (401, 403) and not denied_is_answer:
-                        deny(answer)
-                    return answer
-                failure = f"HTTP {answer.status}"
-                asked = _retry_after(answer.headers)
-            pause = min(max(wait, asked), _LONGEST_WAIT)
-            if attempt == self._attempts or asked > _LONGEST_WAIT or time.monotonic() + pause > end:
+        wait, attempt, failed = self._backoff, 0, _Failed("not asked")
+        for attempt in range(1, self._attempts + 1):
+            found = self._ask(access, method, url, body, dict(headers or {}), end)
+            if isinstance(found, Answer):
+                if found.status in (401, 403) and not denied_is_answer:
+                    deny(found)
+                return found
+            failed = found
+            pause = min(max(wait, failed.asked), _LONGEST_WAIT)
+            if attempt == self._attempts or failed.asked > _LONGEST_WAIT or time.monotonic() + pause > end:
                 break
             self._sleep(pause)
             wait *= 2
-        limited = answer is not None and answer.status == 429
-        problem = RateLimited if limited else Unavailable
-        raise problem(
-            f"{origin(url)} does not answer {method} {urlsplit(url).path} ({failure}, {attempt} attempts)",
+        raise (RateLimited if failed.limited else Unavailable)(
+            f"{origin(url)} does not answer {method} {urlsplit(url).path} ({failed.reason}, {attempt} attempts)",
             "an image that cannot be checked must not be installed",
             "wait until the rate limit is over"
-            if limited
+            if failed.limited
             else "check the address, the network and the factory's health",
             url=shown(url),
             attempts=attempt,
-            retry_after=asked or None,
+            retry_after=failed.asked or None,
         )
+
+    def _ask(
+        self, access: Access, method: str, url: str, body: bytes | None, headers: dict[str, str], end: float
+    ) -> Answer | _Failed:
+        """The answer to one attempt, or why there was none that another attempt could not better."""
+        try:
+            answer = self._follow(access, method, url, body, headers, end)
+        except (OSError, http.client.HTTPException, _Broken) as error:
+            reason = getattr(error, "reason", error)
+            if isinstance(reason, ssl.SSLCertVerificationError):
+                raise UnsafeUrl(
+                    f"the certificate of {origin(url)} cannot be verified ({reason.verify_message})",
+                    "an image from an unproven factory could be anything",
+                    "give the CA file of the factory or mirror",
+                    url=shown(url),
+                ) from None
+            return _Failed(access.without_secrets(f"{type(reason).__name__}: {reason}"))
+        if answer.status in _RETRIED:
+            return _Failed(f"HTTP {answer.status}", answer.status == 429, _retry_after(answer.headers))
+        return answer
 
     def _follow(
         self, access: Access, method: str, url: str, body: bytes | None, headers: dict[str, str], end: float
@@ -167,6 +168,14 @@ class Http:
             known = urllib.request.build_opener(HttpHandler(), HttpsHandler(access.tls()), _NoRedirect())
             self._openers[access.ca_file] = known
         return known
+
+
+class _Failed(NamedTuple):
+    """Why an attempt failed, and for how many seconds the server asks not to be asked again."""
+
+    reason: str
+    limited: bool = False
+    asked: float = 0.0
 
 
 class _Broken(Exception):

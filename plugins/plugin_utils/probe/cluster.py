@@ -13,7 +13,6 @@ from __future__ import annotations
 import datetime as dt
 import json
 import re
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +21,7 @@ from ..kube import ApiException, ClusterProblem, HTTPError, items_of, request, u
 from ..problem import Problem
 from ..rollout.owner import is_gone, shown
 from ..texts import printable
+from ..waiting import turns
 from . import pod
 from .pod import Plan
 
@@ -31,7 +31,7 @@ _NODES = ("api", "v1", "nodes")
 _NAMESPACES = ("api", "v1", "namespaces")
 #: The clocks of two controllers may differ; a time is only taken for over when it surely is.
 _CLOCKS = dt.timedelta(seconds=60)
-#: Reasons of a waiting container that no waiting mends (kubernetes: pkg/kubelet/images, pkg/kubelet/kuberuntime).
+#: Reasons of a waiting container that no waiting fixes (kubernetes: pkg/kubelet/images, pkg/kubelet/kuberuntime).
 _STUCK = frozenset(
     (
         "ErrImagePull",
@@ -114,9 +114,8 @@ class ProbeApi:
         self._remove(plan.namespace, lambda found: _part(found, "labels").get(pod.LABEL) == plan.id, timeout)
 
     def _remove(self, name: str, is_meant: Callable[[Mapping[str, Any]], bool], timeout: float) -> None:
-        end = time.monotonic() + timeout
         last = "it is not known whether it is there"
-        while True:
+        for _turn in turns(timeout, self._poll):
             try:
                 found = self._namespace(name)
                 if found is None or not is_meant(found["metadata"]):
@@ -132,9 +131,6 @@ class ProbeApi:
                     break
             except (HTTPError, Problem) as error:
                 last = type(error).__name__
-            if time.monotonic() + self._poll >= end:
-                break
-            time.sleep(self._poll)
         raise ProbeRemains(
             f"the namespace {name} of a probe is still there: {last}",
             "the cluster ends its pod and removes it with its Job, but the namespace stays until somebody removes it",
@@ -150,8 +146,8 @@ class ProbeApi:
         Raises:
             ProbeRunning: there is one already.
         """
-        end = time.monotonic() + timeout
-        while True:
+        present: Mapping[str, Any] = {}
+        for _turn in turns(timeout, self._poll):
             try:
                 self._request("POST", _NAMESPACES, pod.namespace(plan))
                 return
@@ -161,9 +157,9 @@ class ProbeApi:
             except (HTTPError, ValueError) as error:
                 raise unread(self._kubeconfig, error, _WHY) from error
             present = self._present(plan)
-            if not _is_leaving(present) or time.monotonic() + self._poll >= end:
-                raise _running(plan, present)
-            time.sleep(self._poll)
+            if not _is_leaving(present):
+                break
+        raise _running(plan, present)
 
     def _present(self, plan: Plan) -> dict[str, Any]:
         try:
@@ -192,9 +188,8 @@ class ProbeApi:
         Raises:
             ClusterProblem: the API refuses to be asked.
         """
-        end = time.monotonic() + plan.seconds
         seen, last = False, "no pod was made for its Job; an admission webhook may refuse privileged pods"
-        while True:
+        for _turn in turns(plan.seconds, self._poll):
             try:
                 found = self._pods(plan.namespace)
                 if found:
@@ -209,9 +204,7 @@ class ProbeApi:
                 if problem.context.get("status") == 403:
                     raise
                 last = problem.found
-            if time.monotonic() + self._poll >= end:
-                return Ended(None, f"the container did not end within {plan.seconds} seconds: {last}")
-            time.sleep(self._poll)
+        return Ended(None, f"the container did not end within {plan.seconds} seconds: {last}")
 
     def _pods(self, namespace: str) -> list[dict[str, Any]]:
         return self._items("list pods", (*_NAMESPACES, namespace, "pods"))

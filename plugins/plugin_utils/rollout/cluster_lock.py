@@ -181,16 +181,14 @@ class ClusterLock:
         """
         why = "without its lock two controllers could take nodes of one cluster away"
         with session(self._kubeconfig, self._context, why) as client:
-            tries = 0
-            while True:
+            for number in range(1, _TRIES + 1):
                 try:
                     work(client)
                     return
                 except ApiException as error:
-                    tries += 1
-                    if error.status != 409 or tries == _TRIES:
+                    if error.status != 409 or number == _TRIES:
                         raise
-                time.sleep(random.uniform(0.02, 0.1 * tries))
+                time.sleep(random.uniform(0.02, 0.1 * number))
 
 
 def _held_for_good(*, lock: str, owner: str, **context: Any) -> LockHeld:

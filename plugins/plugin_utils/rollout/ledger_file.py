@@ -15,7 +15,6 @@ import fcntl
 import hashlib
 import json
 import os
-import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +22,7 @@ from typing import Any, TypeVar
 
 from ..canonical import canonical_json
 from ..private_files import check_private, private_directory
+from ..waiting import turns
 from . import owner as owners
 from .errors import LedgerBroken, LedgerProblem, unusable
 from .index import Index, Stale
@@ -216,22 +216,19 @@ class LedgerFile:
 
 
 def _lock(descriptor: int, path: str | os.PathLike[str], how: int, seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while True:
+    for _turn in turns(seconds, 0.02):
         try:
             fcntl.flock(descriptor, how | fcntl.LOCK_NB)
             return
         except OSError as error:
             if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
                 raise
-        if time.monotonic() >= deadline:
-            raise LedgerProblem(
-                f"another process has held {os.fspath(path)} for {seconds:g} seconds",
-                "two writers at once would break the chain",
-                "find the process that holds the file (fuser) and let it end",
-                file=os.fspath(path),
-            )
-        time.sleep(0.02)
+    raise LedgerProblem(
+        f"another process has held {os.fspath(path)} for {seconds:g} seconds",
+        "two writers at once would break the chain",
+        "find the process that holds the file (fuser) and let it end",
+        file=os.fspath(path),
+    )
 
 
 def _read_all(descriptor: int, start: int = 0) -> bytes:

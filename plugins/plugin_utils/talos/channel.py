@@ -215,11 +215,11 @@ class PeerChannel(Channel):
             raise ConnectionResetError("the connection was lost before the call")
         addresses = resolve(self._host, self._port)
         try:
-            while True:
+            for number, address in enumerate(addresses, 1):
                 try:
                     await self._loop.create_connection(
                         self._protocol_factory,
-                        addresses.pop(0),
+                        address,
                         self._port,
                         ssl=self._ssl,
                         server_hostname=self._server_name,
@@ -230,7 +230,7 @@ class PeerChannel(Channel):
                     break
                 except OSError as error:
                     # A name may stand for addresses of which only some can be connected from here.
-                    if isinstance(error, ssl.SSLError) or not addresses:
+                    if isinstance(error, ssl.SSLError) or number == len(addresses):
                         raise
             protocol = self._latest
             if protocol is None:
