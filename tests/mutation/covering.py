@@ -57,6 +57,8 @@ class Covering:
         names = {name for name, count in named.items() if count} | set(reached)
         if not any(name.startswith("unit/") for name in reached):
             names |= {name for name in self._texts if _is_near(name, mutant.path)}
+        # A test that was written since nobody measured.
+        names |= {name for name in self._texts if name.startswith("unit/") and _is_own(name, mutant.path)}
         names -= set(mutant.tests)
         ranked = sorted(names, key=lambda name: (self._rank(name, mutant.path, reached[name], named[name]), name))
         units = [name for name in ranked if name.startswith("unit/")]

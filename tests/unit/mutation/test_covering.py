@@ -101,6 +101,15 @@ def test_the_folder_that_is_asked_of_what_is_not_measured(path: str, near: str) 
     assert [folder for folder in sorted(folders) if covering._is_near(f"unit/{folder}/test_a.py", path)] == [near]
 
 
+def test_what_is_named_after_it_is_asked_though_it_was_not_measured(root: Path) -> None:
+    new = root / "tests" / "unit" / "talos" / "new" / "test_wire.py"
+    new.parent.mkdir()
+    new.write_text("")
+    # Its time is not known, and taken for short.
+    first = ["unit/talos/new/test_wire.py", "unit/talos/test_wire.py"]
+    assert Covering(root).stages(wire(2), 9) == [first, ["unit/gate/test_other.py"]]
+
+
 PACKAGE = "ansible_collections.talosops.selinux.plugins.plugin_utils.talos"
 
 
