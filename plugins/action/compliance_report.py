@@ -19,7 +19,7 @@ from ansible.utils.display import Display  # type: ignore[import-untyped]  # ans
 
 from ..plugin_utils.actions import TalosAction
 from ..plugin_utils.canonical import canonical_json
-from ..plugin_utils.compliance import bundle, cited, gather, versions
+from ..plugin_utils.compliance import bundle, cited, gather, history, versions
 from ..plugin_utils.compliance.formats import junit, openreports, oscal, page, prometheus, sarif, table
 from ..plugin_utils.compliance.formats.summary import summary_lines
 from ..plugin_utils.compliance.formats.texts import visible
@@ -46,7 +46,7 @@ class ActionModule(TalosAction):
         # An expired waiver is a finding here and stops nothing, so they are not linted.
         granted = waivers.Waivers(given, policy, now)
         output = Path(params["output"])
-        previous, line = gather.earlier_reports(output, profile.name, iso(now))
+        previous, line = history.earlier_reports(output, profile.name, iso(now))
         hosts, population = self._population()
         nodes, unread = _collected(params["evidence"])
         unread |= {host: {"found": "this run was limited to other hosts"} for host in population if host not in hosts}
@@ -82,7 +82,7 @@ class ActionModule(TalosAction):
         shown = visible(report)
         written = None
         if not self.check:
-            written = self._write(output / gather.directory_name(report["generated_at"]), report, shown, found.ledger)
+            written = self._write(output / history.directory_name(report["generated_at"]), report, shown, found.ledger)
             self._textfile(shown)
         counts = report["counts"]
         failed = self._stops(counts["results"])

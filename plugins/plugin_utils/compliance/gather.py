@@ -22,9 +22,8 @@ from ..gate.saved import newest_verdicts
 from ..nested import value_at
 from ..problem import Problem
 from ..rollout.ledger_file import contents
-from ..rollout.state import LedgerState
-from .bundle import MANIFEST, REPORT
-from .model import is_report
+from ..rollout.state import LedgerState, NodeState
+from .bundle import REPORT
 from .past import machine_of
 from .results import Subject
 from .retired import Retirement
@@ -32,8 +31,6 @@ from .retired import Retirement
 _REPORT = "previous report"
 _UNREADABLE = (OSError, ValueError)
 Named = Callable[[str, str], Subject]
-#: How many earlier reports the line of the history shows.
-_HISTORY = 50
 
 
 @dataclass(frozen=True)
@@ -102,7 +99,7 @@ def gather(
         subject.unread = str(problem.get("found"))
     state, lines = contents(ledger) if ledger is not None else (LedgerState(""), b"")
     state.require_chain()
-    moved = _with_ledger(named, state, lines)
+    _with_ledger(named, state, lines)
     verdicts = newest_verdicts(directory)
     for subject in subjects.values():
         subject.verdict = verdicts.get(str(value_at(subject.evidence, "node", "identity")))
@@ -124,7 +121,7 @@ def gather(
         _retire(named, subjects, retired, _claims(state, verdicts.values(), previous))
     cited = {"path": str(ledger), "sha256": hashlib.sha256(lines).hexdigest(), "entries": state.entries}
     return Gathered(
-        list(subjects.values()), _waves(directory, moved, subjects), lines, cited if state.entries else None
+        list(subjects.values()), _waves(directory, state, subjects), lines, cited if state.entries else None
     )
 
 
@@ -158,8 +155,8 @@ def _newest_probe(subject: Subject, stores: Path) -> dict[str, Any] | None:
     return max(found, key=lambda probe: str(probe["finished_at"]), default=None)
 
 
-def _with_ledger(named: Named, state: LedgerState, lines: bytes) -> set[str]:
-    """Proofs and timelines from the ledger; the nodes whose steps are all done."""
+def _with_ledger(named: Named, state: LedgerState, lines: bytes) -> None:
+    """Proofs and timelines from the ledger."""
     for node, known in state.nodes.items():
         subject = named(node, "ledger")
         proof = known.results.get("prove")
@@ -171,10 +168,18 @@ def _with_ledger(named: Named, state: LedgerState, lines: bytes) -> set[str]:
             }
     for entry in map(json.loads, lines.splitlines()):
         name, step = entry.get("node"), entry.get("step")
-        if isinstance(name, str) and name in state.nodes and isinstance(step, str):
+        if not isinstance(name, str) or name not in state.nodes or not isinstance(step, str):
+            continue
+        subject = named(name, "ledger")
+        if not _is_another(subject, state.nodes[name]):
             what = f"{step} {entry.get('outcome') or entry.get('kind')}"
-            named(name, "ledger").timeline.append({"at": str(entry.get("at")), "what": what})
-    return {name for name, known in state.nodes.items() if known.complete}
+            subject.timeline.append({"at": str(entry.get("at")), "what": what})
+
+
+def _is_another(subject: Subject, known: NodeState) -> bool:
+    """Whether the machine of a row is surely not the one that the ledger knows by its name."""
+    machine, recorded = _machine(subject), known.facts.get("uuid")
+    return machine is not None and isinstance(recorded, str) and not same_uuid(machine, recorded)
 
 
 def _is_of(installation: Any, evidence: Mapping[str, Any] | None) -> bool:
@@ -238,7 +243,7 @@ def _machine(subject: Subject) -> str | None:
     return spelled("uuid", uuid) if isinstance(uuid, str) and uuid else None
 
 
-def _waves(directory: Path, moved: set[str], subjects: Mapping[str, Subject]) -> list[dict[str, Any]]:
+def _waves(directory: Path, state: LedgerState, subjects: Mapping[str, Subject]) -> list[dict[str, Any]]:
     """The waves of the newest rollout, by the report that it keeps in its directory; nothing where there is none.
 
     The ledger says who moved; a node that is seen not to enforce did not, or not for long.
@@ -250,73 +255,22 @@ def _waves(directory: Path, moved: set[str], subjects: Mapping[str, Subject]) ->
         return []
     if not isinstance(planned, list) or not all(isinstance(value_at(wave, "nodes"), list) for wave in planned):
         return []
-    seen = {name: value_at(subject.evidence, "selinux", "state") for name, subject in subjects.items()}
+    moved = {
+        name
+        for name, known in state.nodes.items()
+        if known.complete
+        and not _is_another(subjects[name], known)
+        and value_at(subjects[name].evidence, "selinux", "state") in (None, "enforcing")
+    }
     return [
         {
             "number": wave["number"],
             "kind": wave["kind"],
             "nodes": list(wave["nodes"]),
-            "moved": [name for name in wave["nodes"] if name in moved and seen.get(name) in (None, "enforcing")],
+            "moved": [name for name in wave["nodes"] if name in moved],
         }
         for wave in planned
     ]
-
-
-def earlier_reports(output: Path, profile: str, before: str) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
-    """The last sound report of a profile below a directory, and the line of those before a moment.
-
-    Reports are looked for as ``<output>/*/report.json``; what cannot be read, or was changed, is none. Each has the
-    line of those before it, so that of a long history only what the newest one does not tell is read.
-
-    Args:
-        before: the moment; a report of it, or from the future, is left out.
-
-    Returns:
-        The report or None, and ``[{generated_at, counts}]``, oldest first.
-    """
-    last: dict[str, Any] | None = None
-    line: dict[str, dict[str, Any]] = {}
-    for path in sorted(output.glob(f"[!.]*/{REPORT}"), key=lambda path: path.parent.name, reverse=True):
-        if last is not None and len(line) >= _HISTORY:
-            break
-        if path.parent.name in map(directory_name, line) or _is_of_another(path, profile):
-            continue
-        document = _report(path)
-        if document is None or document["profile"]["name"] != profile or not document["generated_at"] < before:
-            continue
-        own = {"generated_at": document["generated_at"], "counts": document["counts"]["results"]}
-        for row in (own, *document["history"]):
-            line.setdefault(row["generated_at"], {"generated_at": row["generated_at"], "counts": dict(row["counts"])})
-        if last is None or _order(last) < _order(document):
-            last = document
-    return last, [line[moment] for moment in sorted(line)][-_HISTORY:]
-
-
-def directory_name(generated_at: str) -> str:
-    """The name of a bundle's directory."""
-    return generated_at.replace(":", "")
-
-
-def _is_of_another(path: Path, profile: str) -> bool:
-    """Whether the manifest beside a report says that it is of another profile: it is small where a report is not."""
-    try:
-        manifest = parse_json(path.with_name(MANIFEST).read_bytes())
-    except _UNREADABLE:
-        return False
-    told = value_at(manifest, "about", "profile", "name")
-    return told is not None and told != profile
-
-
-def _report(path: Path) -> dict[str, Any] | None:
-    try:
-        document = parse_json(path.read_bytes())
-        return document if is_report(document) else None
-    except _UNREADABLE:
-        return None
-
-
-def _order(report: Mapping[str, Any]) -> tuple[str, str]:
-    return report["generated_at"], report["sha256"]
 
 
 def largest_clock_offset(subjects: Iterable[Subject]) -> float | None:

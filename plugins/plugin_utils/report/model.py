@@ -141,11 +141,14 @@ def _weakened(policy: Mapping[str, Any] | None) -> list[str]:
 
 
 def policy_lines(policy: Mapping[str, Any] | None) -> list[str]:
-    """What a report says about its policy: its name, then every difference to the built-in it extends."""
+    """What a report says about its policy: its name, then the differences to the built-in it extends.
+
+    What weakens it stands under ``attention``.
+    """
     if policy is None:
         return []
-    changes = [policy_change(policy, change) for change in policy["changes"]]
-    return [f"judged by the policy {policy['name']}" + ("" if changes else ", unchanged"), *changes]
+    changes = [policy_change(policy, change) for change in policy["changes"] if not change["weaker"]]
+    return [f"judged by the policy {policy['name']}" + ("" if policy["changes"] else ", unchanged"), *changes]
 
 
 def waived_line(item: Mapping[str, Any]) -> str:
