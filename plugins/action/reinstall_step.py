@@ -13,13 +13,19 @@ from ansible.utils.display import Display  # type: ignore[import-untyped]  # ans
 from ..plugin_utils.actions import TalosAction
 from ..plugin_utils.arguments import read_once
 from ..plugin_utils.audit.knowledge import catalogue
+from ..plugin_utils.evidence.identity import placeholders
 from ..plugin_utils.gate import compat
 from ..plugin_utils.gate.policy import load_policy
+from ..plugin_utils.image.access import system_tls
 from ..plugin_utils.reinstall.step import fail_and_release, take
 from ..plugin_utils.reinstall.work import Work
+from ..plugin_utils.rollout.owner import this_boot
 from ..plugin_utils.rollout.steps import STEP_NAMES
+from ..plugin_utils.talos.specs import core_loader
+from ..plugin_utils.talos.wire import classes
 
-read_once(catalogue.load, compat.load, load_policy)
+# Twelve processes for each node would each make these anew.
+read_once(catalogue.load, compat.load, load_policy, placeholders, core_loader, classes, system_tls, this_boot)
 
 
 class ActionModule(TalosAction):

@@ -9,13 +9,17 @@ This is the one file under ``plugin_utils`` that knows Ansible.
 
 from __future__ import annotations
 
-import copy
 import dataclasses
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, ClassVar, TypeVar
 
-from ansible.errors import AnsibleError  # type: ignore[import-untyped]  # ansible-core ships no types
+from ansible.errors import (  # type: ignore[import-untyped]  # ansible-core ships no types
+    AnsibleError,
+    AnsibleValueOmittedError,
+)
 from ansible.plugins.action import ActionBase  # type: ignore[import-untyped]  # ansible-core ships no types
+from ansible.template import is_trusted_as_template  # type: ignore[import-untyped]  # ansible-core ships no types
 
 from .arguments import argument_spec, plain
 from .evidence.schema import TARGET_KEYS
@@ -27,6 +31,8 @@ from .talos.config import Context, Talosconfig
 from .talos.errors import TalosError
 
 V = TypeVar("V")
+#: A template that passes a variable on, or leaves the option out. No name of Jinja's own has an underscore inside.
+_PASSED_ON = re.compile(r"{{ ([a-z]+_[a-z0-9_]+) \| default\(omit\) }}")
 _WHY_CONFIG = "a wiped node can only be installed with its configuration, and the node does not give it back"
 
 
@@ -62,21 +68,38 @@ class TalosAction(ActionBase):  # type: ignore[misc]  # ansible-core ships no ty
     RULES: ClassVar[dict[str, Any]] = {}
     #: Options that hold secrets.
     SECRET: ClassVar[frozenset[str]] = frozenset()
+    _spec: ClassVar[dict[str, Any]]
 
     def __init_subclass__(cls, **how: Any) -> None:
         super().__init_subclass__(**how)
         # Ansible loads an action before it forks a process for each task, so that what is read here is read once.
-        argument_spec(cls.MODULE)
+        cls._spec = _marked(argument_spec(cls.MODULE), cls.SECRET)
+
+    @classmethod
+    def finalize_task_arg(cls, name: str, value: Any, *how: Any) -> Any:
+        """An option as Ansible would template it, without compiling a template that only passes a variable on.
+
+        Most options of a rollout are ``{{ variable | default(omit) }}`` of variables that nobody set. Ansible compiles
+        each of them anew in the process of every task and host. Should it stop to ask an action for its options, they
+        are templated as ever.
+
+        Raises:
+            AnsibleError: as Ansible's own; among them the one by which an option is left out.
+        """
+        passed_on = _PASSED_ON.fullmatch(value) if isinstance(value, str) and is_trusted_as_template(value) else None
+        variables = getattr(how[0], "available_variables", None) if how else None
+        if passed_on and isinstance(variables, Mapping):
+            if passed_on[1] not in variables:
+                raise AnsibleValueOmittedError()
+            known = variables[passed_on[1]]
+            if isinstance(known, (bool, int, float)) or (isinstance(known, str) and "{" not in known):
+                value = known
+        return super().finalize_task_arg(name, value, *how)
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Validate the arguments, act, and turn a Problem into a failed task that says what to do."""
         result: dict[str, Any] = super().run(tmp, task_vars)
-        spec = copy.deepcopy(argument_spec(self.MODULE))
-        for name, argument in spec.items():
-            argument["no_log"] = name in self.SECRET
-            for inner, option in argument.get("options", {}).items():
-                option["no_log"] = inner in self.SECRET
-        _validation, arguments = self.validate_argument_spec(spec, **self.RULES)
+        _validation, arguments = self.validate_argument_spec(self._spec, **self.RULES)
         self.params: dict[str, Any] = plain(arguments)
         if task_vars is None:
             raise AssertionError("Ansible gives every task its variables")
@@ -379,6 +402,16 @@ class FleetUnread(TalosError):
             str(next(iter(failures.values()))["do"]),
             unread=dict(failures),
         )
+
+
+def _marked(spec: Mapping[str, Any], secret: frozenset[str]) -> dict[str, Any]:
+    """An argument specification that says of each option whether it is a secret, which its result is then cut from."""
+    marked = {}
+    for name, argument in spec.items():
+        marked[name] = {**argument, "no_log": name in secret}
+        if "options" in argument:
+            marked[name]["options"] = _marked(argument["options"], secret)
+    return marked
 
 
 def summary(answers: Sequence[Any] | Mapping[str, Any], failures: Mapping[str, Any]) -> dict[str, int]:

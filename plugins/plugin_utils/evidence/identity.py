@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import re
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -136,12 +136,20 @@ def _placeholder(kind: str, value: str) -> str | None:
         return "it is no UUID"
     spellings = [str(parsed), str(uuid.UUID(bytes_le=parsed.bytes))] if parsed else [value.strip().lower()]
     return next(
-        (reason for pattern, reason in _patterns(kind) if any(pattern.fullmatch(spelling) for spelling in spellings)),
+        (
+            reason
+            for pattern, reason in placeholders()[kind]
+            if any(pattern.fullmatch(spelling) for spelling in spellings)
+        ),
         None,
     )
 
 
 @functools.cache
-def _patterns(kind: str) -> tuple[tuple[re.Pattern[str], str], ...]:
-    entries: Iterator[dict[str, str]] = iter(load_yaml(_DATA.read_bytes())[kind])
-    return tuple((re.compile(entry["pattern"]), entry["reason"]) for entry in entries)
+def placeholders() -> dict[str, tuple[tuple[re.Pattern[str], str], ...]]:
+    """What identifies no machine: of each kind of id (``uuid``, ``serial_number``) patterns, and why it does not."""
+    known: dict[str, list[dict[str, str]]] = load_yaml(_DATA.read_bytes())
+    return {
+        kind: tuple((re.compile(entry["pattern"]), entry["reason"]) for entry in entries)
+        for kind, entries in known.items()
+    }

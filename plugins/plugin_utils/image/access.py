@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import re
 import ssl
 from dataclasses import dataclass, field
@@ -72,7 +73,7 @@ class Access:
             FileProblem: it cannot be read.
         """
         if self.ca_file is None:
-            return ssl.create_default_context()
+            return system_tls()
         why = "the factory cannot be proven to be the right one"
         # What stands between the certificates is for people, in any script; OpenSSL takes ASCII only.
         certificates = "\n".join(_PEM.findall(read_text(self.ca_file, "CA file", why=why)))
@@ -93,6 +94,12 @@ class Access:
         for secret in self.secrets:
             quoted.learn(secret)
         return printable(quoted.masked(text, 1000), 200)
+
+
+@functools.cache
+def system_tls() -> ssl.SSLContext:
+    """The context that verifies a host by the system's authorities, of which there are so many that it is kept."""
+    return ssl.create_default_context()
 
 
 def check_url(url: str, allow_plain_http: bool) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ..canonical import canonical_json, is_sealed, parse_json, sealed
-from .owner import of_process
+from .owner import this_boot
 from .state import LedgerState, NodeState
 
 FORMAT = 2
@@ -49,7 +49,7 @@ class Index:
         found = os.fstat(descriptor)
         self.size = head["size"]
         # Its files are not synced: after a start of this machine some may be older than others.
-        fits = head["boot"] == _boot() and [found.st_ino, found.st_size, found.st_mtime_ns] == head["file"]
+        fits = head["boot"] == this_boot() and [found.st_ino, found.st_size, found.st_mtime_ns] == head["file"]
         if not fits or not _is_line(descriptor, *head["last"]):
             return
         self.stale, self._count = False, head["nodes"]
@@ -96,7 +96,7 @@ class Index:
             found = os.fstat(descriptor)
             head = {
                 "format": FORMAT,
-                "boot": _boot(),
+                "boot": this_boot(),
                 "entries": state.entries,
                 "size": state.size,
                 "file": [found.st_ino, found.st_size, found.st_mtime_ns],
@@ -135,7 +135,3 @@ def _is_line(descriptor: int, offset: int, length: int, digest: str) -> bool:
     """Whether the ledger has a line of that hash at that place."""
     data = os.pread(descriptor, length + 1, offset)
     return data[-1:] == b"\n" and hashlib.sha256(data[:-1]).hexdigest() == digest
-
-
-def _boot() -> str:
-    return of_process(os.getpid()).boot

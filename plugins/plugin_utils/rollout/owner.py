@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import socket
 from pathlib import Path
@@ -37,7 +38,7 @@ def of_process(pid: int) -> Owner:
     Source: proc(5): ``sys/kernel/random/boot_id``, ``PID/ns/pid``, field 22 of ``PID/stat`` (start time in clock ticks
     since boot).
     """
-    return Owner(socket.gethostname(), pid, _boot(), _namespace(), _started(_stat(pid) or ["X"]) or "")
+    return Owner(socket.gethostname(), pid, this_boot(), _namespace(), _started(_stat(pid) or ["X"]) or "")
 
 
 def shown(owner: str) -> str:
@@ -55,7 +56,7 @@ def is_gone(owner: str | None) -> bool:
     if len(parts) != _PARTS:
         return False
     _host, pid, boot, namespace, start = parts
-    if not (pid.isdecimal() and boot and boot == _boot() and namespace and namespace == _namespace() and start):
+    if not (pid.isdecimal() and boot and boot == this_boot() and namespace and namespace == _namespace() and start):
         return False
     try:
         fields = _stat(int(pid))
@@ -69,7 +70,9 @@ def is_gone(owner: str | None) -> bool:
     return fields is not None and _started(fields) != start
 
 
-def _boot() -> str:
+@functools.cache
+def this_boot() -> str:
+    """The id of the boot that this machine is in, which no process outlives; empty where it is not known."""
     return _text(Path("/proc/sys/kernel/random/boot_id"))
 
 
@@ -97,6 +100,6 @@ def _started(fields: list[str]) -> str | None:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="ascii").strip()
+        return path.read_text(encoding="utf-8").strip()
     except OSError:
         return ""

@@ -51,7 +51,7 @@ def parse_spec(text: str, most_bytes: int = 256 * 1024) -> dict[str, Any] | str:
         raise missing_library("PyYAML", _IMPORT_ERROR)
     if len(text) > most_bytes or len(text.encode("utf-8", "surrogatepass")) > most_bytes:
         raise ValueError(f"is longer than {most_bytes // 1024} KiB")
-    loader = _loader()
+    loader = core_loader()
     try:
         if _may_be_a_bomb(text):
             _defuse(text, loader)
@@ -102,7 +102,7 @@ def _defuse(text: str, loader: Any) -> None:
 
 
 @cache
-def _loader() -> Any:
+def core_loader() -> Any:
     """A safe YAML loader with the core types of YAML 1.2, which is what Go writes: no dates, no yes/no booleans."""
     construct = yaml.constructor.SafeConstructor
     constructors = {

@@ -29,7 +29,7 @@ except ImportError as error:
 else:
     _IMPORT_ERROR = None
 
-__all__ = ["METHODS", "DecodeError", "Method", "enum_name", "enum_number", "message"]
+__all__ = ["METHODS", "DecodeError", "Method", "classes", "enum_name", "enum_number", "message"]
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ def message(name: str) -> Any:
         MissingLibrary: protobuf is not installed.
         KeyError: no such message in the table.
     """
-    return _classes()[name]
+    return classes()[name]
 
 
 def enum_number(enum: str, name: str) -> int:
@@ -141,7 +141,12 @@ _SCALARS = ("double", "int64", "uint64", "int32", "uint32", "bool", "string", "b
 
 
 @cache
-def _classes() -> dict[str, Any]:
+def classes() -> dict[str, Any]:
+    """The class of every message in MESSAGES, by its name.
+
+    Raises:
+        MissingLibrary: protobuf is not installed.
+    """
     if _IMPORT_ERROR is not None:
         raise missing_library("protobuf", _IMPORT_ERROR)
     pool = descriptor_pool.DescriptorPool()

@@ -12,7 +12,12 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import jinja2
 import pytest
+from ansible.errors import AnsibleError, AnsibleValueOmittedError
+from ansible.parsing.dataloader import DataLoader
+from ansible.plugins.action import ActionBase
+from ansible.template import Templar, trust_as_template
 from ansible_collections.talosops.selinux.plugins.action import evidence
 from ansible_collections.talosops.selinux.plugins.plugin_utils import actions
 from ansible_collections.talosops.selinux.plugins.plugin_utils.actions import (
@@ -72,6 +77,52 @@ def test_whether_a_variable_is_set_be_it_to_nothing() -> None:
     assert [action.variable("n-1", name) for name in ("a", "b", "c")] == [None, 1, None]
     assert (action.known("n-1"), action.known("n-2")) == (True, False)
     assert (action.check, made(evidence, check=True).check, action.run_once) == (False, True, False)
+
+
+PASSED_ON = "{{ rollout_x | default(omit) }}"
+
+
+def _option(of: Any, value: Any, variables: dict[str, Any]) -> Any:
+    """What an option becomes; ``omitted`` for one that is left out."""
+    engine = Templar(loader=DataLoader(), variables=variables)
+    try:
+        return of.finalize_task_arg("x", value, engine, None)
+    except AnsibleValueOmittedError:
+        return "omitted"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("text", "", "#jinja2: trim_blocks:False", True, 3, 0.5, None, [], ["a"], {"b": trust_as_template("{{ c }}")}),
+        *map(trust_as_template, ("{{ rollout_y }}", "{{ missing }}", "{{ omit }}", "a {{ c }}", "{# nothing #}")),
+        "{{ never }} trusted",
+    ],
+)
+def test_an_option_that_passes_a_variable_on_becomes_what_ansible_makes_of_it(value: Any) -> None:
+    variables = {"rollout_x": value, "rollout_y": "other", "c": 1}
+    for text in (PASSED_ON, "{{ rollout_x | default(omit)}}", "{{ rollout_x | default(omit) }} ", "{{ rollout_x }}"):
+        option = trust_as_template(text)
+        try:
+            expected = _option(ActionBase, option, variables)
+        except AnsibleError as error:
+            with pytest.raises(type(error)):
+                _option(evidence.ActionModule, option, variables)
+        else:
+            found = _option(evidence.ActionModule, option, variables)
+            assert (found, type(found)) == (expected, type(expected))
+
+
+def test_an_option_that_nobody_set_is_left_out_and_no_template_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    def compiled(*_given: Any, **_settings: Any) -> None:
+        raise AssertionError("a template is compiled")
+
+    monkeypatch.setattr(jinja2.Environment, "compile", compiled)
+    option = trust_as_template(PASSED_ON)
+    assert _option(evidence.ActionModule, option, {}) == "omitted"
+    assert _option(evidence.ActionModule, option, {"rollout_x": "grub"}) == "grub"
+    # What nobody vouches for is no template.
+    assert _option(evidence.ActionModule, PASSED_ON, {}) == PASSED_ON
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import shutil
 import subprocess
@@ -72,6 +73,7 @@ def test_without_proc_nobody_is_known_and_so_nobody_gone(tmp_path, monkeypatch):
     ended = str(dataclasses.replace(known, start="1"))
     assert is_gone(ended)
     monkeypatch.setattr(owner, "Path", lambda path: tmp_path / path.lstrip("/"))
+    monkeypatch.setattr(owner, "this_boot", functools.cache(owner.this_boot.__wrapped__))
     assert of_process(os.getpid()) == dataclasses.replace(known, boot="", namespace="", start="")
     assert not is_gone(ended) and not is_gone(str(of_process(os.getpid())))
 
