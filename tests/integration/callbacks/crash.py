@@ -5,7 +5,8 @@
 """A callback for tests: the controller is killed where TEST_CRASH says, as kill -9 or a power failure would.
 
 ``entry:N:before`` and ``entry:N:after`` kill it before and after the ledger's Nth entry is on the disk;
-``step:NAME:SECONDS`` that long after the step has begun. Without TEST_CRASH nothing happens.
+``step:NAME:SECONDS`` that long after the step has begun, at the latest before the entry that closes it. Without
+TEST_CRASH nothing happens.
 """
 
 from __future__ import annotations
@@ -50,7 +51,8 @@ class CallbackModule(CallbackBase):
 
         def write(self: Any, descriptor: int, entry: dict[str, Any], state: Any) -> dict[str, Any]:
             here = what == "entry" and state.entries + 1 == int(which)
-            if here and when == "before":
+            closing = what == "step" and (entry["kind"], entry.get("step")) == ("finish", which)
+            if (here and when == "before") or closing:
                 _die()
             written = real(self, descriptor, entry, state)
             if here:

@@ -15,6 +15,7 @@ import pytest
 import yaml
 from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.ledger_file import verify
 from integration import playbook
+from integration.rollout.undisturbed import of_node, words
 from simulator import Simulator
 
 #: What a script for a BMC does, against the simulator's door for such things.
@@ -57,6 +58,8 @@ def test_a_hooked_worker_ends_enforcing(tmp_path: Path) -> None:
         assert playbook.report(tmp_path / "evidence")["worker-1"]["outcome"] == "moved"
         assert playbook.resets(sim) == ["worker-1"]
         assert sim.upgrades() == []
+        written = [entry for entry in playbook.ledger(tmp_path / "evidence") if entry["node"] == "worker-1"]
+        assert words(written) == of_node("worker", "hook")
 
 
 def test_a_hooked_control_plane_is_heard_through_an_endpoint(tmp_path: Path) -> None:

@@ -12,8 +12,10 @@ them, every other run a sample by the seed that it prints.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import os
 import random
+import signal
 import sys
 from collections import Counter
 from pathlib import Path
@@ -24,14 +26,13 @@ from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.ledger_fi
 from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.steps import STEP_NAMES
 from integration import playbook
 from integration.rollout.test_boot_hook import HOOK
+from integration.rollout.undisturbed import of_run, words
 from simulator import Simulator
 
 NIGHTLY = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
 # The processes of one run have to agree on it.
 SEED = os.environ.get("CRASH_SEED") or os.environ.get("PYTEST_XDIST_TESTRUNUID") or str(random.SystemRandom().random())
 SAMPLE = 3
-#: More than an undisturbed reinstall writes.
-ENTRIES = 42
 NODES = {"worker": "worker-1", "controlplane": "cp-1"}
 
 
@@ -50,15 +51,13 @@ class Case:
 
 def _cases() -> list[Case]:
     dice = random.Random(SEED)
-    crashes = [f"entry:{number}:{when}" for number in range(1, ENTRIES) for when in ("before", "after")]
-    crashes += [f"step:{step}:{dice.random() * 2:.2f}" for step in STEP_NAMES for _unused in range(3)]
-    every = [
-        Case(role, path, crash, reachable)
-        for role in NODES
-        for path in ("in_place", "hook")
-        for crash in crashes
-        for reachable in (True, False)
-    ]
+    every = []
+    for role, path in itertools.product(NODES, ("in_place", "hook")):
+        entries = range(1, len(of_run(role, path)) + 1)
+        crashes = [f"entry:{number}:{when}" for number in entries for when in ("before", "after")]
+        # Most steps take some tenths of a second.
+        crashes += [f"step:{step}:{10 ** dice.uniform(-2, 0.3):.2f}" for step in STEP_NAMES for _unused in range(3)]
+        every += [Case(role, path, crash, reachable) for crash in crashes for reachable in (True, False)]
     return every if NIGHTLY else dice.sample(every, SAMPLE)
 
 
@@ -89,6 +88,8 @@ def test_killed_and_run_again_it_ends_like_an_undisturbed_run(case: Case, tmp_pa
             return playbook.run(sim, tmp_path / place, "talosops.selinux.rollout", variables=variables, **more)
 
         killed = run("killed", environment={"TEST_CRASH": case.crash})
+        assert killed.code == -signal.SIGKILL, killed.output
+        _require_killed_there(case, words(playbook.ledger(evidence)))
         if not case.reachable:
             sim.set_fault(name, "unreachable")
             hasty = {**variables, "rollout_wipe_timeout": 5, "rollout_install_timeout": 5, "rollout_rejoin_timeout": 5}
@@ -112,3 +113,15 @@ def test_killed_and_run_again_it_ends_like_an_undisturbed_run(case: Case, tmp_pa
         assert len(sim.fleet.etcd.voters()) == 3
         state = verify(evidence / "ledger.jsonl")
         assert state.ok and state.locks == {} and state.nodes[name].complete
+
+
+def _require_killed_there(case: Case, written: list[str]) -> None:
+    """A case whose moment does not come, or comes elsewhere, shows nothing."""
+    what, which, when = case.crash.split(":")
+    entries = of_run(case.role, case.boot_path)
+    if what == "entry":
+        assert written == entries[: int(which) - (when == "before")]
+    else:
+        begun = entries.index(f"begin {which}") + 1
+        assert written == entries[: len(written)]
+        assert begun <= len(written) < entries.index(f"finish {which}") + 1

@@ -14,6 +14,7 @@ from ansible_collections.talosops.selinux.plugins.plugin_utils.evidence import f
 from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.ledger_file import verify
 from demo.run import MUST_MOVE, MUST_STAY
 from integration import playbook
+from integration.rollout.undisturbed import of_node, of_run, words
 
 
 def test_ends_well_and_quietly(finished: playbook.Finished) -> None:
@@ -73,6 +74,18 @@ def test_one_control_plane_at_a_time_and_the_canary_first(finished: playbook.Fin
             away.discard(entry["node"])
             been.append(entry["node"])
     assert been == ["cp-1", "cp-2", "cp-3"]
+
+
+def test_the_ledger_has_the_entries_of_each_step_and_no_others(finished: playbook.Finished) -> None:
+    """What the crash tests count on."""
+    directory = finished.directory / "evidence"
+    written: dict[str, list[str]] = {}
+    for entry in playbook.ledger(directory):
+        written.setdefault(entry["node"], []).extend(words([entry]))
+    nodes = verify(directory / "ledger.jsonl").nodes
+    moved = {name: of_node(nodes[name].facts["machine_type"], nodes[name].facts["boot_path"]) for name in MUST_MOVE}
+    assert {name: entries for name, entries in written.items() if name in MUST_MOVE} == moved
+    assert written["*"] == [entry for entry in of_run("worker", "in_place") if "rollout" in entry or "cluster" in entry]
 
 
 def test_a_control_plane_is_reset_through_another_one(finished: playbook.Finished) -> None:
