@@ -17,7 +17,8 @@ description:
   - A question that got no answer leaves V(null) in its place and an entry under C(errors). Nothing is filled in.
   - Variables of each host that are read besides the connection variables, each only when set. C(talos_machine_config),
     path of the machine configuration that the node will be installed with. C(talos_boot_path), how the machine boots
-    after the wipe. C(talos_approved_local_data), whether the loss of the data on the node's disk was approved.
+    after the wipe. C(talos_approved_local_data), the hash by which a person approved the loss of the data that
+    the evidence lists on the node's disk, as the refusal names it.
     C(talos_identify_by), V(uuid), or V(console) for a machine whose UUID does not tell it from others.
   - C(talos_serial_baseline), how many missing audit serials of the node you know the reason of, such as logins that
     auditd does not write; they are named in a note of the coverage instead of making it partial.

@@ -219,7 +219,7 @@ class TalosAction(ActionBase):  # type: ignore[misc]  # ansible-core ships no ty
         return {
             "locked_by": locked_by,
             "boot_path": self.variable(host, "talos_boot_path"),
-            "approved_local_data": self.variable(host, "talos_approved_local_data") is True,
+            "approved_local_data": str(self.variable(host, "talos_approved_local_data") or "").strip(),
             "identify_by": self.variable(host, "talos_identify_by") or "uuid",
             "target": {key: image[key] for key in TARGET_KEYS} if image else None,
         }

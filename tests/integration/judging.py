@@ -46,7 +46,7 @@ KEYS = ("version", "schematic", "installer", "installer_digest")
 OPERATOR: dict[str, Any] = {
     "policy": "strict",
     "boot_path": "in_place",
-    "approved_local_data": False,
+    "approved_local_data": "",
     "identify_by": "uuid",
     "locked_by": None,
     "target": {},

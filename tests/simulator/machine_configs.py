@@ -27,7 +27,6 @@ from .pki import Pair, Pki
 GROUP_VARS = {
     "talos_machine_config": "{{ inventory_dir }}/configs/{{ inventory_hostname }}.yaml",
     "talos_boot_path": "in_place",
-    "talos_approved_local_data": True,
 }
 _INSTALLER = re.compile(r"factory\.talos\.dev/metal-installer/\S+")
 _ENDPOINT = re.compile(r"https://10\.5\.0\.10:6443")

@@ -179,9 +179,10 @@ def _directories(pod: Object) -> list[str]:
         if mount.get("readOnly") is not True
     }
     mounted = {mount.get("name") for one in containers_of(pod) for mount in one.get("volumeMounts") or []}
-    name = f"{value_at(pod, 'metadata', 'namespace')}/{value_at(pod, 'metadata', 'name')}"
+    # A pod that is made anew has another name, and the data that a person approved is still the same.
+    namespace = value_at(pod, "metadata", "namespace")
     return [
-        f"{path} of the host, written by pod {name}"
+        f"{path} of the host, written by pods of {namespace}"
         for volume, path in host_paths(pod).items()
         # A volume of which no mount is known may be written to.
         if (volume in writable or volume not in mounted) and _lasts(path)

@@ -192,7 +192,7 @@ EVIDENCE: dict[str, Any] = {
     "operation": {
         "locked_by": "string",
         "boot_path": "string",
-        "approved_local_data": "boolean",
+        "approved_local_data": "string",
         "identify_by": "string",
         "target": TARGET,
     },

@@ -11,10 +11,12 @@ error, which makes the check unknown; no function turns a doubt into true or fal
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import re
 from collections.abc import Callable
 from typing import Any
 
+from ..canonical import canonical_json
 from ..talos.versions import TalosVersion, parse_version
 
 _DURATION = re.compile(r"(\d{1,9})(s|m|h|d)")
@@ -73,6 +75,11 @@ def args_outside(args: list[str], allowed: dict[str, list[str]]) -> list[str]:
         if accepted is not None and not (equals and value.strip('"') in accepted):
             outside.append(argument)
     return outside
+
+
+def list_sha256(items: list[Any]) -> str:
+    """A hash by which a person approves exactly these elements, in whatever order."""
+    return hashlib.sha256(canonical_json(sorted(_distinct(items)))).hexdigest()
 
 
 def _parameter(name: str) -> str:
@@ -134,6 +141,11 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], tuple[str, ...], str]] = {
         lambda items, other: _distinct([item for item in items if item not in other]),
         ("array", "array"),
         "the elements of the first list that are not in the second, each once",
+    ),
+    "list_sha256": (
+        list_sha256,
+        ("array-string",),
+        "the SHA-256 of the list's canonical JSON, sorted and without repetitions: what approves exactly this list",
     ),
     "has_arg": (
         lambda args, argument: (

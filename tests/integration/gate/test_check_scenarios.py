@@ -250,7 +250,7 @@ class Bench:
             target={key: target[key] for key in judging.KEYS},
             now=dt.datetime.now(dt.UTC) + judging.parse_duration(operator["later"]),
             config=judging.config_of(self.sim, case.node, operator, None),
-            operation={"locked_by": None, "boot_path": "hook", "approved_local_data": False},
+            operation={"locked_by": None, "boot_path": "hook", "approved_local_data": ""},
             cluster={"name": "admin", "omni": False},
         )
         return list(verdict["checks"])

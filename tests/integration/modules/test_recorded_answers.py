@@ -131,7 +131,7 @@ def test_the_evidence_of_a_real_node_says_what_is_true_of_it(node: Replay, state
 
 def _evidence(node: Replay, state: str) -> tuple[dict[str, Any], dt.datetime]:
     context = "reader" if state.endswith("reader") else "admin"
-    operation = {"locked_by": None, "boot_path": "in_place", "approved_local_data": False, "target": None}
+    operation = {"locked_by": None, "boot_path": "in_place", "approved_local_data": "", "target": None}
 
     (time,) = [one for one in real_talos.answers(state) if one.name == "Time"]
     said = message_class("time.TimeResponse").FromString(time.messages[0]).messages[0]

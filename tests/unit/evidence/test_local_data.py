@@ -145,7 +145,7 @@ def pod(path: str, *, read_only: bool = False, image: str = "pg", host: bool = F
     "path", ["/var/lib/longhorn", "/var/lib/postgres", "/var/mnt/x", "/opt/data", "/var", "/", "/run/../var/x"]
 )
 def test_a_directory_that_a_pod_writes_to_is_listed(path: str) -> None:
-    assert LocalData(NODES, []).of("n1", [pod(path)]) == [f"{path} of the host, written by pod db/pg-0"]
+    assert LocalData(NODES, []).of("n1", [pod(path)]) == [f"{path} of the host, written by pods of db"]
 
 
 @pytest.mark.parametrize(

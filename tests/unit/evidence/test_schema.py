@@ -161,7 +161,7 @@ WHOLE: dict[str, Any] = {
     "operation": {
         "locked_by": "l",
         "boot_path": "in_place",
-        "approved_local_data": False,
+        "approved_local_data": "",
         "identify_by": "uuid",
         "target": {"version": "v1.14.1", "schematic": "s", "installer": "i", "installer_digest": "d"},
     },

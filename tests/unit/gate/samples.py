@@ -188,7 +188,7 @@ def healthy_evidence(machine_type: str = "controlplane") -> dict[str, Any]:
         "operation": {
             "locked_by": None,
             "boot_path": "hook",
-            "approved_local_data": False,
+            "approved_local_data": "",
             "identify_by": "uuid",
             "target": dict(TARGET),
         },

@@ -36,7 +36,7 @@ MACHINE = {
     "pool": "workers",
     "workload": "web",
 }
-PLAN = {"locked_by": None, "boot_path": "in_place", "approved_local_data": False}
+PLAN = {"locked_by": None, "boot_path": "in_place", "approved_local_data": ""}
 
 
 def member(policy: Policy, name: str = "node-1", **changes: Any) -> dict[str, Any]:

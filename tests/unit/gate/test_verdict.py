@@ -16,7 +16,7 @@ from ansible_collections.talosops.selinux.plugins.plugin_utils.canonical import 
 from ansible_collections.talosops.selinux.plugins.plugin_utils.gate import shape, verdict
 from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.errors import EvidenceRefused
 from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.policy import Policy, load_policy
-from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.verdict import decide, judge, sort_denials
+from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.verdict import decide, judge, sort_denials, stopping
 
 from .samples import DELETED, NOW, TARGET, changed, denial, evidence, healthy_evidence
 
@@ -346,9 +346,32 @@ def test_a_learner_is_not_healthy(strict: Policy) -> None:
     assert results(sealed(document), strict) == {"etcd-healthy": "fail"}
 
 
-def test_approved_local_data_passes(strict: Policy) -> None:
-    document = evidence(user_volumes=["u-data"], operation__approved_local_data=True)
-    assert results(document, strict) == {}
+@pytest.mark.parametrize(
+    ("volumes", "data", "passes"),
+    [
+        (["u-data"], ["PersistentVolume pv-1"], True),
+        ([], ["u-data", "PersistentVolume pv-1"], True),
+        (["u-data"], ["PersistentVolume pv-2"], False),
+        (["u-data", "u-late"], ["PersistentVolume pv-1"], False),
+        (["u-data"], ["PersistentVolume pv-1", "PersistentVolume pv-1 (which node holds it is not known)"], False),
+        (["u-data"], [], False),
+    ],
+)
+def test_local_data_is_approved_as_the_list_that_was_read(
+    strict: Policy, volumes: list[str], data: list[str], passes: bool
+) -> None:
+    listed = evidence(user_volumes=["u-data"], kubernetes__local_data=["PersistentVolume pv-1"])
+    (stop,) = stopping(judge(listed, strict, now=NOW)["checks"])
+    approval = stop["found"].partition('talos_approved_local_data: "')[2].rstrip('"')
+    assert len(approval) == 64 and "approved: nothing" in stop["found"]
+    document = evidence(user_volumes=volumes, kubernetes__local_data=data, operation__approved_local_data=approval)
+    assert results(document, strict) == ({} if passes else {"local-data-reviewed": "fail"})
+
+
+@pytest.mark.parametrize("yes", ["True", "yes", "[]", "u-data"])
+def test_a_yes_approves_no_local_data(strict: Policy, yes: str) -> None:
+    document = evidence(user_volumes=["u-data"], operation__approved_local_data=yes)
+    assert results(document, strict) == {"local-data-reviewed": "fail"}
 
 
 def test_benign_denials_pass_and_are_told(strict: Policy) -> None:
@@ -380,7 +403,7 @@ def test_sort_denials() -> None:
 def test_the_configuration_and_plan_of_the_call_replace_those_of_the_evidence(strict: Policy) -> None:
     document = evidence(
         config=None,
-        operation={"locked_by": None, "boot_path": None, "approved_local_data": False, "identify_by": "uuid"},
+        operation={"locked_by": None, "boot_path": None, "approved_local_data": "", "identify_by": "uuid"},
     )
     config = {**healthy_evidence()["config"], "sha256": "e" * 64}
     given = judge(document, strict, target=TARGET, now=NOW, config=config, operation={"boot_path": "hook"})
