@@ -16,9 +16,10 @@ import pytest
 from ansible_collections.talosops.selinux.plugins.plugin_utils.problem import Problem
 from ansible_collections.talosops.selinux.plugins.plugin_utils.reinstall import after
 from ansible_collections.talosops.selinux.plugins.plugin_utils.reinstall.step import take
+from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.labels import PARENTS
 from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.errors import NotFound
 
-from .machines import Machine, OneNode
+from .machines import HOST, Machine, OneNode
 
 WHOLE: dict[str, Any] = {
     "coverage": {"verdict": "complete", "reasons": []},
@@ -191,3 +192,139 @@ def test_a_control_plane_is_back_once_another_says_that_its_member_votes(
     monkeypatch.setattr(after, "ask_a_peer", lambda _work, _ask, *, what: answer)
     work: Any = SimpleNamespace(ask=lambda question: asyncio.run(question(Node())))
     assert after._votes(work) == why
+
+
+def test_what_is_collected_of_the_new_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+
+    async def collect(client: Any, **how: Any) -> str:
+        asked.append((client, how))
+        return "collected"
+
+    monkeypatch.setattr(after, "collect", collect)
+    work = OneNode(tmp_path, itertools.repeat(None))
+    ways: list[str | None] = []
+
+    def where(address: str | None = None) -> Any:
+        ways.append(address)
+        return SimpleNamespace(address="10.0.0.1", context=SimpleNamespace(name="c"), connect=lambda: f"to {address}")
+
+    monkeypatch.setattr(work, "where", where)
+    work.action.audit_terms = lambda host: {"baseline_missing": 3, "strict_messages": host == HOST}
+    client: Any = SimpleNamespace(endpoint="10.0.0.9")
+    assert asyncio.run(after._collected(work, client)) == "collected"  # type: ignore[comparison-overlap]  # stands in
+    ((told, how),) = asked
+    assert told is client
+    store, peer = how.pop("store"), how.pop("peer")
+    assert store.directory == tmp_path / "audit" / HOST
+    assert peer("10.0.0.2") == "to 10.0.0.2"
+    assert ways == [None, "10.0.0.2"]
+    assert how == {
+        "name": HOST,
+        "address": "10.0.0.1",
+        "endpoint": "10.0.0.9",
+        "kubernetes": None,
+        "config": None,
+        "operation": {"target": work.facts["target"]},
+        "cluster": {"name": "c"},
+        "baseline_missing": 3,
+        "strict_messages": True,
+    }
+
+
+def test_the_labels_of_all_that_a_new_system_makes() -> None:
+    asked: list[Any] = []
+
+    class Node:
+        async def list_files(self, parent: str, *, xattrs: bool) -> list[Any]:
+            asked.append((parent, xattrs))
+            return []
+
+    node: Any = Node()
+    assert asyncio.run(after._labels(node)) == {}
+    assert asked == [(parent, True) for parent in PARENTS]
+    assert len(asked) > 1
+
+
+@pytest.mark.parametrize("machine_type", ["worker", "controlplane"])
+def test_a_node_has_rejoined_when_it_is_ready_and_a_control_plane_votes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, machine_type: str
+) -> None:
+    work = OneNode(tmp_path, itertools.repeat(None))
+    work.facts["machine_type"] = machine_type
+    waits: list[Any] = []
+    looked: list[Any] = []
+
+    def wait(look: Any, done: Any, **how: Any) -> None:
+        waits.append(how)
+        # The machine is recognised at each look, before anything is believed of it.
+        looked.append(look())
+        looked.append([done(one) for one in ("up", "", "down")])
+
+    monkeypatch.setattr(work, "wait", wait)
+    monkeypatch.setattr(after, "see", lambda _work: "seen")
+    monkeypatch.setattr(after, "require_machine", lambda _work, seen: looked.append(f"required {seen}"))
+    monkeypatch.setattr(after, "is_up", lambda _work, seen: seen == "up")
+    monkeypatch.setattr(after, "_votes", lambda _work: "not yet")
+    assert after.rejoin(work) == {}
+    ready = {
+        "timeout": 0.2,
+        "waiting_for": "worker-1 to be ready",
+        "do": "look at the services of worker-1 (talosctl services), then run the rollout again",
+    }
+    voting = {
+        "timeout": 0.2,
+        "waiting_for": "the new etcd member of worker-1 to vote",
+        "do": "look at etcd on the control planes (talosctl etcd members, talosctl logs etcd), then run it again",
+    }
+    control_plane = machine_type == "controlplane"
+    assert waits == [ready, voting][: 2 if control_plane else 1]
+    assert looked[:3] == ["required seen", "seen", [True, False, False]]
+    assert looked[3:] == (["not yet", [False, True, False]] if control_plane else [])
+
+
+@pytest.mark.parametrize(("seconds", "naps"), [(0, []), (20, [20.0]), (60, [30.0, 30.0]), (75, [30.0, 30.0, 15.0])])
+def test_a_soak_is_watched_for_its_time_with_the_lock_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: int, naps: list[float]
+) -> None:
+    work = OneNode(tmp_path, itertools.repeat(None))
+    work.params["soak_seconds"] = seconds
+    clock, slept, held = [100.0], [], []
+
+    def sleep(nap: float) -> None:
+        slept.append(nap)
+        clock[0] += nap
+
+    monkeypatch.setattr(after, "time", SimpleNamespace(monotonic=lambda: clock[0], sleep=sleep))
+    monkeypatch.setattr(work, "hold_cluster", lambda: held.append(clock[0]))
+    after._watch(work)
+    assert slept == naps and len(held) == len(naps)
+
+
+def test_who_is_asked_about_a_vote_and_how(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    work = OneNode(tmp_path, itertools.repeat(None))
+    asked: list[Any] = []
+    peer: Any = SimpleNamespace(hostname="cp-2", target="to cp-2")
+
+    class Node:
+        async def spec(self, name: str) -> dict[str, str]:
+            return {"memberID": "own"}
+
+    async def read(visit: Any, connect: Any) -> dict[str, Any]:
+        asked.append((type(visit.client), connect("10.0.0.3")))
+        return AGREED
+
+    def ask(question: Any, target: Any = None) -> Any:
+        asked.append(target)
+        return asyncio.run(question(Node()))
+
+    def ask_a_peer(_work: Any, question: Any, *, what: str) -> Any:
+        asked.append(what)
+        return question(peer), peer
+
+    monkeypatch.setattr(work, "ask", ask)
+    monkeypatch.setattr(work, "where", lambda address: SimpleNamespace(connect=lambda: f"to {address}"))
+    monkeypatch.setattr(after, "read_etcd", read)
+    monkeypatch.setattr(after, "ask_a_peer", ask_a_peer)
+    assert after._votes(work) == ""
+    assert asked == [None, "the state of etcd", "to cp-2", (Node, "to 10.0.0.3")]

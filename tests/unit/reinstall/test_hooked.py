@@ -140,12 +140,20 @@ def test_a_hook_that_is_stopped_leaves_nothing_running(
     poll(runs, lambda running: not running, timeout=60, sleep=0.05, waiting_for="what the hook started to end", do="")
 
 
-@pytest.mark.parametrize("command", [["no-such-program"], ["/"], ["sh", "-c", "true", "\0"]])
-def test_a_hook_that_cannot_be_run_is_named(tmp_path: Path, command: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("command", "why"),
+    [
+        (["no-such-program"], "no-such-program cannot be run: No such file or directory"),
+        (["/"], "/ cannot be run: Permission denied"),
+        (["sh", "-c", "true", "\0"], "sh cannot be run: a word of it or of its environment holds a zero byte"),
+    ],
+)
+def test_a_hook_that_cannot_be_run_is_named(tmp_path: Path, command: list[str], why: str) -> None:
     work = OneNode(tmp_path, itertools.repeat(None)).at("boot", boot_path="hook")
     work.params["boot_hook"] = command
-    with pytest.raises(Problem, match="cannot be run"):
+    with pytest.raises(Problem, match=f"the boot hook {why}") as raised:
         run_hook(work)
+    assert raised.value.context == {"node": work.host}
 
 
 GOING = Machine(stage="resetting", tasks=("drain", "stopAllServices"))

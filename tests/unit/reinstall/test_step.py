@@ -185,3 +185,70 @@ def test_the_first_step_begins_anew_what_was_stopped_before_the_wipe_and_after_w
     assert work.ledger.node(HOST).done == ["verify"]
     closed = [entry["facts"]["reason"] for entry in entries(work.ledger.path) if entry["kind"] == "close"]
     assert closed == ([] if complete else ["it was stopped before anything was wiped"])
+
+
+def failed(work: OneNode) -> tuple[str | None, dict[str, Any] | None]:
+    known = work.ledger.node(HOST)
+    return known.failed, known.failure
+
+
+@pytest.mark.parametrize("uncordoned", [True, False])
+def test_a_failure_that_no_step_could_record_is_recorded_by_its_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uncordoned: bool
+) -> None:
+    """A task that could not even be templated has failed its node."""
+    monkeypatch.setattr(before, "undo_drain", lambda _work: uncordoned)
+    work = OneNode(tmp_path, itertools.repeat(Machine())).at("reset")
+    told = step.fail_and_release(work, "a template is wrong")
+    assert told == f"{HOST} was not wiped" + (" and is uncordoned again" if uncordoned else "")
+    name, failure = failed(work)
+    assert name == "reset" and failure is not None and failure["found"] == "a template is wrong"
+    (entry,) = (entry for entry in entries(work.ledger.path) if entry["kind"] == "fail")
+    assert (entry["step"], entry["facts"]["wave"]) == ("reset", "1")
+    looks = [entry["facts"]["found"] for entry in entries(work.ledger.path) if entry["kind"] == "look"]
+    found = "the node was uncordoned again" if uncordoned else "the node has no cordon of the rollout's"
+    assert looks == [f"{found}, as nothing was wiped"]
+
+
+def test_a_failure_that_its_step_recorded_is_not_recorded_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = OneNode(tmp_path, itertools.repeat(Machine())).at("gate")
+    work.ledger.fail(HOST, "gate", wave="1", found="it is refused")
+    count = len(list(entries(work.ledger.path)))
+    assert step.fail_and_release(work, "another reason") == f"{HOST} was not wiped"
+    name, failure = failed(work)
+    assert (name, failure and failure["found"]) == ("gate", "it is refused")
+    assert len(list(entries(work.ledger.path))) == count
+
+
+def test_what_is_not_known_stays_so_and_is_no_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def doubt(work: OneNode) -> dict[str, Any]:
+        work.ledger.intent(work.host, "reset")
+        raise NotKnown("nobody answers", "w", "d")
+
+    acting(monkeypatch, reset=doubt)
+    work = OneNode(tmp_path, itertools.repeat(Machine())).at("reset")
+    with pytest.raises(NotKnown, match="nobody answers"):
+        step.take(work, "reset")
+    told = step.fail_and_release(work, "nobody answers")
+    assert told == (
+        f"{HOST} was wiped, or may have been, and stays cordoned: run the rollout again, which goes on with it"
+    )
+    assert (failed(work)[0], work.ledger.node(HOST).doubt) == (None, "nobody answers")
+
+
+@pytest.mark.parametrize("uncordoned", [True, False])
+def test_a_halted_node_is_closed_and_has_not_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uncordoned: bool
+) -> None:
+    monkeypatch.setattr(before, "undo_drain", lambda _work: uncordoned)
+    work = OneNode(tmp_path, itertools.repeat(Machine())).at("reset")
+    work.ledger.halt("a denial", "a rulebook")
+    told = step.fail_and_release(work, "it is halted")
+    assert told == f"{HOST} was not taken further" + (" and is uncordoned again" if uncordoned else "")
+    known = work.ledger.node(HOST)
+    assert (known.failed, known.unfinished, known.done) == (None, False, [])
+    closed = [entry["facts"]["reason"] for entry in entries(work.ledger.path) if entry["kind"] == "close"]
+    assert closed == ["it is halted"]
+    assert step.release(work) is False

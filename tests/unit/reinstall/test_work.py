@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import datetime as dt
 import itertools
 import multiprocessing
@@ -16,6 +17,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ansible_collections.talosops.selinux.plugins.plugin_utils.actions import Target
 from ansible_collections.talosops.selinux.plugins.plugin_utils.canonical import sealed
 from ansible_collections.talosops.selinux.plugins.plugin_utils.evidence import files
 from ansible_collections.talosops.selinux.plugins.plugin_utils.kube import ClusterProblem
@@ -24,11 +26,18 @@ from ansible_collections.talosops.selinux.plugins.plugin_utils.reinstall import 
 from ansible_collections.talosops.selinux.plugins.plugin_utils.reinstall.step import ACTS, take
 from ansible_collections.talosops.selinux.plugins.plugin_utils.reinstall.work import StepProblem, Work
 from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.errors import LockHeld
-from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.ledger import Ledger
+from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.ledger import (
+    CLUSTER_LOCK,
+    CONTROL_PLANE_LOCK,
+    ROLLOUT_LOCK,
+    Ledger,
+)
 from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.owner import of_process
 from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.steps import STEP_NAMES
+from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.config import Context
+from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.errors import TalosError
 
-from .machines import Machine, OneNode
+from .machines import HOST, Machine, OneNode
 
 
 def _told(pipe: Any, wait: Any) -> None:
@@ -207,3 +216,202 @@ def test_a_step_goes_by_the_evidence_that_was_judged_and_no_other_that_lies_ther
             one.judged()
         with pytest.raises(Problem, match="is not the one that was collected"):
             order.send(one.action, given, nowhere)
+
+
+def test_how_long_locks_hold() -> None:
+    minutes = dt.timedelta(minutes=1)
+    assert (work.LEASE, work.CONTROL_PLANE_TIME, work._RENEW, work._PATIENCE) == (
+        30 * minutes,
+        120 * minutes,
+        20 * minutes,
+        60.0,
+    )
+    second = dt.timedelta(seconds=1)
+    found = {left: work._holds_for_now(left * minutes) for left in (0, 20, 30)}
+    assert found == {0: False, 20: False, 30: True}
+    assert work._holds_for_now(20 * minutes + second) and not work._holds_for_now(30 * minutes + second)
+    assert work.in_flight("cp-1", "u") == "cp-1 (u)"
+
+
+@pytest.fixture
+def reached(tmp_path: Path) -> OneNode:
+    """The work on a control plane that has two peers and is reached through endpoints, of which one is itself."""
+    one = OneNode(tmp_path, itertools.repeat(Machine()))
+    context = Context("c", ["10.0.0.9", "10.0.0.1", "10.0.0.2"], crt=b"", key=b"")
+    one.action.target = lambda host, address=None: Target(host, address or "10.0.0.1", context, "endpoint", None)
+    one.facts["peers"] = [{"address": "10.0.0.2"}, {"address": "10.0.0.3"}]
+    return one
+
+
+@pytest.mark.parametrize("address", [None, "10.0.0.2"])
+def test_a_control_plane_is_reached_through_the_others(reached: OneNode, address: str | None) -> None:
+    where = Work.where(reached, address)
+    assert (where.host, where.address, where.route) == (HOST, address or "10.0.0.1", "endpoint")
+    assert where.context.endpoints == ["10.0.0.2", "10.0.0.3", "10.0.0.9"]
+    assert where.context.name == "c"
+    assert Work.address.fget(reached) == "10.0.0.1"  # type: ignore[attr-defined]  # a property has one
+
+
+@pytest.mark.parametrize(("peers", "route"), [([], "endpoint"), (None, "endpoint"), ([{"address": "a"}], "direct")])
+def test_where_there_are_no_others_or_no_endpoints_the_way_is_the_inventorys(
+    reached: OneNode, peers: Any, route: Any
+) -> None:
+    real = reached.action.target
+    reached.action.target = lambda host, address=None: dataclasses.replace(real(host, address), route=route)
+    reached.facts["peers"] = peers
+    assert Work.where(reached) == reached.action.target(HOST)
+
+
+def test_what_is_asked_of_whom(reached: OneNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+    reached.action.ask = lambda question, target: asked.append((question, target)) or "answer"
+    question: Any = object()
+    other = dataclasses.replace(reached.action.target(HOST), address="10.0.0.5")
+    assert [Work.ask(reached, question), Work.ask(reached, question, other)] == ["answer"] * 2
+    assert [(what, where.address, where.context.endpoints) for what, where in asked] == [
+        (question, "10.0.0.1", ["10.0.0.2", "10.0.0.3", "10.0.0.9"]),
+        (question, "10.0.0.5", other.context.endpoints),
+    ]
+
+
+@pytest.mark.parametrize("fingerprint", [None, "f"])
+def test_a_machine_in_maintenance_mode_is_pinned_or_nobody_vouches_for_it(
+    reached: OneNode, monkeypatch: pytest.MonkeyPatch, fingerprint: str | None
+) -> None:
+    asked: list[Any] = []
+
+    class Client:
+        async def __aenter__(self) -> None:
+            asked.append("open")
+
+        async def __aexit__(self, *_error: object) -> None:
+            asked.append("closed")
+
+    monkeypatch.setattr(work, "connect_maintenance", lambda address, **how: asked.append((address, how)) or Client())
+
+    async def question(client: Any) -> str:
+        asked.append(type(client))
+        return "answer"
+
+    assert Work.ask_maintenance(reached, question, fingerprint=fingerprint) == "answer"
+    pinned = {"fingerprints": [fingerprint] if fingerprint else [], "trust_unverified": fingerprint is None}
+    assert asked == [("10.0.0.1", pinned), "open", Client, "closed"]
+
+
+def test_while_it_waits_it_holds_the_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = OneNode(tmp_path, itertools.repeat(Machine()))
+    done: list[Any] = []
+    monkeypatch.setattr(one, "hold_cluster", lambda: done.append("held"))
+    monkeypatch.setattr(work, "poll", lambda look, ended, **how: done.append((ended, how)) or look())
+    assert one.wait(lambda: done.append("looked") or 7, bool, timeout=9, waiting_for="w", do="d") == 7
+    how = {"timeout": 9, "sleep": 0.01, "waiting_for": "w", "do": "d", "patient_with": (TalosError,)}
+    assert done == [(bool, how), "held", "looked"]
+
+
+def test_the_locks_in_the_cluster(tmp_path: Path) -> None:
+    one = OneNode(tmp_path, itertools.repeat(Machine()))
+    one.params |= {"kubeconfig": "k", "kube_context": "c"}
+    locks = [one.cluster_lock("name", "holder"), one.control_plane_lease("machine")]
+    assert [vars(lock) for lock in locks] == [
+        {"_kubeconfig": "k", "_context": "c", "name": "name", "holder": "holder", "lasting": False},
+        {
+            "_kubeconfig": "k",
+            "_context": "c",
+            "name": "talosops-selinux-control-plane",
+            "holder": "machine",
+            "lasting": True,
+        },
+    ]
+
+
+class Lease:
+    """A lock in the cluster that keeps what it was asked."""
+
+    def __init__(self, asked: list[Any], fails: bool = False) -> None:
+        self.asked, self.fails = asked, fails
+
+    def acquire(self, lease: Any, **how: Any) -> None:
+        self.asked.append(("acquire", lease, how))
+
+    def release(self) -> None:
+        self.asked.append("release")
+        if self.fails:
+            raise ClusterProblem("the API gives no answer", "w", "d")
+
+
+@pytest.fixture
+def locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Work, list[Any], Lease]:
+    """The work of a controller with nothing yet, and what the cluster was asked."""
+    one: Any = Work.__new__(Work)
+    one.params, one._again_at, one.host, one.facts = {"directory": str(tmp_path)}, 0.0, HOST, {}
+    one.ledger = Ledger(tmp_path / "ledger.jsonl")
+    asked: list[Any] = []
+    lease = Lease(asked)
+    monkeypatch.setattr(Work, "cluster_lock", lambda self, name, holder: asked.append((name, holder)) or lease)
+    return one, asked, lease
+
+
+def held_until(one: Work, kind: str) -> dt.timedelta | None:
+    """How long a lock in the directory still holds, to a minute."""
+    lock = one.ledger.lock(kind)
+    if lock is None:
+        return None
+    left = dt.datetime.fromisoformat(lock["expires"]) - dt.datetime.now(dt.UTC)
+    return dt.timedelta(minutes=round(left / dt.timedelta(minutes=1)))
+
+
+def test_the_locks_are_taken_once_and_released_both(locked: tuple[Work, list[Any], Lease], tmp_path: Path) -> None:
+    one, asked, _lease = locked
+    assert [held_until(one, kind) for kind in (ROLLOUT_LOCK, CLUSTER_LOCK)] == [None, None]
+    one.hold_cluster(take_over="it is gone")
+    run = one.ledger.run
+    assert run is not None and len(run) == 12
+    assert [held_until(one, kind) for kind in (ROLLOUT_LOCK, CLUSTER_LOCK)] == [work.LEASE] * 2
+    one.hold_cluster()
+    assert one.ledger.run == run
+    how = {"take_over": "it is gone", "about": str(tmp_path.absolute())}
+    lease = ("talosops-selinux-rollout", one.ledger.owner)
+    assert asked == [lease, ("acquire", work.LEASE, how)]
+    one.let_go()
+    assert asked[2:] == [lease, "release"]
+    assert [held_until(one, kind) for kind in (ROLLOUT_LOCK, CLUSTER_LOCK)] == [None, None]
+    one.let_go()
+    assert asked[4:] == []
+
+
+def test_a_cluster_that_gives_no_answer_keeps_the_directorys_lock_from_nobody(
+    locked: tuple[Work, list[Any], Lease],
+) -> None:
+    one, _asked, lease = locked
+    one.hold_cluster()
+    lease.fails = True
+    with pytest.raises(ClusterProblem, match="gives no answer"):
+        one.let_go()
+    assert [held_until(one, kind) for kind in (ROLLOUT_LOCK, CLUSTER_LOCK)] == [None, work.LEASE]
+
+
+@pytest.mark.parametrize(
+    ("facts", "kubeconfig", "released"),
+    [({"uuid": "u"}, "k", True), ({"uuid": "u"}, None, False), ({"uuid": ""}, "k", False), ({}, "k", False)],
+)
+def test_a_control_planes_lock_is_released_in_the_cluster_where_its_machine_is_known(
+    locked: tuple[Work, list[Any], Lease],
+    monkeypatch: pytest.MonkeyPatch,
+    facts: dict[str, str],
+    kubeconfig: str | None,
+    released: bool,
+) -> None:
+    one, asked, lease = locked
+    monkeypatch.setattr(Work, "control_plane_lease", lambda self, holder: asked.append(holder) or lease)
+    one.facts, one.params = facts, {**one.params, "kubeconfig": kubeconfig}
+    one.release_control_plane_lock()
+    one.take_control_plane_lock()
+    one.take_control_plane_lock()
+    assert held_until(one, CONTROL_PLANE_LOCK) == work.CONTROL_PLANE_TIME
+    one.host = "other"
+    one.release_control_plane_lock()
+    assert (held_until(one, CONTROL_PLANE_LOCK), asked) == (work.CONTROL_PLANE_TIME, [])
+    one.host = HOST
+    one.release_control_plane_lock()
+    assert held_until(one, CONTROL_PLANE_LOCK) is None
+    assert asked == (["worker-1 (u)", "release"] if released else [])
