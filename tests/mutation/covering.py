@@ -25,6 +25,9 @@ from .mutant import Mutant
 _QUICK = 15.0
 #: For how long what was not measured is taken, in seconds: unit tests, others.
 _UNKNOWN = (5.0, 60.0)
+_MEASURED = ("plugins/plugin_utils/", "plugins/action/")
+#: Reads the constants and defaults of all modules, which it imports by no name that is written in it.
+_CONSTANTS = "unit/collection/test_constants.py"
 
 
 class Covering:
@@ -59,6 +62,8 @@ class Covering:
             names |= {name for name in self._texts if _is_near(name, mutant.path)}
         # A test that was written since nobody measured.
         names |= {name for name in self._texts if name.startswith("unit/") and _is_own(name, mutant.path)}
+        if mutant.path.startswith(_MEASURED) and not self._in_function(mutant):
+            names |= {name for name in self._texts if name == _CONSTANTS}
         names -= set(mutant.tests)
         ranked = sorted(names, key=lambda name: (self._rank(name, mutant.path, reached[name], named[name]), name))
         units = [name for name in ranked if name.startswith("unit/")]
@@ -135,6 +140,6 @@ def _is_own(name: str, path: str) -> bool:
 def _is_near(name: str, path: str) -> bool:
     """Whether a unit test is of the mutant's package; what is documented or written as plays is the collection's."""
     packages = {*Path(path).parts, "actions"} if path.startswith("plugins/action/") else {*Path(path).parts}
-    if not path.startswith(("plugins/plugin_utils/", "plugins/action/")):
+    if not path.startswith(_MEASURED):
         packages.add("collection")
     return name.startswith("unit/") and name.split("/")[1] in packages

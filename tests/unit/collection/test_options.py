@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +13,12 @@ import yaml
 from ansible_collections.talosops.selinux.plugins.plugin_utils.arguments import argument_spec
 from expected import require_expected_json
 
-PLUGINS = "ansible_collections.talosops.selinux.plugins"
 ROOT = Path(__file__).resolve().parents[3]
 MODULES = sorted(path.stem for path in (ROOT / "plugins" / "modules").glob("*.py"))
 
 
 def test_the_options_of_every_module() -> None:
     require_expected_json("collection/options.json", {name: argument_spec(name) for name in MODULES})
-
-
-def test_what_options_need_each_other_and_which_are_secret() -> None:
-    actions = {name: importlib.import_module(f"{PLUGINS}.action.{name}").ActionModule for name in MODULES}
-    found = {name: {"rules": action.RULES, "secret": sorted(action.SECRET)} for name, action in actions.items()}
-    require_expected_json("collection/rules.json", {name: one for name, one in found.items() if any(one.values())})
 
 
 def test_the_variables_of_every_role() -> None:

@@ -110,6 +110,17 @@ def test_what_is_named_after_it_is_asked_though_it_was_not_measured(root: Path) 
     assert Covering(root).stages(wire(2), 9) == [first, ["unit/gate/test_other.py"]]
 
 
+def test_constants_and_defaults_are_read_by_their_own_test(root: Path) -> None:
+    test = root / "tests" / "unit" / "collection" / "test_constants.py"
+    test.parent.mkdir()
+    test.write_text("")
+    asked = {
+        line: any("unit/collection/test_constants.py" in stage for stage in Covering(root).stages(wire(line), 9))
+        for line in (2, 4, 5)
+    }
+    assert asked == {2: False, 4: True, 5: True}
+
+
 PACKAGE = "ansible_collections.talosops.selinux.plugins.plugin_utils.talos"
 
 

@@ -220,12 +220,12 @@ def test_a_step_goes_by_the_evidence_that_was_judged_and_no_other_that_lies_ther
 
 def test_how_long_locks_hold() -> None:
     minutes = dt.timedelta(minutes=1)
-    assert (work.LEASE, work.CONTROL_PLANE_TIME, work._RENEW, work._PATIENCE) == (
+    assert (
         30 * minutes,
         120 * minutes,
         20 * minutes,
         60.0,
-    )
+    ) == (work.LEASE, work.CONTROL_PLANE_TIME, work._RENEW, work._PATIENCE)
     second = dt.timedelta(seconds=1)
     found = {left: work._holds_for_now(left * minutes) for left in (0, 20, 30)}
     assert found == {0: False, 20: False, 30: True}
