@@ -187,4 +187,4 @@ def _collected(evidence: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, A
             "a report without a look at the nodes says nothing about them",
             "repair what the message names and run it again",
         )
-    return {}, dict(failure["unread"])
+    return {}, {host: problem for problem in failure["unread"] for host in problem["hosts"]}

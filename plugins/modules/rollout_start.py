@@ -22,9 +22,12 @@ description:
     names the halts.
 options:
   kubeconfig:
-    description: Path of a kubeconfig file that may cordon nodes and take leases in C(kube-system).
+    description: Path of a kubeconfig file that may cordon nodes and take leases in C(kube-system). Needed to start.
     type: path
-    required: true
+  consent:
+    description: Must be V(wipe). Without it no node is begun with; those that were wiped are brought back.
+    type: str
+    default: ''
   take_over:
     description:
       - Why the lock is taken from a controller that does not come back, in a sentence for the ledger. Make sure that it
@@ -60,6 +63,7 @@ EXAMPLES = r"""
 - name: Start the rollout
   talosops.selinux.rollout_start:
     kubeconfig: ~/.kube/config
+    consent: wipe
   run_once: true
 """
 

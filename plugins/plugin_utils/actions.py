@@ -24,7 +24,7 @@ from ansible.template import is_trusted_as_template  # type: ignore[import-untyp
 from .arguments import argument_spec, plain
 from .evidence.schema import TARGET_KEYS
 from .operator_files import decrypting, read_text
-from .problem import Problem, unexpected
+from .problem import Problem, alike, unexpected
 from .talos import fleet
 from .talos.client import NodeClient, Route, connect
 from .talos.config import Context, Talosconfig
@@ -389,18 +389,25 @@ class FleetUnread(TalosError):
 
     @classmethod
     def of(cls, failures: Mapping[str, Mapping[str, Any]]) -> FleetUnread:
-        """The error for a fleet of which every node failed; it names up to three different reasons."""
-        first_with: dict[str, str] = {}
-        for host, failure in failures.items():
-            first_with.setdefault(str(failure["found"]), host)
+        """The error for a fleet of which every node failed; it names up to three different reasons.
+
+        Its ``unread`` has each problem once, however many nodes share it, as ``[{hosts, kind, found, why, do}]``.
+        """
+        groups = alike(failures)
         whole = (
-            "the node could not be read" if len(failures) == 1 else f"none of the {len(failures)} nodes could be read"
+            f"{next(iter(failures))} could not be read"
+            if len(failures) == 1
+            else f"none of the {len(failures)} nodes could be read"
         )
+        reasons = [
+            found["found"] if len(groups) == 1 else f"{_some(hosts)}: {found['found']}" for hosts, found in groups
+        ]
+        more = [f"and {len(groups) - 3} more problems"] if len(groups) > 3 else []
         return cls(
-            "; ".join([whole, *(f"{host}: {found}" for found, host in list(first_with.items())[:3])]),
+            f"{whole}: {'; '.join([*reasons[:3], *more])}",
             "a node that cannot be read is unknown, and unknown never passes",
-            str(next(iter(failures.values()))["do"]),
-            unread=dict(failures),
+            "; ".join(dict.fromkeys(str(found["do"]) for _hosts, found in groups[:3])),
+            unread=[{"hosts": hosts, **found} for hosts, found in groups],
         )
 
 
@@ -412,6 +419,10 @@ def _marked(spec: Mapping[str, Any], secret: frozenset[str]) -> dict[str, Any]:
         if "options" in argument:
             marked[name]["options"] = _marked(argument["options"], secret)
     return marked
+
+
+def _some(hosts: Sequence[str]) -> str:
+    return hosts[0] if len(hosts) == 1 else f"{hosts[0]} and {len(hosts) - 1} more"
 
 
 def summary(answers: Sequence[Any] | Mapping[str, Any], failures: Mapping[str, Any]) -> dict[str, int]:

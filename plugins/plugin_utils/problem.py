@@ -6,7 +6,12 @@
 
 from __future__ import annotations
 
+import re
+import shlex
+import sys
 import traceback
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, ClassVar
 
 from .texts import printable, printable_all
@@ -14,6 +19,7 @@ from .texts import printable, printable_all
 _LONGEST = 4000
 #: In the path of every file of the collection's plugins.
 _PACKAGE = "/selinux/plugins/"
+_REQUIREMENTS = Path(__file__).parents[2] / "requirements.txt"
 
 
 class Problem(Exception):
@@ -76,12 +82,35 @@ def unexpected(what: str, error: Exception) -> Unexpected:
     )
 
 
+def alike(problems: Mapping[str, Mapping[str, Any]]) -> list[tuple[list[str], dict[str, Any]]]:
+    """The problems of several hosts, each once, with the hosts that have it; the one that most have comes first.
+
+    Args:
+        problems: ``{found, do, ...}`` by inventory name. One names its own node, or its address as ``node``, which
+            would make it another one for each host.
+
+    Returns:
+        The hosts in their order, and the problem of the first of them, with "the node" for its name and no ``node``.
+    """
+    groups: dict[tuple[str, str], tuple[list[str], dict[str, Any]]] = {}
+    for host, problem in sorted(problems.items()):
+        own = "|".join(re.escape(name) for name in sorted({host, str(problem.get("node") or host)}))
+        found, do = (
+            re.sub(rf"(?<![\w.-])(?:node )?(?:{own})(?![\w.-])", "the node", str(problem[part]))
+            for part in ("found", "do")
+        )
+        told = {**{key: value for key, value in problem.items() if key != "node"}, "found": found, "do": do}
+        groups.setdefault((found, do), ([], told))[0].append(host)
+    return sorted(groups.values(), key=lambda group: (-len(group[0]), group[0]))
+
+
 def missing_library(name: str, error: ImportError | None) -> MissingLibrary:
     """The problem to raise when the Python library ``name`` cannot be imported."""
+    command = shlex.join([sys.executable, "-m", "pip", "install", "-r", str(_REQUIREMENTS)])
     return MissingLibrary(
         f"the Python library {name} cannot be imported by the Python that runs Ansible ({error})",
         "the collection's work happens in Ansible's own process",
-        "install the collection's requirements.txt into that Python environment",
+        f"install what the collection requires into that Python environment (`{command}`)",
         library=name,
     )
 

@@ -43,7 +43,7 @@ def verify(work: Work) -> dict[str, Any]:
         raise StepProblem(
             f"nobody agreed to wipe {work.host}",
             "a reinstall destroys everything on the node's system disk",
-            "set the consent to the word wipe after reading the plan",
+            "read the plan, then set consent (rollout_consent in the playbooks) to the word wipe",
             node=work.host,
         )
     target = work.action.variable(work.host, "talos_target")

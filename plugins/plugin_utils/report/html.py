@@ -16,17 +16,23 @@ from .table import HEADINGS, counts_line, duration, place
 
 # Inline, because a report is sent around and printed as one file.
 _STYLE = """
-body { font: 15px/1.45 system-ui, sans-serif; color: #1b1b1b; background: #fff; max-width: 70rem; margin: 2rem auto;
-  padding: 0 1rem }
+:root { color-scheme: light dark; --ink: #1b1b1b; --paper: #fff; --line: #ccc; --soft: #555; --good: #0a5c2b;
+  --bad: #9c1515; --warn: #7a4a00 }
+@media (prefers-color-scheme: dark) { :root { --ink: #e8eaed; --paper: #14171b; --line: #4a525c; --soft: #aab2bd;
+  --good: #7fd8a0; --bad: #ff9c9c; --warn: #ffca70 } }
+@media print { :root { color-scheme: light; --ink: #000; --paper: #fff; --line: #ccc; --soft: #555; --good: #0a5c2b;
+  --bad: #9c1515; --warn: #7a4a00 } }
+body { font: 15px/1.45 system-ui, sans-serif; color: var(--ink); background: var(--paper); max-width: 70rem;
+  margin: 2rem auto; padding: 0 1rem }
 h1 { font-size: 1.5rem; margin-bottom: .2rem } h2 { font-size: 1.1rem; margin: 2rem 0 .4rem }
 table { border-collapse: collapse; width: 100% } th, td { text-align: left; vertical-align: top; padding: .4rem .6rem;
-  border-bottom: 1px solid #ccc; overflow-wrap: anywhere } th { font-weight: 600 }
+  border-bottom: 1px solid var(--line); overflow-wrap: anywhere } th { font-weight: 600 }
 td.node { width: 16%; font-weight: 600 } td.place { width: 14% } td.time { width: 10% }
 p, ul { margin: .2rem 0 } ul { padding-left: 1.2rem } code { font-size: .92em }
-.moved h2, .already_enforcing h2, .yes { color: #0a5c2b } .failed h2, .no { color: #9c1515 }
-.refused h2, .inconclusive h2, .unknown { color: #7a4a00 }
-.do { margin-left: 1rem } .attention { border-left: 4px solid #9c1515; padding-left: .8rem }
-footer { margin-top: 2rem; color: #555; font-size: .85rem; overflow-wrap: anywhere }
+.moved h2, .eligible h2, .already_enforcing h2, .yes { color: var(--good) } .failed h2, .no { color: var(--bad) }
+.refused h2, .inconclusive h2, .unknown { color: var(--warn) }
+.do { margin-left: 1rem } .attention { border-left: 4px solid var(--bad); padding-left: .8rem }
+footer { margin-top: 2rem; color: var(--soft); font-size: .85rem; overflow-wrap: anywhere }
 @media print { body { margin: 0; max-width: none } tr, .attention { break-inside: avoid } }
 """
 

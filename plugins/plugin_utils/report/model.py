@@ -22,7 +22,16 @@ from ..rollout.steps import FIRST_CHANGE
 #: Checks of the gate that compare a node with its own earlier evidence.
 _HISTORY = ("upgraded-not-reinstalled", "enforcing-node-upgraded")
 # In the order in which people want to read them.
-OUTCOMES = ("moved", "failed", "refused", "inconclusive", "pending", "not_reached", "already_enforcing")
+OUTCOMES = (
+    "moved",
+    "eligible",
+    "failed",
+    "refused",
+    "inconclusive",
+    "pending",
+    "not_reached",
+    "already_enforcing",
+)
 
 
 def build_model(
@@ -237,9 +246,9 @@ def _judged(
         found = f"the rollout stopped before it: {context.halted}"
         return "not_reached", [_reason("rollout.halted", found, "find out what stopped it")]
     if context.check_mode and name in context.planned:
-        return "not_reached", [_reason("rollout.check_mode", "it would be reinstalled", "run again without --check")]
+        return "eligible", [_reason("rollout.check_mode", "it would be reinstalled", "run again without --check")]
     if name in context.planned:
-        return "not_reached", [_reason("rollout.planned", "it may be reinstalled", "run talosops.selinux.rollout")]
+        return "eligible", [_reason("rollout.planned", "it may be reinstalled", "run talosops.selinux.rollout")]
     return "not_reached", []
 
 

@@ -6,11 +6,11 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..problem import alike
 from ..texts import printable
 from .table import columns
 
@@ -51,15 +51,13 @@ def summary_line(nodes: Mapping[str, Mapping[str, Any]], unread: Mapping[str, An
 
 def shared(unread: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
     """The problems, each with the nodes that have it; the one that most have comes first."""
-    hosts: dict[tuple[str, str], list[str]] = {}
-    for host, problem in unread.items():
-        # The same problem names its own node, which would make it another one.
-        own = "|".join(re.escape(name) for name in sorted({host, str(problem.get("node") or host)}))
-        found = printable(re.sub(rf"(?<![\w.-])(?:node )?(?:{own})(?![\w.-])", "the node", str(problem["found"])))
-        hosts.setdefault((found, printable(str(problem["do"]))), []).append(printable(host))
     return [
-        [f"not read: {', '.join(sorted(members))}", f"  {found}", f"  do: {do}"]
-        for (found, do), members in sorted(hosts.items(), key=lambda item: (-len(item[1]), item[1]))
+        [
+            f"not read: {', '.join(printable(host) for host in hosts)}",
+            f"  {printable(problem['found'])}",
+            f"  do: {printable(str(problem['do']))}",
+        ]
+        for hosts, problem in alike(unread)
     ]
 
 

@@ -15,6 +15,7 @@ from .model import OUTCOMES, policy_lines, waived_line, waived_total, witness_su
 
 HEADINGS = {
     "moved": "MOVED to enforcing",
+    "eligible": "ELIGIBLE: may be reinstalled",
     "failed": "FAILED",
     "refused": "REFUSED: nothing was changed on these nodes",
     "inconclusive": "INCONCLUSIVE: not enough is known, so nothing was changed",
@@ -22,7 +23,14 @@ HEADINGS = {
     "not_reached": "NOT STARTED",
     "already_enforcing": "ALREADY ENFORCING",
 }
-_COLORS = {"moved": "32", "already_enforcing": "32", "failed": "31;1", "refused": "33", "inconclusive": "33"}
+_COLORS = {
+    "moved": "32",
+    "eligible": "32",
+    "already_enforcing": "32",
+    "failed": "31;1",
+    "refused": "33",
+    "inconclusive": "33",
+}
 _MINIMUM = 60
 _FEW = 2
 """Nodes of which the same is told one by one; more of them share one entry."""
@@ -84,11 +92,11 @@ def counts_line(model: Mapping[str, Any]) -> str:
     """``"10 nodes: 5 moved, 5 refused"``."""
     counts = model["counts"]
     parts = [f"{counts[outcome]} {outcome.replace('_', ' ')}" for outcome in OUTCOMES if counts[outcome]]
-    return f"{counts['total']} nodes: {', '.join(parts) or 'none'}"
+    return f"{counts['total']} node{'s' if counts['total'] != 1 else ''}: {', '.join(parts) or 'none'}"
 
 
 def place(row: Mapping[str, Any]) -> str:
-    """``"worker, zone b"``."""
+    """``"worker, b"``: the role, and the zone where one is known."""
     role = {"controlplane": "control plane", "init": "control plane"}.get(row["role"], row["role"] or "role unknown")
     return f"{role}, {row['zone']}" if row["zone"] else str(role)
 

@@ -103,5 +103,5 @@ def _refuse_silence(reason: str, who: str) -> None:
         raise HaltRefused(
             "it is not said " + ("why" if not reason.strip() else "by whom"),
             "whoever finds the rollout halted, or going on, has to know whom to ask and what about",
-            "give a reason and a name",
+            "give a reason and a name (halt_reason and halt_who in the playbook)",
         )

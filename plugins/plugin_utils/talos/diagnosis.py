@@ -142,7 +142,7 @@ class Diagnosis:
         if isinstance(error, socket.gaierror):
             return self.error(
                 Unreachable,
-                f"the name {self.address.host} cannot be resolved ({error.strerror})",
+                f"{self.address.host} cannot be resolved to an address ({error.strerror})",
                 "without an address the node cannot be asked",
                 "use the node's IP address or repair the name service",
                 method="connect",

@@ -11,7 +11,7 @@ it could not read, and each failure keeps its own kind. The playbooks run at onc
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -200,6 +200,12 @@ def test_no_faulty_node_is_eligible(asked: Asked, name: str) -> None:
     assert name not in asked.gate_of(name).of("Order the rollout")["order"]
 
 
+def _unread(result: Mapping[str, Any]) -> dict[str, Any]:
+    if "failure" not in result:
+        return dict(result["unread"])
+    return {host: problem for problem in result["failure"]["unread"] for host in problem["hosts"]}
+
+
 @pytest.mark.parametrize("name", of(Silent))
 def test_a_silent_node_is_unread_for_every_module(asked: Asked, name: str) -> None:
     case = CASES[name]
@@ -209,7 +215,7 @@ def test_a_silent_node_is_unread_for_every_module(asked: Asked, name: str) -> No
         result = modules.of(task)
         assert name not in result.get("nodes", {})
         # Where none of a task's nodes could be read it fails as a whole.
-        unread = result.get("failure", result)["unread"]
+        unread = _unread(result)
         assert unread[name]["kind"] == case.kind, task
         assert unread[name]["do"]
     assert name not in modules.of("denials").get("coverage", {})
@@ -254,7 +260,7 @@ def test_an_answer_that_is_not_understood_is_no_state(asked: Asked, name: str) -
 def test_a_hanging_stream_ends_at_its_deadline(asked: Asked) -> None:
     for task in ("denials", "logs"):
         failure = asked.waited_modules.of(task)["failure"]
-        assert failure["kind"] == "fleet_unread" and failure["unread"][HANGING]["kind"] == "deadline"
+        assert failure["kind"] == "fleet_unread" and _unread({"failure": failure})[HANGING]["kind"] == "deadline"
     assert asked.waited_modules.of("states")["nodes"][HANGING]["selinux"] == "permissive"
 
 

@@ -279,15 +279,29 @@ def test_a_problem_of_one_node_costs_the_answers_of_no_other(asking: Any) -> Non
     answers, failures = asking((), own=("n-2", "n-4"))
     assert answers == {"n-1": "address of n-1", "n-3": "address of n-3"}
     assert [one["found"] for one in failures.values()] == ["the store of n-2 is damaged", "the store of n-4 is damaged"]
-    with pytest.raises(FleetUnread, match="none of the 2 nodes could be read; n-1: the store of n-1 is damaged"):
+    with pytest.raises(FleetUnread, match="none of the 2 nodes could be read: the store of the node is damaged"):
         asking((), own=("n-1", "n-2"), without=("n-3", "n-4"))
 
 
 def test_a_fleet_of_which_nobody_answers_is_a_failure(asking: Any) -> None:
-    with pytest.raises(FleetUnread, match="none of the 2 nodes could be read; n-1: n-1 is away") as raised:
+    with pytest.raises(FleetUnread, match="none of the 2 nodes could be read: the node is away") as raised:
         asking(("n-1", "n-2"), without=("n-3", "n-4"))
-    assert (raised.value.kind, raised.value.do) == ("fleet_unread", "look at n-1")
-    assert set(raised.value.context["unread"]) == {"n-1", "n-2"}
+    assert (raised.value.kind, raised.value.do) == ("fleet_unread", "look at the node")
+    (shared,) = raised.value.context["unread"]
+    assert (shared["hosts"], shared["kind"]) == (["n-1", "n-2"], "unreachable")
+
+
+def test_what_many_nodes_share_is_named_once_and_the_rest_counted() -> None:
+    def problems(*found: str) -> dict[str, dict[str, Any]]:
+        return {f"n-{number:02}": {"found": text, "do": "look"} for number, text in enumerate(found)}
+
+    told = FleetUnread.of(problems(*["no talosconfig"] * 40, "a", "b", "n-42 is old", "c"))
+    assert told.found == (
+        "none of the 44 nodes could be read: n-00 and 39 more: no talosconfig; n-40: a; n-41: b; and 2 more problems"
+    )
+    assert (told.do, len(told.context["unread"])) == ("look", 5)
+    assert told.context["unread"][0]["hosts"] == [f"n-{number:02}" for number in range(40)]
+    assert FleetUnread.of(problems("n-00 is away")).found == "n-00 could not be read: the node is away"
 
 
 def test_a_fleet_of_nobody_is_none(asking: Any) -> None:

@@ -108,7 +108,10 @@ def test_a_collection_that_failed_for_another_reason_is_none(failure: dict[str, 
             ({"n": {"path": "p"}}, {"m": {"found": "f"}}),
         ),
         ({"failed": False, "nodes": {}, "unread": {}}, ({}, {})),
-        ({"failed": True, "failure": {"kind": "fleet_unread", "unread": {"m": {}}}}, ({}, {"m": {}})),
+        (
+            {"failed": True, "failure": {"kind": "fleet_unread", "unread": [{"hosts": ["m", "n"]}, {"hosts": ["o"]}]}},
+            ({}, {"m": {"hosts": ["m", "n"]}, "n": {"hosts": ["m", "n"]}, "o": {"hosts": ["o"]}}),
+        ),
     ],
 )
 def test_what_was_collected(evidence: dict[str, Any], collected: tuple[Any, Any]) -> None:

@@ -128,6 +128,7 @@ def test_outcomes_and_counts(fleet):
     assert model["counts"] == {
         "total": 9,
         "moved": 1,
+        "eligible": 0,
         "failed": 2,
         "refused": 1,
         "inconclusive": 1,
@@ -180,6 +181,23 @@ def test_what_the_gate_lets_go_is_told_apart_from_what_stopped(fleet):
     fleet["ledger"] = None
     reasons = {row["node"]: [reason["id"] for reason in row["reasons"]] for row in model_of(fleet)["nodes"]}
     assert reasons["waiting"] == ["rollout.planned"]
+    judged = model_of(fleet)
+    assert {row["node"] for row in judged["nodes"] if row["outcome"] == "eligible"} == {
+        "waiting",
+        "moved",
+        "unproven",
+    } | {
+        "failed",
+        "open",
+    }
+    # Who may go stands in the first line and under a heading of its own, before who may not.
+    lines = table.render(judged, width=200).splitlines()
+    assert lines[1].endswith(": 9 nodes: 5 eligible, 1 refused, 1 inconclusive, 1 not reached, 1 already enforcing")
+    assert lines[3] == "ELIGIBLE: may be reinstalled (5)" and "<h2>ELIGIBLE" in html.render(judged)
+    assert (
+        table.counts_line({**judged, "counts": {**dict.fromkeys(OUTCOMES, 0), "total": 1, "moved": 1}})
+        == "1 node: 1 moved"
+    )
     stopped = {row["node"]: row["reasons"] for row in model_of(fleet, halted="nothing can be planned")["nodes"]}
     assert [reason["id"] for reason in stopped["waiting"]] == ["rollout.halted"]
 
@@ -188,7 +206,13 @@ def test_check_mode_says_so(fleet):
     fleet["ledger"] = None
     model = model_of(fleet, check_mode=True)
     assert model["ledger"] is None
-    assert {row["outcome"] for row in model["nodes"]} == {"not_reached", "refused", "inconclusive", "already_enforcing"}
+    assert {row["outcome"] for row in model["nodes"]} == {
+        "eligible",
+        "not_reached",
+        "refused",
+        "inconclusive",
+        "already_enforcing",
+    }
     assert "check mode: nothing was changed" in table.render(model)
     assert "Check mode: nothing was changed." in html.render(model)
 
@@ -227,10 +251,12 @@ def test_html_is_inert_and_whole(fleet):
     assert not [name for name, _value in reader.attributes if name.startswith("on") or name in ("src", "href")]
     assert "<script>alert(1)</script>" in text
     assert "\x1b" not in page and "\u202e" not in page and "\x00" not in page
-    for outcome in OUTCOMES:
+    shown = [outcome for outcome in OUTCOMES if model["counts"][outcome]]
+    assert len(shown) == 7, "all but the eligible nodes, which a stopped rollout has none of"
+    for outcome in shown:
         heading = f"{table.HEADINGS[outcome]} ({model['counts'][outcome]})"
         assert heading in text and heading in table.render(model)
-    assert reader.tags.count("tr") == model["counts"]["total"] + len(OUTCOMES)
+    assert reader.tags.count("tr") == model["counts"]["total"] + len(shown)
     assert table.counts_line(model) in text
     assert model["sha256"] in text
     assert is_sealed(model), "rendering leaves the model as it was"

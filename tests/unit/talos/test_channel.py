@@ -46,7 +46,7 @@ def test_what_cannot_be_a_name_is_not_resolved(authority: Authority, name: str) 
         async with connect(authority.context(), name):
             raise AssertionError("nobody is there")
 
-    with pytest.raises(Unreachable, match=f"the name {name} cannot be resolved .it is no host name"):
+    with pytest.raises(Unreachable, match=f"{name} cannot be resolved to an address .it is no host name"):
         fleet.run(go())
     context = authority.context()
     context.endpoints = [name]

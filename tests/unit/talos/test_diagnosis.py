@@ -96,7 +96,7 @@ GARBLED.reason = "DECRYPTION_FAILED_OR_BAD_RECORD_MAC"
         (
             socket.gaierror(socket.EAI_NONAME, "Name or service not known"),
             "unreachable",
-            "the name 10.0.0.21 cannot be resolved (Name or service not known)",
+            "10.0.0.21 cannot be resolved to an address (Name or service not known)",
         ),
         (RuntimeError("x"), "tls", "presented something that cannot be understood (RuntimeError)"),
         (UnicodeDecodeError("ascii", b"x", 0, 1, "y"), "tls", "cannot be understood (UnicodeDecodeError)"),
