@@ -129,7 +129,8 @@ def _text(value: Any) -> str:
         fields = (f"{field.name}={_text(getattr(value, field.name))}" for field in dataclasses.fields(value))
         return f"{type(value).__name__}({', '.join(fields)})"
     if isinstance(value, Path):
-        return value.name
+        # The directory of the checkout has whatever name somebody gave it.
+        return "." if (value / "galaxy.yml").exists() else value.name
     return str(value) if isinstance(value, (dt.timedelta, dt.datetime)) else repr(value)
 
 
