@@ -292,6 +292,7 @@ def test_a_soak_is_watched_for_its_time_with_the_lock_held(
     clock, slept, held = [100.0], [], []
 
     def sleep(nap: float) -> None:
+        assert nap > 0
         slept.append(nap)
         clock[0] += nap
 

@@ -16,6 +16,7 @@ from ansible_collections.talosops.selinux.plugins.plugin_utils.image.machine_con
 from ansible_collections.talosops.selinux.plugins.plugin_utils.problem import Problem
 from ansible_collections.talosops.selinux.plugins.plugin_utils.reinstall import install
 from ansible_collections.talosops.selinux.plugins.plugin_utils.reinstall.work import NotKnown
+from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.ledger_file import entries
 from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.errors import (
     PermissionRefused,
     TlsFailure,
@@ -77,6 +78,8 @@ def seen_by(patch: pytest.MonkeyPatch, *machines: Machine | None) -> None:
         (WAITING, True, True, "first"),
         # The same start of the machine, whose installation was only interrupted here: it may be about to install.
         (WAITING, True, False, None),
+        # It is on its way; what it does is not known.
+        (Machine(how="maintenance", stage="booting", fingerprint="second"), True, True, None),
         (UP, True, True, None),
         (None, True, True, None),
     ],
@@ -95,6 +98,18 @@ def test_who_waits_again(
     assert install._waits_again(work) == given
 
 
+@pytest.mark.parametrize("other", [{"serial_number": "another"}, {"uuid": "0" * 8 + "-0042-4e10-8053-b4c04f4b4832"}])
+def test_the_configuration_reaches_the_machine_that_was_wiped_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, other: dict[str, str]
+) -> None:
+    machine = Machine(how="maintenance", stage="maintenance", **other)
+    seen_by(monkeypatch, machine)
+    work = work_at(tmp_path, "apply", machine)
+    with pytest.raises(Problem, match=r"has the (UUID|serial number)"):
+        install.apply(work)
+    assert machine.sent == [] and "apply" not in work.ledger.node(HOST).writes and work.changed is False
+
+
 def test_another_machine_that_waits_is_not_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     other = Machine(how="maintenance", stage="maintenance", uuid="0" * 8 + "-0042-4e10-8053-b4c04f4b4832")
     seen_by(monkeypatch, other)
@@ -111,6 +126,9 @@ def test_a_machine_that_waits_again_gets_it_again(tmp_path: Path, monkeypatch: p
     assert install.install(work) == {"applied_again": True, "applied_sha256": "c" * 64, "repaired": None}
     assert ANEW.sent == [TEXT.encode()]
     assert work.ledger.node(HOST).writes["install"] == "sent"
+    writes = [entry for entry in entries(work.ledger.path) if entry.get("step") == "install"][-2:]
+    assert [entry["facts"] for entry in writes] == [{}, {"config_sha256": "c" * 64}]
+    assert work.changed is True
     ANEW.sent.clear()
 
 
