@@ -6,12 +6,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from ansible_collections.talosops.selinux.plugins.action import denials_info
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.analysis import COUNTS
+from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.coverage import CoverageInput
 from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.boots import ANOTHER, SAME, UNKNOWN, Look
 
 from .made import made
@@ -177,3 +180,91 @@ def test_before_a_wait_it_is_looked_at_which_boot_each_node_is_in(monkeypatch: p
     assert slept == [7.5, 7.5]
     assert made(denials_info)._watch() == {}
     assert len(slept) == 2
+
+
+@pytest.mark.parametrize("watch", [0, 5])
+def test_what_is_asked_of_a_node(watch: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+    audit = {**{key: f"the {key}" for key in ("counts", "coverage", "mac_errors")}, "denials": [], "more": 1}
+    document = {"audit": audit, "talos": {"version": "v1.14.0"}, "boot": {"id": "b", "look": None}}
+
+    async def collect(client: Any, **how: Any) -> Any:
+        asked.append((client, how, how.pop("peer")("192.0.2.2")))
+        return SimpleNamespace(document=document)
+
+    action = made(
+        denials_info, {"n-1": {"talos_serial_baseline": 3}}, watch_seconds=watch, max_samples=2, talosconfig="c"
+    )
+    action.target = lambda host, address: SimpleNamespace(connect=lambda: f"{host} at {address}")
+    client = SimpleNamespace(endpoint="e")
+    answers: dict[str, Any] = {}
+
+    def ask_fleet(read: Any) -> Any:
+        answers["n-1"] = asyncio.run(read(client, SimpleNamespace(host="n-1", address="192.0.2.1")))
+        return {"n-1": node()}, {}
+
+    action.ask_fleet = ask_fleet
+    monkeypatch.setattr(denials_info, "collect", collect)
+    monkeypatch.setattr(denials_info, "compare", lambda earlier, now: (earlier, now))
+    monkeypatch.setattr(denials_info, "of_evidence", lambda boot: f"look of {boot['id']}")
+    result, _heading, version = action._of_nodes({"n-1": "earlier"})
+    assert version == "v1.14.0"
+    how = {
+        "name": "n-1",
+        "address": "192.0.2.1",
+        "endpoint": "e",
+        "kubernetes": None,
+        "config": None,
+        "operation": {},
+        "cluster": {},
+        "max_samples": 2,
+        "baseline_missing": 3,
+        "strict_messages": False,
+    }
+    assert asked == [(client, how, "n-1 at 192.0.2.2")]
+    told = {"counts": "the counts", "coverage": "the coverage", "denials": [], "mac_errors": "the mac_errors"}
+    assert answers["n-1"] == {**told, "boot": "b", "watched": ("earlier", "look of b") if watch else None}
+    assert list(result) == ["nodes", "unread", "summary", "counts", "coverage", "denials", "unsure"]
+    assert result["nodes"] == {"n-1": node()}
+
+
+@pytest.mark.parametrize(
+    ("denials", "verdict", "unsure"), [([], "partial", False), (None, "partial", True), ([], "none", True)]
+)
+def test_what_is_found_in_files(
+    denials: list[Any] | None, verdict: str, unsure: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+    found = {"counts": {}, "coverage": {"verdict": verdict}, "denials": denials, "mac_errors": [], "more": 1}
+
+    def analyze(files: Any, context: Any, *, max_samples: int) -> dict[str, Any]:
+        asked.append((files, context, max_samples))
+        return found
+
+    monkeypatch.setattr(denials_info, "analyze_files", analyze)
+    monkeypatch.setattr(denials_info.report, "knowledge", lambda coverage: ["known", coverage["verdict"]])
+    told = made(denials_info, files=["a", "b"], talos_version="v1.13.2", max_samples=7)._of_files()
+    assert told == (
+        {key: found[key] for key in ("counts", "coverage", "denials", "mac_errors")} | {"unsure": unsure},
+        ["known", verdict],
+        None,
+    )
+    assert asked == [(["a", "b"], CoverageInput(talos_version="v1.13.2"), 7)]
+
+
+@pytest.mark.parametrize(("given", "version"), [(None, "v1.14.0"), ("v1.13.2", "v1.13.2")])
+def test_advice_is_for_the_release_that_was_named_or_that_runs(
+    given: str | None, version: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+
+    def advise(found: Any, **how: Any) -> dict[str, Any]:
+        asked.append((found, how))
+        return {"policy_unread": None}
+
+    monkeypatch.setattr(denials_info, "advise", advise)
+    params = {"talos_version": given, "policy": "p.cil", "policy_sources": "s"}
+    action = made(denials_info, **params)
+    action._of_nodes = lambda _before: ({"denials": None, "unsure": True}, [], "v1.14.0")
+    assert action.act()["advice"] == {"policy_unread": None}
+    assert asked == [([], {**params, "talos_version": version})]

@@ -270,6 +270,11 @@ def test_basic_is_for_those_who_have_a_token_only() -> None:
     made, http = registry((401, b"", basic), (200, b"", {"Docker-Content-Digest": DIGEST}), access=with_token)
     assert made.resolve(NAME) == DIGEST
     assert http.sent[1][1]["Authorization"].startswith("Basic ")
+    # A challenge of another kind is answered by nobody's password.
+    made, http = registry((401, b"", {"WWW-Authenticate": "Negotiate"}), access=with_token)
+    with pytest.raises(errors.Unauthorized):
+        made.resolve(NAME)
+    assert len(http.asked) == 1
     made, http = registry((401, b"", basic))
     with pytest.raises(errors.Unauthorized):
         made.resolve(NAME)

@@ -87,6 +87,17 @@ def test_shapes_whose_form_in_go_is_not_certain_are_not_claimed(options: dict[st
         go_yaml.canonical({"overlay": {"options": options}})
 
 
+@pytest.mark.parametrize("text", ["a\n\n", "a\nb \n", "a\nb ", "a \nb", "a\n \nb", "a\tb\nc", "a\nb\x07"])
+def test_text_of_several_lines_that_go_may_write_otherwise_is_not_claimed(text: str) -> None:
+    with pytest.raises(errors.UncertainSchematic, match="text of several lines that Go's encoder may write"):
+        go_yaml.canonical({"a": text})
+
+
+@pytest.mark.parametrize(("text", "form"), [("a\nb", "|-\n    a\n    b"), ("a\n\nb\n", "|\n    a\n\n    b")])
+def test_text_of_several_lines(text: str, form: str) -> None:
+    assert go_yaml.canonical({"a": text}) == f"a: {form}\n"
+
+
 WORD = st.one_of(
     st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=12),
     st.sampled_from(["", "-", "true", "1", "0x1f", "1.5", "a: b", "x #y", "it's", "---", "1.2.3.4", "{}", "~"]),

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.talosops.selinux.plugins.plugin_utils.image import errors, schematic
+from ansible_collections.talosops.selinux.plugins.plugin_utils.image import errors, schematic, schematic_fields
 
 
 @pytest.mark.parametrize(
@@ -79,3 +79,36 @@ def test_the_options_of_an_overlay_keep_their_types():
     options = "{a: true, b: 'true', c: -7, d: '7', e: [x, 0], f: {g: false}, h: ''}"
     read = schematic.parse(f"overlay: {{name: n, image: i, options: {options}}}").data["overlay"]["options"]
     assert read == {"a": True, "b": "true", "c": -7, "d": "7", "e": ["x", 0], "f": {"g": False}, "h": ""}
+
+
+@pytest.mark.parametrize(
+    ("given", "written"),
+    [
+        ({"overlay": {"name": "n"}}, {"overlay": {"image": "", "name": "n"}, "customization": {}}),
+        ({"overlay": {"image": "i"}}, {"overlay": {"image": "i", "name": ""}, "customization": {}}),
+        ({"overlay": {}}, {"customization": {}}),
+        (
+            {"customization": {"meta": [{"key": 10}, {"value": "v"}, {"key": 12, "value": "w"}]}},
+            {
+                "customization": {
+                    "meta": [{"key": 10, "value": ""}, {"key": 0, "value": "v"}, {"key": 12, "value": "w"}]
+                }
+            },
+        ),
+        ({"customization": {"meta": [], "extraKernelArgs": []}, "owner": ""}, {"customization": {}}),
+        (
+            {"customization": {"secureboot": {"includeWellKnownCertificates": False}}, "owner": "o"},
+            {"owner": "o", "customization": {}},
+        ),
+    ],
+)
+def test_what_is_written_though_it_is_empty_and_what_is_not(given, written):
+    assert schematic_fields.in_order(given) == written
+
+
+def test_the_parts_of_a_schematic():
+    text = "customization: {extraKernelArgs: [a=1], systemExtensions: {officialExtensions: [siderolabs/x]}}\n"
+    found = schematic.parse(text + "overlay: {name: n, image: i}\nowner: o\n")
+    assert (found.kernel_args, found.extensions, found.overlay, found.owner) == (("a=1",), ("siderolabs/x",), "n", "o")
+    empty = schematic.parse("customization: {}")
+    assert (empty.kernel_args, empty.extensions, empty.overlay, empty.owner) == ((), (), None, None)

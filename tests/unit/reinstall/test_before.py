@@ -293,10 +293,11 @@ def test_of_a_control_plane_a_snapshot_is_saved_from_another_member(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     work: Any = Work(tmp_path)
+    taken: list[Any] = []
+    work.judged = lambda: taken.append("judged")
     assert before.save(work) == {"snapshot": None, "snapshot_sha256": None, "snapshot_from": None}
     work.control_plane = True
     peer = SimpleNamespace(target="where", hostname="cp-2")
-    taken: list[Any] = []
 
     def take(path: Path, _ask: Any, *, of: str) -> dict[str, Any]:
         taken.append((path, of))
@@ -306,7 +307,8 @@ def test_of_a_control_plane_a_snapshot_is_saved_from_another_member(
     monkeypatch.setattr(before, "ask_a_peer", lambda _work, ask, *, what: (ask(peer), peer))
     path = tmp_path / "etcd" / "n-1-run.snapshot"
     assert before.save(work) == {"snapshot": str(path), "snapshot_sha256": "of-snapshot", "snapshot_from": "cp-2"}
-    assert taken == [(path, "cp-2")]
+    # That the evidence is whole is looked at before anything is saved beside it.
+    assert taken == ["judged", "judged", (path, "cp-2")]
 
 
 @pytest.mark.parametrize(
@@ -412,3 +414,49 @@ def test_what_the_node_is_asked_about_its_configuration(tmp_path: Path, monkeypa
     client: Any = "client"
     asyncio.run(configuration.judged_by_node(client, work, config, TARGET))
     assert seen == [("client", "rewritten", {"target": "v1.14.1", "node": "n-1"}), ("approved", "n-1")]
+
+
+@pytest.mark.parametrize(
+    ("ours", "cordoned", "judged", "outcome"),
+    [
+        (False, False, False, "intent"),
+        (False, False, True, "intent"),
+        (True, True, False, "intent"),
+        (True, True, True, "intent"),
+        # Somebody else's, who had set it when the node was judged: theirs to take back.
+        (False, True, True, None),
+        (False, True, False, "refused"),
+        (False, True, None, "refused"),
+    ],
+)
+def test_whose_cordon_it_is_decides_whether_it_is_written(
+    ours: bool,
+    cordoned: bool,
+    judged: bool | None,
+    outcome: str | None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    node = {"metadata": {"annotations": {"talosops.selinux/cordoned": "x"} if ours else {}}}
+    node["spec"] = {"unschedulable": cordoned}
+    joined: list[Any] = []
+
+    def drain(*_where: Any, require: Any, **_how: Any) -> dict[str, Any]:
+        require([node])
+        return {"cordoned": False, "pods": []}
+
+    monkeypatch.setattr(before.drain, "drain", drain)
+    monkeypatch.setattr(before.Machine, "of", lambda document: ("machine of", document["kubernetes"]))
+    monkeypatch.setattr(before, "require_joined", lambda *both: joined.append(both))
+    work: Any = Work(tmp_path)
+    kubernetes = {"unschedulable": judged}
+    work.judged = lambda: {"kubernetes": kubernetes}
+    if outcome == "refused":
+        with pytest.raises(StepProblem, match="n-1 is cordoned, and was not when it was judged"):
+            before.drain_node(work)
+    else:
+        assert before.drain_node(work) == {"cordoned": ours, "evicted": 0}
+    assert joined == [([node], ("machine of", kubernetes))]
+    assert [one for one in work.recorded if one[0] == "intent"] == (
+        [("intent", "n-1", "drain")] if outcome == "intent" else []
+    )

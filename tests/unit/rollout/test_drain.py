@@ -150,15 +150,23 @@ def test_a_check_counts_only_pods_that_a_drain_would_evict(monkeypatch: pytest.M
             named("daemon", **daemon),
             named("ended", phase="Failed"),
             named("here"),
+            named("kept", ownerReferences=[{"kind": "ReplicaSet", "name": "r", "controller": True}]),
             named("leaving", **TERMINATING),
+            {**named("scratch"), "spec": {"volumes": [{"name": "v", "emptyDir": {}}]}},
             named("mirror", annotations={"kubernetes.io/config.mirror": "x"}),
         ]
     )
     api.set_unschedulable = lambda node, wanted, check, mark, require: wanted and check
     monkeypatch.setattr(drain, "open_api", lambda *_arguments: contextlib.nullcontext(api))
     found = drain.drain("kubeconfig", None, "worker-1", check=True)
-    assert (found["pods"], found["staying"]) == (["demo/here"], ["demo/daemon", "demo/mirror"])
-    assert (found["cordoned"], found["unmanaged"], found["empty_dirs"]) == (True, ["demo/here"], [])
+    assert found == {
+        "cordoned": True,
+        "pods": ["demo/here", "demo/kept", "demo/scratch"],
+        "unmanaged": ["demo/here", "demo/scratch"],
+        "empty_dirs": ["demo/scratch"],
+        "staying": ["demo/daemon", "demo/mirror"],
+        "blocked": [],
+    }
     assert api.asked == []
 
 

@@ -257,6 +257,8 @@ def test_addresses_are_written_back() -> None:
         "http://10.0.0.2",
         "https://u:p@h",
         "https://h/path",
+        "https://h?query",
+        "https://h#fragment",
         "10.0.0.2:0",
         "10.0.0.2:99999",
         "a b",
@@ -323,3 +325,27 @@ def test_fleet_spreads_over_endpoints(tmp_path: Path) -> None:
     for node, endpoint in itertools.product(endpoints, endpoints):
         if node == endpoint:
             assert connect(context, node, route="endpoint").endpoint != node
+
+
+@pytest.mark.parametrize(
+    ("name", "context"),
+    [
+        ("none", "none"),
+        ("without key", "without key"),
+        ("omni", "omni"),
+        ("other", "other"),
+        ("proxy", "proxy"),
+        (None, None),
+    ],
+)
+def test_which_file_and_context_it_is_about(tmp_path: Path, name: str | None, context: str | None) -> None:
+    contexts = {
+        "without key": _raw(key=None),
+        "omni": _raw(auth={"siderov1": {}}),
+        "other": _raw(auth={"basic": {}}),
+        "proxy": _raw(**{"proxy-url": "http://p"}),
+    }
+    path = _write(tmp_path / "c", current=None, **contexts)
+    with pytest.raises(ConfigError) as raised:
+        Talosconfig.load(str(path)).context(name)
+    assert raised.value.context == {"file": str(path)} | ({"context": context} if context else {})

@@ -8,6 +8,7 @@ import asyncio
 import json
 
 import pytest
+from ansible_collections.talosops.selinux.plugins.plugin_utils.image.machine_config import dry_run
 from ansible_collections.talosops.selinux.plugins.plugin_utils.image.machine_config.dry_run import (
     DifferenceNotApproved,
     DifferenceNotUnderstood,
@@ -125,6 +126,23 @@ def test_an_approval_is_for_one_list_of_differences_with_its_values():
         other.require(first)
     # With the installer image beside it, it still is the same list.
     assert judged("v1.14 image-and-host-name").approval == first
+
+
+def test_an_approval_is_keyed_by_every_secret_of_the_cluster():
+    run = RUNS["v1.14 host-name"]
+    others = judged("v1.14 host-name").differences
+    assert others
+    text = run.sent.decode()
+    names = ("cluster_secret", "machine_token", "bootstrap_token", "machine_ca")
+    secrets = {name: {found.value for found in dry_run.values(dry_run.Configuration(text), name)} for name in names}
+    assert all(secrets.values())
+    approvals = {dry_run._approval([], text)}
+    for found in secrets.values():
+        changed = text
+        for value in found:
+            changed = changed.replace(value, value[::-1])
+        approvals.add(dry_run._approval([], changed))
+    assert len(approvals) == 1 + len(names)
 
 
 def test_an_approval_cannot_be_guessed_from_a_short_value():
