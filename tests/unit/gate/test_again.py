@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any
 
 import pytest
@@ -13,6 +14,8 @@ from ansible_collections.talosops.selinux.plugins.plugin_utils.canonical import 
 from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.again import judge_again, require_eligible
 from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.errors import EvidenceRefused, VerdictRefused
 from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.policy import Policy
+from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.waiver import Waiver
+from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.waivers import Waivers
 
 from .samples import NOW, changed, denial, evidence, healthy_evidence
 
@@ -137,3 +140,70 @@ def test_altered_or_foreign_documents_are_refused(strict: Policy, which: str) ->
     given = {"saved": evidence("worker"), "live": live()}
     with pytest.raises(EvidenceRefused, match="of node node-1, not of node-2"):
         judge_again(given["saved"], given["live"], strict, None, NOW, node="node-2")
+
+
+def test_what_is_said_of_a_node_that_may_not_go(strict: Policy) -> None:
+    again = judge_again(evidence("worker"), live(talos__stage="upgrading"), strict, None, NOW)
+    stage, pending = [check for check in again["checks"] if check["result"] == "fail"]
+    with pytest.raises(VerdictRefused) as refused:
+        require_eligible(again)
+    assert refused.value.as_dict() == {
+        "kind": "verdict_refused",
+        "bound": "decision",
+        "checks": ["stage-running", "new-install-only"],
+        "found": "node-1 is refused now: stage-running: now: stage upgrading, ready true; new-install-only: now: staged"
+        " upgrade pending: false, stage upgrading",
+        "why": "a node is wiped only on what is true at that moment, whatever a file says",
+        "do": f"{stage['remedy']} {pending['remedy']}",
+    }
+    twice = {"node": "n", "decision": "refused", "checks": [stage, {**pending, "remedy": stage["remedy"]}]}
+    with pytest.raises(VerdictRefused) as refused:
+        require_eligible(twice)
+    assert refused.value.do == stage["remedy"]
+    with pytest.raises(VerdictRefused) as refused:
+        require_eligible({"node": "n", "decision": "inconclusive", "checks": []})
+    assert refused.value.found == "n is inconclusive now: no check passed"
+    assert (refused.value.do, refused.value.context["checks"]) == ("judge the node again", [])
+
+
+@pytest.mark.parametrize("operation", [None, {}])
+def test_the_plan_is_the_saved_one_where_the_look_has_none(strict: Policy, operation: Any) -> None:
+    assert stops(judge_again(evidence("worker"), live(operation=operation), strict, None, NOW)) == {}
+    # The other way round, what the look knows counts.
+    seen = live(operation=healthy_evidence()["operation"], config=healthy_evidence()["config"])
+    again = judge_again(evidence("worker", operation=operation), seen, strict, None, NOW)
+    planned = {check["id"]: check["found"] for check in again["checks"] if check["id"] in stops(again)}
+    assert planned["boot-path-known"].startswith("in the saved evidence: boot path unknown, known are in_place, hook (")
+    assert again["binds"]["target"] == healthy_evidence()["operation"]["target"]
+
+
+def test_waivers_as_they_are_now(strict: Policy) -> None:
+    waived = Waiver(
+        id="w",
+        signature="pod_t:run_t:dir:write",
+        match={},
+        scope={"nodes": ("node-1",)},
+        reason="r",
+        owner="ada",
+        ticket="t",
+        granted=NOW - dt.timedelta(days=1),
+        expires=NOW + dt.timedelta(days=1),
+    )
+    found = {"audit__denials": [denial()], "audit__counts__denied": 3}
+    saved, seen = evidence("worker", **found), live(**found)
+    again = judge_again(saved, seen, strict, Waivers([waived], strict, NOW), NOW)
+    assert again["decision"] == "eligible"
+    assert [one["waiver_id"] for one in again["waived"]] == ["w"]
+    assert stops(judge_again(saved, seen, strict, None, NOW)) == {"no-denials": "fail"}
+    assert next(check["result"] for check in again["checks"] if check["id"] == "no-denials") == "waived"
+    # Of a denial that one look has and the other has not, the worse result counts.
+    for one, other in ((saved, live()), (evidence("worker"), seen)):
+        again = judge_again(one, other, strict, Waivers([waived], strict, NOW), NOW)
+        assert next(check["result"] for check in again["checks"] if check["id"] == "no-denials") == "waived"
+
+
+def test_the_verdict_is_of_now(strict: Policy) -> None:
+    again = judge_again(evidence("worker"), live(), strict, None, NOW)
+    assert (again["issued_at"], again["expires_at"]) == ("2026-11-22T12:00:00Z", "2026-11-22T16:00:00Z")
+    late = NOW + dt.timedelta(hours=3, minutes=59)
+    assert stops(judge_again(evidence("worker"), live(), strict, None, late)) == {"evidence-fresh": "fail"}

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from ansible_collections.talosops.selinux.plugins.plugin_utils.canonical import canonical_json, sealed, sha256_of
 from ansible_collections.talosops.selinux.plugins.plugin_utils.gate import signing
-from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.binding import recheck
+from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.binding import check_document, recheck
 from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.errors import SignatureProblem, VerdictRefused
 from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.policy import Policy
 from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.verdict import judge
@@ -412,3 +412,60 @@ def test_a_verdict_without_checks_and_an_unsealed_evidence_file(verdict: dict[st
     assert refused(verdict, {**live_of(verdict), "evidence": document}).found == (
         "the evidence file does not match its own hash"
     )
+
+
+AGAIN = "collect new evidence and ask the gate for a new verdict"
+BOUND = "a verdict holds only for the node, boot, image and configuration it was given for"
+
+
+@pytest.mark.parametrize(
+    ("change", "live", "bound", "do"),
+    [
+        ({"schema": 2}, {}, "schema", AGAIN),
+        ({"waived": 5}, {}, "sha256", AGAIN),
+        ({"decision": "refused"}, {}, "decision", "do what its checks say"),
+        ({"issued_at": None}, {}, "expires_at", AGAIN),
+        ({"issued_at": "2026-11-22T12:00:01Z"}, {}, "issued_at", "set this machine's clock"),
+        ({"expires_at": "2026-11-22T12:00:00Z"}, {}, "expires_at", AGAIN),
+        ({"binds": None}, {}, "binds", AGAIN),
+        ({}, {"uuid": None}, "uuid", "find out, then retry"),
+        ({}, {"uuid": "x"}, "uuid", AGAIN),
+        ({}, {"boot_id": None}, "boot_id", "find out, then retry"),
+        ({}, {"evidence": None}, "evidence_sha256", "bring the evidence file back"),
+        ({}, {"coverage": "none"}, "denials", "find out which records are missing; a denial could be among them"),
+        ({}, {"denials": None}, "denials", "read the audit log again"),
+        ({}, {"denials": [{"signature": "b"}, {"signature": "a"}, {}]}, "denials", AGAIN),
+    ],
+)
+def test_what_is_to_be_done_about_a_refusal(
+    verdict: dict[str, Any], change: dict[str, Any], live: dict[str, Any], bound: str, do: str
+) -> None:
+    refusal = refused(sealed({**verdict, **change}), {**live_of(verdict), **live})
+    assert (refusal.why, refusal.do) == (BOUND, do)
+    denials = {"denials": ["None", "a", "b"]} if live.get("denials") else {}
+    assert refusal.context == {"bound": bound, **denials}
+
+
+def test_a_verdict_names_no_node_or_a_target_that_is_not_known(verdict: dict[str, Any]) -> None:
+    live = live_of(verdict)
+    assert refused(verdict, {**live, "node": None}).found == (
+        "the present node is not known (the verdict was given for node-1)"
+    )
+    loose = sealed(changed(verdict, "binds.target.installer", None))
+    assert refused(loose, live).found == "the verdict is not bound to any target.installer"
+    assert refused(verdict, {**live, "target": None}).found == (
+        "the present target.version is not known (the verdict was given for v1.14.1)"
+    )
+
+
+def test_a_verdict_of_now_whatever_node_it_is_presented_for(verdict: dict[str, Any], keys: tuple[bytes, bytes]) -> None:
+    check_document(verdict, NOW, None)
+    check_document(
+        {key: verdict[key] for key in verdict if key not in ("denials", "waived")}
+        | {"sha256": sealed({key: verdict[key] for key in verdict if key not in ("denials", "waived")})["sha256"]},
+        NOW,
+        None,
+    )
+    check_document(signing.sign(verdict, keys[0]), NOW, keys[1])
+    with pytest.raises(VerdictRefused, match="the verdict is not signed"):
+        check_document(verdict, NOW, keys[1])

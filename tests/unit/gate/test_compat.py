@@ -19,50 +19,102 @@ from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.errors impor
 from ansible_collections.talosops.selinux.plugins.plugin_utils.operator_files import FileProblem
 
 TABLE = compat.load()
-# (kind, name, Talos version) -> verdict, as the sources in the table have it.
-ROWS = [
-    ("cni", "flannel", "v1.10.0", "works"),
-    ("cni", "flannel", "v1.14.1", "works"),
-    ("cni", "flannel", "v1.9.6", "unknown"),
-    ("cni", "cilium", "v1.14.0", "works"),
-    ("cni", "cilium", "v1.14.0-rc.1", "breaks"),
-    ("cni", "cilium", "v1.13.9", "breaks"),
-    ("cni", "calico", "v1.14.1", "unknown"),
-    ("cni", "kube-router", "v1.14.1", "unknown"),
-    ("cni", "multus", "v1.14.1", "unknown"),
-    ("cni", "kube-ovn", "v1.14.1", "unknown"),
-    ("cni", "antrea", "v1.14.1", "unknown"),
-    ("cni", "brand-new", "v1.14.1", "unknown"),
-    ("csi", "csi.proxmox.sinextra.dev", "v1.14.0", "unknown"),
-    ("csi", "csi.proxmox.sinextra.dev", "v1.13.9", "breaks"),
-    ("csi", "driver.longhorn.io", "v1.14.0", "unknown"),
-    ("csi", "driver.longhorn.io", "v1.13.9", "breaks"),
-    ("csi", "topolvm.io", "v1.14.1", "breaks"),
-    ("csi", "nfs.csi.k8s.io", "v1.14.1", "unknown"),
-    ("csi", "tns.csi.io", "v1.14.1", "unknown"),
-    ("addons", "node-exporter", "v1.14.1", "breaks"),
-    ("addons", "opentelemetry-collector", "v1.14.1", "breaks"),
-    ("addons", "longhorn", "v1.13.0", "breaks"),
-    ("addons", "longhorn", "v1.14.1", "unknown"),
-    ("addons", "topolvm", "v1.14.1", "breaks"),
-    ("addons", "kubevirt", "v1.14.1", "breaks"),
-    ("addons", "auditd", "v1.14.1", "breaks"),
-    ("addons", "falco", "v1.14.1", "unknown"),
-    ("extensions", "iscsi-tools", "v1.13.9", "breaks"),
-    ("extensions", "iscsi-tools", "v1.14.1", "unknown"),
-    ("extensions", "some-new-extension", "v1.14.1", "unknown"),
+OPEN = ("siderolabs/talos#13625 (open: not every CNI is covered)", "2026-06-20")
+NETWORK = ("siderolabs/talos#13987 (network_fs_t rules differ by version)", "2026-08-21")
+UNSUPPORTED = ("Talos documentation, SELinux page (extensions are not supported)", "2026-09-02")
+NSENTER = ("siderolabs/talos#14266", "2026-09-06")
+CONTAINERS = ("siderolabs/talos#14055", "2026-08-26")
+NOTHING = (None, None)
+# (kind, name, first and last version of Talos, verdict, (source, date)), as the sources have it; ``""`` is no version.
+ROWS: list[tuple[str, str, str, str, tuple[str | None, str | None]]] = [
+    ("cni", "flannel", "v0.0.0 v1.9.99 v1.10.0-rc.9", "unknown", NOTHING),
+    (
+        "cni",
+        "flannel",
+        "v1.10.0 v1.14.1 v9.9.9",
+        "works",
+        ("Talos documentation, SELinux page (the only tested CNI)", "2026-09-02"),
+    ),
+    ("cni", "cilium", "v0.0.0 v1.13.99 v1.14.0-rc.9", "breaks", ("siderolabs/talos#13807", "2026-08-21")),
+    (
+        "cni",
+        "cilium",
+        "v1.14.0 v9.9.9",
+        "works",
+        ("siderolabs/talos#14046, siderolabs/talos#14254, siderolabs/talos#14266", "2026-09-06"),
+    ),
+    *(
+        ("cni", name, "v0.0.0 v9.9.9 ", "unknown", OPEN)
+        for name in ("calico", "kube-router", "multus", "kube-ovn", "antrea")
+    ),
+    (
+        "csi",
+        "csi.proxmox.sinextra.dev",
+        "v0.0.0 v1.13.99 v1.14.0-rc.9",
+        "breaks",
+        ("siderolabs/talos#14182", "2026-09-02"),
+    ),
+    (
+        "csi",
+        "csi.proxmox.sinextra.dev",
+        "v1.14.0 v9.9.9",
+        "unknown",
+        ("siderolabs/talos#14207, sergelogvinov/proxmox-csi-plugin#624", "2026-09-02"),
+    ),
+    (
+        "csi",
+        "driver.longhorn.io",
+        "v0.0.0 v1.13.99 v1.14.0-rc.9",
+        "breaks",
+        ("siderolabs/talos#13744, siderolabs/talos#14182", "2026-09-02"),
+    ),
+    (
+        "csi",
+        "driver.longhorn.io",
+        "v1.14.0 v9.9.9",
+        "unknown",
+        ("siderolabs/talos#13744, longhorn/longhorn#12318", "2026-09-02"),
+    ),
+    ("csi", "topolvm.io", "v0.0.0 v9.9.9 ", "breaks", NSENTER),
+    *(("csi", name, "v0.0.0 v9.9.9 ", "unknown", NETWORK) for name in ("nfs.csi.k8s.io", "smb.csi.k8s.io")),
+    ("csi", "tns.csi.io", "v0.0.0 v9.9.9 ", "unknown", ("fenio/tns-csi#235", "2026-09-02")),
+    *(
+        ("addons", name, "v0.0.0 v9.9.9 ", "breaks", NSENTER)
+        for name in ("node-exporter", "opentelemetry-collector", "topolvm")
+    ),
+    ("addons", "longhorn", "v0.0.0 v1.13.99 v1.14.0-rc.9", "breaks", ("siderolabs/talos#13744", "2026-08-21")),
+    ("addons", "longhorn", "v1.14.0 v9.9.9", "unknown", ("longhorn/longhorn#12318", "2026-09-02")),
+    ("addons", "kubevirt", "v0.0.0 v9.9.9 ", "breaks", ("siderolabs/talos#10881", "2025-08-01")),
+    ("addons", "auditd", "v0.0.0 v9.9.9 ", "breaks", ("siderolabs/talos#9907", "2026-08-21")),
+    ("addons", "falco", "v0.0.0 v9.9.9 ", "unknown", ("siderolabs/talos#13625 (open: BPF rules)", "2026-06-20")),
+    *(
+        ("extensions", name, versions, verdict, source)
+        for name in ("iscsi-tools", "util-linux-tools", "qemu-guest-agent")
+        for versions, verdict, source in (
+            ("v0.0.0 v1.13.99 v1.14.0-rc.9", "breaks", CONTAINERS),
+            ("v1.14.0 v9.9.9", "unknown", UNSUPPORTED),
+        )
+    ),
+    *((kind, "brand-new", "v1.14.1 ", "unknown", NOTHING) for kind in ("cni", "csi", "addons", "extensions", "pet")),
 ]
 
 
-@pytest.mark.parametrize(("kind", "name", "talos", "verdict"), ROWS)
-def test_the_rows_of_the_table(kind: str, name: str, talos: str, verdict: str) -> None:
-    answer = TABLE.look_up(kind, name, "1.0.0", talos)
-    assert answer["verdict"] == verdict
-    assert (answer["name"], answer["version"]) == (name, "1.0.0")
-    if verdict == "breaks":
-        assert answer["workaround"]
-    if verdict == "unknown":
-        assert answer["find_out"]
+@pytest.mark.parametrize(("kind", "name", "versions", "verdict", "source"), ROWS)
+def test_the_rows_of_the_table(
+    kind: str, name: str, versions: str, verdict: str, source: tuple[str | None, str | None]
+) -> None:
+    for talos in versions.split(" "):
+        answer = TABLE.look_up(kind, name, "1.0.0", talos or None)
+        assert (answer["name"], answer["version"]) == (name, "1.0.0")
+        assert (answer["verdict"], (answer["source"], answer["date"])) == (verdict, source), talos
+        if verdict == "breaks":
+            assert answer["workaround"]
+        if verdict == "unknown":
+            assert answer["find_out"]
+
+
+def test_no_row_of_the_table_is_left_out() -> None:
+    assert {(kind, name) for kind, name, *_rest in ROWS if name != "brand-new"} == set(TABLE.rows)
 
 
 def test_a_known_row_carries_its_source_and_date() -> None:
@@ -177,8 +229,13 @@ def test_a_wrong_row_is_told_with_its_file(tmp_path: Path, row: dict[str, Any], 
     path.write_text(yaml.safe_dump({"schema": 1, "find_out": "Try it.", "entries": [entry]}), encoding="utf-8")
     with pytest.raises(PolicyProblem) as caught:
         compat.load(path)
-    assert caught.value.found == f"the compatibility table {path} cannot be used: {words}"
-    assert caught.value.context == {"table": str(path)}
+    assert caught.value.as_dict() == {
+        "kind": "policy",
+        "table": str(path),
+        "found": f"the compatibility table {path} cannot be used: {words}",
+        "why": "a row that is misread could call a workload safe that breaks",
+        "do": "correct the table; docs/policies.md describes its fields",
+    }
 
 
 @pytest.mark.parametrize("field", ["since", "until", "versions_since", "versions_until"])

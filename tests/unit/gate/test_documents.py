@@ -55,4 +55,10 @@ def test_an_unreadable_policy_is_named_by_its_file(tmp_path: Path, text: str) ->
     if "schema" in text:
         assert "line 2" in caught.value.found
     if text == "- 1":
-        assert caught.value.found == f"the gate policy {path} cannot be used: it is not a YAML mapping"
+        assert caught.value.as_dict() == {
+            "kind": "policy",
+            "policy": str(path),
+            "found": f"the gate policy {path} cannot be used: it is not a YAML mapping",
+            "why": "a policy that is not understood to the letter cannot decide about a wipe",
+            "do": "correct the policy; docs/policies.md describes every field",
+        }

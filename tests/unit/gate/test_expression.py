@@ -320,8 +320,13 @@ def test_what_an_expression_cannot_answer_is_told() -> None:
     ):
         with pytest.raises(PolicyProblem) as refused:
             expression.Expression(text, kinds)
-        assert refused.value.found == f"the expression {text!r} cannot be used: {why}"
-        assert refused.value.context == {"expression": text}
+        assert refused.value.as_dict() == {
+            "kind": "policy",
+            "expression": text,
+            "found": f"the expression {text!r} cannot be used: {why}",
+            "why": "an expression that cannot be checked for gaps could pass on a missing value",
+            "do": "correct the expression; docs/policies.md lists the paths and functions",
+        }
     with pytest.raises(PolicyProblem, match=r"JMESPath cannot read it: .*[Ii]ncomplete expression"):
         expression.Expression("a ==", kinds)
 

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -45,8 +46,35 @@ def test_what_is_said_of_evidence_that_is_not_judged() -> None:
             check_evidence(document, node)
         assert caught.value.found == found
         assert caught.value.context == {"node": named}
-    assert caught.value.do == "collect the evidence of node-2"
+    assert caught.value.as_dict() == {
+        "kind": "evidence_refused",
+        "node": "node-2",
+        "found": "the evidence is of node node-1, not of node-2",
+        "why": "one node's evidence says nothing about another",
+        "do": "collect the evidence of node-2",
+    }
     check_evidence(evidence(), "node-1")
+
+
+@pytest.mark.parametrize(
+    ("document", "why", "do"),
+    [
+        (
+            sealed({**healthy_evidence(), "schema": 2}),
+            "fields of another schema would be read as missing, or worse, as something else",
+            "collect the evidence again with this version of the collection",
+        ),
+        (
+            {**evidence(), "errors": [1]},
+            "it was changed after it was collected, or the file is damaged",
+            "collect the evidence again, and find out who changed the file",
+        ),
+    ],
+)
+def test_what_is_to_be_done_about_evidence_that_is_not_judged(document: dict[str, Any], why: str, do: str) -> None:
+    with pytest.raises(EvidenceRefused) as caught:
+        check_evidence(document)
+    assert (caught.value.why, caught.value.do) == (why, do)
 
 
 def test_a_note_is_added_to_what_was_found(strict: Policy) -> None:

@@ -417,3 +417,16 @@ def test_conditions(tmp_path: Path, field: str, expression: str, result: str) ->
     # A failure is never waived away or called unknown after the fact by a condition that does not hold.
     failing = judge(evidence(cluster__name="x"), policy, now=NOW)["checks"][-1]["result"]
     assert failing == ("fail" if result in ("pass", "waived") else result)
+
+
+def test_what_is_said_of_a_policy_that_weakens_without_a_word(tmp_path: Path) -> None:
+    path = write(tmp_path, soak="71h", checks=[{"id": "no-denials", "severity": "warn", "enabled": False}])
+    assert problem(path).as_dict() == {
+        "kind": "policy",
+        "policy": str(path),
+        "weakened": ["setting: soak", "no-denials: enabled", "no-denials: severity"],
+        "found": f"the policy {path} weakens what blocks a node (setting: soak, no-denials: enabled, no-denials:"
+        " severity) and does not say who and why",
+        "why": "whoever reads the verdict must see on whose word a blocking check was relaxed",
+        "do": "add `weakened_by: {who: ..., why: ...}` to the policy, or take the change out",
+    }

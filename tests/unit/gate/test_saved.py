@@ -85,6 +85,12 @@ def test_another_verdict_in_its_place_is_refused(there: Any, tmp_path: Path) -> 
     entry = entry_of(verdict(), save(tmp_path, "1", there))
     with pytest.raises(VerdictRefused, match="is not the one that was given in this run, or cannot be read") as caught:
         verdict_of(entry)
-    assert caught.value.context["bound"] == "verdict"
+    assert caught.value.as_dict() == {
+        "kind": "verdict_refused",
+        "bound": "verdict",
+        "found": f"the verdict {entry['path']} is not the one that was given in this run, or cannot be read",
+        "why": "a verdict that was changed says what somebody wanted it to say",
+        "do": "let the gate judge the node again",
+    }
     with pytest.raises(VerdictRefused, match="cannot be read"):
         verdict_of({**entry, "path": str(tmp_path / "nowhere")})

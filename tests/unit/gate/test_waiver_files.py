@@ -165,4 +165,44 @@ def test_what_is_wrong_with_a_waiver_is_told_in_full(tmp_path: Path) -> None:
         path = written(tmp_path, *entries)
         with pytest.raises(WaiverProblem) as caught:
             load_waivers(path)
-        assert caught.value.found == f"the waiver file {path} cannot be used: {words}"
+        assert caught.value.as_dict() == {
+            "kind": "waiver",
+            "file": str(path),
+            "found": f"the waiver file {path} cannot be used: {words}",
+            "why": "a waiver that is not understood to the letter could cover more than its owner meant",
+            "do": "correct the file; docs/waivers.md describes every field",
+        }
+
+
+def test_a_waiver_is_read_whole(tmp_path: Path) -> None:
+    labels = {"ticket-system": "jira", "team": "storage"}
+    match = {"source_type": ["pod_t"], "target_type": ["a_t", "b_t"], "class": ["dir"], "permissions": ["read"]}
+    rest = {key: value for key, value in ENTRY.items() if key != "signature"}
+    scope = {"clusters": ["lab", "prod-*"], "nodes": ["node-1"], "talos": ["1.14", "v1.13.9"]}
+    one, other = load_waivers(
+        written(
+            tmp_path, {**ENTRY, "labels": labels}, {**rest, "id": "b", "match": match, "scope": scope, "owner": None}
+        )
+    )
+    utc = dt.UTC
+    assert dataclasses.asdict(one) == {
+        "id": "agent",
+        "signature": "pod_t:etcd_t:sock_file:append+write",
+        "match": {},
+        "scope": {"clusters": ("lab",)},
+        "reason": "r",
+        "owner": "ada@example.org",
+        "ticket": "OPS-1",
+        "granted": dt.datetime(2026, 11, 1, tzinfo=utc),
+        "expires": dt.datetime(2026, 12, 31, tzinfo=utc),
+        "labels": labels,
+    }
+    assert other == dataclasses.replace(
+        one,
+        id="b",
+        signature=None,
+        match={key: tuple(values) for key, values in match.items()},
+        scope={key: tuple(values) for key, values in scope.items()},
+        owner="",
+        labels={},
+    )

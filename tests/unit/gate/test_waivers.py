@@ -391,3 +391,19 @@ def test_the_documented_example_loads(tmp_path: Path, strict: Policy) -> None:
     path = tmp_path / "waivers.yml"
     path.write_text(text.split("```yaml\n")[1].split("```")[0], encoding="utf-8")
     assert [waiver.id for waiver in waivers.load(path, policy=strict, now=NOW).waivers] == ["agent-socket"]
+
+
+def test_what_is_said_of_waivers_that_cannot_stand(tmp_path: Path, strict: Policy) -> None:
+    second = {**ENTRY, "id": "second", "owner": "", "expires": dt.date(2026, 11, 20)}
+    with pytest.raises(WaiverProblem) as caught:
+        load(tmp_path, strict, {**ENTRY, "owner": ""}, second).require_sound([denied()])
+    no_owner = {"waiver": "agent-socket", "lint": "no-owner", "text": "it has no owner"}
+    expired = {"waiver": "second", "lint": "expired", "text": "it expired at 2026-11-20T00:00:00Z"}
+    assert caught.value.as_dict() == {
+        "kind": "waiver",
+        "findings": [no_owner, expired],
+        "found": "waivers that cannot stand: agent-socket (no-owner): it has no owner; second (expired): it expired at"
+        " 2026-11-20T00:00:00Z",
+        "why": "a waiver is a debt with a name and a date; one that nobody keeps up hides a denial",
+        "do": "renew, narrow or delete each of them; docs/waivers.md explains every lint",
+    }
