@@ -96,7 +96,7 @@ nodes:
     holes:
       description: >-
         Places of this boot's streams where records may be missing. V(head), no read reached the beginning; V(gap), two
-        reads do not meet; V(conflict), two reads tell different stories. With the serials and times on both sides.
+        reads do not meet; V(conflict), two reads differ. With the serials and times on both sides.
       type: list
       elements: dict
       sample:

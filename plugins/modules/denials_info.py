@@ -14,7 +14,7 @@ author:
 description:
   - Reads the audit records of every node of the play, or of O(files), and groups the denials by source type, target
     type, class and permissions.
-  - Tells how much it knows. Zero denials mean nothing unless RV(nodes) says that the coverage is complete.
+  - Reports how much it knows. Zero denials mean nothing unless RV(nodes) says that the coverage is complete.
 options:
   files:
     description:
@@ -28,7 +28,7 @@ options:
     type: int
     default: 1
   watch_seconds:
-    description: Wait for so long before reading, to see what happens in the meantime.
+    description: Wait for so long before reading, so that what happens meanwhile is read too.
     type: float
     default: 0
   talos_version:
@@ -69,7 +69,7 @@ EXAMPLES = r"""
     files: [/tmp/auditd.log.gz, /tmp/dmesg.log]
   run_once: true
 
-- name: See what the next release would still deny
+- name: Report what the next release would still deny
   talosops.selinux.denials_info:
     policy: /srv/talos/policy.33
     policy_sources: /srv/talos/selinux

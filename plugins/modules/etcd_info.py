@@ -24,11 +24,11 @@ extends_documentation_fragment:
 EXAMPLES = r"""
 - name: Ask etcd on the first control plane
   talosops.selinux.etcd_info:
-  register: seen
+  register: found
 
 - name: Check that one member may be away
   ansible.builtin.assert:
-    that: seen.etcd.healthy and seen.etcd.tolerance_after_removal > 0
+    that: found.etcd.healthy and found.etcd.tolerance_after_removal > 0
 """
 
 RETURN = r"""

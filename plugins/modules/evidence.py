@@ -80,7 +80,7 @@ options:
     choices: [uki, grub]
     default: uki
   ledger:
-    description: The rollout's ledger, to see whether another operation holds a node.
+    description: The rollout's ledger, to check whether another operation holds a node.
     type: path
   run:
     description: The id of this run. An operation of this run does not hold its own node.

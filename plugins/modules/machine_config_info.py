@@ -38,7 +38,7 @@ options:
     choices: [uki, grub]
     default: uki
   kernel_args:
-    description: The kernel arguments of the image's schematic, to see that none of the configuration's own get lost.
+    description: The kernel arguments of the image's schematic, to check that none of the configuration's own get lost.
     type: list
     elements: str
     default: []

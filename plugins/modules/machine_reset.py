@@ -18,8 +18,8 @@ description:
     The node's identity and boot are read once more on the connection that the reset then goes out on.
   - A control plane is only reset through another control plane, after every etcd member agreed that it can be spared,
     while every other control plane runs and is ready, and with a Lease in the cluster that keeps others from being
-    reset. It gives up the leadership first.
-  - The reply of a reset only says that it began. Use M(talosops.selinux.machine_status_info) to see the effect.
+    reset. It forfeits the leadership first.
+  - The reply of a reset only says that it started. Use M(talosops.selinux.machine_status_info) to check the effect.
 options:
   evidence:
     description: The saved evidence file that the verdict rests on.
@@ -112,7 +112,7 @@ labels:
   elements: str
   sample: [META, STATE, EPHEMERAL]
 boot:
-  description: What tells the boot that the reset ends from another one.
+  description: The boot that the reset ends, by what no other boot has.
   returned: always
   type: dict
   sample: {}

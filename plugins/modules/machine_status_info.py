@@ -119,7 +119,7 @@ fingerprint:
   sample: null
 boot:
   description:
-    - What tells the node's boot from another one. Before Talos 1.14 these are counters, since the time of boot moves
+    - What the node's boot is known by. Before Talos 1.14 these are counters, since the time of boot moves
       with the clock. Null when it does not report it.
   returned: always
   type: dict

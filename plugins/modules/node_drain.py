@@ -129,7 +129,7 @@ blocked:
       found: demo/web-7b4c8f9d6-9zq4t is held by the PodDisruptionBudget demo/web, which allows 0 disruptions
 failure:
   description:
-    - What went wrong, by its C(kind); the text is in C(msg). A drain that was begun adds C(node), C(cordoned) and
+    - What went wrong, by its C(kind); the text is in C(msg). A drain that was started adds C(node), C(cordoned) and
       C(evicted), and C(blocked) and C(remaining) where pods were left.
   returned: failure
   type: dict

@@ -71,7 +71,7 @@ options:
     description:
       - With C(talos_boot_path) V(hook), the command that boots the wiped machine from a medium, as a list of arguments.
         It runs on the control host with C(TALOS_NODE), C(TALOS_ADDRESS), C(TALOS_UUID), C(TALOS_SCHEMATIC) and
-        C(TALOS_VERSION) in its environment, and must end with 0 when the machine was told to boot.
+        C(TALOS_VERSION) in its environment, and must end with 0 when it made the machine boot.
     type: list
     elements: str
     default: []

@@ -13,7 +13,7 @@ author:
   - The talosops.selinux authors (@talosops)
 description:
   - Writes a halt into the ledger of a rollout, also while a controller runs it. From then on no node is taken further
-    that was not wiped. A node that was begun is uncordoned and its operation closed; one that was wiped, or may have
+    that was not wiped. A node that was started is uncordoned and its operation closed; one that was wiped, or may have
     been, is carried on to its end.
   - The rollout then ends with a failure that names the halt, and does not start again until every halt is lifted.
   - Runs where the ledger is, as the user that runs the rollout.

@@ -14,7 +14,7 @@ author:
 description:
   - Orders the nodes that the gate found eligible. Canaries first, then workers in batches that never span two zones,
     then control planes one at a time.
-  - Operations whose wipe an earlier run began go first.
+  - Operations whose wipe an earlier run started go first.
   - Two hosts that are one machine, by address, UUID, node identity or boot, refuse the plan.
   - The zone of a node is the host's variable C(talos_zone).
 options:

@@ -16,7 +16,7 @@ description:
     every step renews both, and M(talosops.selinux.rollout_report) releases them. A second controller is refused with
     who holds the lock, also one in another directory, on another host or in another process namespace.
   - The lock of a controller that surely ended, or that was not renewed in time, is taken over.
-  - Nodes that a stopped rollout had begun with and certainly not wiped are uncordoned and start over. Those that were
+  - Nodes that a stopped rollout had started and certainly not wiped are uncordoned and start over. Those that were
     wiped, or may have been, are returned as RV(resume); they go on where the ledger says.
   - While the rollout is halted (M(talosops.selinux.rollout_halt)) only these go on. When there are none it fails, and
     names the halts.
@@ -92,7 +92,7 @@ halts:
   elements: dict
   sample: []
 released:
-  description: Nodes that a stopped rollout had begun with, and that start over.
+  description: Nodes that a stopped rollout had started, and that start over.
   returned: always
   type: list
   elements: str

@@ -121,6 +121,6 @@ def _texts(value: Any) -> bool:
 def _bad(found: str, options: Mapping[str, Any]) -> BadArguments:
     return BadArguments(
         f"the event source cannot start: {found}",
-        "what it was not told it would guess",
+        "what is not given it would have to guess",
         f"correct the rulebook; the arguments are {', '.join(options)}",
     )

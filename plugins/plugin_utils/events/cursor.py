@@ -143,6 +143,6 @@ def reason_of(error: OSError | NotPrivate) -> str:
 def _unusable(path: Path, why: str) -> CursorProblem:
     return CursorProblem(
         f"the state of the event source {path} cannot be used: {why}",
-        "without it events would be lost or told twice",
-        "make the directory writable, or move the damaged file away and accept that its node is told about anew",
+        "without it events would be lost or reported twice",
+        "make the directory writable, or move the damaged file away and accept that its node is reported anew",
     )

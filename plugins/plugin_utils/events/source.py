@@ -147,8 +147,8 @@ class Source:
                 # It waits for the disk, and nobody else has to.
                 await asyncio.to_thread(keep)
             except CursorProblem as problem:
-                # To go on would tell everything again, to end would tell nobody that a disk is full.
-                logger.error("nothing more is told until this can be kept: %s", problem)
+                # To go on would report everything again, to end would report to nobody that a disk is full.
+                logger.error("nothing more is reported until this can be kept: %s", problem)
                 await asyncio.sleep(self.poll)
             else:
                 return
@@ -164,5 +164,5 @@ class Source:
             except TimeoutError:
                 # It is not put again: a rule engine that is only busy would act on it twice.
                 logger.warning(
-                    "the rule engine has not given event %s back yet; nothing is told meanwhile", event["id"]
+                    "the rule engine has not returned event %s yet; nothing is reported meanwhile", event["id"]
                 )

@@ -88,6 +88,6 @@ class WaiverWatch:
 def _unusable(path: Path, why: str) -> CursorProblem:
     return CursorProblem(
         f"what is kept of the waivers in {path} cannot be used: {why}",
-        "without it a waiver that expires would be missed, or be told twice",
+        "without it a waiver that expires would be missed, or reported twice",
         "make the directory writable, or move the damaged file away",
     )

@@ -71,7 +71,7 @@ async def visit(
         client: an open client.
         node: what the operator calls it.
         cursors: see ``Cursors``; only ``of_machine`` is used.
-        most: how many records of one signature are told individually in one visit; the rest is summed up.
+        most: how many records of one signature are reported individually in one visit; the rest is summed up.
         catalogue: marks what is known to be harmless.
         first_run: nodes are not new then.
         store: the audit stores, with the enforcement probes in them; None where nobody probes.

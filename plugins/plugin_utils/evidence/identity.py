@@ -37,7 +37,7 @@ def doubts_of(machine_uuid: str | None, serial_number: str | None) -> list[str]:
             UUID that is no UUID counts.
     """
     if not machine_uuid:
-        return ["the machine tells no UUID"]
+        return ["the machine has no UUID"]
     reason = _placeholder("uuid", machine_uuid)
     if reason is None:
         return []

@@ -219,7 +219,7 @@ class Follower:
 def _same_boot(host: str, before: Look, after: Look) -> None:
     if compare(before, after) != SAME:
         raise BootChanged(
-            f"{host} rebooted while its logs were read, or does not tell when it booted",
+            f"{host} rebooted while its logs were read, or does not say when it booted",
             "records of two boots must not end up in one stream",
             "run the collection again",
         )

@@ -132,7 +132,7 @@ def _resolve(name_or_path: str | Path, base: Path, depth: int) -> tuple[dict[str
     extends = raw.get("extends")
     if extends is None:
         if not built_in:
-            raise unusable(str(path), "it does not say which policy it extends; begin with `extends: strict`")
+            raise unusable(str(path), "it does not say which policy it extends; start it with `extends: strict`")
         return raw, []
     document, changes = _resolve(extends, path.parent, depth + 1)
     merged, added = _merge(document, raw, path)
@@ -203,7 +203,7 @@ def _merge(
     if weaker_ones and by is None:
         raise PolicyProblem(
             f"the policy {path} weakens what blocks a node ({', '.join(weaker_ones)}) and does not say who and why",
-            "whoever reads the verdict must see on whose word a blocking check was relaxed",
+            "whoever reads the verdict must know on whose word a blocking check was relaxed",
             "add `weakened_by: {who: ..., why: ...}` to the policy, or take the change out",
             policy=str(path),
             weakened=weaker_ones,

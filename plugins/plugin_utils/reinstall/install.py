@@ -215,7 +215,7 @@ def _not_back(work: Work, seen: Seen | None) -> StepProblem:
         found = f"it is in stage {seen.stage} and not ready{unmet}"
     return StepProblem(
         f"{work.host} did not come back within {work.params['install_timeout']:g} seconds: {found}",
-        "a system whose policy stops its own services never reaches the API, and only its console tells; "
+        "a system whose policy stops its own services never reaches the API, and only its console shows why; "
         "workloads stay off this node",
         f"read the console of {work.host} (lines with avc: denied, or a service that does not start); wait longer by "
         f"running the rollout again, or bring the node back permissive: {_way_back(work)} (docs/coming-back.md)",

@@ -124,7 +124,7 @@ def effect_of_reset(facts: Mapping[str, Any], seen: Seen) -> tuple[str, str]:
     if seen.how == "silent":
         return UNKNOWN, f"nobody answers: {seen.found}"
     if seen.how == "unread":
-        return UNKNOWN, f"what answers tells nothing: {seen.found}"
+        return UNKNOWN, f"what answers says nothing: {seen.found}"
     machine = same_machine(facts, seen)
     if machine is None:
         return UNKNOWN, "what answers does not say which machine it is"

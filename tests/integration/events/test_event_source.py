@@ -159,6 +159,6 @@ def test_an_engine_that_gives_nothing_back_is_said_and_loses_nothing(
     state = tmp_path / "state"
     stuck = follow(fleet, state, lambda queue: bool(caplog.records), eda_feedback_queue=asyncio.Queue())
     (event,) = stuck.events
-    assert f"has not given event {event['id']} back yet" in caplog.text
+    assert f"has not returned event {event['id']} yet" in caplog.text
     again = follow(fleet, state, lambda queue: bool(queue.of("denial_summary")), feedback=True)
     assert event["id"] in {one["id"] for one in again.events}

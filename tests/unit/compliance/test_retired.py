@@ -161,7 +161,7 @@ def test_a_day_that_has_not_come_retires_nothing_and_is_shown(fleet: Fleet) -> N
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
-        ({"uuid": ""}, "tells no UUID"),
+        ({"uuid": ""}, "the machine has no UUID"),
         ({"uuid": "worker-3"}, "it is no UUID"),
         ({"uuid": "03000200-0400-0500-0006-000700080009"}, "identifies no machine"),
         ({"since": "soon"}, "no day"),

@@ -122,7 +122,7 @@ def test_a_full_disk_ends_nothing_and_repeats_nothing(
 
     told = followed(monkeypatch, cursors, visit, lambda told: len(told.events) > 8)
     assert [event["id"] for event in told.events] == [str(number) for number in range(1, len(told.events) + 1)]
-    assert "nothing more is told until this can be kept: no room" in caplog.text
+    assert "nothing more is reported until this can be kept: no room" in caplog.text
     assert threading.main_thread() not in threads, "the loop waited for the disk"
 
 

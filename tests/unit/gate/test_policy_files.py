@@ -121,7 +121,7 @@ CLOCK: dict[str, Any] = {
 @pytest.mark.parametrize(
     ("document", "why"),
     [
-        ({"extends": None}, "it does not say which policy it extends; begin with `extends: strict`"),
+        ({"extends": None}, "it does not say which policy it extends; start it with `extends: strict`"),
         ({"schema": 2}, "its schema is 2, and this gate reads schema 1"),
         ({"name": "Our Policy"}, f"its name {WORD}"),
         ({"colour": "red"}, "it has unknown keys: colour"),

@@ -22,7 +22,7 @@ DOCUMENTATION = r"""
 short_description: Denials, mode changes, lost evidence, new nodes and drift on Talos nodes
 options:
   state:
-    description: Directory for how far each machine was told about. Without it a restart would lose or repeat events.
+    description: Directory for how far each machine was reported. Without it a restart would lose or repeat events.
     type: path
     required: true
   nodes:
@@ -50,15 +50,15 @@ options:
     minimum: 0.05
   most_per_signature:
     description: >-
-      How many records of one signature are told individually in one visit to a node. The rest is one event of the type
-      denial_summary with their number.
+      How many records of one signature are reported individually in one visit to a node. The rest is one event of the
+      type denial_summary with their number.
     type: int
     default: 5
     minimum: 0
   store:
     description: >-
       Directory of the audit stores, in which enforcement probes are kept. Records that a probe caused are left out, and
-      while one is under way what may be its own is told once it ended.
+      while one is under way what may be its own is reported once it ended.
     type: path
   in_flight:
     description: How many nodes are visited at the same time.

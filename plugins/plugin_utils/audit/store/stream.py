@@ -51,7 +51,7 @@ class Hole:
     """A place where records may be missing.
 
     ``kind`` is ``head`` (the first read had already lost the beginning), ``gap`` (a read did not overlap the one
-    before) or ``conflict`` (two reads tell different stories about the same serials). Serials and times are those of
+    before) or ``conflict`` (two reads differ in the same serials). Serials and times are those of
     the nearest records on both sides, None where there is none. ``reads`` are the moments of the last read before it
     and of the first one behind it, as ISO text.
     """
