@@ -140,7 +140,8 @@ def _recognised(kind: str, item: Object) -> Iterator[tuple[str, str | None]]:
         image = str(container.get("image", ""))
         for entry in _known_workloads():
             if entry["kind"] == kind and re.search(entry["image"], image):
-                version = re.search(r":v?(\d[^@]*)(?:@|$)", image)
+                # A digest, and the port of a registry, stand behind a colon too.
+                version = re.search(r":v?(\d[^/]*)\Z", image.partition("@")[0])
                 yield entry["name"], version.group(1) if version else None
 
 

@@ -13,7 +13,14 @@ import pytest
 import real_talos
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.log import ring
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.store.judgement import analyze_stored
-from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.store.rates import as_dicts, rates, table, warnings
+from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.store.rates import (
+    Rate,
+    as_dicts,
+    often,
+    rates,
+    table,
+    warnings,
+)
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.store.store import AuditStore
 from ansible_collections.talosops.selinux.plugins.plugin_utils.talos import wire
 
@@ -180,3 +187,19 @@ def test_a_hole_between_reads_that_measured_nothing_asks_for_twice_as_many(tmp_p
     store.merge(BOOT, "service", service(9000, 9100), collected_at=at(150), begins=False)
     [reason] = [one for one in analyze_stored(store.read(BOOT))["coverage"]["reasons"] if "do not meet" in one["text"]]
     assert reason["text"].endswith("collect twice as often as until now")
+
+
+@pytest.mark.parametrize(
+    ("pause", "words"),
+    [
+        (None, "twice as often as until now"),
+        (0, "every 1 minutes"),
+        (239, "every 1 minutes"),
+        (240, "every 2 minutes"),
+        (14399, "every 119 minutes"),
+        (14400, "every 2 hours"),
+        (21600, "every 3 hours"),
+    ],
+)
+def test_how_often_in_words(pause: int | None, words: str) -> None:
+    assert often(Rate(1, 1, pause, 1)) == words

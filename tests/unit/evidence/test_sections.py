@@ -107,6 +107,7 @@ PID1 = "system_u:system_r:init_t:s0"
         ("enforcing", [STATE, "enforcing=0", "enforcing=1"], PID1, b"", []),
         ("disabled", ["selinux=0"], "kernel", b"selinux: disabled, not loading policy", []),
         ("unknown", [], "x", b"selinux: policy loaded", []),
+        ("permissive", ["console=ttyS0", STATE], PID1, None, []),
         (
             "permissive",
             [],
@@ -295,3 +296,28 @@ def test_a_clusters_id_is_told_as_its_fingerprint(identifier: str | None, known:
     found = sections.cluster_section(answers, {"name": "lab"})
     assert (found["name"], found["omni"]) == ("lab", True)
     assert found["id"] == (sections.fingerprint(identifier) if known else None)
+
+
+@pytest.mark.parametrize("machine_type", ["worker", "controlplane"])
+def test_the_node_in_kubernetes(machine_type: str) -> None:
+    def spec(**fields: Any) -> Any:
+        return SimpleNamespace(spec=fields)
+
+    answers: Any = {
+        "machine_type": SimpleNamespace(spec=machine_type),
+        "nodename": spec(nodename="k-1"),
+        "node_status": spec(nodeReady=True, unschedulable=False),
+        "manifest_status": spec(manifestsApplied=["05-flannel"]),
+    }
+    cni = [{"name": "flannel", "version": "1", "source": "DaemonSet n/f"}]
+    found = sections.kubernetes_section(answers, "b", {"joined": True, "cni": cni}, asked=True)
+    applied = ", Talos manifest 05-flannel" if machine_type == "controlplane" else ""
+    assert found == {
+        "nodename": "k-1",
+        "node_ready": True,
+        "unschedulable": False,
+        "asked": True,
+        "boot_id": "b",
+        "joined": True,
+        "cni": [{**cni[0], "source": f"DaemonSet n/f{applied}"}],
+    }

@@ -62,18 +62,18 @@ def test_talhelper_names_several_addresses_of_one_machine_or_several_machines() 
         "- {hostname: cp, ipAddress: '10.0.0.1, fd00::1', controlPlane: true}\n"
         "- {hostname: w, ipAddress: '10.0.0.2, 10.0.0.3', controlPlane: false, ignoreHostname: true}\n"
     )
-    assert [(s.name, s.addresses, s.machine_type) for s in sightings.of_talhelper(document, "f")] == [
-        ("cp", ("10.0.0.1", "fd00::1"), "controlplane"),
-        (None, ("10.0.0.2",), "worker"),
-        (None, ("10.0.0.3",), "worker"),
+    assert sightings.of_talhelper(document, "f") == [
+        Sighting("talhelper", "cp", ("10.0.0.1", "fd00::1"), "controlplane"),
+        Sighting("talhelper", None, ("10.0.0.2",), "worker"),
+        Sighting("talhelper", None, ("10.0.0.3",), "worker"),
     ]
 
 
 def test_topf_is_reached_by_name_where_it_has_no_address() -> None:
     document = {"nodes": [{"host": "n1", "ip": "10.0.0.1", "role": "control-plane"}, {"host": "n2", "role": "worker"}]}
-    assert [(s.name, s.addresses, s.machine_type) for s in sightings.of_topf(document, "f")] == [
-        ("n1", ("10.0.0.1",), "controlplane"),
-        ("n2", ("n2",), "worker"),
+    assert sightings.of_topf(document, "f") == [
+        Sighting("topf", "n1", ("10.0.0.1",), "controlplane"),
+        Sighting("topf", "n2", ("n2",), "worker"),
     ]
     for ip in (None, ""):
         (one,) = sightings.of_topf({"nodes": [{"host": "n3", "ip": ip, "role": "init"}]}, "f")
@@ -141,3 +141,24 @@ def test_a_modeline_whose_nodes_are_not_understood_is_refused(nodes: str) -> Non
 def test_a_sighting_survives_the_cache() -> None:
     sighting = Sighting("topf", "n", ("10.0.0.1", "n"), "worker", version="v1.13.0", zone="a")
     assert Sighting.from_dict(sighting.as_dict()) == sighting
+
+
+def test_a_node_of_kubernetes_whole() -> None:
+    node = {
+        "metadata": {
+            "name": "cp-1",
+            "labels": {"node-role.kubernetes.io/control-plane": "", "topology.kubernetes.io/zone": "z"},
+        },
+        "status": {
+            "addresses": [
+                {"type": "InternalIP", "address": "10.0.0.1"},
+                {"type": "Hostname", "address": "10.0.0.9"},
+                {"type": "ExternalIP", "address": "fd00::1"},
+            ],
+            "nodeInfo": {"systemUUID": "u", "osImage": "Talos (v1.13.7)"},
+        },
+    }
+    assert sightings.of_kubernetes([node, {}]) == [
+        Sighting("kubernetes", "cp-1", ("10.0.0.1", "fd00::1"), "controlplane", uuid="u", version="v1.13.7", zone="z"),
+        Sighting("kubernetes", None, (), "worker"),
+    ]

@@ -62,3 +62,26 @@ def test_an_unwiped_node_is_ordered_again(tmp_path: Path, monkeypatch: pytest.Mo
         take(work, "reset")
     assert ordered == [False], "that it was not wiped is on the disk before it is judged anew"
     assert looked(work) == [("did_not", "the old installation still answers, in stage running")]
+
+
+@pytest.mark.parametrize(
+    ("write", "confirmed", "waits"), [("intent", "", True), ("intent", "seen", False), ("sent", "", False)]
+)
+def test_an_intent_is_waited_out_until_the_machine_shows_what_became_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: str, confirmed: str, waits: bool
+) -> None:
+    work = stopped(tmp_path, write, Machine())
+    asked: list[Any] = []
+
+    def wait(look: Any, done: Any, **how: Any) -> tuple[str, str]:
+        asked.append((look(), [done((answer, "found")) for answer in ("unknown", "did_not", "happened")], how))
+        return "did_not", "it still answers"
+
+    monkeypatch.setattr(wipe, "look_back", lambda _work: ("unknown", "nobody answers"))
+    monkeypatch.setattr(wipe, "see", lambda _work: "seen")
+    monkeypatch.setattr(wipe, "effect_of_reset", lambda facts, seen: (facts["uuid"], seen))
+    monkeypatch.setattr(work, "wait", wait)
+    assert wipe._look_back(work, write, confirmed) == ("did_not" if waits else "unknown")
+    how = {"timeout": 0.4, "waiting_for": f"{HOST} to answer", "do": ""}
+    assert asked == ([((work.facts["uuid"], "seen"), [False, True, True], how)] if waits else [])
+    assert looked(work) == ([("did_not", "it still answers")] if waits else [])
