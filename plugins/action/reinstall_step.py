@@ -55,5 +55,6 @@ class ActionModule(TalosAction):
             f"{self.host} would be taken through {', '.join(name for name in STEP_NAMES if name not in known.done)}, "
             f"booted by {path}, and installed from {target.get('installer', 'an image that is not registered yet')}"
         )
-        Display().display(told)
+        if self.params["step"] == STEP_NAMES[0]:
+            Display().display(told)
         return {"step": self.params["step"], "taken": False, "facts": {}, "node": None, "msg": told, "changed": True}

@@ -107,6 +107,9 @@ def _make_absolute(document: Any, directory: Path) -> None:
 def unread(kubeconfig: str, error: Exception, why: str) -> ClusterProblem:
     """The problem of an API that gave no answer, or one that refuses."""
     reason = getattr(error, "reason", None) or type(error).__name__
+    if str(error).startswith("Invalid kube-config"):
+        # What the library says of a kubeconfig names its entries. Other texts may be a credentials plugin's.
+        reason = str(error)
     return ClusterProblem(
         f"the Kubernetes API of {kubeconfig} cannot be read: {reason}",
         why,

@@ -100,7 +100,7 @@ def load_profile(name_or_path: str) -> Profile:
     """
     path = _DATA / f"{name_or_path}.yml" if name_or_path in BUILT_IN else Path(name_or_path).expanduser()
     try:
-        raw = read_yaml(path, "profile")
+        raw = read_yaml(path, "profile", built_in=BUILT_IN)
     except (ValueError, yaml.YAMLError) as error:
         raise _unusable(name_or_path, f"it cannot be read: {' '.join(str(error).split())[:300]}") from None
     if not isinstance(raw, dict) or set(raw) - _HEAD or _HEAD - {"labels"} - set(raw) or raw["schema"] != SCHEMA:

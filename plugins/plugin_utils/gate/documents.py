@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,28 +34,33 @@ def _mapping(loader: Any, node: yaml.MappingNode) -> dict[Any, Any]:
 _OnceOnly.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
 
 
-def read_yaml(path: str | Path, what: str) -> Any:
-    """The content of a YAML file in which no key is written twice; ``what`` says in messages what it should be.
+def read_yaml(path: str | Path, what: str, *, built_in: Sequence[str] = ()) -> Any:
+    """The content of a YAML file in which no key is written twice.
+
+    Args:
+        what: what it should be, for messages.
+        built_in: the names that would have been no paths; somebody may have mistyped one.
 
     Raises:
         FileProblem: it cannot be read, decrypted or decoded.
         ValueError, yaml.YAMLError: it is no YAML.
     """
     try:
-        return yaml.load(read_text(path, what), Loader=_OnceOnly)
+        why = "the task names it" + (f", and it is none of those built in ({', '.join(built_in)})" if built_in else "")
+        return yaml.load(read_text(path, what, why=why), Loader=_OnceOnly)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
 
 
-def read_policy(path: Path) -> dict[str, Any]:
-    """The mapping in a file of a policy, or of checks that are written like one's.
+def read_policy(path: Path, *, built_in: Sequence[str] = ()) -> dict[str, Any]:
+    """The mapping in a file of a policy, or of checks that are written like one's; ``built_in`` as in `read_yaml`.
 
     Raises:
         FileProblem: it cannot be read, decrypted or decoded.
         PolicyProblem: it is not a YAML mapping.
     """
     try:
-        raw = read_yaml(path, "policy")
+        raw = read_yaml(path, "policy", built_in=built_in)
     except (ValueError, yaml.YAMLError) as problem:
         raise unusable(str(path), f"it cannot be read: {' '.join(str(problem).split())}") from None
     if not isinstance(raw, dict):

@@ -127,7 +127,7 @@ def _resolve(name_or_path: str | Path, base: Path, depth: int) -> tuple[dict[str
         raise unusable(str(name_or_path), f"the chain of extends is longer than {_DEEPEST} documents, or is a circle")
     built_in = str(name_or_path) in BUILT_IN
     path = _DATA / f"{name_or_path}.yml" if built_in else base / Path(name_or_path).expanduser()
-    raw = read_policy(path)
+    raw = read_policy(path, built_in=BUILT_IN)
     _check_head(raw, path)
     extends = raw.get("extends")
     if extends is None:

@@ -46,13 +46,22 @@ def render(
 
 
 def summary_line(nodes: Mapping[str, Mapping[str, Any]], unread: Mapping[str, Any]) -> str:
-    """``"12 nodes: 9 without a gap, 1 not read; 2 with denials"``."""
+    """``"12 nodes: 9 without a gap, 1 not read; 2 with denials, 1 of which they are not known"``."""
     total = len(nodes) + len(unread)
     parts = [f"{sum(map(_is_complete, nodes.values()))} without a gap"]
     parts += [f"{len(unread)} not read"] if unread else []
-    denied = sum(1 for node in nodes.values() if _denied(node))
+    denied = sum(1 for node in nodes.values() if node["denials"])
+    unknown = sum(1 for node in nodes.values() if node["denials"] is None)
+    denials = [
+        *([f"{denied} with denials"] if denied else []),
+        *(
+            [f"{unknown} of which they are not known" if denied else f"the denials of {unknown} are not known"]
+            if unknown
+            else []
+        ),
+    ]
     line = f"{total} node{'s' if total != 1 else ''}: {', '.join(parts)}"
-    return line + (f"; {denied} with denials" if denied else "")
+    return line + (f"; {', '.join(denials)}" if denials else "")
 
 
 def _row(host: str, node: Mapping[str, Any], log: Mapping[str, Any] | None) -> tuple[str, ...]:

@@ -60,9 +60,9 @@ def included(task: dict[str, Any]) -> list[dict[str, Any]] | None:
     if module == "ansible.builtin.import_tasks":
         path = ROOT / "playbooks" / options
     elif module in ("ansible.builtin.import_role", "ansible.builtin.include_role"):
-        path = (
-            ROOT / "roles" / options["name"].removeprefix(OURS) / "tasks" / f"{options.get('tasks_from', 'main')}.yml"
-        )
+        # Outside check mode.
+        entry = re.sub(r"{{ '\w+' if ansible_check_mode else '(\w+)' }}", r"\1", options.get("tasks_from", "main"))
+        path = ROOT / "roles" / options["name"].removeprefix(OURS) / "tasks" / f"{entry}.yml"
     else:
         return None
     return list(quick_yaml.load(path.read_text()))
@@ -263,7 +263,8 @@ def test_nodes_go_as_they_were_planned_and_each_wave_is_counted_before_the_next(
     (put,) = (task for task in flat("rollout") if task.module == "ansible.builtin.add_host")
     assert put.keywords["loop"] == "{{ rollout_planned.order }}"
     wave = plays("rollout")[1]
-    assert wave["hosts"] == put.options["groups"]
+    group = put.options["groups"]
+    assert wave["hosts"] == f"{{{{ '{group}' if '{group}' in groups else 'all:!all' }}}}"
     assert "rollout_planned.sizes | default([1])" in wave["serial"]
     tasks = [task for task in ours("rollout") if task.play == 1]
     assert [task.module for task in tasks] == ["reinstall_step"] * (len(STEP_NAMES) + 1) + ["rollout_report"]
@@ -272,11 +273,13 @@ def test_nodes_go_as_they_were_planned_and_each_wave_is_counted_before_the_next(
     assert all("max_failures" in task.options for task in ours("rollout") if task.module == "rollout_report")
 
 
-def test_in_check_mode_a_node_is_verified_and_no_more() -> None:
+def test_in_check_mode_a_node_is_told_of_and_no_step_is_run() -> None:
     steps = [task for task in ours("rollout") if task.module == "reinstall_step" and "step" in task.options]
     assert [task.options["step"] for task in steps] == list(STEP_NAMES)
-    unguarded = [task.options["step"] for task in steps if task.keywords.get("when") != "not ansible_check_mode"]
-    assert unguarded == ["verify"]
+    (role,) = (task["ansible.builtin.include_role"] for task in plays("rollout")[1]["tasks"][:1])
+    assert role["tasks_from"] == "{{ 'announce' if ansible_check_mode else 'main' }}"
+    announced = quick_yaml.load((ROOT / "roles" / "reinstall" / "tasks" / "announce.yml").read_text())
+    assert [task[OURS + "reinstall_step"] for task in announced] == [{"step": STEP_NAMES[0]}]
 
 
 @pytest.mark.parametrize("name", NAMES)

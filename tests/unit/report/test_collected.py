@@ -30,7 +30,7 @@ def test_what_needs_a_look_comes_first() -> None:
     }
     unread = {name: {"found": f"node {name} does not answer", "do": "start it"} for name in ("x", "y")}
     lines = render(nodes, unread).splitlines()
-    assert lines[0] == "6 nodes: 2 without a gap, 2 not read; 2 with denials"
+    assert lines[0] == "6 nodes: 2 without a gap, 2 not read; 1 with denials, 1 of which they are not known"
     assert lines[2:5] == ["not read: x, y", "  the node does not answer", "  do: start it"]
     rows = [line.split() for line in lines[7:]]
     assert [row[0] for row in rows] == ["d-mute", "c-gap", "b-denies", "a-fine"]
@@ -59,6 +59,8 @@ def test_how_fast_logs_fill_stands_in_the_same_table() -> None:
 
 def test_what_is_not_known_is_never_complete() -> None:
     assert render({"n": node(None)}, {}).startswith("1 node: 0 without a gap\n")
+    unknown = {"a": node("none", denials=None), "b": node()}
+    assert render(unknown, {}).startswith("2 nodes: 1 without a gap; the denials of 1 are not known\n")
 
 
 def test_texts_of_nodes_reach_no_terminal_as_they_are() -> None:

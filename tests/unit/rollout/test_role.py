@@ -29,7 +29,7 @@ def test_a_task_for_each_step_in_their_order() -> None:
     # What a step needs are options of the play, not of the task.
     assert all(set(task[STEP]) == {"step"} for task in tasks)
     assert len(tasks) + len(block()["rescue"]) <= 16
-    assert sorted(path.name for path in ROLE.parent.rglob("*")) == ["main.yml"]
+    assert sorted(path.name for path in ROLE.parent.rglob("*")) == ["announce.yml", "main.yml"]
 
 
 def test_no_control_flow_by_failures_and_no_facts_by_variables() -> None:

@@ -20,6 +20,8 @@ _SHORTEST = 60.0
 """Seconds between two reads below which what came in between says nothing about a rate."""
 _MUCH = 0.5
 """The part of a log that may be new in a read before it is said that the next one may come too late."""
+_LONGEST_MINUTES = 24 * 60
+"""However slowly a log fills: what fills it in a day nobody has seen is a workload that was not there before."""
 _MOST_ROWS = 10
 """Logs that the table names, those that are full first."""
 _NAMES = {"service": "auditd's log", "kernel": "the kernel ring"}
@@ -72,7 +74,7 @@ def often(rate: Rate) -> str:
     """How often to collect a log, in words: twice in the time in which it fills."""
     if rate.longest_pause_seconds is None:
         return "twice as often as until now"
-    minutes = max(1, rate.longest_pause_seconds // 120)
+    minutes = max(1, min(rate.longest_pause_seconds // 120, _LONGEST_MINUTES))
     return f"every {minutes} minutes" if minutes < 120 else f"every {minutes // 60} hours"
 
 
@@ -124,6 +126,8 @@ def _per_hour(rate: Mapping[str, Any]) -> int:
 
 
 def _duration(seconds: int) -> str:
+    if seconds >= 2 * 86_400:
+        return f"{seconds // 86_400} days"
     return f"{seconds // 3600} hours" if seconds >= 7200 else f"{seconds // 60} minutes"
 
 
