@@ -116,7 +116,8 @@ class Expression:
                 return where
             return _Where(where.element) if where is not None else None
         if kind == "flatten":
-            where = self._walk(children[0], scope, paths)
+            (flattened,) = children
+            where = self._walk(flattened, scope, paths)
             if where is None:
                 return None
             inner = isinstance(at(self._shape, where.path), list) if where.listed else True
@@ -161,7 +162,8 @@ class Expression:
                 where = self._walk(child, scope, paths) or where
         for child in children:
             if child["type"] == "expref":
-                self._walk(child["children"][0], _Where(where.element) if where is not None else None, paths)
+                (applied,) = child["children"]
+                self._walk(applied, _Where(where.element) if where is not None else None, paths)
 
 
 class Template:
@@ -220,7 +222,8 @@ def _class() -> Any:
 
     seconds_since.signature = ({"types": ["string"]},)  # type: ignore[attr-defined]  # as jmespath wants it
     members["_func_seconds_since"] = seconds_since
-    return type("GateFunctions", (jmespath.functions.Functions,), members)
+    known = jmespath.functions.Functions
+    return type(known.__name__, (known,), members)
 
 
 def _library() -> Any:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import operator
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -49,13 +50,9 @@ def _args_widened(old: Any, new: Any) -> bool:
     return any(name not in new or not set(new[name]) <= set(values) for name, values in old.items())
 
 
-def _number_grew(old: Any, new: Any) -> bool:
-    return bool(new > old)
-
-
 #: Setting -> whether a change makes the policy weaker. Every setting is listed; an unknown one is a typing error.
 _WEAKER: dict[str, Callable[[Any, Any], bool]] = {
-    "report_only": lambda old, new: bool(old) and not new,
+    "report_only": lambda old, _new: bool(old),
     "verdict_ttl": _duration_grew,
     "max_evidence_age": _duration_grew,
     "soak": _duration_shrank,
@@ -64,9 +61,9 @@ _WEAKER: dict[str, Callable[[Any, Any], bool]] = {
     "boot_paths": _list_grew,
     "reviewed_extensions": _list_grew,
     "allowed_kernel_args": _args_widened,
-    "waiver_max_days": _number_grew,
-    "waiver_unused_days": _number_grew,
-    "waiver_max_matches": _number_grew,
+    "waiver_max_days": operator.lt,
+    "waiver_unused_days": operator.lt,
+    "waiver_max_matches": operator.lt,
 }
 _HEAD = {"schema", "name", "extends", "weakened_by", "checks", "description"}
 

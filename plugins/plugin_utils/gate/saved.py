@@ -58,9 +58,12 @@ def newest_verdicts(directory: Path) -> dict[str, dict[str, Any]]:
         try:
             verdict = parse_json(path.read_bytes())
             sound = verdict["sha256"] == sha256_of(verdict, without=OUTSIDE)
-            identity, issued = verdict["binds"]["identity"], str(verdict["issued_at"])
+            identity, issued = verdict["binds"]["identity"], verdict["issued_at"]
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             continue
-        if sound and isinstance(identity, str) and issued > str(newest.get(identity, {}).get("issued_at", "")):
+        if not sound or not isinstance(identity, str) or not isinstance(issued, str):
+            continue
+        # Of two within a second, the one on the later evidence: directories are named after its time.
+        if identity not in newest or issued >= newest[identity]["issued_at"]:
             newest[identity] = {**verdict, "path": str(path)}
     return newest

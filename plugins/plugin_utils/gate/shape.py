@@ -73,7 +73,7 @@ def text_of(path: Path) -> str:
 
 def path_of(text: str) -> Path:
     """The inverse of :func:`text_of`."""
-    return tuple(step for step in text.replace(ELEMENT, f".{ELEMENT}").split(".") if step)
+    return tuple(text.replace(ELEMENT, f".{ELEMENT}").split("."))
 
 
 def at(shape: Any, path: Path) -> Any:
@@ -86,7 +86,7 @@ def at(shape: Any, path: Path) -> Any:
         if shape == "any":
             return shape
         if step == ELEMENT and isinstance(shape, list):
-            shape = shape[0]
+            (shape,) = shape
         elif step == VALUE and isinstance(shape, dict):
             shape = next(iter(shape.values()))
         elif isinstance(shape, dict) and step in shape:
@@ -104,7 +104,7 @@ def leaves(shape: Any) -> Iterator[Path]:
     if isinstance(shape, dict):
         inner = list(shape.items())
     elif isinstance(shape, list):
-        inner = [(ELEMENT, shape[0])]
+        inner = [(ELEMENT, *shape)]
     else:
         yield ()
         return

@@ -26,7 +26,9 @@ from .samples import NOW, evidence
 
 SHAPE: dict[str, Any] = {
     "a": {"b": "string", "n": "number", "f": "boolean", "list": ["string"], "any": "any"},
-    "items": [{"name": "string", "flag": "boolean", "tags": ["string"], "sub": [{"x": "number"}]}],
+    "items": [
+        {"name": "string", "flag": "boolean", "tags": ["string"], "sub": [{"x": "number"}], "one": {"y": "number"}}
+    ],
     "map": {"one": {"v": "number"}, "two": {"v": "number"}},
     "when": "string",
 }
@@ -59,6 +61,14 @@ def read(text: str, document: Any = None) -> Any:
         ("items[].tags[]", "items items[].tags"),
         ("items[].sub[].x", "items items[].sub items[].sub[].x"),
         ("items[].name[]", "items items[].name"),
+        ("items[].one[].y", "items items[].one items[].one.y"),
+        ("items[*].one.y", "items items[].one items[].one.y"),
+        ("items[*].sub[*]", "items items[].sub"),
+        ("items[*].sub[*].x | [0]", "items items[].sub items[].sub[].x"),
+        ("items[].sub[] | [0].x", "items items[].sub items[].sub[].x"),
+        ("items[0:1].sub[0].x", "items items[].sub items[].sub[].x"),
+        ("items[0].one.*", "items items[].one"),
+        ("a.list[*]", "a a.list"),
         ("map.*.v", "map map.*.v"),
         ("length(items[?flag == `true`]) == `1`", "items items[].flag"),
         ("items | [0]", "items"),
@@ -102,6 +112,10 @@ def test_it_knows_what_it_reads(text: str, paths: str | None) -> None:
         ("(a || map).one", "computed value"),
         ("items[].name | [0].x", "no items[].name.x"),
         ("items[].sub | x", "computed value"),
+        ("items[*].sub[*] | [0].x", "x is a field of a computed value"),
+        ("when[].b", "the document has no when[]"),
+        ("a[].b", "the document has no a[]"),
+        ("a.*.x", "the document has no a.*.x"),
         ("map(&x, `[]`)", "computed value"),
         ("{x: a}.x.b", "computed value"),
         ("unknown(a.b)", "there is no function unknown"),

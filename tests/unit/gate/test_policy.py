@@ -288,6 +288,7 @@ def test_changes_add_up_along_the_chain(tmp_path: Path) -> None:
         ({"weakened_by": {"who": "Ada", "why": 3}}, "weakened_by"),
         ({"weakened_by": {"who": "a", "why": "b", "when": "c"}}, "weakened_by"),
         ({"weakened_by": "Ada"}, "weakened_by"),
+        ({"weakened_by": ["who", "why"]}, "weakened_by does not hold exactly"),
         ({"soak": 72}, "value 72 of soak"),
         ({"soak": "3 days"}, "of soak"),
         ({"talos_floor": "1.14"}, "of talos_floor"),
@@ -296,6 +297,14 @@ def test_changes_add_up_along_the_chain(tmp_path: Path) -> None:
         ({"reviewed_extensions": "iscsi", "weakened_by": BY}, "reviewed_extensions is not a list"),
         ({"allowed_kernel_args": [], "weakened_by": BY}, "allowed_kernel_args"),
         ({"allowed_kernel_args": {"audit": 1}, "weakened_by": BY}, "allowed_kernel_args"),
+        (
+            {"allowed_kernel_args": {**ALLOWED, "audit": "1"}, "weakened_by": BY},
+            "allowed_kernel_args is not a mapping of parameters to lists",
+        ),
+        (
+            {"allowed_kernel_args": {**ALLOWED, "quiet": [1]}, "weakened_by": BY},
+            "allowed_kernel_args is not a mapping of parameters to lists",
+        ),
         ({"waiver_max_days": 0}, "waiver_max_days is not a whole number above zero"),
         ({"waiver_max_days": True}, "waiver_max_days is not a whole number above zero"),
         ({"waiver_max_days": 1.5}, "waiver_max_days is not a whole number above zero"),

@@ -53,6 +53,7 @@ def test_the_newest_of_each_identity_whatever_its_directory_is_called(tmp_path: 
         dict(sealed({"issued_at": "2026-11-24T12:00:00Z"})),
         dict(sealed({"binds": {"identity": "one"}})),
         dict(sealed({"binds": None, "issued_at": "2026-11-24T12:00:00Z"})),
+        dict(sealed({"binds": {"identity": "one"}, "issued_at": 3000})),
     ],
 )
 @pytest.mark.parametrize("when", ["1", "3"], ids=["before", "behind"])
@@ -94,3 +95,15 @@ def test_another_verdict_in_its_place_is_refused(there: Any, tmp_path: Path) -> 
     }
     with pytest.raises(VerdictRefused, match="cannot be read"):
         verdict_of({**entry, "path": str(tmp_path / "nowhere")})
+
+
+def test_a_signature_is_no_part_of_what_is_found_again(tmp_path: Path) -> None:
+    path = save(tmp_path, "1", {**verdict(), "signature": {"algorithm": "ed25519"}})
+    assert newest_verdicts(tmp_path) == {"one": {**json.loads(path.read_text()), "path": str(path)}}
+
+
+def test_of_two_verdicts_within_a_second_the_one_on_the_later_evidence_counts(tmp_path: Path) -> None:
+    save(tmp_path, "2", verdict(decision="refused"))
+    save(tmp_path, "3", verdict(decision="eligible"))
+    save(tmp_path, "1", verdict(decision="inconclusive"))
+    assert newest_verdicts(tmp_path)["one"]["decision"] == "eligible"

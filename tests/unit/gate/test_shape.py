@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -21,16 +20,6 @@ from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.verdict impo
 from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.waivers import Waivers
 
 from .samples import NOW, TARGET, denial, evidence
-
-
-def leaves(kinds: Any, *path: str) -> Iterator[tuple[str, ...]]:
-    if isinstance(kinds, dict):
-        for key in kinds:
-            yield from leaves(kinds[key], *path, key)
-    elif isinstance(kinds, list):
-        yield from leaves(kinds[0], *path, shape.ELEMENT)
-    else:
-        yield path
 
 
 def test_what_the_gate_adds_has_the_type_that_the_shape_gives_it(strict: Policy) -> None:
@@ -47,7 +36,7 @@ def test_what_the_gate_adds_has_the_type_that_the_shape_gives_it(strict: Policy)
     document = document_for(found, strict, target=TARGET, waivers=waivers, now=NOW, table=table)
     document["denials"]["waived"] = document["denials"]["open"]
     document["policy"] |= {key: ["one"] for key in ("reviewed_extensions", "boot_paths")}
-    paths = list(leaves(shape.ADDED))
+    paths = list(shape.leaves(shape.ADDED))
     assert len(paths) > 40
     assert [told for path in paths for told in shape.defects(document, path, frozenset(), shape.GATE)] == []
     assert document["denials"]["open"] and document["denials"]["benign"]
@@ -99,6 +88,10 @@ def test_the_shape_at_a_path() -> None:
         (("list", "*"), "the document has no list.*"),
         (("lost",), "the document has no lost; did you mean list"),
         (("map", "zzz", "x"), "the document has no map.zzz"),
+        (("text", "string"), "the document has no text.string"),
+        (("list", "string"), "the document has no list.string"),
+        (("list", "[]", "string"), "the document has no list[].string"),
+        (("",), "the document has no "),
     ):
         with pytest.raises(LookupError) as caught:
             shape.at(kinds, path)
@@ -125,3 +118,18 @@ def test_what_is_wrong_at_a_path() -> None:
         "map.*.x is not of the type that schema 1 gives it",
         "map.*.x is missing",
     ]
+
+
+def test_the_values_of_a_shape_and_their_texts() -> None:
+    kinds: dict[str, Any] = {"list": ["string"], "map": {"k": {"x": "number"}}, "deep": [{"a": [{"b": "any"}]}]}
+    texts = ["list[]", "map.k.x", "deep[].a[].b"]
+    assert [shape.text_of(path) for path in shape.leaves(kinds)] == texts
+    assert [shape.path_of(text) for text in texts] == list(shape.leaves(kinds))
+    assert list(shape.leaves("number")) == [()]
+
+
+def test_the_words_of_a_request() -> None:
+    assert shape.REQUEST == {
+        "request": {"api": "string", "path": "string", "mode": "string", "labels": ["string"], "then": "string"}
+    }
+    assert shape.GATE == {**shape.EVIDENCE, **shape.ADDED}
