@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.talosops.selinux.plugins.plugin_utils.canonical import sealed
+from ansible_collections.talosops.selinux.plugins.plugin_utils.evidence import files
 from ansible_collections.talosops.selinux.plugins.plugin_utils.evidence.files import (
     EvidenceProblem,
     earlier,
@@ -167,3 +168,44 @@ def test_a_document_whose_log_is_missing_or_altered_is_no_evidence(
     spoil(path.parent / "auditd.log")
     with pytest.raises(EvidenceProblem, match=r"auditd\.log is missing or was altered"):
         load(path)
+
+
+@pytest.mark.parametrize("path", [None, Path("d/evidence.json")])
+@pytest.mark.parametrize(
+    ("denials", "count", "enforced"),
+    [(None, None, None), ([], 0, 0), ([{"enforced": 2}, {"enforced": None}, {"enforced": 1}], 3, 3)],
+)
+@pytest.mark.parametrize("etcd", [None, {"agreed": True, "voters": 3, "more": 1}])
+def test_what_is_handed_from_task_to_task(
+    path: Path | None, denials: Any, count: int | None, enforced: int | None, etcd: Any
+) -> None:
+    coverage = {
+        "verdict": "partial",
+        "seconds": 7,
+        "lost_at_least": 1,
+        "more": 1,
+        "reasons": [{"id": "F1", "text": "it wrapped"}],
+    }
+    document = sealed(
+        {
+            "node": {"name": "n-1", "uuid": "u"},
+            "boot": {"id": "b", "more": 1},
+            "talos": {"version": "v1.14.0", "more": 1},
+            "selinux": {"state": "permissive", "disagreements": ["d"], "more": 1},
+            "audit": {"coverage": coverage, "denials": denials},
+            "etcd": etcd,
+        }
+    )
+    summary = {
+        "node": {"name": "n-1", "uuid": "u"},
+        "boot_id": "b",
+        "talos_version": "v1.14.0",
+        "selinux_state": "permissive",
+        "disagreements": ["d"],
+        "coverage": {"verdict": "partial", "seconds": 7, "lost_at_least": 1, "reasons": ["it wrapped"]},
+        "denials": count,
+        "enforced": enforced,
+        "etcd": {"agreed": True, "voters": 3} if etcd else None,
+    }
+    entry = {"path": str(path) if path else None, "sha256": document["sha256"], "summary": summary}
+    assert files.entry_of(document, path) == (entry if path else {**entry, "evidence": document})

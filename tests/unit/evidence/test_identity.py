@@ -147,3 +147,24 @@ def test_what_is_not_known_is_shared_with_nobody() -> None:
         "boot": {"id": None},
     }
     assert identity.twins({"a": unknown, "b": unknown, "c": {"node": None}}) == {}
+
+
+ZEROS = "00000000-0000-0000-0000-000000000000"
+FIRST = f"the UUID {ZEROS} identifies no machine: "
+
+
+@pytest.mark.parametrize(
+    ("machine_uuid", "serial", "doubts"),
+    [
+        (None, "SN-77", ["the machine has no UUID"]),
+        ("", "SN-77", ["the machine has no UUID"]),
+        (ZEROS, "SN-77", [FIRST]),
+        (ZEROS, None, [FIRST, "nor does the serial number : there is none"]),
+        (ZEROS, "", [FIRST, "nor does the serial number : there is none"]),
+        (ZEROS, "Default string", [FIRST, "nor does the serial number Default string: "]),
+    ],
+)
+def test_why_a_machine_is_not_told_from_others(machine_uuid: str | None, serial: str | None, doubts: list[str]) -> None:
+    found = identity.doubts_of(machine_uuid, serial)
+    assert len(found) == len(doubts)
+    assert [one.startswith(two) for one, two in zip(found, doubts, strict=True)] == [True] * len(doubts)
