@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import compliance_fleets as fleets
@@ -116,3 +118,115 @@ def test_a_collection_that_failed_for_another_reason_is_none(failure: dict[str, 
 )
 def test_what_was_collected(evidence: dict[str, Any], collected: tuple[Any, Any]) -> None:
     assert compliance_report._collected(evidence) == collected
+
+
+@pytest.mark.parametrize("check", [True, False])
+@pytest.mark.parametrize("limited", [True, False])
+def test_a_report_of_the_whole_population(
+    check: bool, limited: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: dict[str, Any] = {}
+    fleet = [fleets.subject("n-1", 1), fleets.subject("n-2", 2)]
+    output, key = tmp_path / "out", tmp_path / "key.pem"
+    key.write_text("a key")
+    report = fleets.report(fleet)
+
+    def keep(name: str, answer: Any) -> Any:
+        def called(*given: Any, **how: Any) -> Any:
+            asked[name] = (given, how)
+            return answer
+
+        return called
+
+    found = SimpleNamespace(subjects=fleet, waves=["a wave"], cited={"entries": 3}, ledger=b"the ledger")
+    monkeypatch.setattr(compliance_report.history, "earlier_reports", keep("earlier", ("previous", "line")))
+    monkeypatch.setattr(compliance_report.gather, "gather", keep("gather", found))
+    monkeypatch.setattr(compliance_report, "build_report", keep("report", report))
+    monkeypatch.setattr(compliance_report.bundle, "write_bundle", keep("bundle", output / "written"))
+    monkeypatch.setattr(compliance_report, "read_retirements", keep("retired", ["retired"]))
+    monkeypatch.setattr(compliance_report, "in_force", keep("in_force", ["in force"]))
+    monkeypatch.setattr(compliance_report, "_user", lambda: "me")
+    shown: list[str] = []
+    monkeypatch.setattr(compliance_report, "Display", lambda: SimpleNamespace(display=shown.append))
+    hosts = {"n-1": {"talos_zone": "z", "talos_machine_config": "n-1.yaml"}, "n-2": {}}
+    action = made(
+        compliance_report,
+        hosts,
+        check=check,
+        run_once=True,
+        variables={"ansible_play_batch": ["n-1"] if limited else ["n-1", "n-2"]},
+        evidence={"nodes": {"n-1": {"path": "p"}}, "unread": {}},
+        population=["n-2", "gone"],
+        directory="d",
+        output=str(output),
+        ledger="l",
+        probes="p",
+        retired=[{"uuid": "u"}],
+        labels={1: 2},
+        formats=["csv"],
+        signing_key=str(key),
+        textfile=str(tmp_path / "metrics.prom"),
+        fail_on="never",
+    )
+    result = action.act()
+    name = compliance_report.history.directory_name(report["generated_at"])
+    lines = result["table"].splitlines()
+    assert result == {
+        "counts": report["counts"],
+        "drift": report["drift"],
+        "nodes": {row["node"]: row["status"] for row in report["nodes"]},
+        "sha256": report["sha256"],
+        "bundle": None if check else str(output / "written"),
+        "table": "\n".join(lines),
+        "changed": not check,
+        "failed": False,
+        "msg": lines[-1],
+    }
+    assert shown == [f"\n{result['table']}\n"]
+    (population, nodes, unread), how = asked["gather"]
+    # Whoever the run was limited away from is in the report, as not read; a host that nobody knows is none.
+    assert population == ["n-1", "n-2"]
+    assert (nodes, unread) == (
+        {"n-1": {"path": "p"}},
+        {"n-2": {"found": "this run was limited to other hosts"}} if limited else {},
+    )
+    assert how == {
+        "directory": Path("d"),
+        "zones": {"n-1": "z", "n-2": None},
+        "configs": {"n-1": "n-1.yaml", "n-2": None},
+        "ledger": Path("l"),
+        "previous": "previous",
+        "probes": Path("p"),
+        "retired": ["in force"],
+    }
+    assert asked["retired"] == (([{"uuid": "u"}],), {})
+    (subjects, _ground), made_of = asked["report"]
+    assert subjects is fleet
+    run = {
+        "by": "me",
+        "controller": socket.gethostname(),
+        "clock_offset_seconds": made_of["run"]["clock_offset_seconds"],
+    }
+    assert made_of.pop("versions").keys() >= {"tool", "catalogue"}
+    assert made_of == {
+        "previous": "previous",
+        "history": "line",
+        "run": run,
+        "waves": ["a wave"],
+        "labels": {"1": "2"},
+        "ledger": {"entries": 3},
+        "retired": ["retired"],
+    }
+    profile = compliance_report.load_profile("talos-selinux-enforcing").name
+    assert asked["earlier"][0][:2] == (output, profile)
+    if check:
+        assert "bundle" not in asked and not (tmp_path / "metrics.prom").exists()
+        return
+    (place, files, cited), how = asked["bundle"]
+    assert place == output / name
+    assert list(files) == ["report.json", "report.csv"]
+    assert json.loads(files["report.json"]) == report
+    about = {key: report[key] for key in ("generated_at", "run", "versions", "profile", "policy", "labels")}
+    assert how == {"about": about, "signing_key": b"a key"}
+    assert list(cited) == list(compliance_report.cited.citations(report))
+    assert (tmp_path / "metrics.prom").exists()
