@@ -11,7 +11,8 @@ from html import escape
 from typing import Any
 
 from ..texts import printable_all
-from .model import OUTCOMES, policy_lines, waived_line, waived_total
+from .attention import policy_lines
+from .model import OUTCOMES, waived_line, waived_total
 from .table import HEADINGS, counts_line, duration, place
 
 # Inline, because a report is sent around and printed as one file.

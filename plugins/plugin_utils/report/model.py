@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -15,12 +14,8 @@ from typing import Any
 
 from ..canonical import sealed
 from ..gate.verdict import stopping
-from ..rollout.halts import halt_line
-from ..rollout.owner import shown
-from ..rollout.steps import FIRST_CHANGE
+from .attention import attention
 
-#: Checks of the gate that compare a node with its own earlier evidence.
-_HISTORY = ("upgraded-not-reinstalled", "enforcing-node-upgraded")
 # In the order in which people want to read them.
 OUTCOMES = (
     "moved",
@@ -116,12 +111,7 @@ def build_model(
             "nodes": rows,
             "waves": list(plan["waves"]),
             "etcd": plan["etcd"],
-            "attention": [
-                *(f"{name} was moved earlier but does not enforce any more" for name in fallen),
-                *_weakened(policy),
-                *_upgraded(verdicts),
-                *_attention(ledger, halted),
-            ],
+            "attention": attention(fallen, policy, verdicts, ledger, halted),
             "notes": list(plan["notes"]),
             "waived": {
                 "signatures": len({item["signature"] for row in rows for item in row["waived"]}),
@@ -130,34 +120,6 @@ def build_model(
             "ledger": {key: ledger[key] for key in ("path", "ok", "entries", "head")} if ledger else None,
         }
     )
-
-
-def policy_change(policy: Mapping[str, Any], change: Mapping[str, Any]) -> str:
-    """One difference of the policy to the built-in it extends, in words, with who weakened it and why."""
-    where = f"{change['id']}: {change['field']}" if change["id"] is not None else f"setting {change['field']}"
-    if change["field"] == "check":
-        return f"policy {policy['name']}: the check {change['id']} was added (in {change['in']})"
-    old, new = (json.dumps(change[key], ensure_ascii=False, sort_keys=True, default=str) for key in ("from", "to"))
-    text = f"policy {policy['name']}: {where} was {old} and is {new} (in {change['in']})"
-    if not change["weaker"]:
-        return text
-    by = change["by"] or {}
-    return f"{text}. This is WEAKER, on the word of {by.get('who', 'nobody')}: {by.get('why', 'no reason given')}"
-
-
-def _weakened(policy: Mapping[str, Any] | None) -> list[str]:
-    return [policy_change(policy, change) for change in policy["changes"] if change["weaker"]] if policy else []
-
-
-def policy_lines(policy: Mapping[str, Any] | None) -> list[str]:
-    """What a report says about its policy: its name, then the differences to the built-in it extends.
-
-    What weakens it stands under ``attention``.
-    """
-    if policy is None:
-        return []
-    changes = [policy_change(policy, change) for change in policy["changes"] if not change["weaker"]]
-    return [f"judged by the policy {policy['name']}" + ("" if policy["changes"] else ", unchanged"), *changes]
 
 
 def waived_line(item: Mapping[str, Any]) -> str:
@@ -308,80 +270,3 @@ def _seconds(state: Mapping[str, Any]) -> int | None:
         return None
     span = datetime.fromisoformat(state["updated"]) - datetime.fromisoformat(state["started"])
     return int(span.total_seconds())
-
-
-def _upgraded(verdicts: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """What the gate says about how nodes came to enforce; they are done, so their reasons are shown nowhere else."""
-    return [
-        f"{name}: {check['id']}: {check['found']}. {check['remedy']}"
-        for name, verdict in sorted(verdicts.items())
-        for check in verdict.get("checks", [])
-        if check.get("id") in _HISTORY and check.get("result") in ("fail", "unknown")
-    ]
-
-
-def _attention(ledger: Mapping[str, Any] | None, halted: str | None) -> list[str]:
-    """What must not be forgotten at the end of a run."""
-    lines: list[str] = [f"the rollout stopped: {halted}"] if halted else []
-    if ledger is None:
-        return lines
-    if not ledger["ok"]:
-        lines.append(f"the ledger's chain is broken: {ledger['broken']}")
-    if ledger["torn"]:
-        lines.append(f"the ledger ends in {ledger['torn']} bytes of an entry that was never completed")
-    lines += [
-        f"a torn entry of {item['bytes']} bytes was set aside in {item['file']}" for item in ledger.get("recovered", [])
-    ]
-    lines += [
-        f"{halt_line(halt)}; it stands until somebody lifts it with a reason (rollout_halt with the state lifted)"
-        for halt in ledger["halts"]
-    ]
-    for name in ledger["unfinished"]:
-        state = ledger["nodes"][name]
-        where = (
-            f"step {state['failed']} failed"
-            if state["failed"]
-            else f"step {state['open']} is open"
-            if state["open"]
-            else f"step {state['done'][-1]} is done"
-        )
-        left = "; it was wiped, or may have been" if state["may_be_wiped"] else ""
-        left += "; it may still be cordoned" if FIRST_CHANGE in state["writes"] else ""
-        then = "it goes on with this node" if state["may_be_wiped"] else "it judges this node anew"
-        lines.append(f"{name} is unfinished ({where}){left}. Run the rollout again: {then}")
-    lines += [
-        f"{shown(lock['owner'])} holds the {kind} lock for {lock['node']} until {lock['expires']}"
-        for kind, lock in ledger["locks"].items()
-    ]
-    return lines
-
-
-# What each witness is called where people read it; the ids stay for machines.
-_NAMES = {
-    "selinux_state": "SELinux state",
-    "kernel_args": "kernel command line",
-    "pid1_label": "PID 1 label",
-    "policy_loaded": "policy load",
-    "denials": "no permissive denial",
-    "same_machine": "same machine",
-    "later": "newer evidence",
-    "identity": "new identity",
-    "meta": "new META",
-    "state": "new STATE",
-    "ephemeral": "new EPHEMERAL",
-    "boot": "new boot",
-    "version": "version",
-    "schematic": "schematic",
-    "etcd_member": "new etcd member",
-    "labels": "labels",
-}
-
-
-def witness_summary(items: Sequence[Mapping[str, Any]]) -> str:
-    """``"2 of 3 (SELinux state, PID 1 label); NO: policy load; not known: version"``: what proves and what does not."""
-    names: dict[Any, list[str]] = {True: [], False: [], None: []}
-    for item in items:
-        names[item["ok"] if item["ok"] in (True, False) else None].append(_NAMES.get(item["id"], item["id"]))
-    text = f"{len(names[True])} of {len(items)}" + (f" ({', '.join(names[True])})" if names[True] else "")
-    text += f"; NO: {', '.join(names[False])}" if names[False] else ""
-    return text + (f"; not known: {', '.join(names[None])}" if names[None] else "")

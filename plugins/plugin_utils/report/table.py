@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..texts import printable_all
-from .model import OUTCOMES, policy_lines, waived_line, waived_total, witness_summary
+from .attention import policy_lines
+from .model import OUTCOMES, waived_line, waived_total
 
 HEADINGS = {
     "moved": "MOVED to enforcing",
@@ -34,6 +35,26 @@ _COLORS = {
 _MINIMUM = 60
 _FEW = 2
 """Nodes of which the same is told one by one; more of them share one entry."""
+
+# What each witness is called where people read it; the ids stay for machines.
+_WITNESSES = {
+    "selinux_state": "SELinux state",
+    "kernel_args": "kernel command line",
+    "pid1_label": "PID 1 label",
+    "policy_loaded": "policy load",
+    "denials": "no permissive denial",
+    "same_machine": "same machine",
+    "later": "newer evidence",
+    "identity": "new identity",
+    "meta": "new META",
+    "state": "new STATE",
+    "ephemeral": "new EPHEMERAL",
+    "boot": "new boot",
+    "version": "version",
+    "schematic": "schematic",
+    "etcd_member": "new etcd member",
+    "labels": "labels",
+}
 
 
 def render(model: Mapping[str, Any], width: int = 100, color: bool = False) -> str:
@@ -121,6 +142,16 @@ def details(row: Mapping[str, Any]) -> list[list[str]]:
         groups.append(group)
     groups += [[waived_line(item)] for item in row["waived"]]
     return groups or [["-"]]
+
+
+def witness_summary(items: Sequence[Mapping[str, Any]]) -> str:
+    """``"2 of 3 (SELinux state, PID 1 label); NO: policy load; not known: version"``: what proves and what does not."""
+    names: dict[Any, list[str]] = {True: [], False: [], None: []}
+    for item in items:
+        names[item["ok"] if item["ok"] in (True, False) else None].append(_WITNESSES.get(item["id"], item["id"]))
+    text = f"{len(names[True])} of {len(items)}" + (f" ({', '.join(names[True])})" if names[True] else "")
+    text += f"; NO: {', '.join(names[False])}" if names[False] else ""
+    return text + (f"; not known: {', '.join(names[None])}" if names[None] else "")
 
 
 def duration(seconds: int) -> str:

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 from ansible_collections.talosops.selinux.plugins.plugin_utils.report import denials, html, table
-from ansible_collections.talosops.selinux.plugins.plugin_utils.report.model import build_model, witness_summary
+from ansible_collections.talosops.selinux.plugins.plugin_utils.report.model import build_model
+from ansible_collections.talosops.selinux.plugins.plugin_utils.report.table import witness_summary
 from expected import require_expected, require_expected_json
 
 WITNESSES = [
