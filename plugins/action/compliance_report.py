@@ -40,13 +40,36 @@ class ActionModule(TalosAction):
     MODULE = "compliance_report"
 
     def act(self) -> dict[str, Any]:
-        params, now = self.params, dt.datetime.now(dt.UTC).replace(microsecond=0)
+        report, ledger = self._report(dt.datetime.now(dt.UTC).replace(microsecond=0))
+        shown = visible(report)
+        written = None
+        if not self.check:
+            place = Path(self.params["output"]) / history.directory_name(report["generated_at"])
+            written = self._write(place, report, shown, ledger)
+            self._textfile(shown)
+        lines = summary_lines(shown)
+        # Not every result callback shows text with line breaks as people would want to read it.
+        Display().display("\n" + "\n".join(lines) + "\n")
+        return {
+            "counts": report["counts"],
+            "drift": report["drift"],
+            "nodes": {row["node"]: row["status"] for row in report["nodes"]},
+            "sha256": report["sha256"],
+            "bundle": str(written) if written else None,
+            "table": "\n".join(lines),
+            "changed": written is not None,
+            "failed": self._stops(report["counts"]["results"]),
+            "msg": lines[-1],
+        }
+
+    def _report(self, now: dt.datetime) -> tuple[dict[str, Any], bytes]:
+        """The report, and the lines of the ledger that it cites."""
+        params = self.params
         profile, policy = load_profile(params["profile"]), load_policy(params["policy"])
         given = load_waivers(params["waivers"]) if params["waivers"] else ()
         # An expired waiver is a finding here and stops nothing, so they are not linted.
         granted = waivers.Waivers(given, policy, now)
-        output = Path(params["output"])
-        previous, line = history.earlier_reports(output, profile.name, iso(now))
+        previous, line = history.earlier_reports(Path(params["output"]), profile.name, iso(now))
         hosts, population = self._population()
         nodes, unread = _collected(params["evidence"])
         unread |= {host: {"found": "this run was limited to other hosts"} for host in population if host not in hosts}
@@ -79,27 +102,7 @@ class ActionModule(TalosAction):
             ledger=found.cited,
             retired=retired,
         )
-        shown = visible(report)
-        written = None
-        if not self.check:
-            written = self._write(output / history.directory_name(report["generated_at"]), report, shown, found.ledger)
-            self._textfile(shown)
-        counts = report["counts"]
-        failed = self._stops(counts["results"])
-        lines = summary_lines(shown)
-        # Not every result callback shows text with line breaks as people would want to read it.
-        Display().display("\n" + "\n".join(lines) + "\n")
-        return {
-            "counts": counts,
-            "drift": report["drift"],
-            "nodes": {row["node"]: row["status"] for row in report["nodes"]},
-            "sha256": report["sha256"],
-            "bundle": str(written) if written else None,
-            "table": "\n".join(lines),
-            "changed": written is not None,
-            "failed": failed,
-            "msg": lines[-1],
-        }
+        return report, found.ledger
 
     def _population(self) -> tuple[list[str], list[str]]:
         """The hosts of this run, and all that the report has to name."""

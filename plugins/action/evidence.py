@@ -71,14 +71,9 @@ class ActionModule(TalosAction):
         machines, silent = self._machines(waiting, operations)
         collected, unread = self.ask_fleet(read, without=waiting)
         unread |= silent
-
-        def kept(collection: Collection) -> dict[str, Any]:
-            path = None if self.check else files.save(self.params["directory"], collection.document, collection.logs)
-            return files.entry_of(collection.document, path)
-
         # Each is waited for until it is on the disk, which takes as long for several at once as for one.
         with ThreadPoolExecutor(_SAVED_AT_ONCE) as pool:
-            nodes = dict(zip(collected, pool.map(kept, collected.values()), strict=True))
+            nodes = dict(zip(collected, pool.map(self._kept, collected.values()), strict=True))
         summaries = {host: entry["summary"] for host, entry in nodes.items()}
         logs = self.params["logs"]
         table = collected_table.render(summaries, unread, (logs.get("nodes") or {}) if logs else None)
@@ -93,6 +88,10 @@ class ActionModule(TalosAction):
             "summary": summary([*nodes, *machines], unread),
             "changed": bool(nodes),
         }
+
+    def _kept(self, collection: Collection) -> dict[str, Any]:
+        path = None if self.check else files.save(self.params["directory"], collection.document, collection.logs)
+        return files.entry_of(collection.document, path)
 
     def _machines(
         self, hosts: list[str], operations: dict[str, Any]

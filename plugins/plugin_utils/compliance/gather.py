@@ -106,17 +106,7 @@ def gather(
         if subject.verdict is not None:
             decision = subject.verdict.get("decision")
             subject.timeline.append({"at": str(subject.verdict["issued_at"]), "what": f"gate: {decision}"})
-    known = (value_at(subject.evidence, "node", "uuid") for subject in subjects.values())
-    machines = {uuid.lower() for uuid in known if isinstance(uuid, str)}
-    for verdict in verdicts.values():
-        name = str(verdict.get("node"))
-        if name not in subjects and str(value_at(verdict, "binds", "uuid")).lower() not in machines:
-            named(name, "verdict").unread = "nothing names this node but a verdict that the gate saved"
-    for row in previous["nodes"] if previous else ():
-        # Only what something else named then: a row that is kept by reports alone would never end. A machine that is
-        # here under another name was renamed, and has its row.
-        if row["node"] not in subjects and set(row["sources"]) - {_REPORT} and machine_of(row) not in machines:
-            named(row["node"], _REPORT).unread = "nothing names this node any more but the last report"
+    _with_past(named, subjects, verdicts.values(), previous)
     if retired is not None:
         _retire(named, subjects, retired, _claims(state, verdicts.values(), previous))
     cited = {"path": str(ledger), "sha256": hashlib.sha256(lines).hexdigest(), "entries": state.entries}
@@ -180,6 +170,26 @@ def _is_another(subject: Subject, known: NodeState) -> bool:
     """Whether the machine of a row is surely not the one that the ledger knows by its name."""
     machine, recorded = _machine(subject), known.facts.get("uuid")
     return machine is not None and isinstance(recorded, str) and not same_uuid(machine, recorded)
+
+
+def _with_past(
+    named: Named,
+    subjects: Mapping[str, Subject],
+    verdicts: Iterable[Mapping[str, Any]],
+    previous: Mapping[str, Any] | None,
+) -> None:
+    """A row for each machine that only a saved verdict or the last report names."""
+    known = (value_at(subject.evidence, "node", "uuid") for subject in subjects.values())
+    machines = {uuid.lower() for uuid in known if isinstance(uuid, str)}
+    for verdict in verdicts:
+        name = str(verdict.get("node"))
+        if name not in subjects and str(value_at(verdict, "binds", "uuid")).lower() not in machines:
+            named(name, "verdict").unread = "nothing names this node but a verdict that the gate saved"
+    for row in previous["nodes"] if previous else ():
+        # Only what something else named then: a row that is kept by reports alone would never end. A machine that is
+        # here under another name was renamed, and has its row.
+        if row["node"] not in subjects and set(row["sources"]) - {_REPORT} and machine_of(row) not in machines:
+            named(row["node"], _REPORT).unread = "nothing names this node any more but the last report"
 
 
 def _is_of(installation: Any, evidence: Mapping[str, Any] | None) -> bool:

@@ -64,7 +64,7 @@ async def keep(
         directory: where the stores of all nodes are.
         persisted: also read the log on the node's disk, where the caller may.
         follow_seconds: follow auditd's log for so long first.
-        check: add to a throw-away copy, to tell what would be.
+        check: add to a throw-away copy, to report what would be.
 
     Returns:
         ``{boot, read, appended, holes, rates, warnings, followed, persisted_unread}``, as audit_log documents them.
@@ -92,13 +92,7 @@ async def keep(
         service, tail = await _service(client, store, key)
         records = await client.dmesg()
         logs = {"kernel": ring.lines(records), "service": service}
-        disk, persisted_unread = None, None
-        if persisted:
-            try:
-                disk = await persisted_log(client)
-            except TalosError as error:
-                # Without the right to read files, what the node's memory holds is kept all the same.
-                persisted_unread = error.found
+        disk, persisted_unread = await _on_disk(client) if persisted else (None, None)
         after = dataclasses.replace(await boots.look(client), marks=boots.marks_of(records))
         _same_boot(host, before, after)
         # A tail that was asked for does not begin where the stream began, however short it is.
@@ -121,6 +115,15 @@ async def keep(
             "followed": followed,
             "persisted_unread": persisted_unread,
         }
+
+
+async def _on_disk(client: NodeClient) -> tuple[bytes | None, str | None]:
+    """The log on the node's disk, or why it was not read."""
+    try:
+        return await persisted_log(client), None
+    except TalosError as error:
+        # Without the right to read files, what the node's memory holds is kept all the same.
+        return None, error.found
 
 
 async def _look(client: NodeClient) -> Look:

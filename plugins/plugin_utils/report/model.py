@@ -67,15 +67,14 @@ def build_model(
         duration: seconds|None}]``. Waived denials are counted apart: under ``waived`` and never in ``counts``.
         A node counts as moved only when every step is done **and** its proof holds.
     """
-    states: dict[str, Any] = dict(ledger["nodes"]) if ledger else {}
+    known: dict[str, Any] = dict(ledger["nodes"]) if ledger else {}
+    # What an earlier plan achieved is no answer to what this one was made for.
     fallen = [
         name
-        for name, state in sorted(states.items())
+        for name, state in sorted(known.items())
         if state["complete"] and state["seq"] <= plan["after_entry"] and name not in plan["done"]
     ]
-    for name in fallen:
-        # What an earlier plan achieved is no answer to what this one was made for.
-        del states[name]
+    states = {name: state for name, state in known.items() if name not in fallen}
     if proofs is None:
         proofs = {name: state["results"].get("prove", {}) for name, state in states.items()}
     context = _Context(
@@ -113,13 +112,18 @@ def build_model(
             "etcd": plan["etcd"],
             "attention": attention(fallen, policy, verdicts, ledger, halted),
             "notes": list(plan["notes"]),
-            "waived": {
-                "signatures": len({item["signature"] for row in rows for item in row["waived"]}),
-                "records": sum(item["count"] or 0 for row in rows for item in row["waived"]),
-            },
+            "waived": _waived(rows),
             "ledger": {key: ledger[key] for key in ("path", "ok", "entries", "head")} if ledger else None,
         }
     )
+
+
+def _waived(rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    items = [item for row in rows for item in row["waived"]]
+    return {
+        "signatures": len({item["signature"] for item in items}),
+        "records": sum(item["count"] or 0 for item in items),
+    }
 
 
 def waived_line(item: Mapping[str, Any]) -> str:

@@ -22,13 +22,38 @@ def render(report: Mapping[str, Any]) -> bytes:
     profile = {"profile": report["profile"]["name"]}
     counts = report["counts"]
 
-    def by_status(counted: Mapping[str, int]) -> list[_Sample]:
-        return [({**profile, "status": name}, count) for name, count in counted.items() if name != "total"]
+    metrics: list[tuple[str, str, list[_Sample]]] = [
+        ("results", "Results of rules on nodes by status; unknown is not a pass.", _by_status(counts["results"])),
+        ("nodes", "Nodes by their worst result.", _by_status(counts["nodes"])),
+        ("rules", "Rules over the whole fleet by status.", _by_status(counts["rules"])),
+        ("node", "Each node with its worst result and mode.", _nodes(report)),
+        ("coverage_seconds", "How long each node's audit log is accounted for.", _coverage(report)),
+        ("retired", "Machines that were taken out of the fleet.", _retired(report)),
+        ("denial_records", "Records of each kind of denial over the fleet.", _families(report)),
+        ("drift_findings", "What changed for the worse since the last report.", [({}, counts["drift"])]),
+        ("label", "Free labels of the report, its rules and its waivers.", _labels(report)),
+        (
+            "last_success_timestamp_seconds",
+            "When the last complete run ended.",
+            [({}, moment(report["generated_at"]).timestamp())],
+        ),
+    ]
+    lines = [
+        line
+        for name, text, samples in metrics
+        for line in _metric(name, text, [({**profile, **labels}, value) for labels, value in samples])
+    ]
+    return ("\n".join(lines) + "\n").encode()
 
-    nodes = [
+
+def _by_status(counted: Mapping[str, int]) -> list[_Sample]:
+    return [({"status": name}, count) for name, count in counted.items() if name != "total"]
+
+
+def _nodes(report: Mapping[str, Any]) -> list[_Sample]:
+    return [
         (
             {
-                **profile,
                 "node": row["node"],
                 "status": row["status"],
                 "mode": row["mode"] or "unknown",
@@ -38,41 +63,32 @@ def render(report: Mapping[str, Any]) -> bytes:
         )
         for row in report["nodes"]
     ]
-    coverage = [
-        (
-            {**profile, "node": row["node"], "verdict": row["coverage"]["verdict"]},
-            float(row["coverage"]["seconds"] or 0),
-        )
+
+
+def _coverage(report: Mapping[str, Any]) -> list[_Sample]:
+    return [
+        ({"node": row["node"], "verdict": row["coverage"]["verdict"]}, float(row["coverage"]["seconds"] or 0))
         for row in report["nodes"]
         if row["coverage"]
     ]
-    retired = [
-        ({**profile, "node": item["node"] or "", **{key: item[key] for key in ("uuid", "since", "ticket")}}, 1.0)
+
+
+def _retired(report: Mapping[str, Any]) -> list[_Sample]:
+    return [
+        ({"node": item["node"] or "", **{key: item[key] for key in ("uuid", "since", "ticket")}}, 1.0)
         for item in report["retired"]
     ]
-    families = [({**profile, "signature": family["signature"]}, family["records"]) for family in report["families"]]
+
+
+def _families(report: Mapping[str, Any]) -> list[_Sample]:
+    return [({"signature": family["signature"]}, family["records"]) for family in report["families"]]
+
+
+def _labels(report: Mapping[str, Any]) -> list[_Sample]:
     labels = [("report", report["labels"])]
     labels += [(f"rule {rule['id']}", rule["labels"]) for rule in report["rules"]]
     labels += [(f"waiver {waiver['id']}", waiver["labels"]) for waiver in report["waivers"]]
-    named: list[_Sample] = [
-        ({**profile, "of": of, "name": name, "text": text}, 1.0) for of, given in labels for name, text in given.items()
-    ]
-    made = moment(report["generated_at"]).timestamp()
-    lines = [
-        *_metric(
-            "results", "Results of rules on nodes by status; unknown is not a pass.", by_status(counts["results"])
-        ),
-        *_metric("nodes", "Nodes by their worst result.", by_status(counts["nodes"])),
-        *_metric("rules", "Rules over the whole fleet by status.", by_status(counts["rules"])),
-        *_metric("node", "Each node with its worst result and mode.", nodes),
-        *_metric("coverage_seconds", "How long each node's audit log is accounted for.", coverage),
-        *_metric("retired", "Machines that were taken out of the fleet.", retired),
-        *_metric("denial_records", "Records of each kind of denial over the fleet.", families),
-        *_metric("drift_findings", "What changed for the worse since the last report.", [(profile, counts["drift"])]),
-        *_metric("label", "Free labels of the report, its rules and its waivers.", named),
-        *_metric("last_success_timestamp_seconds", "When the last complete run ended.", [(profile, made)]),
-    ]
-    return ("\n".join(lines) + "\n").encode()
+    return [({"of": of, "name": name, "text": text}, 1.0) for of, given in labels for name, text in given.items()]
 
 
 def _metric(name: str, help_text: str, samples: Iterable[_Sample]) -> list[str]:
