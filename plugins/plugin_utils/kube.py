@@ -6,17 +6,19 @@
 
 from __future__ import annotations
 
+import base64
 import datetime as dt
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 from .operator_files import read_text
+from .private_files import short_lived_file
 from .problem import Problem, missing_library
 from .yaml_loader import load_yaml
 
@@ -47,8 +49,9 @@ class ClusterProblem(Problem):
     kind = "kubernetes"
 
 
-def kube_client(kubeconfig: str, context: str | None = None) -> Any:
-    """An API client of the ``kubernetes`` library; enter it, so that its connections are closed.
+@contextmanager
+def kube_client(kubeconfig: str, context: str | None = None) -> Iterator[Any]:
+    """An API client of the ``kubernetes`` library; in the end its connections are closed.
 
     Args:
         kubeconfig: path of the kubeconfig file.
@@ -61,25 +64,37 @@ def kube_client(kubeconfig: str, context: str | None = None) -> Any:
     """
     if kubernetes is None:
         raise missing_library("kubernetes", _IMPORT_ERROR)
-    try:
-        return _client(kubeconfig, context)
-    except Problem:
-        raise
-    except Exception as error:
-        # A kubeconfig that cannot be used ends in whatever its file, its YAML or its credentials plugin raise.
-        raise unread(kubeconfig, error, _WHY) from error
+    with ExitStack() as kept:
+        try:
+            client = kept.enter_context(_client(kubeconfig, context, kept))
+        except Problem:
+            raise
+        except Exception as error:
+            # A kubeconfig that cannot be used ends in whatever its file, its YAML or its credentials plugin raise.
+            raise unread(kubeconfig, error, _WHY) from error
+        yield client
 
 
-def _client(kubeconfig: str, context: str | None) -> Any:
+def _client(kubeconfig: str, context: str | None, kept: ExitStack) -> Any:
     paths = [Path(part).expanduser() for part in kubeconfig.split(os.pathsep) if part] or [Path(kubeconfig)]
     if len(paths) > 1:
         # As in KUBECONFIG: of several files those that are not there are left out.
         paths = [path for path in paths if path.exists()]
     texts = {path.absolute(): read_text(path, "kubeconfig", why=_WHY) for path in paths}
-    if all(path.read_bytes() == text.encode() for path, text in texts.items()):
+    if _by_file(texts):
         return kubernetes.config.new_client_from_config(config_file=kubeconfig, context=context)
-    # The library reads plain UTF-8 only.
-    return kubernetes.config.new_client_from_config_dict(_merged(texts), context=context)
+    config = _merged(texts)
+    _keep_in_memory(config, context, kept)
+    return kubernetes.config.new_client_from_config_dict(config, context=context)
+
+
+def _by_file(texts: Mapping[Path, str]) -> bool:
+    """Whether the library has to read the files itself: for a program, which it starts beside the file, or for tokens,
+    which it keeps there. It reads plain UTF-8 only, and all else ten times slower than it is read here.
+    """
+    if not any(word in text for text in texts.values() for word in ("exec", "auth-provider")):
+        return False
+    return all(path.read_bytes() == text.encode() for path, text in texts.items())
 
 
 def _merged(texts: Mapping[Path, str]) -> dict[str, Any]:
@@ -102,6 +117,22 @@ def _make_absolute(document: Any, directory: Path) -> None:
         part = entry.get("cluster") or entry.get("user") or {}
         for key in _FILES & set(part):
             part[key] = str(directory / part[key])
+
+
+def _keep_in_memory(config: dict[str, Any], context: str | None, kept: ExitStack) -> None:
+    """Give the certificates and the key of a context names, as long as ``kept`` is open.
+
+    The library would write them to files that stay behind in a process of a task, which ends without cleaning up.
+    """
+    name = context or config.get("current-context")
+    chosen: dict[str, Any] = next((entry["context"] for entry in config["contexts"] if entry["name"] == name), {})
+    for entries, kind in (("clusters", "cluster"), ("users", "user")):
+        for entry in config[entries]:
+            part = entry.get(kind) or {}
+            for key in _FILES if entry["name"] == chosen.get(kind) else ():
+                if part.get(f"{key}-data"):
+                    content = base64.b64decode(part.pop(f"{key}-data"))
+                    part[key] = kept.enter_context(short_lived_file(content))
 
 
 def unread(kubeconfig: str, error: Exception, why: str) -> ClusterProblem:

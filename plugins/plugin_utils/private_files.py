@@ -9,11 +9,12 @@ What lies in them decides whether a node is wiped, so whoever could write there 
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import stat
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from .problem import Problem
@@ -111,3 +112,21 @@ def _shared(path: Path, what: str, do: str) -> NotPrivate:
         f"find out who could, then {do}, or use another directory",
         file=str(path),
     )
+
+
+@contextlib.contextmanager
+def short_lived_file(content: bytes) -> Iterator[str]:
+    """A file name under which a secret ``content`` can be read, for ssl, which takes key material by name only."""
+    if hasattr(os, "memfd_create"):
+        # In memory only: the key never touches a disk.
+        descriptor = os.memfd_create("secret", os.MFD_CLOEXEC)
+        try:
+            os.write(descriptor, content)
+            yield f"/proc/self/fd/{descriptor}"
+        finally:
+            os.close(descriptor)
+    else:
+        with tempfile.NamedTemporaryFile(prefix="secret") as file:
+            file.write(content)
+            file.flush()
+            yield file.name

@@ -9,14 +9,11 @@ grpcio is not used: its wheels cannot complete a TLS handshake with the Ed25519 
 from __future__ import annotations
 
 import base64
-import contextlib
 import hashlib
-import os
 import ssl
-import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 
+from ..private_files import short_lived_file
 from ..problem import missing_library
 from .config import Context
 from .errors import ConfigError
@@ -94,7 +91,7 @@ def mutual_tls(context: Context) -> ssl.SSLContext:
             tls.load_verify_locations(cadata=context.ca.decode("ascii"))
     except (ssl.SSLError, UnicodeDecodeError, ValueError):
         raise _unloadable(context, "the ca is not a usable certificate") from None
-    with _short_lived_file(context.crt + b"\n" + context.key) as name:
+    with short_lived_file(context.crt + b"\n" + context.key) as name:
         try:
             tls.load_cert_chain(name, password=_no_password)
         except (ssl.SSLError, OSError, ValueError) as error:
@@ -129,21 +126,3 @@ def unverified_tls() -> ssl.SSLContext:
     tls.check_hostname = False
     tls.verify_mode = ssl.CERT_NONE
     return tls
-
-
-@contextlib.contextmanager
-def _short_lived_file(content: bytes) -> Iterator[str]:
-    """A file name under which ``content`` can be read, for ssl, which takes key material by name only."""
-    if hasattr(os, "memfd_create"):
-        # In memory only: the key never touches a disk.
-        descriptor = os.memfd_create("talos", os.MFD_CLOEXEC)
-        try:
-            os.write(descriptor, content)
-            yield f"/proc/self/fd/{descriptor}"
-        finally:
-            os.close(descriptor)
-    else:
-        with tempfile.NamedTemporaryFile(prefix="talos") as file:
-            file.write(content)
-            file.flush()
-            yield file.name

@@ -6,8 +6,11 @@
 
 from __future__ import annotations
 
+import base64
 import codecs
+import contextlib
 import json
+import tempfile
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,6 +22,7 @@ import yaml
 from ansible_collections.talosops.selinux.plugins.plugin_utils import kube
 from ansible_collections.talosops.selinux.plugins.plugin_utils.kube import (
     ApiException,
+    ClusterProblem,
     HTTPError,
     items_of,
     kube_client,
@@ -188,6 +192,48 @@ def test_a_file_with_a_mark_is_read_as_one_without(server: Server, tmp_path: Pat
         assert client.configuration.ssl_ca_cert == str(tmp_path / "ca.crt")
 
 
+def test_keys_in_a_kubeconfig_reach_no_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process of a task ends without the library's cleaning up, so what it wrote would stay behind."""
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    secrets = {key: f"the {key}".encode() for key in ("certificate-authority", "client-certificate", "client-key")}
+    data = {f"{key}-data": base64.b64encode(secret).decode() for key, secret in secrets.items()}
+    document = {
+        "clusters": [{"name": "c", "cluster": {"server": "https://127.0.0.1:1", **data, "certificate-authority": "x"}}],
+        "users": [{"name": "u", "user": data}, {"name": "other", "user": {"client-key-data": "no base64"}}],
+        "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}, {"name": "none"}],
+        "current-context": "x",
+    }
+    (tmp_path / "kubeconfig").write_text(yaml.safe_dump(document))
+    for context in (None, "x"):
+        with kube_client(str(tmp_path / "kubeconfig"), context) as client:
+            found = client.configuration
+            names = [found.ssl_ca_cert, found.cert_file, found.key_file]
+            assert [Path(name).read_bytes() for name in names] == list(secrets.values())
+            assert list((tmp_path / "temporary").iterdir()) == []
+        assert not any(Path(name).exists() for name in names)
+    with pytest.raises(ClusterProblem), kube_client(str(tmp_path / "kubeconfig"), "none"):
+        pass
+
+
+@pytest.mark.parametrize("user", [{"exec": {"command": "./login"}}, {"auth-provider": {"name": "oidc"}}])
+def test_a_program_is_started_beside_its_file_and_a_token_kept_in_it(
+    user: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The library does both, where it reads the file itself."""
+    asked: list[Any] = []
+
+    def library(**given: Any) -> Any:
+        asked.append(given)
+        return contextlib.nullcontext("client")
+
+    monkeypatch.setattr(kube.kubernetes.config, "new_client_from_config", library)
+    (tmp_path / "kubeconfig").write_text(yaml.safe_dump({"users": [{"name": "u", "user": user}]}))
+    with kube_client(str(tmp_path / "kubeconfig"), "x") as client:
+        assert client == "client"
+    assert asked == [{"config_file": str(tmp_path / "kubeconfig"), "context": "x"}]
+
+
 def test_of_several_files_the_first_entry_of_a_name_and_the_last_context_that_is_given_count(tmp_path: Path) -> None:
     texts = {
         tmp_path / "one": "current-context: a\ncontexts: [{name: a, context: {user: u}}]\n",
@@ -202,5 +248,5 @@ def test_of_several_files_the_first_entry_of_a_name_and_the_last_context_that_is
 
 def test_without_the_library_it_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kube, "kubernetes", None)
-    with pytest.raises(MissingLibrary, match="kubernetes"):
-        kube_client(str(tmp_path / "kubeconfig"))
+    with pytest.raises(MissingLibrary, match="kubernetes"), kube_client(str(tmp_path / "kubeconfig")):
+        pass

@@ -13,6 +13,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from ansible_collections.talosops.selinux.plugins.plugin_utils.private_files import short_lived_file
 from ansible_collections.talosops.selinux.plugins.plugin_utils.problem import MissingLibrary
 from ansible_collections.talosops.selinux.plugins.plugin_utils.talos import specs, tls
 from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.config import Context
@@ -67,7 +68,7 @@ def test_where_no_file_lives_in_memory_none_is_left(
 ) -> None:
     monkeypatch.delattr(os, "memfd_create", raising=False)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    with tls._short_lived_file(b"secret") as name:
+    with short_lived_file(b"secret") as name:
         assert Path(name).parent == tmp_path and Path(name).read_bytes() == b"secret"
         assert Path(name).stat().st_mode & 0o077 == 0
     mutual_tls(context)
