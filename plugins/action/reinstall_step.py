@@ -14,6 +14,7 @@ from ..plugin_utils.actions import TalosAction
 from ..plugin_utils.arguments import read_once
 from ..plugin_utils.audit.knowledge import catalogue
 from ..plugin_utils.evidence.identity import placeholders
+from ..plugin_utils.evidence.workloads import known_workloads
 from ..plugin_utils.gate import compat
 from ..plugin_utils.gate.policy import load_policy
 from ..plugin_utils.image.access import system_tls
@@ -25,7 +26,8 @@ from ..plugin_utils.talos.specs import core_loader
 from ..plugin_utils.talos.wire import classes
 
 # Twelve processes for each node would each make these anew.
-read_once(catalogue.load, compat.load, load_policy, placeholders, core_loader, classes, system_tls, this_boot)
+read_once(catalogue.load, compat.load, load_policy, placeholders, known_workloads)
+read_once(core_loader, classes, system_tls, this_boot)
 
 
 class ActionModule(TalosAction):

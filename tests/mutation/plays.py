@@ -15,7 +15,7 @@ from .mutant import Mutant, at
 
 #: Keywords of a task or play, and what their loss is called.
 _DROPPED = ("when", "run_once", "ignore_errors", "failed_when", "changed_when", "loop", "serial", "rescue")
-_NOT_OPTIONS = ("ansible.builtin.import_tasks", "ansible.builtin.include_role")
+_NOT_OPTIONS = ("ansible.builtin.import_tasks", "ansible.builtin.import_role", "ansible.builtin.include_role")
 
 
 def mutants_of(path: str, text: str) -> list[Mutant]:

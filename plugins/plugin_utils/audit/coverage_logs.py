@@ -17,6 +17,8 @@ from .log.serials import union, without
 from .log.sources import Source
 from .log.summary import Summary
 
+_TAKES_SOCKET = re.compile(r"\bop=set audit_pid=([1-9]\d{0,9}) ")
+
 
 def read_both(
     service: Source | Summary | None,
@@ -63,7 +65,7 @@ class Logs:
         found = []
         for summary in self.both:
             for change in summary.changes:
-                match = re.search(r"\bop=set audit_pid=([1-9]\d{0,9}) ", str(change["text"]) + " ")
+                match = _TAKES_SOCKET.search(str(change["text"]) + " ")
                 if change["type"] == "CONFIG_CHANGE" and match:
                     found.append((int(change["serial"]), match[1]))
         return found

@@ -27,6 +27,8 @@ from .identity import same_uuid
 
 DOCUMENT = "evidence.json"
 _LONGEST_NAME = 200
+_NOT_OF_A_NAME = re.compile(r"^\.|[^A-Za-z0-9._-]")
+_NOT_OF_A_TIME = re.compile(r"[^0-9TZ]")
 
 Log = Callable[[], Iterable[bytes]]
 """A raw log that may be larger than memory is cheap: each call gives the same bytes from the start, in pieces."""
@@ -53,7 +55,7 @@ def save(directory: str, document: Mapping[str, Any], logs: Mapping[str, Log]) -
         NotPrivate: when others own the directory, or can write it.
         EvidenceProblem: when the files cannot be written.
     """
-    moment = re.sub(r"[^0-9TZ]", "", str(document["collected_at"]))
+    moment = _NOT_OF_A_TIME.sub("", str(document["collected_at"]))
     place = Path(directory) / safe_name(str(document["node"]["name"])) / f"{moment}-{str(document[SEAL])[:12]}"
     try:
         private_directory(place.parent)
@@ -201,7 +203,7 @@ def safe_name(name: str) -> str:
     Whatever could leave the directory or hide the file is written as ``=`` and its bytes in hexadecimal; a name that is
     too long for a file system ends with its hash.
     """
-    quoted = re.sub(r"^\.|[^A-Za-z0-9._-]", lambda found: "".join(f"={b:02X}" for b in found[0].encode()), name) or "="
+    quoted = _NOT_OF_A_NAME.sub(lambda found: "".join(f"={b:02X}" for b in found[0].encode()), name) or "="
     if len(quoted) <= _LONGEST_NAME:
         return quoted
     return f"{quoted[: _LONGEST_NAME - 65]}={hashlib.sha256(name.encode()).hexdigest()}"

@@ -268,6 +268,7 @@ def role_of(resource: Any) -> str | None:
 
 
 #: What machined and the kernel say of SELinux before the first load.
+_UNDEFINED = re.compile(rb"SELinux:\s+((?:Permission|Class) [^\n]*?not defined in policy)")
 _BEFORE_LOAD = re.compile(rb"selinux: loading policy|SELinux:\s+Initializing")
 
 
@@ -278,7 +279,7 @@ def _unknown_classes(kernel_log: bytes | None) -> list[str] | None:
     """
     if kernel_log is None:
         return None
-    lines = re.findall(rb"SELinux:\s+((?:Permission|Class) [^\n]*?not defined in policy)", kernel_log)
+    lines = _UNDEFINED.findall(kernel_log)
     if not lines and not _BEFORE_LOAD.search(kernel_log.partition(b": audit: type=1403 ")[0]):
         return None
     return sorted({line.decode("ascii", "replace") for line in lines})

@@ -16,6 +16,7 @@ from typing import Any
 from ..nested import value_at
 from ..yaml_loader import load_yaml
 
+_VERSION = re.compile(r":v?(\d[^/]*)\Z")
 _WORKLOADS = Path(__file__).parent / "data" / "workloads.yml"
 #: Controllers whose pods stay on a node for long, so that one started before the boot tells nothing about this boot.
 _RESIDENT = ("DaemonSet", "StatefulSet")
@@ -81,7 +82,7 @@ def with_manifests(
     """
     if cni is None:
         return None
-    brought = {entry["name"]: entry["manifest"] for entry in _known_workloads() if entry.get("manifest")}
+    brought = {entry["name"]: entry["manifest"] for entry in known_workloads() if entry.get("manifest")}
     return [
         {**item, "source": f"{item['source']}, Talos manifest {brought[item['name']]}"}
         if brought.get(item["name"]) in (applied or ())
@@ -138,10 +139,10 @@ def _recognised(kind: str, item: Object) -> Iterator[tuple[str, str | None]]:
     """Name and version of what the images of a workload are known for."""
     for container in containers_of(item):
         image = str(container.get("image", ""))
-        for entry in _known_workloads():
-            if entry["kind"] == kind and re.search(entry["image"], image):
+        for entry in known_workloads():
+            if entry["kind"] == kind and entry["image"].search(image):
                 # A digest, and the port of a registry, stand behind a colon too.
-                version = re.search(r":v?(\d[^/]*)\Z", image.partition("@")[0])
+                version = _VERSION.search(image.partition("@")[0])
                 yield entry["name"], version.group(1) if version else None
 
 
@@ -171,5 +172,7 @@ def _moment(text: str) -> dt.datetime:
 
 
 @functools.cache
-def _known_workloads() -> tuple[dict[str, Any], ...]:
-    return tuple(load_yaml(_WORKLOADS.read_bytes())["workloads"])
+def known_workloads() -> tuple[dict[str, Any], ...]:
+    """What is known by its image: its ``kind``, its ``name``, and the pattern of its ``image``."""
+    entries = load_yaml(_WORKLOADS.read_bytes())["workloads"]
+    return tuple({**entry, "image": re.compile(entry["image"])} for entry in entries)

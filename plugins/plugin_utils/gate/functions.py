@@ -20,6 +20,7 @@ from ..canonical import canonical_json
 from ..talos.versions import TalosVersion, parse_version
 
 _DURATION = re.compile(r"(\d{1,9})(s|m|h|d)")
+_ZULU = re.compile(r"[Zz]$")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -41,7 +42,7 @@ def moment(text: str) -> dt.datetime:
     Raises:
         ValueError: the text is no time, or has no time zone.
     """
-    parsed = dt.datetime.fromisoformat(re.sub(r"[Zz]$", "+00:00", text))
+    parsed = dt.datetime.fromisoformat(_ZULU.sub("+00:00", text))
     if parsed.tzinfo is None:
         raise ValueError(f"{text!r} has no time zone")
     return parsed

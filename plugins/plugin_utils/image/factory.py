@@ -25,6 +25,7 @@ from .http import Http
 from .references import Target
 from .registry import Registries
 
+_PRINTABLE = re.compile(r"[ -~]+")
 PUBLIC_FACTORY = "https://factory.talos.dev"
 
 
@@ -185,7 +186,7 @@ class Factory:
             raise not_found(answer, f"the factory has no image of {schematic_id} for {target.version}")
         expect(self.access, answer, 200, "the factory did not build the kernel command line")
         text = text_of(answer).strip()
-        if not re.fullmatch(r"[ -~]+", text):
+        if not _PRINTABLE.fullmatch(text):
             raise bad_answer(answer, "gave a kernel command line that is not one line of text")
         return text
 

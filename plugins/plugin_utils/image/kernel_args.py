@@ -31,6 +31,11 @@ END_OF_KERNEL_ARGS = "--"
 
 # SELinux, Smack and AppArmor carry LSM_FLAG_EXCLUSIVE: the first of them in the order is the only one to start.
 _EXCLUSIVE_MODULES = frozenset({"apparmor", "smack"})
+_NUMBERS = (
+    (re.compile(r"\+?0[xX][0-9a-fA-F]+"), 16),
+    (re.compile(r"\+?0[0-7]*"), 8),
+    (re.compile(r"\+?[1-9][0-9]*"), 10),
+)
 _TOKEN = re.compile(r'(?:[^\s"]|"[^"]*"?)+')
 _URL_USER = re.compile(r"(?<=://)[^/?#\s@]+(?=@)")
 _QUERY_VALUE = re.compile(r"([?&][^=&#\s]+=)(?!\$\{)[^&#\s]+")
@@ -264,8 +269,8 @@ def _number(value: str | None) -> int | None:
     """What the kernel's ``kstrtoul(value, 0)`` reads; None where it would fail and change nothing."""
     if value is None:
         return None
-    for pattern, base in ((r"\+?0[xX][0-9a-fA-F]+", 16), (r"\+?0[0-7]*", 8), (r"\+?[1-9][0-9]*", 10)):
-        if re.fullmatch(pattern, value):
+    for pattern, base in _NUMBERS:
+        if pattern.fullmatch(value):
             return int(value, base)
     return None
 

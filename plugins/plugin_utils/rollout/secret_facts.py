@@ -18,6 +18,7 @@ _SECRET_WORD = re.compile(
     "secrets?|tokens?|passwords?|passwd|passphrase|credentials?|bearer|authorization|cookie|keys?|privatekey|apikey"
     "|kubeconfig|talosconfig|machineconfig"
 )
+_WORD = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z]+(?![a-z])")
 _HARMLESS_ENDS = ("sha256", "digest", "fingerprint", "fingerprints", "path", "file", "id", "name")
 
 
@@ -31,7 +32,7 @@ def refuse_secrets(facts: Any, where: str = "") -> None:
     if isinstance(facts, Mapping):
         for key, value in facts.items():
             place = f"{where}.{key}" if where else str(key)
-            words = [word.lower() for word in re.findall(r"[A-Z]?[a-z0-9]+|[A-Z]+(?![a-z])", str(key))]
+            words = [word.lower() for word in _WORD.findall(str(key))]
             # "machine_config" and "apiKey" are two words of one name.
             names = [*words, *(first + second for first, second in itertools.pairwise(words))]
             if any(_SECRET_WORD.fullmatch(name) for name in names) and words[-1] not in _HARMLESS_ENDS:

@@ -45,6 +45,7 @@ T = TypeVar("T")
 API_PORT = 50000
 _SERVICE_ACCOUNT = Path("/var/run/secrets/talos.dev/config")
 _PEM = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----\s.*?-----END \1-----", re.DOTALL)
+_HOST_AND_PORT = re.compile(r"(?:\[(?P<v6>[^\]]+)\]|(?P<host>[^:\[\]]+))(?::(?P<port>\d{1,5}))?")
 _HOST_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?\.?")
 
 
@@ -83,7 +84,7 @@ def parse_address(text: str) -> Address:
         return Address(str(ipaddress.IPv6Address(text)), default)
     except ValueError:
         pass
-    match = re.fullmatch(r"(?:\[(?P<v6>[^\]]+)\]|(?P<host>[^:\[\]]+))(?::(?P<port>\d{1,5}))?", text)
+    match = _HOST_AND_PORT.fullmatch(text)
     if match is None:
         raise _bad_address(original)
     port = int(match["port"]) if match["port"] else default

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 
+_LEFT_OUT = re.compile(r"[^A-Za-z0-9_-]")
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
@@ -31,5 +32,5 @@ def node_name(hostname: str) -> str:
     Capital letters become small ones, underscores dashes, and whatever else Kubernetes takes in no name is left out.
     What follows the first dot is the domain, which only some nodes carry in their name.
     """
-    first = re.sub(r"[^A-Za-z0-9_-]", "", hostname.partition(".")[0])
+    first = _LEFT_OUT.sub("", hostname.partition(".")[0])
     return first.lower().replace("_", "-").strip("-")
