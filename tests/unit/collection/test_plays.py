@@ -276,7 +276,7 @@ def test_nodes_go_as_they_were_planned_and_each_wave_is_counted_before_the_next(
 def test_in_check_mode_a_node_is_told_of_and_no_step_is_run() -> None:
     steps = [task for task in ours("rollout") if task.module == "reinstall_step" and "step" in task.options]
     assert [task.options["step"] for task in steps] == list(STEP_NAMES)
-    (role,) = (task["ansible.builtin.include_role"] for task in plays("rollout")[1]["tasks"][:1])
+    (role,) = (task["ansible.builtin.import_role"] for task in plays("rollout")[1]["tasks"][:1])
     assert role["tasks_from"] == "{{ 'announce' if ansible_check_mode else 'main' }}"
     announced = quick_yaml.load((ROOT / "roles" / "reinstall" / "tasks" / "announce.yml").read_text())
     assert [task[OURS + "reinstall_step"] for task in announced] == [{"step": STEP_NAMES[0]}]
