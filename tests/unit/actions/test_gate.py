@@ -6,12 +6,24 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import json
+import uuid
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from ansible_collections.talosops.selinux.plugins.action import gate
+from ansible_collections.talosops.selinux.plugins.plugin_utils.canonical import is_sealed
+from ansible_collections.talosops.selinux.plugins.plugin_utils.evidence import files
 from ansible_collections.talosops.selinux.plugins.plugin_utils.evidence.files import EvidenceProblem, safe_name
+from ansible_collections.talosops.selinux.plugins.plugin_utils.gate import signing
+from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.errors import WaiverProblem
+from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.functions import iso
+from compliance_fleets import samples
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from .made import made
 
@@ -84,3 +96,200 @@ def test_a_document_that_cannot_be_read_is_its_nodes_problem(monkeypatch: pytest
         "n-3": ("unreachable", None),
     }
     assert unread == {"n-3": {"kind": "unreachable"}}
+
+
+def of(name: str, machine_type: str = "worker", **changes: Any) -> dict[str, Any]:
+    """Evidence of a machine of its own that was collected just now, as it is handed on when it is not saved."""
+    own = {
+        "node__name": name,
+        "node__hostname": name,
+        **{f"node__{key}": f"{key}-of-{name}" for key in ("address", "identity", "serial_number")},
+        "node__uuid": str(uuid.uuid5(uuid.NAMESPACE_DNS, name)),
+        "boot__id": f"boot-of-{name}",
+        "kubernetes__nodename": name,
+    }
+    now = dt.datetime.now(dt.UTC)
+    return dict(samples.evidence(machine_type, **{**own, "collected_at": iso(now), **changes}))
+
+
+def entries(*documents: dict[str, Any]) -> dict[str, Any]:
+    return {document["node"]["name"]: files.entry_of(document, None) for document in documents}
+
+
+MACHINE = {
+    **{key: f"{key} of the machine" for key in ("name", "uuid", "fingerprint")},
+    "stage": "maintenance",
+    "installed": False,
+    "pool": "workers",
+    "workload": "web",
+}
+PLAN = {"locked_by": None, "boot_path": "in_place", "approved_local_data": ""}
+GONE = {"kind": "unreachable", "found": "no answer", "why": "w", "do": "d"}
+
+
+def test_what_a_run_answers(tmp_path: Path) -> None:
+    """With two nodes of which one may move, a machine that they stand for, and one that could not be read."""
+    good, bad = of("good"), of("bad", talos__ready=False)
+    machine = {
+        "machine": {**MACHINE, "name": "new"},
+        "target": samples.TARGET,
+        "config": good["config"],
+        "operation": PLAN,
+        "cluster": {"name": "lab", "omni": False},
+    }
+    collected = {"nodes": entries(good, bad), "unread": {"gone": GONE}, "machines": {"new": machine, "odd": machine}}
+    hosts: dict[str, dict[str, Any]] = {
+        "good": {"talos_pool": "workers", "talos_workload": "web"},
+        "bad": {},
+        "new": {"talos_cohort": ["good"]},
+        "odd": {},
+        "gone": {},
+    }
+    action = made(gate, hosts, run_once=True, evidence=collected, directory=str(tmp_path))
+    answer = action.act()
+    nodes = answer.pop("nodes")
+    assert answer == {
+        "decisions": {"eligible": ["good", "new"], "refused": ["bad"], "inconclusive": ["gone", "odd"]},
+        "policy": {"name": "strict", "changes": [], "weakened": False},
+        "changed": True,
+    }
+    verdicts = {host: json.loads(Path(nodes[host]["path"]).read_text()) for host in ("good", "bad", "new", "odd")}
+    assert list(nodes) == ["good", "bad", "new", "odd", "gone"]
+    for host, verdict in verdicts.items():
+        assert nodes[host] == {
+            "decision": verdict["decision"],
+            "path": str(tmp_path / host / "verdict.json"),
+            "sha256": verdict["sha256"],
+            "reasons": gate.reasons(verdict),
+            "summary": gate._summary(host, {"decision": verdict["decision"], "reasons": gate.reasons(verdict)}),
+        }
+        assert is_sealed(verdict) and "signature" not in verdict
+    assert nodes["gone"] == {
+        "decision": "inconclusive",
+        "path": None,
+        "sha256": None,
+        "reasons": [
+            {"id": "unreachable", "result": "unknown", "found": "no answer", "reason": "w", "remedy": "d", "doc": None}
+        ],
+        "summary": "gone is inconclusive: unreachable: no answer. d",
+    }
+    assert [reason["id"] for reason in nodes["bad"]["reasons"]] == ["stage-running"]
+    assert verdicts["good"]["checks"][-1]["id"] == "fleet-distinct"
+    assert verdicts["good"]["binds"]["evidence_sha256"] == good["sha256"]
+    new, odd = verdicts["new"], verdicts["odd"]
+    assert new["cohort"] == [
+        {"node": "good", "verdict_sha256": verdicts["good"]["sha256"], "evidence_sha256": good["sha256"]}
+    ]
+    assert (new["binds"]["target"], new["binds"]["config_sha256"]) == (samples.TARGET, good["config"]["sha256"])
+    assert odd["cohort"] == [] and "cohort-named" in {reason["id"] for reason in nodes["odd"]["reasons"]}
+    spent = dt.datetime.fromisoformat(new["issued_at"]) - dt.datetime.fromisoformat(good["collected_at"])
+    assert dt.timedelta(0) <= spent < dt.timedelta(minutes=10)
+
+
+def test_nothing_is_saved_in_check_mode_and_nothing_changes_where_no_evidence_is(tmp_path: Path) -> None:
+    good = of("n-1")
+    collected = {"nodes": entries(good), "unread": {}, "machines": {}}
+    answer = made(gate, check=True, evidence=collected, directory=str(tmp_path)).act()
+    entry = answer["nodes"]["n-1"]
+    assert (entry["decision"], entry["path"], entry["sha256"]) == ("eligible", None, entry["verdict"]["sha256"])
+    assert list(tmp_path.iterdir()) == [] and answer["changed"] is True
+    answer = made(gate, evidence={"nodes": {}, "unread": {"n-1": GONE}}, directory=str(tmp_path)).act()
+    assert answer["changed"] is False
+    assert answer["decisions"] == {"eligible": [], "refused": [], "inconclusive": ["n-1"]}
+
+
+def test_a_machine_without_a_target_is_judged_as_that(tmp_path: Path) -> None:
+    machine = {"machine": MACHINE, "target": None, "config": None, "operation": {}, "cluster": {}}
+    collected = {"nodes": {}, "unread": {}, "machines": {"new": machine}}
+    answer = made(gate, {"new": {}}, check=True, evidence=collected, directory=str(tmp_path)).act()
+    assert answer["decisions"]["inconclusive"] == ["new"]
+    assert answer["nodes"]["new"]["verdict"]["binds"]["target"] == dict.fromkeys(samples.TARGET)
+
+
+def test_what_enforces_is_compared_with_what_was_saved_of_it_before(tmp_path: Path) -> None:
+    files.save(str(tmp_path), of("n-1", collected_at="2026-11-22T11:55:00Z"), {})
+    upgraded = of("n-1", selinux__state="enforcing")
+    collected = {"nodes": entries(upgraded), "unread": {}, "machines": {}}
+    answer = made(gate, check=True, evidence=collected, directory=str(tmp_path)).act()
+    assert {reason["id"] for reason in answer["nodes"]["n-1"]["reasons"]} == {
+        "selinux-permissive",
+        "upgraded-not-reinstalled",
+    }
+
+
+@pytest.mark.parametrize(
+    ("run_once", "variables", "unread", "stops"),
+    [
+        (True, {}, {}, True),
+        (False, {}, {}, False),
+        (True, {"ansible_limit": "n-1"}, {}, False),
+        (True, {}, {"n-2": GONE}, False),
+    ],
+    ids=["the whole fleet", "each host alone", "some hosts", "one that could not be read"],
+)
+def test_only_a_whole_fleet_shows_that_a_waiver_is_unused(
+    tmp_path: Path, run_once: bool, variables: dict[str, Any], unread: dict[str, Any], stops: bool
+) -> None:
+    today = dt.datetime.now(dt.UTC).date()
+    waiver = {
+        "id": "agent",
+        "signature": "pod_t:etcd_t:sock_file:write",
+        "scope": {"nodes": ["*"]},
+        "reason": "r",
+        "owner": "ada",
+        "ticket": "t",
+        "granted": today - dt.timedelta(days=40),
+        "expires": today + dt.timedelta(days=2),
+    }
+    path = tmp_path / "waivers.yml"
+    path.write_text(yaml.safe_dump({"schema": 1, "waivers": [waiver]}))
+    denied = samples.denial("pod_t:run_t:dir:write", last=iso(dt.datetime.now(dt.UTC)))
+    document = of("n-1", audit__denials=[denied], audit__counts__denied=3)
+    action = made(
+        gate,
+        {"n-1": {}, "n-2": {}},
+        check=True,
+        run_once=run_once,
+        variables=variables,
+        evidence={"nodes": entries(document), "unread": unread, "machines": {}},
+        directory=str(tmp_path),
+        waivers=str(path),
+    )
+    if stops:
+        with pytest.raises(WaiverProblem, match=r"agent \(unused\)"):
+            action.act()
+        waiver["match"] = {
+            "source_type": ["pod_t"],
+            "target_type": ["run_t"],
+            "class": ["dir"],
+            "permissions": ["write"],
+        }
+        del waiver["signature"]
+        path.write_text(yaml.safe_dump({"schema": 1, "waivers": [waiver]}))
+        assert action.act()["nodes"]["n-1"]["verdict"]["waived"][0]["waiver_id"] == "agent"
+    else:
+        assert action.act()["decisions"]["refused"] == ["n-1"]
+
+
+def test_verdicts_are_signed_and_what_weakens_is_a_warning(tmp_path: Path) -> None:
+    key = Ed25519PrivateKey.generate()
+    kinds = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    (tmp_path / "key").write_bytes(key.private_bytes(*kinds))
+    policy = {"schema": 1, "name": "ours", "extends": "strict", "soak": "1h", "verdict_ttl": "1h"}
+    by = {"who": "me", "why": "tests"}
+    (tmp_path / "ours.yml").write_text(yaml.safe_dump({**policy, "weakened_by": by}))
+    action = made(
+        gate,
+        check=True,
+        evidence={"nodes": entries(of("n-1")), "unread": {}, "machines": {}},
+        directory=str(tmp_path),
+        policy=str(tmp_path / "ours.yml"),
+        signing_key=str(tmp_path / "key"),
+    )
+    answer = action.act()
+    assert answer["warnings"] == [
+        "The policy ours weakens the built-in one: its settings, soak, on the word of me: tests"
+    ]
+    assert answer["policy"]["weakened"] is True and len(answer["policy"]["changes"]) == 2
+    public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    signing.verify(answer["nodes"]["n-1"]["verdict"], public)

@@ -439,6 +439,6 @@ def test_what_is_said_of_a_policy_that_weakens_without_a_word(tmp_path: Path) ->
         "weakened": ["setting: soak", "no-denials: enabled", "no-denials: severity"],
         "found": f"the policy {path} weakens what blocks a node (setting: soak, no-denials: enabled, no-denials:"
         " severity) and does not say who and why",
-        "why": "whoever reads the verdict must see on whose word a blocking check was relaxed",
+        "why": "whoever reads the verdict must know on whose word a blocking check was relaxed",
         "do": "add `weakened_by: {who: ..., why: ...}` to the policy, or take the change out",
     }
