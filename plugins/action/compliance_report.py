@@ -47,7 +47,7 @@ class ActionModule(TalosAction):
             place = Path(self.params["output"]) / history.directory_name(report["generated_at"])
             written = self._write(place, report, shown, ledger)
             self._textfile(shown)
-        lines = summary_lines(shown)
+        lines, failed = summary_lines(shown), self._stops(report["counts"]["results"])
         # Not every result callback shows text with line breaks as people would want to read it.
         Display().display("\n" + "\n".join(lines) + "\n")
         return {
@@ -56,10 +56,11 @@ class ActionModule(TalosAction):
             "nodes": {row["node"]: row["status"] for row in report["nodes"]},
             "sha256": report["sha256"],
             "bundle": str(written) if written else None,
-            "table": "\n".join(lines),
+            # Whatever a failed task returns is shown, and the table was a moment ago.
+            **({} if failed else {"table": "\n".join(lines)}),
             "changed": written is not None,
-            "failed": self._stops(report["counts"]["results"]),
-            "msg": lines[-1],
+            "failed": failed,
+            "msg": lines[-1] + (f"; the report is in {written}" if written else ""),
         }
 
     def _report(self, now: dt.datetime) -> tuple[dict[str, Any], bytes]:

@@ -186,8 +186,8 @@ msg:
   type: str
   sample: 3 of 3 nodes pass
 table:
-  description: The nodes that do not pass, and a line that sums up.
-  returned: always
+  description: The nodes that do not pass, and a line that sums up. Shown in any case.
+  returned: when the run does not fail
   type: str
   sample: 3 of 3 nodes pass
 """

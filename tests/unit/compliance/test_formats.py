@@ -33,6 +33,7 @@ from ansible_collections.talosops.selinux.plugins.plugin_utils.compliance.format
     page,
     prometheus,
     sarif,
+    summary,
     table,
 )
 from ansible_collections.talosops.selinux.plugins.plugin_utils.compliance.formats.summary import summary_lines
@@ -322,12 +323,22 @@ def test_a_label_that_rule_and_waivers_share_is_said_once_and_others_together():
     assert labels_of({"labels": {"team": "a"}}, {"waivers": waivers}) == {"team": "a, b", "system": "s"}
 
 
-def test_a_summary_of_many_nodes_says_how_many_it_leaves_out():
+def test_a_summary_says_once_what_many_nodes_share_and_how_many_it_leaves_out(monkeypatch):
     fleet = [fleets.subject(f"n{number:02}", number, selinux__state="permissive") for number in range(1, 44)]
-    lines = summary_lines(fleets.report(fleet))
-    assert [line.partition(":")[0] for line in lines[:40]] == [subject.name for subject in fleet[:40]]
-    assert lines[40] == "and 3 more nodes, see the report"
-    assert len(lines) == 42 and lines[41].startswith("0 of 43 nodes pass; ")
+    fleet += [fleets.subject("m", 44, audit__denials=[fleets.samples.denial("pod_t:run_t:dir:write")])]
+    fleet += [fleets.subject("good", 45)]
+    first, second, last = summary_lines(fleets.report(fleet))
+    lines = {first.partition(": ")[0]: first, second.partition(": ")[0]: second}
+    named = ", ".join(subject.name for subject in fleet[:10])
+    assert set(lines) == {f"{named} and 33 more", "m"}
+    assert "mode-enforcing fail" in lines[f"{named} and 33 more"] and "no-open-denials fail" in lines["m"]
+    assert "not applicable" not in first + second and "good" not in first + second
+    assert last.startswith("1 of 45 nodes pass; ") and "not applicable" in last
+    monkeypatch.setattr(summary, "_MOST", 1)
+    assert summary_lines(fleets.report(fleet))[1] in (
+        "and 1 more, see the report",
+        "and 43 more, see the report",
+    )
 
 
 def test_an_openreport_of_a_profile_of_many_rules_has_the_worst_results():
