@@ -13,6 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ansible_collections.talosops.selinux.plugins.plugin_utils.actions import Target
 from ansible_collections.talosops.selinux.plugins.plugin_utils.evidence.identity import machine_id_of
 from ansible_collections.talosops.selinux.plugins.plugin_utils.kube import ClusterProblem
 from ansible_collections.talosops.selinux.plugins.plugin_utils.problem import Problem
@@ -105,3 +106,155 @@ def test_what_may_be_wiped_already_goes_on(tmp_path: Path, monkeypatch: pytest.M
     one.params["kubeconfig"] = "kubeconfig"
     monkeypatch.setitem(ACTS, "reset", lambda work: {})
     assert take(one, "reset")["taken"]
+
+
+@pytest.mark.parametrize(
+    ("holder", "uuid", "found"),
+    [
+        (None, UUID, None),
+        (f"other ({UUID})", UUID, None),
+        (f"{HOST} ({UUID})", UUID, f"{HOST} ({UUID})"),
+        # Where the ledger never learned who the node is, the Lease is its own by the name.
+        (f"{HOST} ({UUID})", None, f"{HOST} ({UUID})"),
+        (f"{HOST} ({UUID})", "", f"{HOST} ({UUID})"),
+        (f"{HOST} ({OTHER})", UUID, "refused"),
+    ],
+)
+def test_the_lease_of_a_node_whoever_took_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, holder: str | None, uuid: str | None, found: str | None
+) -> None:
+    made: list[str] = []
+
+    def lease(of: str) -> Any:
+        made.append(of)
+
+        def check() -> None:
+            if holder is not None:
+                raise LockHeld("it is held", "w", "d", owner=holder)
+
+        return SimpleNamespace(check=check, holder=of)
+
+    one = OneNode(tmp_path, itertools.repeat(Machine()))
+    one.params["kubeconfig"], one.facts["uuid"] = "kubeconfig", uuid
+    monkeypatch.setattr(one, "control_plane_lease", lease)
+    if found == "refused":
+        with pytest.raises(Problem, match=f"is held for {HOST} .{OTHER}., and the ledger knows {HOST} as {UUID}"):
+            away.lease_of(one)
+        return
+    told = away.lease_of(one)
+    assert (None if told is None else told.holder) == found
+    assert made == ["", *([found] if found else [])]
+
+
+@pytest.mark.parametrize(("held_for", "refused"), [(None, False), ("other", False), (HOST, True)])
+def test_without_a_kubeconfig_a_lease_that_there_may_be_is_not_forgotten(
+    tmp_path: Path, held_for: str | None, refused: bool
+) -> None:
+    one = OneNode(tmp_path, itertools.repeat(Machine()))
+    if held_for is not None:
+        one.host = held_for
+        one.take_control_plane_lock()
+        one.host = HOST
+    if refused:
+        with pytest.raises(Problem, match=f"{HOST} is a control plane in flight, and no kubeconfig was given"):
+            away.lease_of(one)
+    else:
+        assert away.lease_of(one) is None
+
+
+@pytest.mark.parametrize("check", [True, False])
+@pytest.mark.parametrize(("held", "back"), [(False, None), (True, True), (True, False)])
+def test_the_lock_is_taken_for_a_reset_also_from_one_that_is_back(
+    monkeypatch: pytest.MonkeyPatch, held: bool, back: bool | None, check: bool
+) -> None:
+    done: list[Any] = []
+    problem = LockHeld("cp-1 is away", "w", "d", owner="cp-1 (u)", version="7")
+
+    def is_free() -> None:
+        if held:
+            raise problem
+
+    async def voter(client: Any, where: Any, told: Any) -> bool | None:
+        done.append((client, where, told))
+        return back
+
+    lock: Any = SimpleNamespace(check=is_free, acquire=lambda *given, **how: done.append((given, how)))
+    action: Any = SimpleNamespace(
+        host=HOST, check=check, ask=lambda question, where: asyncio.run(question(f"client of {where}"))
+    )
+    where: Any = "there"
+    monkeypatch.setattr(away, "is_voter_again", voter)
+    evidence = {"node": {"identity": OLD}}
+    if held and not back:
+        with pytest.raises(LockHeld, match="cp-1 is away"):
+            away.take_control_plane_lock(action, lock, where, evidence)
+    else:
+        away.take_control_plane_lock(action, lock, where, evidence)
+    how = {"about": f"the reinstall of {HOST}", "identity": OLD, "settled": "7" if held else None}
+    asked = [("client of there", "there", problem.context)] if held else []
+    assert done == [*asked, *([] if check or (held and not back) else [((None,), how)])]
+
+
+class Member:
+    """A member of etcd, asked by its address."""
+
+    def __init__(
+        self, uuid: str | None, stage: str = "running", ready: Any = True, identity: str | None = "new"
+    ) -> None:
+        self.told = {"uuid": uuid, "stage": stage, "ready": ready}
+        self.identity = identity
+
+    async def __aenter__(self) -> Member:
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        return None
+
+    async def spec(self, name: str) -> dict[str, Any]:
+        assert name == "identity"
+        return {"nodeId": self.identity}
+
+
+@pytest.mark.parametrize(
+    ("members", "again"),
+    [
+        ([Member(OTHER)], True),
+        ([Member(UUID), None, Member(OTHER.upper())], True),
+        ([], False),
+        ([None], False),
+        ([Member(UUID)], False),
+        ([Member(OTHER, "booting")], False),
+        ([Member(OTHER, ready=None)], False),
+        ([Member(OTHER, identity=OLD)], False),
+        ([Member(OTHER, identity=None)], False),
+        # The first that is the machine decides.
+        ([Member(OTHER, "booting"), Member(OTHER)], False),
+        (["learner"], False),
+    ],
+)
+def test_a_control_plane_votes_again_by_another_installation_and_not_before(
+    monkeypatch: pytest.MonkeyPatch, members: list[Any], again: bool
+) -> None:
+    def connect(self: Target) -> Any:
+        member = members[int(self.address.rpartition(".")[2])]
+        if member is None:
+            raise Problem("nobody answers", "w", "d")
+        return Member(OTHER) if member == "learner" else member
+
+    async def listed() -> list[Any]:
+        return [
+            SimpleNamespace(client_urls=[f"https://10.0.0.{number}:2379"], is_learner=member == "learner")
+            for number, member in enumerate(members)
+        ]
+
+    async def status(other: Member) -> dict[str, Any]:
+        return other.told
+
+    monkeypatch.setattr(Target, "connect", connect)
+    monkeypatch.setattr(away, "status", status)
+    context: Any = None
+    where = Target("cp-2", "10.0.0.9", context, "direct", None)
+    client: Any = SimpleNamespace(etcd_members=listed)
+    assert asyncio.run(away.is_voter_again(client, where, HELD.context)) is again
+    for unknown in ({"identity": None}, {"identity": ""}, {"owner": "cp-1"}):
+        assert asyncio.run(away.is_voter_again(client, where, {**HELD.context, **unknown})) is False
