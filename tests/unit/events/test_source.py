@@ -222,3 +222,20 @@ def test_a_record_that_comes_late_does_not_change_what_others_are_called() -> No
     before, after = events_of((5, "a"), (7, "b"), (7, "c")), events_of((5, "a"), (6, "late"), (7, "b"), (7, "c"))
     assert {serial: after[serial] for serial in before} == before
     assert len(before[7]) == 2
+
+
+def test_what_a_visit_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+
+    async def looked(*what: Any, **how: Any) -> str:
+        asked.append((what, how))
+        return "visit"
+
+    monkeypatch.setattr(source, "visit", looked)
+    client, known, all_entries, cursors, store = Client(), object(), object(), object(), object()
+    given: dict[str, Any] = {"queue": Told(), "cursors": cursors, "catalogue": all_entries, "store": store, "most": 7}
+    one = source.Source(nodes=("n",), connect=lambda node: client if node == "n" else known, **given)
+    assert asyncio.run(one._visit("n", True)) == "visit"
+    ((what, how),) = asked
+    assert what[1:] == ("n", cursors)
+    assert how == {"most": 7, "catalogue": all_entries, "first_run": True, "store": store}

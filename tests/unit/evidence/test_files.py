@@ -209,3 +209,37 @@ def test_what_is_handed_from_task_to_task(
     }
     entry = {"path": str(path) if path else None, "sha256": document["sha256"], "summary": summary}
     assert files.entry_of(document, path) == (entry if path else {**entry, "evidence": document})
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_document_is_written_beside_its_place_and_takes_it_in_one_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: bool
+) -> None:
+    place = tmp_path / "worker-1"
+    seen: list[list[str]] = []
+    synced: list[Path] = []
+    monkeypatch.setattr(files, "sync_directory", synced.append)
+
+    def log() -> list[bytes]:
+        seen.append([path.name for path in place.iterdir()])
+        if fails:
+            raise OSError(28, "No space left on device")
+        return [b"a line\n"]
+
+    given = document("2026-11-22T10:00:00Z")
+    if fails:
+        with pytest.raises(EvidenceProblem, match="No space left on device") as raised:
+            save(str(tmp_path), given, {"auditd.log": log})
+        assert Path(raised.value.context["path"]).parent == place
+        assert (list(place.iterdir()), synced) == ([], [])
+    else:
+        path = save(str(tmp_path), given, {"auditd.log": log})
+        assert path == place / f"20261122T100000Z-{given['sha256'][:12]}" / "evidence.json"
+        assert (path.parent / "auditd.log").read_bytes() == b"a line\n"
+        assert synced == [place]
+        # The same document once more stays the one that is there.
+        assert save(str(tmp_path), given, {}) == path
+        assert [one.name for one in place.iterdir()] == [path.parent.name]
+        assert (path.parent / "auditd.log").exists()
+    ((scratch,),) = seen
+    assert scratch.startswith(".writing-")

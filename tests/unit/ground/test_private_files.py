@@ -10,7 +10,9 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from fnmatch import fnmatch
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.store.store import AuditStore
@@ -136,3 +138,64 @@ def test_the_home_directory_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert private_directory("~/x/y") == tmp_path / "x" / "y"
     write_private("~/x/z", b"1")
     assert (tmp_path / "x" / "z").read_bytes() == b"1"
+
+
+@pytest.fixture
+def synced(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """What was written to the disk, in order."""
+    found: list[Path] = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: found.append(Path(f"/proc/self/fd/{descriptor}").readlink()))
+    return found
+
+
+@pytest.mark.parametrize("data", [b"new", [b"n", b"ew"]])
+def test_a_file_is_written_beside_its_place(tmp_path: Path, synced: list[Path], data: Any) -> None:
+    path = tmp_path / "file"
+    path.write_text("old")
+    write_private(path, data)
+    scratch, directory = synced
+    assert (scratch.parent, scratch.name.startswith(".file."), directory) == (tmp_path, True, tmp_path)
+    assert (list(tmp_path.iterdir()), path.read_text()) == ([path], "new")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+#: The content before the name under which it is found, and both before anything is told of them.
+ON_THE_DISK = {
+    "a file": [".file.*", "b"],
+    "evidence": ["auditd.log", "evidence.json", "node-1"],
+    "a store": ["service.tmp", "boot", "service.log", "service.tmp", "boot"],
+    "a ledger": ["b", "ledger.jsonl"],
+}
+
+
+@pytest.mark.parametrize("name", ON_THE_DISK)
+def test_what_was_written_outlasts_a_power_cut(tmp_path: Path, synced: list[Path], name: str) -> None:
+    WRITERS[name](tmp_path)
+    expected = ON_THE_DISK[name]
+    assert len(synced) == len(expected), [path.name for path in synced]
+    assert [path.name for path, one in zip(synced, expected, strict=True) if not fnmatch(path.name, one)] == []
+
+
+def test_a_torn_end_of_a_ledger_is_on_the_disk_before_it_is_cut_off(tmp_path: Path, synced: list[Path]) -> None:
+    path = tmp_path / "ledger.jsonl"
+    Ledger(path).acquire("run", "node-1", "me", LATER)
+    with path.open("ab") as file:
+        file.write(b"{torn")
+    synced.clear()
+    Ledger(path).release("run", "node-1", "me")
+    aside, *rest = synced
+    assert aside.name.startswith("ledger.jsonl.torn-1-") and aside.read_bytes() == b"{torn"
+    assert rest == [tmp_path, path, path, path]
+
+
+def test_what_fails_leaves_the_old_content_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("old")
+
+    def broken() -> Iterator[bytes]:
+        yield b"new"
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        write_private(path, broken())
+    assert (path.read_text(), list(tmp_path.iterdir())) == ("old", [path])
