@@ -180,9 +180,14 @@ def test_a_report_of_the_whole_population(
         "table": "\n".join(lines),
         "changed": not check,
         "failed": False,
-        "msg": lines[-1],
+        "msg": lines[-1] + ("" if check else f"; the report is in {output / 'written'}"),
     }
     assert shown == [f"\n{result['table']}\n"]
+    # Of a run that fails Ansible prints all that it returns.
+    monkeypatch.setattr(action, "_stops", lambda _results: True)
+    failed = action.act()
+    assert failed == {key: value for key, value in result.items() if key != "table"} | {"failed": True}
+    assert shown == [f"\n{result['table']}\n"] * 2
     (population, nodes, unread), how = asked["gather"]
     # Whoever the run was limited away from is in the report, as not read; a host that nobody knows is none.
     assert population == ["n-1", "n-2"]
