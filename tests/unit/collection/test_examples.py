@@ -39,6 +39,7 @@ def test_the_timer_starts_the_service_that_collects() -> None:
     assert "Unit" not in timer["Timer"], "a service of the same name is started"
     service = _unit("talos-selinux-collect.service")["Service"]
     assert service["Type"] == "oneshot"
+    assert "ANSIBLE_HOST_PATTERN_MISMATCH=error" in service["Environment"].split()
     words = shlex.split(service["ExecStart"].replace("\\\n", " "))
     variables = _runs_collect(words)
     assert variables["collect_directory"] in service["ReadWritePaths"]
@@ -56,6 +57,7 @@ def test_the_cron_job_reads_with_a_certificate_that_may_only_read() -> None:
     pod = job["jobTemplate"]["spec"]["template"]["spec"]
     (container,) = pod["containers"]
     variables = _runs_collect(container["command"])
+    assert {"name": "ANSIBLE_HOST_PATTERN_MISMATCH", "value": "error"} in container["env"]
     mounts = {mount["mountPath"]: mount["name"] for mount in container["volumeMounts"]}
     volumes = {volume["name"]: volume for volume in pod["volumes"]}
     assert set(mounts.values()) == set(volumes)
