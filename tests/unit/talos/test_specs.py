@@ -129,13 +129,13 @@ def test_a_long_honest_text_is_read() -> None:
 
 def test_what_others_teach_the_libraries_loader_is_nothing_to_a_node(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(specs.LOADER, "yaml_multi_constructors", {"!": lambda *_of: "made by another"})
-    specs._loader.cache_clear()
+    specs.core_loader.cache_clear()
     try:
         for text in ("a: !b c", "!b {}"):
             with pytest.raises(ValueError, match="is not YAML"):
                 parse_spec(text)
     finally:
-        specs._loader.cache_clear()
+        specs.core_loader.cache_clear()
 
 
 @pytest.mark.parametrize(
