@@ -68,9 +68,11 @@ def config_of(
     """The facts of a node's machine configuration, changed as the case says, for the node that is described."""
     if operator["config"] is None:
         return None
-    # The changes are of the v1alpha1 document, which is the first.
+    # The changes are of the v1alpha1 document, which is the first, but for those under the kind of another one.
     first, *others = quick_yaml.load_all((sim.directory / "configs" / f"{name}.yaml").read_text())
-    text = quick_yaml.dump_all([_merged(first, operator["config"]), *others])
+    changes = dict(operator["config"])
+    others = [_merged(other, changes.pop(other["kind"], {})) for other in others]
+    text = quick_yaml.dump_all([_merged(first, changes), *others])
     target = target_of(operator)
     planned = planned_config(text, target, "uki", node)
     if planned is not None and not operator["rewrite"]:

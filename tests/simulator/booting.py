@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import quick_yaml
 
-from . import configuration, console, versions
+from . import configuration, console, selection, versions
 from .disk import GRUB_LAYOUT, LAYOUT, Partition, System, build_system
 from .etcd import EtcdError
 from .node import Boot
@@ -237,9 +237,10 @@ def resolve(node: Node, image: str, install: dict[str, Any], unattended: dict[st
             value if isinstance(value, str) else f'failed to pull image "{image}": unexpected status 500'
         )
     baked: list[str] | None = None
-    disk = install.get("disk")
-    if disk and disk not in (node.disk_path, *node.spec.user_disks):
-        raise InstallError(f"failed to install: disk {disk} not found")
+    try:
+        selection.require_a_disk(node, install, unattended)
+    except selection.NoDisk as problem:
+        raise InstallError(str(problem)) from None
     if not image:
         if versions.at_least(node.version, "1.14"):
             schematic, version = quick_yaml.load(node.boot.system.schematic) or {}, node.version

@@ -24,6 +24,7 @@ from ..talos.boots import Look
 from ..talos.client import NodeClient
 from . import sections
 from .cluster import unseen
+from .disks import disks_of
 from .files import Log
 from .identity import machine_id_of
 from .joined import Machine
@@ -74,7 +75,7 @@ async def collect(
         kubernetes: gives the Kubernetes facts of a machine that booted then (``Cluster.of_node``), or None when no API
             is at hand.
         config: gives the facts of the operator's machine configuration, without secrets, for the node that is described
-            by this document's ``node`` section; None when nobody asks about a configuration.
+            by this document's ``node`` section, and its ``disks``; None when nobody asks about a configuration.
         operation: what is planned for the node: ``{locked_by, boot_path, approved_local_data, target}``.
         cluster: ``{name}``; whether Omni manages the node is read from its kernel command line.
         max_samples: decoded records kept for each denial.
@@ -116,7 +117,8 @@ async def collect(
     if kubernetes is not None and node["hostname"]:
         machine = Machine(node["hostname"], node["uuid"], machine_id_of(node["identity"]), boot_id)
         seen = kubernetes(machine, sections.moment_of(after.boot_time))
-    planned = config(node) if config is not None else None
+    disks = disks_of(answers["disks"])
+    planned = config({**node, "disks": disks}) if config is not None else None
     document = {
         "schema": SCHEMA,
         "node": node,
@@ -127,6 +129,8 @@ async def collect(
         "audit": sections.audit_section(answers, audit.found, audit.sources),
         "volumes": sections.volumes_section(answers),
         "user_volumes": sections.user_volumes_section(answers),
+        "disks": disks,
+        "system_disk": text_at(answers["system_disk"], "diskID"),
         "time": sections.time_section(answers, offset),
         "etcd": etcd,
         "kubernetes": sections.kubernetes_section(answers, boot_id, seen, asked=kubernetes is not None),

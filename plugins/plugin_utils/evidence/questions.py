@@ -54,6 +54,8 @@ QUESTIONS: dict[str, Question] = {
     "system_information": _one("SystemInformation", "system_information"),
     "time_status": _one("TimeStatus", "time_status"),
     "volume_statuses": _all("VolumeStatuses", "volume_statuses"),
+    "disks": _all("Disks", "disks"),
+    "system_disk": _one("SystemDisk", "system_disk", optional=True),
     "meta_keys": _all("MetaKeys", "meta_keys"),
     "services": Question("ServiceList", lambda client: client.services()),
     "processes": Question("Processes", lambda client: client.processes()),

@@ -47,6 +47,13 @@ _DENIAL = {
     "samples": ["any"],
 }
 _VOLUME = {"phase": "string", "uuid": "string", "partition_uuid": "string", "filesystem": "string"}
+_DISK = {
+    "name": "string",
+    **dict.fromkeys(("dev_path", "model", "serial", "wwid", "uuid", "modalias", "bus_path", "transport"), "string"),
+    "size": "number",
+    **dict.fromkeys(("rotational", "readonly", "cdrom"), "boolean"),
+    "symlinks": ["string"],
+}
 #: The image that a node shall be installed from.
 TARGET = {"version": "string", "schematic": "string", "installer": "string", "installer_digest": "string"}
 TARGET_KEYS = tuple(TARGET)
@@ -135,6 +142,8 @@ EVIDENCE: dict[str, Any] = {
         "LOG": _VOLUME,
     },
     "user_volumes": ["string"],
+    "disks": [_DISK],
+    "system_disk": "string",
     "time": {"synced": "boolean", "offset_seconds": "number"},
     "etcd": {
         "member_id": "string",
@@ -186,6 +195,7 @@ EVIDENCE: dict[str, Any] = {
             "extra_kernel_args": ["string"],
             "grub_use_uki_cmdline": "boolean",
         },
+        "install_disks": ["string"],
         "valid": "boolean",
         "problems": ["any"],
     },

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..evidence.disks import disks_of
+from ..image.machine_config.disk_expression import NotUnderstood
+from ..image.machine_config.disks import same_disk, selected
 from ..image.machine_config.document import ConfigError
 from ..image.machine_config.dry_run import APPROVED, Judgement, judge
 from ..image.machine_config.prepare import Prepared, prepare
 from ..image.machine_config.repair import acceptable_repair
 from ..talos.client import NodeClient
-from .work import Work
+from ..texts import printable
+from .work import StepProblem, Work
 
 
 def prepared(work: Work, target: dict[str, Any]) -> Prepared:
@@ -46,17 +50,20 @@ async def judged_by_node(client: NodeClient, work: Work, config: Prepared, targe
     return judgement
 
 
-def require_repair(work: Work, judged: dict[str, Any], fixed: Prepared) -> dict[str, Any]:
+def require_repair(work: Work, evidence: dict[str, Any], fixed: Prepared) -> dict[str, Any]:
     """What to record of a configuration that is not the one that was judged, for a node that waits for one.
 
     Args:
-        judged: the facts of the configuration in the saved evidence.
+        evidence: what was judged.
         fixed: the configuration as it is now.
 
     Raises:
         ConfigError: it would make something else of the node.
     """
-    problems = acceptable_repair(judged, fixed.facts)
+    judged = evidence["config"]
+    problems = acceptable_repair(
+        judged, fixed.facts, disks=evidence.get("disks"), system_disk=evidence.get("system_disk")
+    )
     if problems:
         raise ConfigError(
             f"the machine configuration of {work.host} is not the one that was judged: {'; '.join(problems)}",
@@ -70,3 +77,37 @@ def require_repair(work: Work, judged: dict[str, Any], fixed: Prepared) -> dict[
         "to": fixed.facts["sha256"],
         "because": failure.get("found") or "the file was changed while the node waited for it",
     }
+
+
+async def require_judged_disk(client: NodeClient, work: Work, config: Prepared) -> None:
+    """Return unless the waiting machine would install to another disk than the one that was judged.
+
+    A disk may have another name now, such as behind the medium that the machine was booted from.
+
+    Raises:
+        StepProblem: it would, or to none, or to whichever of several comes first.
+        TalosError: the machine did not tell its disks.
+    """
+    evidence = work.judged()
+    judged = next((disk for disk in evidence.get("disks") or () if disk["name"] == evidence.get("system_disk")), None)
+    if judged is None:
+        # The policy let it pass without.
+        return
+    disks = disks_of(await client.list("disks"))
+    try:
+        names = None if disks is None else selected(config.facts["install"], disks)
+    except NotUnderstood:
+        # As with the judged evidence.
+        return
+    found = [disk for disk in disks or () if disk["name"] in (names or ())]
+    if len(found) == 1 and same_disk(found[0], judged):
+        return
+    raise StepProblem(
+        f"the machine configuration would install {work.host} to "
+        + ("a disk that is not known" if names is None else f"the disks {', '.join(names) or 'none'}")
+        + f", and its system was on {judged['dev_path']} (serial number {printable(judged['serial']) or 'unknown'})",
+        "what is on another disk was not judged, and with none the machine stays down",
+        "name that disk in the install section, such as by its serial number in diskSelector, and run the rollout"
+        " again; the node waits for it",
+        node=work.host,
+    )

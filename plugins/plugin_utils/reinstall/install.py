@@ -17,7 +17,7 @@ from ..rollout.state import DID_NOT, HAPPENED, INTENT, SENT, UNKNOWN
 from ..talos.client import NodeClient
 from ..talos.errors import Refused, TalosError, TlsFailure
 from ..waiting import NotYet
-from .configuration import prepared, require_repair
+from .configuration import prepared, require_judged_disk, require_repair
 from .looks import Seen, effect_of_reset, is_up, see, status
 from .wipe import require_console, require_machine
 from .work import NotKnown, StepProblem, Work
@@ -42,7 +42,7 @@ def _hand_out(work: Work, step: str, fingerprint: str | None) -> dict[str, Any]:
     config = prepared(work, work.facts["target"])
     repaired = None
     if config.facts["sha256"] != work.facts["config_sha256"]:
-        repaired = require_repair(work, work.judged()["config"], config)
+        repaired = require_repair(work, work.judged(), config)
     send(work, step, config, fingerprint)
     return {"applied_sha256": config.facts["sha256"], "repaired": repaired}
 
@@ -91,6 +91,7 @@ def send(work: Work, step: str, config: Prepared, fingerprint: str | None) -> No
                 "run the rollout again, which looks where the machine stands",
                 node=work.host,
             )
+        await require_judged_disk(client, work, config)
         work.ledger.intent(work.host, step)
         work.changed = True
         await client.apply_configuration(config.rewritten.text.encode())

@@ -47,6 +47,8 @@ RESOURCES: dict[str, ResourceKind] = {
     "booted_entry": ResourceKind("runtime", "BootedEntries.talos.dev", "bootedentry"),
     "time_status": ResourceKind("runtime", "TimeStatuses.v1alpha1.talos.dev", "node"),
     "volume_statuses": ResourceKind("runtime", "VolumeStatuses.block.talos.dev"),
+    "disks": ResourceKind("runtime", "Disks.block.talos.dev"),
+    "system_disk": ResourceKind("runtime", "SystemDisks.block.talos.dev", "system-disk"),
     "system_information": ResourceKind("hardware", "SystemInformations.hardware.talos.dev", "systeminformation"),
     "machine_type": ResourceKind("config", "MachineTypes.config.talos.dev", "machine-type"),
     "members": ResourceKind("cluster", "Members.cluster.talos.dev"),

@@ -101,6 +101,10 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ended]:
             sim.clear_fault("no-effect", "reset_ignored")
             sim.clear_fault("bad-install", "install_fails")
             refusing.clear()
+            # The person who fixes it names the same disk in a way that lasts.
+            serial = sim.nodes["bad-config"].serial
+            config.write_text(config.read_text().replace('disk.dev_path == "/dev/sda"', f"disk.serial == '{serial}-0'"))
+            assert serial in config.read_text()
             second = playbook.run(sim, directory / "second", "talosops.selinux.rollout", variables=variables)
             third = playbook.run(sim, directory / "third", "talosops.selinux.rollout", variables=variables)
             rows = playbook.report(evidence)
@@ -132,6 +136,16 @@ def test_a_refused_configuration_is_told_without_what_it_quotes(ended: Ended) ->
     for path in [ended.directory / "first" / "output.txt", *(ended.directory / "evidence").rglob("*")]:
         if path.is_file():
             assert QUOTED.encode() not in path.read_bytes(), path
+
+
+def test_it_is_fixed_with_another_selector_of_the_disk_that_was_judged(ended: Ended) -> None:
+    (applied,) = [
+        entry["facts"]
+        for entry in playbook.ledger(ended.directory / "evidence")
+        if (entry["kind"], entry.get("node"), entry.get("step")) == ("finish", "bad-config", "apply")
+        and entry["outcome"] == "done"
+    ]
+    assert applied["repaired"]["to"] == applied["applied_sha256"] != applied["repaired"]["from"]
 
 
 def test_a_node_that_does_not_come_back_ends_by_name(ended: Ended) -> None:

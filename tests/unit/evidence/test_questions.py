@@ -64,6 +64,8 @@ ASKED = [
     ("system_information", "get('system_information')", "SystemInformation", False),
     ("time_status", "get('time_status')", "TimeStatus", False),
     ("volume_statuses", "list('volume_statuses')", "VolumeStatuses", False),
+    ("disks", "list('disks')", "Disks", False),
+    ("system_disk", "get('system_disk')", "SystemDisk", True),
     ("meta_keys", "list('meta_keys')", "MetaKeys", False),
     ("services", "services()", "ServiceList", False),
     ("processes", "processes()", "Processes", False),

@@ -111,6 +111,16 @@ WHOLE: dict[str, Any] = {
     },
     "volumes": dict.fromkeys(("META", "STATE", "EPHEMERAL", "ETCD", "CRI", "KUBELET", "LOG"), _VOLUME),
     "user_volumes": ["u-data"],
+    "disks": [
+        {
+            **dict.fromkeys(("name", "dev_path", "model", "serial", "wwid", "uuid", "modalias", "bus_path"), "s"),
+            "transport": "sata",
+            "size": 1,
+            **dict.fromkeys(("rotational", "readonly", "cdrom"), False),
+            "symlinks": ["/dev/disk/by-id/s"],
+        }
+    ],
+    "system_disk": "sda",
     "time": {"synced": True, "offset_seconds": -0.5},
     "etcd": {
         "member_id": "m",
@@ -155,6 +165,7 @@ WHOLE: dict[str, Any] = {
             "extra_kernel_args": ["a"],
             "grub_use_uki_cmdline": True,
         },
+        "install_disks": ["sda"],
         "valid": True,
         "problems": [{"kind": "k"}],
     },

@@ -142,6 +142,8 @@ def healthy_evidence(machine_type: str = "controlplane") -> dict[str, Any]:
             for name in ("META", "STATE", "EPHEMERAL")
         },
         "user_volumes": [],
+        "disks": [{"name": "sda", "dev_path": "/dev/sda", "serial": "S1"}, {"name": "sr0", "dev_path": "/dev/sr0"}],
+        "system_disk": "sda",
         "time": {"synced": True, "offset_seconds": 0.0},
         "etcd": {
             "member_id": "00000000000000a1",
@@ -182,6 +184,7 @@ def healthy_evidence(machine_type: str = "controlplane") -> dict[str, Any]:
                 "extra_kernel_args": [],
                 "grub_use_uki_cmdline": None,
             },
+            "install_disks": ["sda"],
             "valid": True,
             "problems": [],
         },

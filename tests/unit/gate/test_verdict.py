@@ -112,6 +112,13 @@ FAILING: dict[str, list[tuple[str, Any]]] = {
     "machine-config-valid": [("config.valid", False), ("config.problems", ["no disk"]), ("config.sha256", "")],
     "config-same-cluster": [("config.cluster.cluster_id", "f" * 64), ("cluster.id", "f" * 64)],
     "config-target-image": [("config.install.image", "ghcr.io/siderolabs/installer:v1.14.1")],
+    "install-disk-known": [
+        ("config.install_disks", []),
+        ("config.install_disks", ["sdb"]),
+        ("config.install_disks", ["sda", "sdb"]),
+        ("system_disk", "sdb"),
+        ("disks", []),
+    ],
     "boot-path-known": [("operation.boot_path", "upgrade"), ("operation.boot_path", "")],
     "local-data-reviewed": [("kubernetes.local_data", ["PersistentVolume pv-1"]), ("user_volumes", ["u-data"])],
     "etcd-healthy": [

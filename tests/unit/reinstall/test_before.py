@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.talosops.selinux.plugins.plugin_utils.canonical import sealed
+from ansible_collections.talosops.selinux.plugins.plugin_utils.evidence.disks import FIELDS
 from ansible_collections.talosops.selinux.plugins.plugin_utils.evidence.joined import NotThisNode
 from ansible_collections.talosops.selinux.plugins.plugin_utils.gate import signing
 from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.errors import VerdictRefused
@@ -375,15 +376,77 @@ def test_what_is_recorded_of_a_repair(failure: dict[str, Any] | None, because: s
     work: Any = Work(tmp_path)
     work.failure = failure
     fixed: Any = SimpleNamespace(facts=facts("new"))
-    assert configuration.require_repair(work, facts("old"), fixed) == {"from": "old", "to": "new", "because": because}
+    assert configuration.require_repair(work, {"config": facts("old")}, fixed) == {
+        "from": "old",
+        "to": "new",
+        "because": because,
+    }
 
 
 def test_a_repair_that_makes_something_else_of_the_node_is_refused(tmp_path: Path) -> None:
     work: Any = Work(tmp_path)
     fixed: Any = SimpleNamespace(facts=facts("new", cluster={"cluster_id": "other"}))
     with pytest.raises(ConfigError, match=r"of n-1 is not the one that was judged: .*is for another cluster") as raised:
-        configuration.require_repair(work, facts("old"), fixed)
+        configuration.require_repair(work, {"config": facts("old")}, fixed)
     assert raised.value.context["node"] == "n-1"
+
+
+def disk(name: str, **fields: Any) -> dict[str, Any]:
+    return {**FIELDS, "name": name, "dev_path": f"/dev/{name}", "size": 9, "transport": "sata", **fields}
+
+
+SDA, SDB = disk("sda", serial="S1"), disk("sdb", serial="S2")
+
+
+@pytest.mark.parametrize(
+    ("now", "install", "told"),
+    [
+        ([SDA, SDB], {"disk": "/dev/sda"}, None),
+        ([{**SDA, "name": "sdb", "dev_path": "/dev/sdb"}, SDB], {"disk": "/dev/sdb"}, "the disks sdb, sdb,"),
+        # A medium took the name that it had.
+        (
+            [SDB | {"name": "sda", "dev_path": "/dev/sda"}, SDA | {"name": "sdb", "dev_path": "/dev/sdb"}],
+            {"disk": "/dev/sda"},
+            r"to the disks sda, and its system was on /dev/sda \(serial number S1\)",
+        ),
+        (
+            [SDB | {"name": "sda", "dev_path": "/dev/sda"}, SDA | {"name": "sdb", "dev_path": "/dev/sdb"}],
+            {"disk_selector": {"serial": "S1"}},
+            None,
+        ),
+        ([SDB], {"disk": "/dev/sda"}, "to the disks none"),
+        ([SDA, SDB], {"disk_selector": {"serial": "S*"}}, "to the disks sda, sdb"),
+        (["unread"], {"disk": "/dev/sda"}, "to a disk that is not known"),
+        # As with the evidence, by a policy that let it pass.
+        ([SDA, SDB], {"disk_selector": {"name": "sda"}}, None),
+    ],
+)
+def test_the_configuration_goes_to_the_disk_that_was_judged_and_to_no_other(
+    now: list[Any], install: dict[str, Any], told: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def listed(kind: str) -> list[Any]:
+        assert kind == "disks"
+        return [
+            SimpleNamespace(id=one["name"], spec=one) if one != "unread" else SimpleNamespace(spec="") for one in now
+        ]
+
+    work: Any = Work(tmp_path)
+    monkeypatch.setattr(work, "judged", lambda: {"disks": [SDA, SDB], "system_disk": "sda"}, raising=False)
+    client: Any = SimpleNamespace(list=listed)
+    config: Any = SimpleNamespace(facts={"install": {"disk": None, "disk_selector": None, **install}})
+    expected = pytest.raises(StepProblem, match=told) if told else contextlib.nullcontext()
+    with expected:
+        asyncio.run(configuration.require_judged_disk(client, work, config))
+
+
+@pytest.mark.parametrize("judged", [{}, {"disks": None, "system_disk": "sda"}, {"disks": [SDA], "system_disk": None}])
+def test_where_no_disk_was_judged_none_is_asked_for(
+    judged: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work: Any = Work(tmp_path)
+    monkeypatch.setattr(work, "judged", lambda: judged, raising=False)
+    nobody: Any = SimpleNamespace()
+    asyncio.run(configuration.require_judged_disk(nobody, work, nobody))
 
 
 def test_what_a_configuration_is_prepared_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,6 +40,11 @@ def _told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(install, "prepared", lambda work, target: config)
     monkeypatch.setattr(install, "status", status)
 
+    async def judged(*_given: Any) -> None:
+        """Its own tests are with those of the configuration."""
+
+    monkeypatch.setattr(install, "require_judged_disk", judged)
+
 
 def work_at(directory: Path, step: str, *answers: Machine | None, **facts: Any) -> OneNode:
     work = OneNode(directory, itertools.chain(answers, itertools.repeat(answers[-1]))).at(step, **facts)

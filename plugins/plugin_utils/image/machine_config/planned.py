@@ -6,11 +6,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ...problem import Problem
 from .arguments import Boot
+from .disk_expression import NotUnderstood
+from .disks import Disk, selected
 from .hostname import name_of_identity
 from .prepare import prepare
 
@@ -24,8 +26,12 @@ def planned_config(
         text: the operator's machine configuration, full of secrets.
         image: ``{version, installer, kernel_args}`` of the target.
         boot: ``uki`` or ``grub``: how the installed system boots.
-        node: ``{machine_type, hostname, identity}`` of the node as it runs now, which the configuration must be for; a
-            value that the node did not give is a problem. None for a machine that has never been a node.
+        node: ``{machine_type, hostname, identity, disks}`` of the node as it runs now, which the configuration must be
+            for; a value that the node did not give is a problem. None for a machine that has never been a node.
+
+    Returns:
+        The facts (`facts.facts`), and ``install_disks``: the names of the node's disks that the install section
+        selects; None where that cannot be told.
     """
     if text is None or image is None:
         return None
@@ -40,7 +46,7 @@ def planned_config(
             **present,
         ).facts
     except Problem as problem:
-        return {"sha256": None, "install": None, "valid": False, "problems": [problem.found]}
+        return {"sha256": None, "install": None, "install_disks": None, "valid": False, "problems": [problem.found]}
     problems = list(found["problems"])
     if node is not None:
         problems += [
@@ -49,7 +55,17 @@ def planned_config(
             if present[key] is None and found.get(key) is not None
         ]
         problems += _name_that_ends(found.get("hostname"), present["hostname"], node.get("identity"))
-    return {**found, "valid": not problems, "problems": problems}
+    disks = _install_disks(found["install"], node.get("disks")) if node is not None else None
+    return {**found, "install_disks": disks, "valid": not problems, "problems": problems}
+
+
+def _install_disks(install: Mapping[str, Any] | None, disks: Sequence[Disk] | None) -> list[str] | None:
+    if install is None or disks is None:
+        return None
+    try:
+        return selected(install, disks)
+    except NotUnderstood:
+        return None
 
 
 def _name_that_ends(configured: str | None, present: str | None, identity: str | None) -> list[str]:

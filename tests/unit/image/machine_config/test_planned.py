@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import generated_configs
 import pytest
+from ansible_collections.talosops.selinux.plugins.plugin_utils.evidence.disks import FIELDS
 from ansible_collections.talosops.selinux.plugins.plugin_utils.image.machine_config.hostname import name_of_identity
 from ansible_collections.talosops.selinux.plugins.plugin_utils.image.machine_config.planned import planned_config
 
@@ -54,9 +55,28 @@ def test_a_configuration_that_cannot_be_read_is_not_valid_and_says_why():
     found = planned_config("machine:\n  token: [hunter2hunter2\n", IMAGE, "uki", None)
     assert found is not None
     assert found.pop("problems")[0].startswith(problem.partition(" (")[0])
-    assert found == {"sha256": None, "install": None, "valid": False}
+    assert found == {"sha256": None, "install": None, "install_disks": None, "valid": False}
 
 
 def test_a_machine_that_was_never_a_node_has_no_name_to_lose():
     found = planned_config(generated_configs.load("v1.14", "worker"), IMAGE, "uki", None)
     assert not [problem for problem in found["problems"] if "after its identity" in problem]
+
+
+@pytest.mark.parametrize(
+    ("disks", "selector", "found"),
+    [
+        ([{**FIELDS, "name": "vda", "dev_path": "/dev/sda"}], None, ["vda"]),
+        ([{**FIELDS, "name": "vda", "dev_path": "/dev/vda"}], None, []),
+        ([{**FIELDS, "name": "vda", "serial": "S"}], "disk.serial == 'S'", ["vda"]),
+        ([{**FIELDS, "name": "vda"}], "disk.unknown", None),
+        (None, None, None),
+    ],
+)
+def test_the_disks_that_the_install_section_selects(disks, selector, found):
+    text = generated_configs.load("v1.14", "worker")
+    if selector:
+        assert text.count('match: disk.dev_path == "/dev/sda"') == 1
+        text = text.replace('disk.dev_path == "/dev/sda"', selector)
+    node = {"machine_type": "worker", "hostname": "n-1", "identity": IDENTITY, "disks": disks}
+    assert planned_config(text, IMAGE, "uki", node)["install_disks"] == found
