@@ -81,7 +81,7 @@ def check_document(verdict: Mapping[str, Any], now: dt.datetime, required_key: b
         raise _refused("sha256", "the verdict does not have the form that this gate gives one", _AGAIN)
     if required_key is not None:
         signing.verify(verdict, required_key)
-    if verdict.get("decision") != ELIGIBLE or decide(verdict.get("checks", [])) != ELIGIBLE:
+    if verdict.get("decision") != ELIGIBLE or decide(verdict.get("checks") or ()) != ELIGIBLE:
         raise _refused(
             "decision", f"the verdict is {verdict.get('decision')}, not {ELIGIBLE}", "do what its checks say"
         )

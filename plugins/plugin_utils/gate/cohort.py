@@ -19,6 +19,7 @@ from .checks import load_checks
 from .errors import VerdictRefused
 from .functions import iso
 from .policy import Policy
+from .signing import OUTSIDE
 from .verdict import ELIGIBLE, SCHEMA, decide, policy_note, run_checks
 
 _CHECKS = Path(__file__).parent / "data" / "cohort.yml"
@@ -179,7 +180,10 @@ def _unsound(
         return "it was judged for another target"
     if not isinstance(bound.get("evidence_sha256"), str):
         return "it rests on no evidence"
-    if verdict.get("decision") != ELIGIBLE and verdict.get("sha256") == sha256_of(verdict, ("sha256", "signature")):
+    decision = decide(verdict.get("checks") or ())
+    if verdict.get("decision") != decision:
+        return "its decision is not the one that its checks give"
+    if decision != ELIGIBLE and verdict.get("sha256") == sha256_of(verdict, without=OUTSIDE):
         # Its decision has a check of its own; here only the document counts.
         return ""
     try:

@@ -24,7 +24,7 @@ from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.verdict impo
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from .samples import NOW, TARGET, changed, evidence, healthy_evidence, stops
+from .samples import DELETED, NOW, TARGET, changed, evidence, healthy_evidence, stops
 
 AT_NOW = "seconds_since('2026-11-22T12:00:00Z') == `0`"
 MACHINE = {
@@ -266,3 +266,27 @@ def test_checks_of_a_cohort_know_the_time(strict: Policy, tmp_path: Path, monkey
     monkeypatch.setattr(cohort, "_CHECKS", tmp_path / "cohort.yml")
     given = ask([{**member(strict), "verdict": judge(evidence("worker"), timed, target=TARGET, now=NOW)}], timed)
     assert stops(given) == {}
+
+
+def test_a_member_of_which_its_verdict_tells_nothing(strict: Policy) -> None:
+    """What is missing or of another kind in a member's verdict is unsound, and never an error."""
+    good = member(strict)
+    for key in ("checks", "binds", "policy", "issued_at", "decision", "node"):
+        for value in (None, DELETED):
+            given = ask([{**good, "verdict": sealed(changed(good["verdict"], key, value))}], strict)
+            assert given["decision"] != "eligible" or key == "policy", (key, value)
+    bare = ask([{"verdict": {}}], strict)
+    assert bare["cohort"] == [{"node": None, "verdict_sha256": None, "evidence_sha256": None}]
+    assert found_of(bare, "cohort-verdicts-sound") == "unsound: it was judged by another policy"
+    assert {check["id"]: check["result"] for check in bare["checks"]}["cohort-eligible"] == "unknown"
+    assert found_of(bare, "cohort-eligible") == "not eligible: unknown"
+
+
+@pytest.mark.parametrize("decision", ["refused", "inconclusive", "maybe", None])
+def test_a_member_that_contradicts_itself_is_unsound_whoever_sealed_it(strict: Policy, decision: Any) -> None:
+    """Else an old verdict, or one that nobody signed, would count again once it calls itself refused."""
+    good = member(strict)
+    odd = sealed({**good["verdict"], "decision": decision, "expires_at": "2026-11-22T11:00:00Z"})
+    given = ask([{**good, "verdict": odd}], strict)
+    assert stops(given) == {"cohort-verdicts-sound": "fail"}
+    assert found_of(given, "cohort-verdicts-sound") == "unsound: its decision is not the one that its checks give"

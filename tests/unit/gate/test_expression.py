@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -219,6 +220,19 @@ def test_errors_are_not_known(text: str) -> None:
         ("intersect(['z', 'y'], a.list)", ["y"]),
         ("difference(a.list, ['y'])", ["x"]),
         ("difference(a.list, a.list)", []),
+        ("intersect(['x', 'x', 'z', 'y'], a.list)", ["x", "y"]),
+        ("difference(['z', 'z', 'x', 'q'], a.list)", ["z", "q"]),
+        ("list_sha256(a.list)", sha256(b'["x","y"]').hexdigest()),
+        ("list_sha256(['y', 'x', 'y'])", sha256(b'["x","y"]').hexdigest()),
+        ("list_sha256(`[]`)", sha256(b"[]").hexdigest()),
+        ("version_below('v1.13.9', 'v1.14.0')", True),
+        ("version_below('v1.14.1', 'v1.14.0')", False),
+        ("version_at_least('v1.14.0', 'v1.14.0')", True),
+        ("version_at_least('v1.13.9', 'v1.14.0')", False),
+        ("same_version('v1.14.1+a', 'v1.14.1+b')", False),
+        ("duration('1s')", 1),
+        ("duration('999999999s')", 999999999),
+        ("duration('0d')", 0),
         ("has_arg(['quiet', 'audit=0'], 'audit')", True),
         ("has_arg(['quiet', 'audit=0'], 'audit=0')", True),
         ("has_arg(['quiet', 'audit=0'], 'audit=1')", False),
