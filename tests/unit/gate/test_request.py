@@ -67,6 +67,10 @@ def test_a_reinstall_goes_through(request_: dict[str, Any]) -> None:
         ({**IN_PLACE, "then": "upgrade"}, {}, "wipe-and-upgrade"),
         ({**IN_PLACE, "then": ""}, {}, "wipe-and-upgrade"),
         ({"api": "Reboot", "path": "maintenance_upgrade"}, {}, "wipe-and-upgrade"),
+        ({"api": "Reboot", "path": "Maintenance-UpGrade"}, {}, "wipe-and-upgrade"),
+        ({"api": "machine.lifecycleservice/Upgrade", "path": "hook"}, {}, "lifecycle-service"),
+        ({"api": "reset", "path": "hook"}, {}, "upgrade-api"),
+        ({**FULL, "mode": "xALL"}, {}, "wipe-mode"),
         ({**IN_PLACE, "labels": ["STATE", "EPHEMERAL"]}, {}, "label-wipe-without-installer"),
         ({**IN_PLACE, "labels": ["META"]}, {}, "label-wipe-without-installer"),
         ({**IN_PLACE, "labels": ["META", "STATE"]}, {}, "label-wipe-without-installer"),
@@ -140,6 +144,11 @@ def test_a_reinstalled_node_is_told_from_an_upgraded_one() -> None:
         assert history(evidence(), same)["upgraded-not-reinstalled"] == "fail"
         unknown = after(**{f"volumes__{label}__partition_uuid": None})
         assert history(evidence(), unknown)["upgraded-not-reinstalled"] == "unknown"
+    other = {"upgraded-not-reinstalled": "unknown", "enforcing-node-upgraded": "skipped"}
+    assert history(evidence(), after(node__uuid="6f1d0a9e-0000-4000-8000-000000000012")) == other
+    for state in ("disabled", "unsupported", "unknown"):
+        assert history(evidence(selinux__state=state), after()) == fine
+        assert set(history(evidence(), after(selinux__state=state)).values()) == {"skipped"}
     identity = evidence()["node"]["identity"]
     assert history(evidence(), after(node__identity=identity))["upgraded-not-reinstalled"] == "fail"
     assert history(evidence(node__identity=None), after())["upgraded-not-reinstalled"] == "unknown"
@@ -150,6 +159,8 @@ def test_an_enforcing_node_may_be_upgraded_and_is_reported() -> None:
     upgraded = evidence(selinux__state="enforcing", talos__version="v1.14.2")
     assert history(before, upgraded) == {"upgraded-not-reinstalled": "skipped", "enforcing-node-upgraded": "fail"}
     assert history(before, before) == {"upgraded-not-reinstalled": "skipped", "enforcing-node-upgraded": "pass"}
+    elsewhere = evidence(selinux__state="enforcing", node__uuid="6f1d0a9e-0000-4000-8000-000000000012")
+    assert history(before, elsewhere)["enforcing-node-upgraded"] == "unknown"
     severities = {check["id"]: check["severity"] for check in judge_history(before, upgraded, NOW)}
     assert severities["enforcing-node-upgraded"] == "warn"
 

@@ -9,9 +9,11 @@ from __future__ import annotations
 import copy
 import datetime as dt
 import itertools
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from ansible_collections.talosops.selinux.plugins.plugin_utils.canonical import is_sealed, sealed
 from ansible_collections.talosops.selinux.plugins.plugin_utils.gate import shape, verdict
 from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.errors import EvidenceRefused
@@ -77,6 +79,7 @@ FAILING: dict[str, list[tuple[str, Any]]] = {
         ("audit.services", {"state": "Running", "starts": 2}),
         ("audit.services", {"state": "Running", "starts": 0}),
     ],
+    "evidence-complete": [("audit.coverage.reasons", [{"kind": "lost", "text": "records were lost"}])],
     "soak-reached": [("boot.uptime_seconds", 259199), ("audit.coverage.seconds", 259199.9)],
     "no-denials": [
         ("audit.denials", [denial()]),
@@ -551,3 +554,72 @@ def test_a_thousand_nodes_with_one_wrong_value_each(strict: Policy) -> None:
         document = copy.deepcopy(healthy_evidence())
         given = judge(sealed(changed(document, path, None)), strict, target=TARGET, now=NOW)
         assert given["decision"] != verdict.ELIGIBLE, path
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("collected_at", "2026-11-22T08:00:00Z"),
+        ("collected_at", "2026-11-22T12:01:00Z"),
+        ("time.offset_seconds", 10),
+        ("time.offset_seconds", -10.0),
+        ("boot.uptime_seconds", 259200),
+        ("audit.coverage.seconds", 259200.0),
+        ("kubernetes.workloads_restarted", {"checked": 1, "stale": []}),
+        ("selinux.kernel_args", ["selinux=1", "audit=on", "security=selinux", "apparmor=0", "talos.auditd.disabled=0"]),
+        ("selinux.pid1_label", "system_u:system_r:init_t"),
+        ("talos.mode", "cloud"),
+        ("operation.boot_path", "in_place"),
+        ("audit.counts", {**healthy_evidence()["audit"]["counts"], "granted": 5, "ignored": 7, "probe": 1}),
+        ("kubernetes.csi", []),
+        ("etcd.voters", 3),
+    ],
+)
+def test_what_is_just_good_enough(strict: Policy, path: str, value: Any) -> None:
+    assert results(sealed(changed(healthy_evidence(), path, value)), strict) == {}
+
+
+@pytest.mark.parametrize(
+    ("version", "trusted"),
+    [
+        ("v1.13.6", False),
+        ("v1.13.7-rc.1", False),
+        ("v1.13.7", True),
+        ("v1.13.99", True),
+        ("v1.14.0-alpha.2", False),
+        ("v1.14.0-beta.0", True),
+        ("v1.14.0", True),
+        ("v1.15.0-alpha.0", True),
+        ("v1.12.99", False),
+    ],
+)
+def test_from_which_version_auditd_is_trusted(strict: Policy, version: str, trusted: bool) -> None:
+    found = results(evidence(talos__version=version), strict, target={**TARGET, "version": version})
+    assert ("auditd-trusted" not in found) is trusted
+
+
+def test_five_voters_are_enough_and_a_learner_is_no_voter(strict: Policy) -> None:
+    voters = [{"id": f"{n}", "hostname": f"cp-{n}", "is_learner": False} for n in range(5)]
+    assert results(evidence(etcd__members=voters, etcd__voters=5), strict) == {}
+    learner = {"id": "9", "hostname": "cp-9", "is_learner": True}
+    found = results(evidence(etcd__members=[*voters[:2], learner], etcd__voters=2), strict)
+    assert found == {"etcd-healthy": "fail", "etcd-quorum-to-spare": "fail"}
+    assert results(evidence(etcd__members=[*voters[:3], learner], etcd__voters=4), strict) == {
+        "etcd-healthy": "fail",
+        "etcd-quorum-to-spare": "fail",
+    }
+
+
+def test_an_extension_that_was_reviewed_passes_unless_it_is_known_to_break(tmp_path: Path) -> None:
+    path = tmp_path / "ours.yml"
+    by = {"who": "ada", "why": "tested"}
+    names = ["iscsi-tools", "ours"]
+    document = {"schema": 1, "name": "ours", "extends": "strict", "weakened_by": by, "reviewed_extensions": names}
+    path.write_text(yaml.safe_dump({**document, "target_floor": "v1.13.0"}))
+    ours = load_policy(path)
+    both = [{"name": name, "version": "v1"} for name in names]
+    assert results(evidence(talos__extensions=both), ours) == {}
+    old = {"talos__version": "v1.13.9", "operation__target__version": "v1.13.9"}
+    assert results(evidence(talos__extensions=both, **old), ours) == {"extensions-reviewed": "fail"}
+    other = [*both, {"name": "other", "version": "v1"}]
+    assert results(evidence(talos__extensions=other), ours) == {"extensions-reviewed": "fail"}
