@@ -400,7 +400,7 @@ def test_sort_denials() -> None:
         denial("e_t:b_t:file:read", known_benign=True, doubtful=2),
         denial("f_t:b_t:file:read", known_benign=True, doubtful=None),
     ]
-    assert sort_denials({"denials": listed}) == {
+    assert sort_denials({"denials": listed[::-1]}) == {
         "open": ["a_t:b_t:file:read", "d_t:b_t:file:read", "e_t:b_t:file:read", "f_t:b_t:file:read"],
         "waived": ["c_t:b_t:file:read"],
         "benign": ["b_t:b_t:file:read"],
@@ -422,6 +422,12 @@ def test_the_configuration_and_plan_of_the_call_replace_those_of_the_evidence(st
     given = judge(document, strict, target=TARGET, now=NOW, config=config, config_sha256="f" * 64)
     assert given["binds"]["config_sha256"] == "f" * 64
     assert given["decision"] == "inconclusive"
+    plan = healthy_evidence()["operation"]
+    for none in (None, "text"):
+        given = judge(evidence(operation=none), strict, now=NOW, operation=plan)
+        assert (given["decision"], given["binds"]["target"]) == ("eligible", TARGET)
+        given = judge(evidence(operation__target=none), strict, now=NOW)
+        assert (given["decision"], given["binds"]["target"]) == ("inconclusive", dict.fromkeys(TARGET))
 
 
 def test_an_image_with_its_digest_is_the_target_too(strict: Policy) -> None:

@@ -38,6 +38,9 @@ ENTRY: dict[str, Any] = {
 }
 
 
+DAY = "{} of the waiver agent is neither a date (2026-12-31) nor a time with its zone"
+
+
 def written(directory: Path, *entries: dict[str, Any]) -> Path:
     path = directory / "waivers.yml"
     path.write_text(yaml.safe_dump({"schema": 1, "waivers": list(entries)}), encoding="utf-8")
@@ -155,6 +158,9 @@ def test_what_is_wrong_with_a_waiver_is_told_in_full(tmp_path: Path) -> None:
         ([{**ENTRY, "id": "a b"}], "a waiver has no id of letters, digits, dots, hyphens and underscores"),
         ([{**ENTRY, "colour": "red", "shape": 1}], "the waiver agent has unknown keys: colour, shape"),
         ([{**ENTRY, "labels": {"system": 17}}], "the labels of the waiver agent are not a mapping of texts to texts"),
+        ([{**ENTRY, "labels": {17: "system"}}], "the labels of the waiver agent are not a mapping of texts to texts"),
+        ([{**ENTRY, "granted": "2026-13-01"}], DAY.format("granted")),
+        ([{**ENTRY, "expires": "2026-12-31 "}], DAY.format("expires")),
         ([{**ENTRY, "labels": ["a"]}], "the labels of the waiver agent are not a mapping of texts to texts"),
         (
             [{**{k: v for k, v in ENTRY.items() if k != "signature"}, "match": []}],
