@@ -16,13 +16,15 @@ MEASURED := build/coverage
 MEASURE := COVERAGE_ROOT="$(CURDIR)" COVERAGE_PROCESS_START="$(CURDIR)/pyproject.toml"
 REPORT := COVERAGE_ROOT="$(CURDIR)" $(BIN)/coverage
 SAMPLE ?= 100
+FIGURES := bench_reinstall.py "bench_fleet.py 200 1000" "bench_compliance.py 1000" bench_ledger.py bench_denials.py \
+	"bench_events.py 100 60"
 REQUIREMENTS := requirements.txt tests/requirements.txt
 export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/.collections
 export PYTHONPATH := $(CURDIR)/tests:$(CURDIR)/.collections
 # Some containers forbid it, and each of a test run's hundreds of processes would compile what it imports again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo pages screenshots test checks unit simulator-test lint types sanity ansible-lint changelog simulator interop bench coverage coverage-report mutation nightly clean
+.PHONY: help setup demo pages screenshots test checks unit simulator-test lint types sanity ansible-lint changelog simulator interop bench figures coverage coverage-report mutation nightly clean
 
 help: ## Show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -108,6 +110,9 @@ interop: setup ## Compare the simulator with a real talosctl: make interop TALOS
 
 bench: setup ## Benchmarks; ratios taken in one run
 	@for bench in tests/benchmarks/bench_*.py; do echo "== $$bench"; $(BIN)/python $$bench || exit 1; done
+
+figures: setup ## Measure what docs/figures.md says, on a machine that does nothing else; about ten minutes
+	@for bench in $(FIGURES); do echo "== $$bench"; $(BIN)/python tests/benchmarks/$$bench || exit 1; done
 
 nightly: coverage ## Every test, the property and fuzz tests with their large example counts, and every mutant
 	HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest -n $(WORKERS) --timeout=3600 tests/unit tests/integration

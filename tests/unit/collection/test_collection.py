@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -96,3 +97,12 @@ def test_what_is_attacked_is_held_by_tests_that_exist() -> None:
         assert len(named) >= 2, row
         for path, name in named:
             assert re.search(rf"^def {name}\(", (ROOT / "tests" / path).read_text(), re.MULTILINE), f"{path}::{name}"
+
+
+def test_every_figure_is_measured_again_by_one_command():
+    """A row that nothing measures is a claim, and a program whose output no row holds is no figure."""
+    makefile = (ROOT / "Makefile").read_text().replace("\\\n", "")
+    (listed,) = re.findall(r"^FIGURES := (.*)$", makefile, re.MULTILINE)
+    programs = shlex.split(listed)
+    assert set(re.findall(r"`(bench_[^`]+)`", (ROOT / "docs" / "figures.md").read_text())) == set(programs)
+    assert all((ROOT / "tests" / "benchmarks" / program.split()[0]).is_file() for program in programs)
