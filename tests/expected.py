@@ -9,6 +9,7 @@ After a wanted change write them anew with ``EXPECTED=write`` in the environment
 
 from __future__ import annotations
 
+import difflib
 import json
 import os
 from pathlib import Path
@@ -24,8 +25,8 @@ def require_expected(name: str, text: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8", newline="")
     kept = path.read_bytes().decode("utf-8")
-    assert text.splitlines() == kept.splitlines()
-    assert text == kept
+    changed = difflib.unified_diff(kept.splitlines(), text.splitlines(), f"{name} as kept", "as it is", lineterm="")
+    assert text == kept, "\n".join(changed)
 
 
 def require_expected_json(name: str, document: Any) -> None:

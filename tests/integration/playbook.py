@@ -146,6 +146,7 @@ def start(
             output=output,
             errors=output,
             environment=variables_of_process,
+            usual=_environment(directory),
             defaults={**PATIENT, **(defaults or {})},
         )
         if forked is not None:
@@ -191,6 +192,7 @@ def command(directory: Path, words: Sequence[str], **environment: str) -> tuple[
         output=files[0],
         errors=files[1],
         environment={**_environment(directory), **environment},
+        usual=_environment(directory),
         defaults=PATIENT,
     )
     assert process is not None

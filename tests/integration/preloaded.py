@@ -139,6 +139,7 @@ def start(
     output: Path,
     errors: Path,
     environment: Mapping[str, str],
+    usual: Mapping[str, str],
     defaults: Mapping[str, Mapping[str, Any]],
 ) -> Process | None:
     """Start a command of Ansible by a fork; None where this environment needs a process of its own.
@@ -146,11 +147,12 @@ def start(
     Args:
         command: its name, ``ansible``, ``ansible-playbook`` or ``ansible-inventory``, and its arguments.
         output: the file of its standard output; ``errors`` of the other one, which may be the same.
+        usual: the environment that most runs have, whichever run is the first.
         defaults: of arguments of the collection's functions, for times that no operator sets:
             ``{"image.http:Http.__init__": {"backoff": 0.1}}``.
     """
     if _only.one is None:
-        _only.one = Preloaded(environment)
+        _only.one = Preloaded(usual)
         atexit.register(_only.one.close)
     if not _only.one.fits(environment):
         return None
