@@ -119,10 +119,15 @@ class ActionModule(TalosAction):
             # It runs no schematic of its own to derive an image from: it is to become what its cohort becomes.
             cohort = self.variable(host, "talos_cohort") or []
             image = self._image(host, *cohort[:1])
+            try:
+                text = self.machine_config_text(host)
+            except Problem as problem:
+                failures[host] = problem.as_dict()
+                continue
             found[host] = {
                 "machine": machine,
                 "target": {key: image[key] for key in TARGET_KEYS} if image else None,
-                "config": planned_config(self.machine_config_text(host), image, self.params["boot"], None),
+                "config": planned_config(text, image, self.params["boot"], None),
                 "operation": {
                     "locked_by": self._holder(operations.get(host)),
                     "boot_path": self.variable(host, "talos_boot_path"),

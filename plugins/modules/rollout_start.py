@@ -25,7 +25,7 @@ options:
     description: Path of a kubeconfig file that may cordon nodes and take leases in C(kube-system). Needed to start.
     type: path
   consent:
-    description: Must be V(wipe). Without it no node is begun with; those that were wiped are brought back.
+    description: Must be V(wipe). Without it no node is started; those that were wiped are brought back.
     type: str
     default: ''
   take_over:

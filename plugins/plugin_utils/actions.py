@@ -23,7 +23,7 @@ from ansible.template import is_trusted_as_template  # type: ignore[import-untyp
 
 from .arguments import argument_spec, plain
 from .evidence.schema import TARGET_KEYS
-from .operator_files import decrypting, read_text
+from .operator_files import FileProblem, decrypting, read_text
 from .problem import Problem, alike, unexpected
 from .talos import fleet
 from .talos.client import NodeClient, Route, connect
@@ -365,8 +365,12 @@ class TalosAction(ActionBase):  # type: ignore[misc]  # ansible-core ships no ty
                 failures[host] = problem.as_dict()
 
         async def visit(host: str) -> V | Problem:
-            async with targets[host].connect() as client:
-                return await question(client, targets[host])
+            try:
+                async with targets[host].connect() as client:
+                    return await question(client, targets[host])
+            except (InventoryProblem, FileProblem) as problem:
+                # What one host's variables say, or the file that they name, costs no other host its answer.
+                return problem
 
         answers: dict[str, V] = {}
         outcome = fleet.run(

@@ -26,7 +26,7 @@ from ansible_collections.talosops.selinux.plugins.plugin_utils.actions import (
     Target,
     summary,
 )
-from ansible_collections.talosops.selinux.plugins.plugin_utils.problem import Problem
+from ansible_collections.talosops.selinux.plugins.plugin_utils.problem import MissingLibrary, Problem, missing_library
 from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.config import Context
 from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.errors import Unreachable
 
@@ -281,6 +281,33 @@ def test_a_problem_of_one_node_costs_the_answers_of_no_other(asking: Any) -> Non
     assert [one["found"] for one in failures.values()] == ["the store of n-2 is damaged", "the store of n-4 is damaged"]
     with pytest.raises(FleetUnread, match="none of the 2 nodes could be read: the store of the node is damaged"):
         asking((), own=("n-1", "n-2"), without=("n-3", "n-4"))
+
+
+def test_what_the_inventory_says_of_one_host_costs_the_answers_of_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loaded: list[Any]
+) -> None:
+    monkeypatch.setattr(Target, "connect", lambda self: Client())
+    absent = str(tmp_path / "absent.yaml")
+    hosts = {"n-1": {"talos_machine_config": absent}, "n-2": {"talos_serial_baseline": "a few"}, "n-3": {}}
+    action = made(evidence, hosts, run_once=True)
+
+    async def question(client: Any, where: Target) -> tuple[str | None, dict[str, Any]]:
+        return action.machine_config_text(where.host), action.audit_terms(where.host)
+
+    answers, failures = action.ask_fleet(question)
+    assert answers == {"n-3": (None, {"baseline_missing": 0, "strict_messages": False})}
+    assert {host: one["kind"] for host, one in failures.items()} == {"n-1": "file", "n-2": "inventory"}
+    assert absent in failures["n-1"]["found"] and "a few" in failures["n-2"]["found"]
+
+
+def test_a_library_that_is_missing_is_missing_for_all(monkeypatch: pytest.MonkeyPatch, loaded: list[Any]) -> None:
+    monkeypatch.setattr(Target, "connect", lambda self: Client())
+
+    async def question(client: Any, where: Target) -> str:
+        raise missing_library("grpclib", None)
+
+    with pytest.raises(MissingLibrary, match="grpclib"):
+        made(evidence, {"n-1": {}, "n-2": {}}, run_once=True).ask_fleet(question)
 
 
 def test_a_fleet_of_which_nobody_answers_is_a_failure(asking: Any) -> None:

@@ -7,6 +7,8 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -72,3 +74,24 @@ GONE = HERE.rsplit(":", 1)[0] + ":1"
 )
 def test_who_holds_a_node(operation: dict[str, Any] | None, holder: str | None) -> None:
     assert made(evidence, run="mine")._holder(operation) == holder
+
+
+def test_a_new_machine_without_its_configuration_costs_no_other_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = tmp_path / "new-2.yaml"
+    kept.write_text("version: v1alpha1\n")
+    hosts = {
+        "new-1": {"talos_machine_config": str(tmp_path / "absent.yaml")},
+        "new-2": {"talos_machine_config": str(kept)},
+    }
+    monkeypatch.setattr(evidence.fleet, "ask_all", lambda asked, *_given, **_how: asked)
+    monkeypatch.setattr(evidence.fleet, "run", lambda asked: dict.fromkeys(asked, ({"uuid": "u"}, None)))
+    monkeypatch.setattr(evidence, "planned_config", lambda text, *_given: {"text": text})
+    action = made(evidence, hosts)
+    monkeypatch.setattr(action, "target", lambda host: SimpleNamespace(context=SimpleNamespace(name="c")))
+    found, failures = action._machines(list(hosts), {})
+    assert {host: one["config"] for host, one in found.items()} == {"new-2": {"text": "version: v1alpha1\n"}}
+    assert {
+        host: (one["kind"], one["found"].endswith("No such file or directory")) for host, one in failures.items()
+    } == {"new-1": ("file", True)}
