@@ -132,6 +132,12 @@ class Refused(TalosError):
     kind = "refused"
 
 
+class NotKept(TalosError):
+    """What the node answered could not be written down on the control host."""
+
+    kind = "not_kept"
+
+
 class InvalidAnswer(TalosError):
     """The node answered with something that cannot be what it claims to be."""
 

@@ -7,17 +7,20 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
 from collections.abc import Awaitable, Callable, Coroutine, Hashable, Sequence
 from typing import Any, TypeVar
 
 from ..problem import Problem
-from .errors import ConfigError, DeadlineExceeded, InvalidAnswer, TalosError
+from .errors import ConfigError, DeadlineExceeded, InvalidAnswer, NotKept, TalosError
 
 T = TypeVar("T", bound=Hashable)
 V = TypeVar("V")
 
 MAX_IN_FLIGHT = 256
+#: What writing to an open file ends with, which names none.
+_OF_A_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS})
 
 
 async def ask_all(
@@ -65,16 +68,11 @@ async def ask_all(
                 "check the node, or raise the node deadline",
                 node=str(target),
             )
+        except OSError as error:
+            return _not_kept(target, error) if _is_local(error) else _not_understood(target, error)
         except Exception as error:
             # One node's strange answer must not cost the answers of all others; and it must not pass for a good one.
-            problem = InvalidAnswer(
-                f"reading {target} ended with an unexpected {type(error).__name__}",
-                "the answer was not understood, so nothing is known about this node",
-                "report this with the node's Talos version",
-                node=str(target),
-            )
-            problem.__cause__ = error
-            return problem
+            return _not_understood(target, error)
 
     async def worker() -> None:
         for target in waiting:
@@ -91,6 +89,34 @@ async def ask_all(
         problems = [error for error in failures.exceptions if isinstance(error, Problem)]
         raise (problems or failures.exceptions)[0] from failures
     return {target: answers[target] for target in order}
+
+
+def _not_understood(target: object, error: Exception) -> TalosError:
+    problem = InvalidAnswer(
+        f"reading {target} ended with an unexpected {type(error).__name__}",
+        "the answer was not understood, so nothing is known about this node",
+        "report this with the node's Talos version",
+        node=str(target),
+    )
+    problem.__cause__ = error
+    return problem
+
+
+def _is_local(error: OSError) -> bool:
+    """Whether it is about a file; the client makes what connections raise its own errors."""
+    return error.filename is not None or error.errno in _OF_A_DISK
+
+
+def _not_kept(target: object, error: OSError) -> TalosError:
+    place = f" in {error.filename}" if error.filename is not None else ""
+    problem = NotKept(
+        f"what {target} answered could not be kept{place}: {error.strerror}",
+        "an answer that is not on the control host's disk proves nothing later",
+        "give the directory room and make it writable for this user, then run it again",
+        node=str(target),
+    )
+    problem.__cause__ = error
+    return problem
 
 
 def run(coroutine: Coroutine[Any, Any, V]) -> V:

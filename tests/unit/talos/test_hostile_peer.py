@@ -10,6 +10,7 @@ All of it over real TLS and HTTP/2, by a server that is told to misbehave.
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -581,3 +582,30 @@ def test_fleet_gives_a_value_or_an_error_for_each(authority: Authority) -> None:
     assert [answers[node] for node in nodes[:8]] == ["v1.14.1"] * 8
     kinds = [getattr(answers[node], "kind", None) for node in nodes[8:]]
     assert kinds == ["unreachable", "unreachable", "invalid_answer", "deadline"]
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "told"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "not_kept", "could not be kept: No space left on device"),
+        (OSError(errno.EDQUOT, "Disk quota exceeded"), "not_kept", "could not be kept: Disk quota exceeded"),
+        (PermissionError(errno.EACCES, "Permission denied", "/srv/a"), "not_kept", "kept in /srv/a: Permission denied"),
+        (IsADirectoryError(errno.EISDIR, "Is a directory", "/srv/a"), "not_kept", "kept in /srv/a: Is a directory"),
+        # Whatever a connection ends with is no matter of the disk.
+        (ConnectionResetError(errno.ECONNRESET, "reset"), "invalid_answer", "an unexpected ConnectionResetError"),
+        (PermissionError(errno.EACCES, "Permission denied"), "invalid_answer", "an unexpected PermissionError"),
+        (OSError("odd"), "invalid_answer", "an unexpected OSError"),
+    ],
+)
+def test_what_the_control_host_cannot_keep_is_not_the_nodes_fault(error: OSError, kind: str, told: str) -> None:
+    async def ask_one(node: str) -> str:
+        if node == "b":
+            raise error
+        return "good"
+
+    answers = fleet.run(fleet.ask_all(["a", "b"], ask_one))
+    assert answers["a"] == "good"
+    problem = answers["b"]
+    assert isinstance(problem, TalosError)
+    assert (problem.kind, problem.node) == (kind, "b") and told in problem.found
+    assert ("make it writable" in problem.do) == (kind == "not_kept")
