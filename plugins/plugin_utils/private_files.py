@@ -10,8 +10,10 @@ What lies in them decides whether a node is wiped, so whoever could write there 
 from __future__ import annotations
 
 import contextlib
+import grp
 import itertools
 import os
+import pwd
 import stat
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -67,10 +69,39 @@ def check_private(path: str | Path) -> None:
             raise _shared(path, f"is led to by {link}, a link of the user with the id {owner}", f"remove {link}")
     # Where links lead through other directories, these count too.
     for parent in dict.fromkeys((*path.parents, *path.resolve().parents)):
-        mode = parent.stat().st_mode
-        # With the sticky bit others may add to a directory, but not replace what is ours.
-        if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
-            raise _shared(path, f"lies below {parent}, in which anyone can replace it", f"chmod o-w {parent}")
+        _require_not_replaceable(path, parent)
+
+
+def _require_not_replaceable(path: Path, parent: Path) -> None:
+    found = parent.stat()
+    if found.st_uid not in (os.geteuid(), 0):
+        raise _shared(
+            path,
+            f"lies below {parent}, in which the user with the id {found.st_uid} can replace it",
+            f"give {parent} to the user who runs this",
+        )
+    # With the sticky bit others may add to a directory, but not replace what is ours.
+    if found.st_mode & stat.S_ISVTX:
+        return
+    if found.st_mode & stat.S_IWOTH:
+        raise _shared(path, f"lies below {parent}, in which anyone can replace it", f"chmod o-w {parent}")
+    if found.st_mode & stat.S_IWGRP and not _is_own_group(found.st_gid):
+        raise _shared(
+            path,
+            f"lies below {parent}, in which the members of the group with the id {found.st_gid} can replace it",
+            f"chmod g-w {parent}",
+        )
+
+
+def _is_own_group(gid: int) -> bool:
+    """Whether a group is root's, or this user's alone: many systems give each user a group of the same name."""
+    if gid == 0:
+        return True
+    try:
+        name, group = pwd.getpwuid(os.geteuid()).pw_name, grp.getgrgid(gid)
+    except KeyError:
+        return False
+    return group.gr_name == name and set(group.gr_mem) <= {name}
 
 
 def write_private(path: str | Path, data: bytes | Iterable[bytes]) -> None:

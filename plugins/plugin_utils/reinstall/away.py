@@ -146,8 +146,12 @@ async def is_voter_again(client: NodeClient, where: Target, held: Mapping[str, A
             async with dataclasses.replace(where, address=address_of(member) or "").connect() as other:
                 seen = await status(other)
                 identity = (await other.spec("identity")).get("nodeId")
+                answering = (await other.etcd_status()).member_id
         except Problem:
             # That one may be the machine, and is not known to be back.
+            continue
+        if answering != member.id:
+            # What votes under that number is another machine than the one that answers.
             continue
         if same_uuid(uuid, seen["uuid"]):
             up = (seen["stage"], seen["ready"], member.is_learner) == ("running", True, False)

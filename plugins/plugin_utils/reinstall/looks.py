@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from ..evidence.identity import one_machine
+from ..evidence.identity import one_machine, same_uuid
 from ..problem import Problem
 from ..rollout.state import DID_NOT, HAPPENED, UNKNOWN
 from ..talos import boots
@@ -165,6 +165,12 @@ async def _running(client: NodeClient) -> Seen:
         identity = (await client.spec("identity")).get("nodeId")
     except NotFound:
         identity = None
+    seen = await boots.look(client)
+    if client.endpoint is not None:
+        # An endpoint forwards each question by address, to whoever has it then.
+        again = (await client.spec("system_information")).get("uuid")
+        if told["uuid"] and not same_uuid(told["uuid"], _said(again)):
+            return Seen("unread", f"two machines answered at its address, {told['uuid']} and {printable(again)}")
     return Seen(
         "running",
         f"an installation answers in stage {told['stage']}",
@@ -174,7 +180,7 @@ async def _running(client: NodeClient) -> Seen:
         stage=told["stage"],
         ready=told["ready"],
         unmet=tuple(str(one.get("name")) for one in told["unmet_conditions"] if isinstance(one, dict)),
-        boot=await boots.look(client),
+        boot=seen,
     )
 
 

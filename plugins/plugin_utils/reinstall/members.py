@@ -63,7 +63,7 @@ def peers(work: Work) -> list[Peer]:
 
 
 def ask_a_peer(work: Work, question: Callable[[Peer], V], *, what: str) -> tuple[V, Peer]:
-    """Ask the first peer that answers, and that is a member of the same etcd.
+    """Ask the first peer that answers, and that is a member of the same etcd before and after.
 
     Raises:
         NoPeer: none did, with what each said.
@@ -72,7 +72,10 @@ def ask_a_peer(work: Work, question: Callable[[Peer], V], *, what: str) -> tuple
     for peer in peers(work):
         try:
             require_same_etcd(work, peer)
-            return question(peer), peer
+            answer = question(peer)
+            # Each question is a connection of its own, and an endpoint forwards by address.
+            require_same_etcd(work, peer)
+            return answer, peer
         except (TalosError, StepProblem) as problem:
             told.append(f"{peer.hostname}: {problem.found}")
     raise NoPeer(

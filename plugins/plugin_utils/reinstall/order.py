@@ -38,6 +38,7 @@ from ..rollout.boot_paths import BY_NAME
 from ..rollout.cluster_lock import ClusterLock
 from ..rollout.drain_api import is_cordoned
 from ..talos import boots
+from ..talos.answers import EtcdMember
 from ..talos.client import NodeClient, ways_without
 from ..talos.errors import OnlyWay, PermissionRefused, Refused, WriteNeedsLook
 from .away import take_control_plane_lock
@@ -234,11 +235,20 @@ async def _spare(client: NodeClient, where: Target) -> None:
         EtcdUnsafe: etcd is not proved to be able to.
     """
 
-    async def stage(member: str, at: NodeClient) -> None:
+    async def stage(member: EtcdMember, at: NodeClient) -> None:
         seen = await status(at)
+        answering = (await at.etcd_status()).member_id
+        if answering != member.id:
+            raise RequestRefused(
+                f"the etcd member {hexadecimal(answering)} answers for {member.hostname}, which is"
+                f" {hexadecimal(member.id)}",
+                "whether that control plane runs is not known by the word of another one",
+                "find out who has its address now, then run it again",
+                checks=["control-planes-running"],
+            )
         if (seen["stage"], seen["ready"]) != ("running", True):
             raise RequestRefused(
-                f"the control plane of etcd member {member} is in stage {seen['stage'] or 'unknown'}"
+                f"the control plane of etcd member {member.hostname} is in stage {seen['stage'] or 'unknown'}"
                 f" and {'ready' if seen['ready'] else 'not ready'}",
                 "two control planes away at once cost etcd its quorum, and one that resets leaves etcd late",
                 "wait until every control plane runs and is ready, then run it again",
@@ -259,7 +269,7 @@ async def _spare(client: NodeClient, where: Target) -> None:
     for member in members:
         host = address_of(member)
         if hexadecimal(member.id) == etcd["member_id"]:
-            await stage(member.hostname, client)
+            await stage(member, client)
             continue
         if host is None:
             raise RequestRefused(
@@ -269,7 +279,7 @@ async def _spare(client: NodeClient, where: Target) -> None:
                 checks=["control-planes-running"],
             )
         async with dataclasses.replace(where, address=host).connect() as other:
-            await stage(member.hostname, other)
+            await stage(member, other)
 
 
 async def _last_look(host: str, client: NodeClient, evidence: dict[str, Any]) -> boots.Look:

@@ -6,12 +6,14 @@
 
 from __future__ import annotations
 
+import grp
 import os
 import stat
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatch
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -94,6 +96,30 @@ def test_a_directory_that_anyone_can_replace_is_refused(tmp_path: Path) -> None:
     # As in /tmp, where others may add but not replace.
     (tmp_path / "open").chmod(0o1777)
     check_private(place)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory to another user or group")
+def test_a_directory_that_some_can_replace_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place, parent = private_directory(tmp_path / "open" / "mine"), tmp_path / "open"
+    os.chown(parent, 0, 65534)
+    parent.chmod(0o770)
+    groups = {65534: SimpleNamespace(gr_name="staff", gr_mem=[])}
+    monkeypatch.setattr(grp, "getgrgid", groups.__getitem__)
+    for name, members in (("staff", []), ("root", ["root", "eve"])):
+        groups[65534] = SimpleNamespace(gr_name=name, gr_mem=members)
+        with pytest.raises(NotPrivate, match="the group with the id 65534 can replace it"):
+            check_private(place)
+    # A group that is the user's alone, as useradd makes one; and as in a shared directory with the sticky bit.
+    groups[65534] = SimpleNamespace(gr_name="root", gr_mem=["root"])
+    check_private(place)
+    del groups[65534]
+    with pytest.raises(NotPrivate, match="the group with the id 65534 can replace it"):
+        check_private(place)
+    parent.chmod(0o1770)
+    check_private(place)
+    os.chown(parent, 65534, 0)
+    with pytest.raises(NotPrivate, match="the user with the id 65534 can replace it"):
+        check_private(place)
 
 
 def test_a_link_hides_no_directory_that_anyone_can_replace(tmp_path: Path) -> None:

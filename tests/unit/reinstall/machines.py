@@ -69,6 +69,9 @@ class Machine:
     cmdline: str = "selinux=1"
     tasks: tuple[str, ...] = ()
     unattended: dict[str, Any] | None = None
+    #: The endpoint that forwards, and what forwarded to another machine since the first question.
+    endpoint: str | None = None
+    later_uuid: str | None = None
     sent: list[bytes] = dataclasses.field(default_factory=list)
 
     @property
@@ -80,9 +83,12 @@ class Machine:
             if self.unattended is None:
                 raise NotFound("there is none", "w", "d")
             return self.unattended
+        uuid = self.uuid
+        if name == "system_information" and self.later_uuid:
+            self.uuid = self.later_uuid
         return {
             "machine_status": {"stage": self.stage, "status": {"ready": self.ready, "unmetConditions": []}},
-            "system_information": {"uuid": self.uuid, "serialnumber": self.serial_number},
+            "system_information": {"uuid": uuid, "serialnumber": self.serial_number},
             "identity": {"nodeId": self.identity},
             "kernel_cmdline": {"cmdline": self.cmdline},
         }[name]

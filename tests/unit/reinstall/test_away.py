@@ -199,10 +199,18 @@ class Member:
     """A member of etcd, asked by its address."""
 
     def __init__(
-        self, uuid: str | None, stage: str = "running", ready: Any = True, identity: str | None = "new"
+        self,
+        uuid: str | None,
+        stage: str = "running",
+        ready: Any = True,
+        identity: str | None = "new",
+        number: int | None = None,
     ) -> None:
         self.told = {"uuid": uuid, "stage": stage, "ready": ready}
-        self.identity = identity
+        self.identity, self.number = identity, number
+
+    async def etcd_status(self) -> Any:
+        return SimpleNamespace(member_id=self.number)
 
     async def __aenter__(self) -> Member:
         return self
@@ -230,6 +238,9 @@ class Member:
         # The first that is the machine decides.
         ([Member(OTHER, "booting"), Member(OTHER)], False),
         (["learner"], False),
+        # Back, but what votes at that address is another machine's member.
+        ([Member(OTHER, number=99)], False),
+        ([Member(OTHER, number=99), Member(OTHER)], True),
     ],
 )
 def test_a_control_plane_votes_again_by_another_installation_and_not_before(
@@ -239,11 +250,15 @@ def test_a_control_plane_votes_again_by_another_installation_and_not_before(
         member = members[int(self.address.rpartition(".")[2])]
         if member is None:
             raise Problem("nobody answers", "w", "d")
-        return Member(OTHER) if member == "learner" else member
+        found = Member(OTHER) if member == "learner" else member
+        found.number = found.number or int(self.address.rpartition(".")[2]) + 1
+        return found
 
     async def listed() -> list[Any]:
         return [
-            SimpleNamespace(client_urls=[f"https://10.0.0.{number}:2379"], is_learner=member == "learner")
+            SimpleNamespace(
+                id=number + 1, client_urls=[f"https://10.0.0.{number}:2379"], is_learner=member == "learner"
+            )
             for number, member in enumerate(members)
         ]
 

@@ -27,6 +27,11 @@ def _prepared(monkeypatch: pytest.MonkeyPatch) -> None:
     prepared = SimpleNamespace(facts={"sha256": "c" * 64}, rewritten=SimpleNamespace(text="machine: {}"))
     monkeypatch.setattr(install, "prepared", lambda work, target: prepared)
 
+    async def judged(*_given: Any) -> None:
+        """Its own tests are with those of the configuration."""
+
+    monkeypatch.setattr(install, "require_judged_disk", judged)
+
 
 def stranger(**more: Any) -> Machine:
     known = {"how": "maintenance", "stage": "maintenance", "fingerprint": "second"}

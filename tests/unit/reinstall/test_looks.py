@@ -7,6 +7,8 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,11 +17,15 @@ from ansible_collections.talosops.selinux.plugins.plugin_utils.reinstall.looks i
     Seen,
     effect_of_reset,
     same_machine,
+    see,
     status,
 )
 from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.errors import NotFound, Unreachable, Unsupported
 
+from .machines import Machine, OneNode
+
 UUID, SERIAL = "4c4c4544-0042-4e10-8053-b4c04f4b4832", "PK1X7"
+OTHER = "5c4c4544-0042-4e10-8053-b4c04f4b4832"
 FACTS = {"uuid": UUID, "serial_number": SERIAL, "identity": "old"}
 
 
@@ -155,3 +161,21 @@ def test_a_machine_that_does_not_say_which_it_is_is_none(system: dict[str, Any] 
 def test_one_that_does_not_answer_says_nothing_at_all() -> None:
     with pytest.raises(Unreachable, match="gone"):
         told_by(READY, Unreachable("gone", "w", "d"))
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "later", "how"),
+    [
+        (None, OTHER, "running"),
+        ("10.0.0.9:50000", UUID.upper(), "running"),
+        ("10.0.0.9:50000", OTHER, "unread"),
+    ],
+)
+def test_what_an_endpoint_forwards_comes_from_one_machine(
+    tmp_path: Path, endpoint: str | None, later: str, how: str
+) -> None:
+    """Its address became another machine's between two questions; a direct connection would have ended."""
+    machine = Machine(uuid=UUID, identity="new", endpoint=endpoint, later_uuid=later)
+    found = see(OneNode(tmp_path, itertools.repeat(machine)))
+    assert found.how == how
+    assert effect_of_reset(FACTS, found)[0] == ("happened" if how == "running" else "unknown")

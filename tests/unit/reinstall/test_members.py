@@ -114,3 +114,19 @@ def test_without_a_peer_of_the_same_etcd_nothing_is_answered(
         module, "peers", lambda work: [peer(work, clusters[1], "cp-2"), peer(work, clusters[0], "cp-3")]
     )
     assert ask_a_peer(work, lambda one: one.hostname, what="a snapshot")[0] == "cp-3"
+
+
+def test_an_answer_of_a_peer_whose_address_was_taken_meanwhile_is_none(
+    clusters: tuple[Simulator, Simulator], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = work_of(clusters[0], "cp-1")
+    there, taken = peer(work, clusters[0], "cp-2"), peer(work, clusters[1], "cp-2").target
+    moving = types.SimpleNamespace(id=there.id, hostname=there.hostname, target=there.target)
+    monkeypatch.setitem(ask_a_peer.__globals__, "peers", lambda work: [moving])
+
+    def question(one: Any) -> str:
+        one.target = taken
+        return "from whom is not known"
+
+    with pytest.raises(NoPeer, match="answers for cp-2, which is"):
+        ask_a_peer(work, question, what="a snapshot")

@@ -271,8 +271,11 @@ def test_a_verdict_that_others_can_write_is_not_believed(tmp_path: Path) -> None
 class Member(Endpoint):
     """A control plane that says this of its stage."""
 
-    def __init__(self, stage: str, ready: bool | None) -> None:
-        self.told = {"stage": stage, "status": {"ready": ready}}
+    def __init__(self, stage: str, ready: bool | None, number: int = 1) -> None:
+        self.told, self.number = {"stage": stage, "status": {"ready": ready}}, number
+
+    async def etcd_status(self) -> Any:
+        return SimpleNamespace(member_id=self.number)
 
     async def spec(self, name: str) -> dict[str, Any]:
         return {"machine_status": self.told, "system_information": {}}[name]
@@ -293,6 +296,8 @@ class Member(Endpoint):
         (("running", True), ("running", None), (1, 2), "member cp-2 is in stage running and not ready"),
         (("running", True), ("", False), (1, 2), "member cp-2 is in stage unknown and not ready"),
         (("running", True), ("running", True), (1, 2, 3), "etcd lists no address for cp-3"),
+        # Another machine has its address, and it may be away itself.
+        (("running", True), ("running", True, 3), (1, 2), "member 0000000000000003 answers for cp-2, which is"),
     ],
 )
 def test_every_control_plane_runs_before_one_is_wiped(
@@ -305,7 +310,7 @@ def test_every_control_plane_runs_before_one_is_wiped(
 
     def connect(self: Target) -> Member:
         asked.append(self.address)
-        return Member(*other)
+        return Member(*(*other, 2)[:3])
 
     monkeypatch.setattr(order, "read_etcd", read)
     monkeypatch.setattr(order, "may_remove", lambda member, etcd: None)
