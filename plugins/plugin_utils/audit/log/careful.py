@@ -225,9 +225,7 @@ class Careful:
         if samples is not None:
             samples.append(Sample(self._node + raw, line, stamp, serial, {}, False, avc.tail, avc.middle))
 
-    def _special(
-        self, type_: bytes, key: bytes, stamp: bytes, serial: int, kind: int, block: bytes, start: int
-    ) -> None:
+    def _special(self, type_: bytes, key: bytes, stamp: bytes, serial: int, block: bytes, start: int) -> None:
         end = block.find(b"\n", start)
         if type_ not in UNDERSTOOD and block.find(b"avc:", start, end) < 0:
             self.ignored[type_.decode()] += 1

@@ -240,7 +240,7 @@ class Fast(Careful):
             if kind:
                 if kind == SECOND:
                     if type_ not in UNDERSTOOD:
-                        self._special(type_, key, stamp, serial, kind, block, position)
+                        self._special(type_, key, stamp, serial, block, position)
                     if find(b"\ntype=AVC ", position, end) >= 0 or find(b"\ntype=BPF ", position, end) >= 0:
                         bare.pop(key, None)
                     elif new:
@@ -248,9 +248,9 @@ class Fast(Careful):
                 else:
                     if bare:
                         bare.pop(key, None)
-                    self._special(type_, key, stamp, serial, kind, block, position)
+                    self._special(type_, key, stamp, serial, block, position)
             elif type_ != b"AVC":
-                self._special(type_, key, stamp, serial, kind, block, position)
+                self._special(type_, key, stamp, serial, block, position)
             if bare and not new and kind != SECOND:
                 bare.pop(key, None)
             at = position if type_ == b"AVC" else next_avc(block, position, end)

@@ -124,7 +124,7 @@ class Order(Numbering):
         if reason == _AHEAD:
             return self._run_ahead(serial, stamp, user, start, text)
         if reason:
-            return self._set_aside(serial, stamp, shadow, start, text, reason, user)
+            return self._set_aside(serial, stamp, shadow, start, text, reason)
         self._drop_off(self._reason)
         self._settle_ahead(serial, stamp)
         self._accept(serial, stamp, user, shadow, start, text)
@@ -233,9 +233,7 @@ class Order(Numbering):
             self._mark(seen.text, reason)
         self.ahead, self._passed = [], 0
 
-    def _set_aside(
-        self, serial: int, stamp: bytes, shadow: bool, start: int, text: bytes, reason: str, user: bool
-    ) -> bool:
+    def _set_aside(self, serial: int, stamp: bytes, shadow: bool, start: int, text: bytes, reason: str) -> bool:
         """Keep an event that does not fit until the next ones tell whether it or the numbering changed."""
         last = self.off[-1] if self.off else None
         follows = (
