@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 from collections.abc import Awaitable, Callable, Iterator
+from operator import methodcaller
 from pathlib import Path
 from typing import Any
 
@@ -186,10 +187,10 @@ def test_every_recorded_resource_is_read_as_it_was_written(node: Replay, state: 
         expected = [listed.FromString(message).resource for message in answer.messages]
         if answer.error is not None:
             with pytest.raises(TalosError) as refused:
-                _ask(node, lambda client, kind=kind: client.list(kind))  # type: ignore[misc]  # bound at once
+                _ask(node, methodcaller("list", kind))
             assert answer.error[1] in str(refused.value)
             continue
-        found = _ask(node, lambda client, kind=kind: client.list(kind))  # type: ignore[misc]  # bound at once
+        found = _ask(node, methodcaller("list", kind))
         assert [one.id for one in found] == [one.metadata.id for one in expected], kind
         # A static pod has a number (2e+09) that PyYAML reads as text, and the client as the number.
         if "StaticPods" not in kind:

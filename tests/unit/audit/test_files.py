@@ -334,3 +334,11 @@ def test_a_record_of_the_ring_without_end_is_not_held_back() -> None:
     found = list(joined(pieces))
     assert b"".join(found) == b"".join(pieces)
     assert sum(len(one) > 1 << 22 for one in found) == 1
+
+
+def test_a_log_behind_a_ring_in_one_file_is_a_record_without_end_and_denials_are_unknown(tmp_path: Path) -> None:
+    file = tmp_path / "both.log"
+    file.write_bytes(streams.kernel_ring() + streams.service_log(5, 30))
+    found = analyze_files([file])
+    assert (found["denials"], found["counts"]["unparsed"], found["coverage"]["verdict"]) == (None, 1, "none")
+    assert {"F1", "F26"} <= {reason["id"] for reason in found["coverage"]["reasons"]}

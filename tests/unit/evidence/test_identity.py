@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
@@ -97,10 +98,12 @@ def test_the_machine_id_is_that_of_talos() -> None:
     assert [identity.machine_id_of(text) for text in (None, "", "abc", "no/letter", "a b")] == [None] * 5
 
 
-def document(number: int = 0, **changes: Any) -> dict[str, Any]:
+NUMBERS = itertools.count(1)
+
+
+def document(**changes: Any) -> dict[str, Any]:
     """Evidence of a machine of its own, with some values changed."""
-    document.count += 1  # type: ignore[attr-defined]  # a counter that only this helper has
-    count = document.count  # type: ignore[attr-defined]  # likewise
+    count = next(NUMBERS)
     node = {
         "address": f"192.0.2.{count}",
         "identity": f"identity-{count}",
@@ -110,9 +113,6 @@ def document(number: int = 0, **changes: Any) -> dict[str, Any]:
     }
     boot = {"id": changes.pop("boot_id", f"boot-{count}")}
     return {"node": {**node, **changes}, "boot": boot}
-
-
-document.count = 0  # type: ignore[attr-defined]  # see above
 
 
 @pytest.mark.parametrize(

@@ -128,9 +128,9 @@ def named(name: str, **fields: Any) -> dict[str, Any]:
     return pod(name=name, uid=name, **fields)
 
 
-def evict(api: Api, *leaving: dict[str, Any]) -> list[str]:
+def evict(api: Any, *leaving: dict[str, Any]) -> list[str]:
     evicted: dict[str, Any] = {}
-    drain._evict_all(api, "worker-1", leaving, evicted, lambda: None)  # type: ignore[arg-type]  # as much of it as is used
+    drain._evict_all(api, "worker-1", leaving, evicted, lambda: None)
     return list(evicted)
 
 
