@@ -133,7 +133,7 @@ def read_report(message: str, probe_id: str) -> Report:
         probe_id: what the container was given to begin and to end its report with.
     """
     lines = message.split("\n")
-    if lines and not lines[-1]:
+    if not lines[-1]:
         lines.pop()
     if len(lines) < 3 or lines[0] != f"probe 1 {probe_id}" or lines[-1] != f"end {probe_id}" or len(message) > LONGEST:
         return Report(None, unknown("the report of the container cannot be read"))

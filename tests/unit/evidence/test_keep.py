@@ -131,3 +131,34 @@ def test_another_boot_than_the_one_that_was_asked_for_is_not_stored(tmp_path: Pa
 )
 def test_both_generations_of_the_log_on_disk_are_one(files: dict[str, bytes], whole: bytes) -> None:
     assert asyncio.run(persisted_log(Node(files=files))) == whole  # type: ignore[arg-type]  # likewise
+
+
+class Whole(Node):
+    """A node whose service gives its log at once, whole or its end."""
+
+    async def version(self) -> None:
+        """That it answers is all that is asked."""
+
+    async def logs(self, service: str, *, tail_lines: int | None = None) -> bytes:
+        assert service == "auditd"
+        return b"".join(LINES[-tail_lines:] if tail_lines else LINES)
+
+
+@pytest.mark.parametrize(("persisted", "check"), [(False, False), (True, False), (True, True)])
+def test_what_is_added_of_each_log(tmp_path: Path, persisted: bool, check: bool) -> None:
+    files = {"/var/log/auditd.log": b"".join(LINES[:2])}
+    client: Any = Whole(files=files)
+    found = asyncio.run(keep.keep(client, "worker-1", tmp_path, persisted=persisted, check=check))
+    ring = b"".join(RECORDS[:3])
+    sizes = {"kernel": len(ring), "service": len(b"".join(LINES))}
+    assert found["read"] == sizes | ({"persisted": len(files["/var/log/auditd.log"])} if persisted else {})
+    # What the disk has stands in the service's log already.
+    assert found["appended"] == sizes | ({"persisted": 0} if persisted else {})
+    assert (found["boot"], found["holes"], found["followed"], found["persisted_unread"]) == ("boot-1", [], None, None)
+    assert set(found["rates"]) == {"service", "kernel"}
+    stored = AuditStore(tmp_path / "worker-1").boots()
+    assert stored == ([] if check else ["boot-1"])
+    if not check:
+        again = asyncio.run(keep.keep(client, "worker-1", tmp_path, persisted=persisted))
+        twice = {"kernel": len(b"".join(RECORDS[3:6])), "service": 0} | ({"persisted": 0} if persisted else {})
+        assert again["appended"] == twice

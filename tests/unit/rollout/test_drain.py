@@ -227,3 +227,5 @@ def test_a_pod_that_was_bound_beside_the_cordon_leaves_too(toleration: Any, wait
         assert evict(api, *leaving) == [uid["metadata"]["name"] for uid in leaving] + ["late"] * waited_for
     # One that was there before the cordon leaves whatever it tolerates.
     assert evict(Api([late], []), late) == ["late"]
+    api = Api([late], [], refused={"late": "slow down"})
+    assert (evict(api, late), api.asked) == (["late"], ["late", "late"])
