@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -85,3 +86,25 @@ def test_an_intent_is_waited_out_until_the_machine_shows_what_became_of_it(
     how = {"timeout": 0.4, "waiting_for": f"{HOST} to answer", "do": ""}
     assert asked == ([((work.facts["uuid"], "seen"), [False, True, True], how)] if waits else [])
     assert looked(work) == ([("did_not", "it still answers")] if waits else [])
+
+
+@pytest.mark.parametrize(("timeout", "least", "most"), [(60, 59, 60), (4000, 300, 300)])
+def test_its_end_is_listened_for_while_there_is_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, timeout: float, least: float, most: float
+) -> None:
+    work = OneNode(tmp_path, itertools.repeat(None)).at("reset", boot_path="hook")
+    work.params["wipe_timeout"] = timeout
+    listened: list[tuple[str, float]] = []
+
+    def reports(_work: Any, actor: str, seconds: float) -> bool:
+        listened.append((actor, seconds))
+        return True
+
+    monkeypatch.setattr(wipe, "_reports_its_end", reports)
+    monkeypatch.setattr(wipe, "see", lambda _work: SimpleNamespace(how="silent", boot=None))
+    monkeypatch.setattr(wipe, "effect_of_reset", lambda _facts, _seen: ("unknown", "nobody answers"))
+    monkeypatch.setattr(wipe, "require_machine", lambda _work, _seen: None)
+    monkeypatch.setattr(wipe, "_of_silence", lambda _work, confirmed, *, ended: ("happened", f"{confirmed} {ended}"))
+    assert wipe._wait_until_gone(work, "actor", None, "seen by ada", silent_looks=2) == "seen by ada True"
+    ((actor, seconds),) = listened
+    assert actor == "actor" and least <= seconds <= most

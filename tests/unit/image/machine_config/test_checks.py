@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import pytest
+from ansible_collections.talosops.selinux.plugins.plugin_utils.image.machine_config import checks
 from ansible_collections.talosops.selinux.plugins.plugin_utils.image.machine_config.checks import (
     host_name,
     mismatches,
@@ -257,3 +258,17 @@ def test_a_secret_that_became_a_key_is_not_shown():
 def test_a_key_of_a_later_release(version, known):
     found = problems_in("machine: {install: {grubUseUKICmdline: true}}", version=version)
     assert any("grubUseUKICmdline" in one for one in found) is not known
+
+
+@pytest.mark.parametrize(
+    ("key", "found"),
+    [
+        ("sops", []),
+        ("$patch", []),
+        ("sops_", ["machine.sops_ is no key that Talos knows, which it refuses"]),
+        ("type", []),
+    ],
+)
+def test_a_key_that_is_no_word_of_talos_is_named_unless_another_check_names_it(key: str, found: list[str]) -> None:
+    told = list(checks._key_problems({"machine": {key: "x"}}, "v1.14.1", None))
+    assert [one for one in told if "machine." in one] == found
