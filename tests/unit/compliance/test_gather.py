@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import compliance_fleets as fleets
 import pytest
@@ -173,3 +174,44 @@ def test_a_rollouts_report_that_is_none_gives_no_waves(tmp_path, how):
     elif how == "no number":
         path.write_bytes(path.read_bytes().replace(b"{", b'{"a":NaN,', 1))
     assert gathered(tmp_path, ["a"], ledger=ledger)[1] == []
+
+
+def test_the_newest_probe_that_ended_of_this_machine_and_boot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = {"uuid": "u", "identity": "i"}
+
+    def probe(name: str, finished: str | None, **changes: Any) -> dict[str, Any]:
+        return {"id": name, "finished_at": finished, "machine": machine, "boot_id": "b", **changes}
+
+    kept = {
+        "b": [
+            probe("old", "2026-11-22T12:00:00Z"),
+            probe("newest", "2026-11-22T12:02:00Z"),
+            probe("middle", "2026-11-22T12:01:00Z"),
+            probe("under-way", None),
+            probe("of-another", "2026-11-22T13:00:00Z", machine={"uuid": "u", "identity": "other"}),
+        ],
+        "c": [probe("of-another-boot", "2026-11-22T13:00:00Z", boot_id="c")],
+    }
+
+    class Store:
+        def __init__(self, directory: Path) -> None:
+            self.directory = directory
+
+        def boots(self) -> list[str]:
+            return list(kept)
+
+        def probes(self, key: str) -> list[dict[str, Any]]:
+            return kept[key]
+
+    monkeypatch.setattr(gather, "AuditStore", Store)
+    subject = fleets.subject("n-1", 1)
+    subject.evidence = {"node": machine, "boot": {"id": "b"}}
+    found = gather._newest_probe(subject, tmp_path)
+    assert found is not None and found["id"] == "newest"
+    assert found["path"] == str(gather.kept_probes.path_of(tmp_path / "n-1" / "b", "newest"))
+    subject.evidence = {"node": machine, "boot": {"id": None}, "kubernetes": {"boot_id": "c"}}
+    other = gather._newest_probe(subject, tmp_path)
+    assert other is not None and other["id"] == "of-another-boot"
+    for nothing in ({"node": machine, "boot": {"id": "d"}}, {"node": machine, "boot": {"id": None}}, {}, None):
+        subject.evidence = nothing
+        assert gather._newest_probe(subject, tmp_path) is None

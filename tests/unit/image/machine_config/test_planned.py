@@ -80,3 +80,21 @@ def test_the_disks_that_the_install_section_selects(disks, selector, found):
         text = text.replace('disk.dev_path == "/dev/sda"', selector)
     node = {"machine_type": "worker", "hostname": "n-1", "identity": IDENTITY, "disks": disks}
     assert planned_config(text, IMAGE, "uki", node)["install_disks"] == found
+
+
+@pytest.mark.parametrize(
+    ("node", "named"),
+    [
+        ({"machine_type": "worker", "hostname": "worker-1"}, []),
+        ({"machine_type": "controlplane", "hostname": "worker-1"}, ["controlplane"]),
+        ({"machine_type": "worker", "hostname": "another"}, ["another"]),
+        ({"machine_type": None, "hostname": "worker-1"}, ["the node does not say its role"]),
+        ({"machine_type": "worker", "hostname": None}, ["the node does not say its host name"]),
+    ],
+)
+def test_the_configuration_is_for_the_node_as_it_runs(node, named):
+    text = generated_configs.load("v1.14", "worker").replace("auto: stable", "hostname: worker-1")
+    found = planned_config(text, IMAGE, "uki", {**node, "identity": IDENTITY})
+    assert len(found["problems"]) == len(named), found["problems"]
+    assert [word for word, problem in zip(named, found["problems"], strict=True) if word not in problem] == []
+    assert found["valid"] is not bool(named)
