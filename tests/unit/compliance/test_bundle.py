@@ -233,3 +233,22 @@ def test_a_bundle_without_a_report_of_ours_is_none(tmp_path, report):
     files_of_it = {"other.json": b"{}"} if report is None else {"report.json": report}
     made = bundle.write_bundle(tmp_path / "b", files_of_it, (), about={})
     assert bundle.defects(made) == ["report.json is no compliance report"]
+
+
+def test_it_is_written_beside_its_place_and_takes_it_in_one_step(tmp_path, monkeypatch):
+    place, seen = tmp_path / "kept" / "bundle", []
+    real = bundle._hashes
+
+    def hashes(scratch):
+        seen.append((scratch.parent, scratch.name.startswith(".writing-"), place.exists()))
+        return real(scratch)
+
+    monkeypatch.setattr(bundle, "_hashes", hashes)
+    assert bundle.write_bundle(place, {"report.json": b"{}"}, [], about={"by": "ada"}) == place
+    assert seen == [(place.parent, True, False)]
+    assert sorted(path.name for path in place.iterdir()) == ["manifest.json", "report.json"]
+    assert list(place.parent.iterdir()) == [place]
+    # A bundle is never written over another, and what was begun for it is gone.
+    with pytest.raises(EvidenceProblem, match=r"the compliance bundle .*bundle cannot be written"):
+        bundle.write_bundle(place, {"report.json": b"[]"}, [], about={})
+    assert ((place / "report.json").read_bytes(), list(place.parent.iterdir())) == (b"{}", [place])

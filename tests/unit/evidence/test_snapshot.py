@@ -23,6 +23,9 @@ WHOLE = PAGES + hashlib.sha256(PAGES).digest()
 
 def take(path: Path, data: bytes, piece: int) -> dict[str, Any]:
     async def snapshot(write: Callable[[bytes], None]) -> int:
+        # It is written beside its place, which it takes in one step.
+        (scratch,) = path.parent.iterdir()
+        assert scratch.name.startswith(".snapshot.") and scratch.stat().st_mode & 0o777 == 0o600
         for start in range(0, len(data), piece):
             write(data[start : start + piece])
         return len(data)

@@ -250,3 +250,22 @@ def test_without_the_library_it_is_named(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(kube, "kubernetes", None)
     with pytest.raises(MissingLibrary, match="kubernetes"), kube_client(str(tmp_path / "kubeconfig")):
         pass
+
+
+@pytest.mark.parametrize(("context", "user"), [(None, "u"), ("x", "u"), ("y", "v"), ("none", None)])
+def test_the_keys_of_the_context_that_was_named_are_kept_in_memory(context: str | None, user: str | None) -> None:
+    key = base64.b64encode(b"a key").decode()
+    config: dict[str, Any] = {
+        "current-context": "x",
+        "contexts": [
+            {"name": "x", "context": {"cluster": "c", "user": "u"}},
+            {"name": "y", "context": {"cluster": "c", "user": "v"}},
+        ],
+        "clusters": [{"name": "c", "cluster": {"server": "s"}}],
+        "users": [{"name": name, "user": {"client-key-data": key}} for name in ("u", "v")],
+    }
+    with contextlib.ExitStack() as kept:
+        kube._keep_in_memory(config, context, kept)
+        found = {one["name"]: one["user"] for one in config["users"]}
+        assert [name for name in found if "client-key-data" not in found[name]] == ([user] if user else [])
+        assert user is None or Path(found[user]["client-key"]).read_bytes() == b"a key"

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
 
 import pytest
 from ansible_collections.talosops.selinux.plugins.plugin_utils import canonical
@@ -222,3 +223,21 @@ def test_many_write_to_one_bundle_at_a_time(sim, tmp_path):
         children.append(child)
     assert [os.waitpid(child, 0)[1] for child in children] == [0] * 8
     assert len(bundle.load(tmp_path)["images"]) == 8
+
+
+def test_a_manifest_is_written_beside_its_place_and_takes_it_in_one_step(tmp_path, monkeypatch):
+    path, synced = tmp_path / "manifest.json", []
+    path.write_text("old")
+    monkeypatch.setattr(
+        bundle.os,
+        "fsync",
+        lambda descriptor: synced.append((Path(f"/proc/self/fd/{descriptor}").readlink(), path.read_text())),
+    )
+    bundle._write(path, "new")
+    ((scratch, before),) = synced
+    assert (scratch.parent, scratch.name.startswith(".manifest-"), before) == (tmp_path, True, "old")
+    assert (path.read_text(), list(tmp_path.iterdir())) == ("new", [path])
+    assert path.stat().st_mode & 0o777 == 0o644
+    with pytest.raises(UnicodeEncodeError, match="ascii"):
+        bundle._write(path, "\u00e4")
+    assert (path.read_text(), list(tmp_path.iterdir())) == ("new", [path])

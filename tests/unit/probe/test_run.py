@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -130,3 +131,34 @@ def test_a_probe_that_fails_is_cleared_and_its_error_names_what_remains(
     if isinstance(error, ClusterProblem):
         assert error.context == ({"remains": "probe-0"} if remains is not None else {})
         error.context.clear()
+
+
+def test_what_is_kept_of_a_probe_before_it_begins() -> None:
+    now = dt.datetime(2026, 11, 30, 12, tzinfo=dt.UTC)
+    plan: Any = SimpleNamespace(id="p", image="i@sha256:0", expires=now + dt.timedelta(minutes=2))
+    found = run._document(plan, SEEN, "worker-1", now)
+    attempts = found.pop("attempts")
+    assert found == {
+        "schema": 1,
+        "kind": "enforcement-probe",
+        "id": "p",
+        "node": "worker-1",
+        "machine": {"uuid": "uuid", "identity": "identity"},
+        "boot_id": BOOT,
+        "image": "i@sha256:0",
+        "selinux": "enforcing",
+        "started_at": "2026-11-30T12:00:00Z",
+        "expires_at": "2026-11-30T12:02:00Z",
+        "finished_at": None,
+        "outcome": "inconclusive",
+        "why": "it was stopped before it ended",
+        "records": [],
+    }
+    assert [one["id"] for one in attempts] == [one.id for one in run.ATTEMPTS]
+    for one in attempts:
+        assert {key: one[key] for key in ("outcome", "observed", "expected", "records")} == {
+            "outcome": "inconclusive",
+            "observed": "it was stopped before it ended",
+            "expected": "permission denied",
+            "records": 0,
+        }

@@ -304,6 +304,9 @@ def test_every_control_plane_runs_before_one_is_wiped(
     monkeypatch: pytest.MonkeyPatch, own: Any, other: Any, listed: tuple[int, ...], told: str | None
 ) -> None:
     async def read(visit: Any, peer: Any) -> dict[str, Any]:
+        peer("10.0.0.7")
+        # Each other member's own word is asked of that member.
+        assert asked.pop() == "10.0.0.7"
         return {"member_id": f"{1:016x}", "members": [{"id": f"{one:016x}"} for one in listed]}
 
     asked: list[str] = []
