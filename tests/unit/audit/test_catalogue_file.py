@@ -63,6 +63,8 @@ def _broken(change: str) -> dict[str, Any]:
             benign["breaking"] = True
         case "benign by name alone":
             benign["match"] = {"comm": "^cilium"}
+        case "benign without source" | "benign without target" | "benign without class":
+            del benign["match"][change.rpartition(" ")[2]]
         case "benign without permissions":
             del benign["match"]["permissions"]
         case "range":
@@ -92,6 +94,9 @@ def _broken(change: str) -> dict[str, Any]:
         ("open benign", "no upper bound"),
         ("breaking benign", "contradicts breaking"),
         ("benign by name alone", "can be forged"),
+        ("benign without source", "can be forged"),
+        ("benign without target", "can be forged"),
+        ("benign without class", "can be forged"),
         ("benign without permissions", "needs a match on permissions"),
         ("range", "is not a version range"),
     ],

@@ -92,8 +92,11 @@ def test_talhelpers_addresses_are_parted_by_commas(given: str | None, addresses:
 @pytest.mark.parametrize("document", [None, [], {}, {"nodes": {}}, {"nodes": ["n1"]}])
 @pytest.mark.parametrize("read", [sightings.of_talhelper, sightings.of_topf])
 def test_a_file_without_a_list_of_nodes_is_refused(read: object, document: object) -> None:
-    with pytest.raises(SourceProblem, match=r"f\.yaml has no list of nodes"):
+    with pytest.raises(SourceProblem, match=r"f\.yaml has no list of nodes") as raised:
         read(document, "f.yaml")  # type: ignore[operator]  # a function picked by the test's parameters
+    tool = "talhelper" if read is sightings.of_talhelper else "topf"
+    assert raised.value.why == f"as a file of {tool} it should name every machine of the cluster"
+    assert raised.value.do == f"name the right file, or leave the option {tool} out"
 
 
 @pytest.mark.parametrize(

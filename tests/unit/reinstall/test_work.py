@@ -415,3 +415,30 @@ def test_a_control_planes_lock_is_released_in_the_cluster_where_its_machine_is_k
     one.release_control_plane_lock()
     assert held_until(one, CONTROL_PLANE_LOCK) is None
     assert asked == (["worker-1 (u)", "release"] if released else [])
+
+
+@pytest.mark.parametrize(("host", "named"), [(None, "n-1"), ("n-2", "n-2")])
+def test_every_task_begins_with_nothing_but_the_ledger(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: str | None, named: str
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(work, "_controller", lambda name: asked.append(name) or of_process(os.getpid()))
+    action: Any = SimpleNamespace(host="n-1", params={"directory": str(tmp_path)})
+    one = Work(action, host)
+    found = dict(vars(one))
+    ledger = found.pop("ledger")
+    assert (ledger.path, ledger.owner) == (tmp_path / "ledger.jsonl", str(of_process(os.getpid())))
+    assert found == {
+        "action": action,
+        "params": action.params,
+        "host": named,
+        "facts": {},
+        "look_first": False,
+        "again": False,
+        "failed_before": False,
+        "changed": False,
+        "failure": None,
+        "writes": {},
+        "_again_at": 0.0,
+    }
+    assert asked == [named]
