@@ -349,3 +349,29 @@ def test_a_machine_configuration_is_named_by_the_task_or_the_host_and_may_be_mis
     assert action.machine_config_text("n-2") is None
     with pytest.raises(InventoryProblem, match="the inventory names no machine configuration for n-2"):
         action.required_machine_config_text("n-2")
+
+
+def test_how_many_are_asked_at_once_and_for_how_long(monkeypatch: pytest.MonkeyPatch, loaded: list[Any]) -> None:
+    asked: list[Any] = []
+
+    async def ask_all(targets: list[str], _visit: Any, **how: Any) -> dict[str, str]:
+        asked.append((targets, how))
+        return dict.fromkeys(targets, "answer")
+
+    monkeypatch.setattr(actions.fleet, "ask_all", ask_all)
+    action = made(evidence, {"n-1": {}, "n-2": {}}, run_once=True, in_flight=7)
+    for how, seconds in (({}, 45.0), ({"node_deadline": 75.0}, 75.0)):
+        assert action.ask_fleet(None, **how) == ({"n-1": "answer", "n-2": "answer"}, {})
+        assert asked.pop() == (["n-1", "n-2"], {"in_flight": 7, "node_deadline": seconds})
+
+
+def test_a_node_is_asked_by_the_task_or_as_it_is_told(monkeypatch: pytest.MonkeyPatch, loaded: list[Any]) -> None:
+    connected: list[Target] = []
+    monkeypatch.setattr(Target, "connect", lambda self: connected.append(self) or Client())
+
+    async def question(client: Any) -> str:
+        return type(client).__name__
+
+    action = made(evidence, {"n-1": {}, "n-2": {"ansible_host": "192.0.2.2"}})
+    assert [action.ask(question), action.ask(question, action.target("n-2"))] == ["Client", "Client"]
+    assert [where.address for where in connected] == ["n-1", "192.0.2.2"]

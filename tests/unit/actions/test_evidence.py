@@ -95,3 +95,54 @@ def test_a_new_machine_without_its_configuration_costs_no_other_its_place(
     assert {
         host: (one["kind"], one["found"].endswith("No such file or directory")) for host, one in failures.items()
     } == {"new-1": ("file", True)}
+
+
+@pytest.mark.parametrize("check", [True, False])
+@pytest.mark.parametrize("logs", [None, {}, {"nodes": None}, {"nodes": {"n-1": {"appended": 1}}}])
+def test_a_collection(check: bool, logs: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+    shown: list[str] = []
+    collection = SimpleNamespace(document={"of": "n-1"}, logs={"auditd.log": 1})
+
+    def keep(name: str, answer: Any) -> Any:
+        return lambda *given: asked.append((name, *given)) or answer
+
+    def ask_fleet(self: Any, _read: Any, *, without: list[str]) -> Any:
+        asked.append(("asked", without))
+        return {"n-1": collection}, {"n-2": {"found": "away"}}
+
+    def entry_of(document: dict[str, Any], path: Any) -> dict[str, Any]:
+        return {"path": path, "summary": {"of": document["of"]}}
+
+    monkeypatch.setattr(evidence.files, "save", keep("saved", "the path"))
+    monkeypatch.setattr(evidence.files, "entry_of", entry_of)
+    monkeypatch.setattr(evidence.collected_table, "render", keep("rendered", "the table"))
+    monkeypatch.setattr(evidence, "Display", lambda: SimpleNamespace(display=shown.append))
+    monkeypatch.setattr(evidence.ActionModule, "ask_fleet", ask_fleet)
+    machines = ({"new": {"machine": 1}}, {"silent": {"found": "nobody answers"}})
+    monkeypatch.setattr(
+        evidence.ActionModule,
+        "_machines",
+        lambda self, hosts, operations: asked.append((hosts, operations)) or machines,
+    )
+    hosts: dict[str, Any] = {"n-1": {}, "n-2": {}, **{name: {evidence.FINGERPRINT: "f"} for name in ("new", "silent")}}
+    action = made(evidence, hosts, run_once=True, check=check, directory="d", logs=logs, show=check)
+    entry = {"path": None if check else "the path", "summary": {"of": "n-1"}}
+    unread = {"n-2": {"found": "away"}, "silent": {"found": "nobody answers"}}
+    assert action.act() == {
+        "nodes": {"n-1": entry},
+        "machines": {"new": {"machine": 1}},
+        "table": "the table",
+        "unread": unread,
+        "summary": {"asked": 4, "answered": 2, "unread": 2},
+        "changed": True,
+    }
+    read = ((logs or {}).get("nodes") or {}) if logs else None
+    saved = [] if check else [("saved", "d", {"of": "n-1"}, {"auditd.log": 1})]
+    assert asked == [
+        (["new", "silent"], {}),
+        ("asked", ["new", "silent"]),
+        *saved,
+        ("rendered", {"n-1": {"of": "n-1"}}, unread, read),
+    ]
+    assert shown == (["\nthe table\n"] if check else [])
