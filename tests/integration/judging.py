@@ -20,6 +20,7 @@ from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.store.store
 from ansible_collections.talosops.selinux.plugins.plugin_utils.evidence.cluster import Cluster, read_cluster
 from ansible_collections.talosops.selinux.plugins.plugin_utils.evidence.collect import collect
 from ansible_collections.talosops.selinux.plugins.plugin_utils.gate import waivers
+from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.functions import list_sha256
 from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.policy import Policy, load_policy
 from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.verdict import judge
 from ansible_collections.talosops.selinux.plugins.plugin_utils.image.machine_config.facts import facts
@@ -55,6 +56,11 @@ OPERATOR: dict[str, Any] = {
     "waivers": None,
     "later": "0s",
 }
+
+
+def _approval(sim: Simulator, name: str, approved: str | list[str]) -> str:
+    """What approves a list for this node; other texts are as the operator wrote them."""
+    return approved if isinstance(approved, str) else list_sha256([sim.nodes[name].node_id, *approved])
 
 
 def target_of(operator: Mapping[str, Any]) -> dict[str, Any]:
@@ -127,7 +133,7 @@ def collect_all(
                 operation={
                     "locked_by": operator["locked_by"],
                     "boot_path": operator["boot_path"],
-                    "approved_local_data": operator["approved_local_data"],
+                    "approved_local_data": _approval(sim, name, operator["approved_local_data"]),
                     "identify_by": operator["identify_by"],
                     "target": {key: target_of(operator)[key] for key in KEYS},
                 },

@@ -378,6 +378,16 @@ def test_local_data_is_approved_as_the_list_that_was_read(
     assert results(document, strict) == ({} if passes else {"local-data-reviewed": "fail"})
 
 
+def test_what_one_node_was_approved_for_holds_for_no_other(strict: Policy) -> None:
+    """As where the hash stands in the variables of a group."""
+    listed = evidence(user_volumes=["u-data"])
+    (stop,) = stopping(judge(listed, strict, now=NOW)["checks"])
+    approval = stop["found"].partition('talos_approved_local_data: "')[2].rstrip('"')
+    for identity, stops in ((listed["node"]["identity"], {}), ("another", {"local-data-reviewed": "fail"})):
+        document = evidence(user_volumes=["u-data"], operation__approved_local_data=approval, node__identity=identity)
+        assert results(document, strict) == stops
+
+
 @pytest.mark.parametrize("yes", ["True", "yes", "[]", "u-data"])
 def test_a_yes_approves_no_local_data(strict: Policy, yes: str) -> None:
     document = evidence(user_volumes=["u-data"], operation__approved_local_data=yes)
