@@ -23,7 +23,7 @@ from typing import Any
 from ...evidence.disks import FIELDS
 
 _TOKEN = re.compile(
-    r"\s*(?:(?P<number>\d+u?\b)|(?P<text>\"(?:[^\"\\\n]|\\[\"'\\])*\"|'(?:[^'\\\n]|\\[\"'\\])*')"
+    r"\s*(?:(?P<number>[0-9]{1,20}u?\b)|(?P<text>\"(?:[^\"\\\n]|\\[\"'\\])*\"|'(?:[^'\\\n]|\\[\"'\\])*')"
     r"|(?P<name>[A-Za-z_]\w*)|(?P<sign>&&|\|\||[<>=!]=|[-+*!<>().,\[\]]))"
 )
 _UNITS = {
@@ -70,8 +70,20 @@ def matches(expression: str, disk: Mapping[str, Any]) -> bool:
 
 def glob(pattern: str, text: str) -> bool:
     """Whether a text fits a pattern, in which ``*`` stands for anything (github.com/ryanuber/go-glob)."""
-    parts = (re.escape(part) for part in pattern.split("*"))
-    return re.fullmatch(".*".join(parts), text, re.DOTALL) is not None
+    first, *others = pattern.split("*")
+    if not others:
+        return text == pattern
+    *middle, last = others
+    at, end = len(first), len(text) - len(last)
+    if at > end or not (text.startswith(first) and text.endswith(last)):
+        return False
+    # The first place is the best one, and a regular expression would try all of them.
+    for part in middle:
+        found = text.find(part, at, end)
+        if found < 0:
+            return False
+        at = found + len(part)
+    return True
 
 
 class _Reader:
@@ -150,8 +162,13 @@ class _Reader:
         return value
 
     def _single(self) -> Any:
-        if self._is("!"):
-            return not _flag(self._single())
+        signs = 0
+        while self._is("!"):
+            signs += 1
+        value = self._value()
+        return _flag(value) is (signs % 2 == 0) if signs else value
+
+    def _value(self) -> Any:
         if self._is("("):
             value = self._either()
             self._need(")")
@@ -174,7 +191,10 @@ class _Reader:
 
     def _word(self, kind: str, token: str) -> Any:
         if kind == "number":
-            return _Uint(token[:-1]) if token.endswith("u") else int(token)
+            number = _Uint(token[:-1]) if token.endswith("u") else int(token)
+            if number > _LARGEST:
+                raise NotUnderstood("a number is out of range")
+            return number
         if kind == "text":
             return re.sub(r"\\(.)", r"\1", token[1:-1])
         if token in ("true", "false"):

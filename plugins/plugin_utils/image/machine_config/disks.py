@@ -20,7 +20,7 @@ from .disk_expression import NotUnderstood, glob, matches
 Disk = Mapping[str, Any]
 """A disk as ``evidence.disks.disks_of`` gives it."""
 
-_SIZE = re.compile(r"\s*(>=|<=|>|<|==)?\s*([0-9]+(?:\.[0-9]+)?)\s*((?:[kmgtpe]i?)?b?)\s*", re.IGNORECASE)
+_SIZE = re.compile(r"\s*(>=|<=|>|<|==)?\s*([0-9]{1,20}(?:\.[0-9]{1,20})?)\s*((?:[kmgtpe]i?)?b?)\s*", re.IGNORECASE)
 _OPERATORS: dict[str, Callable[[int, int], bool]] = {
     ">=": operator.ge,
     "<=": operator.le,

@@ -43,6 +43,8 @@ DISK: dict[str, Any] = {
         ("!disk.readonly && !disk.cdrom && !system_disk", True),
         ("!(disk.rotational || disk.cdrom)", False),
         ("system_disk", False),
+        ("!!disk.rotational && !!!disk.cdrom", True),
+        ("!" * 5001 + "disk.cdrom", True),
         ("true", True),
         (r"disk.serial == 'S\"1\'2'", True),
         (r'disk.serial == "S\"1\'2"', True),
@@ -102,6 +104,10 @@ def test_what_is_understood(expression: str, answer: bool) -> None:
         "disk.size > 1u ** 2u",
         "true # comment",
         "(" * 60 + "true" + ")" * 60,
+        "!" * 5000,
+        "!disk.size",
+        f"disk.size == {'9' * 5000}u",
+        "disk.size < 99999999999999999999u",
     ],
 )
 def test_what_is_not_is_neither_true_nor_false(expression: str) -> None:
@@ -126,6 +132,11 @@ def test_what_is_asked_of_elements_is_understood_also_where_there_are_none() -> 
         ("*b*", "abc", True),
         ("a*b", "ba", False),
         ("a?c", "abc", False),
+        ("*aa", "a", False),
+        ("ab*ba", "aba", False),
+        ("a**b*", "acbc", True),
+        ("*b*b", "ab", False),
+        ("*a" * 300, "a" * 3000 + "b", False),
     ],
 )
 def test_a_pattern_knows_one_sign(pattern: str, text: str, fits: bool) -> None:

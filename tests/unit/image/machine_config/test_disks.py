@@ -69,6 +69,7 @@ def test_as_talos_selects(path: str | None, selector: Any, names: list[str]) -> 
         (None, {"size": "big"}),
         (None, {"size": "~ 1TB"}),
         (None, {"size": "1 iB"}),
+        (None, {"size": "1" + "0" * 400}),
         (None, {"type": "floppy"}),
         (None, {"serial": None}),
         (None, "disk.firmware_version == '1'"),
