@@ -39,7 +39,7 @@ class ActionModule(TalosAction):
         if granted is not None:
             # A waiver that nobody answers for any more, or that covers more than was meant, stops the run by its name.
             whole = self.run_once and not self.variables.get("ansible_limit") and not unread
-            granted.require_sound(list(documents.values()), whole_fleet=whole)
+            granted.require_sound(documents.values(), whole_fleet=whole)
         together = judge_fleet(documents, now)
         nodes: dict[str, dict[str, Any]] = {}
         verdicts: dict[str, dict[str, Any]] = {}

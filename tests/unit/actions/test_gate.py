@@ -63,8 +63,12 @@ def test_a_verdict_lies_beside_its_evidence_or_in_the_nodes_directory(tmp_path: 
         assert action._save("n/1", evidence, {"a": 1}) == place / "verdict.json"
         assert (place / "verdict.json").read_bytes() == b'{"a":1}\n'
     (tmp_path / "file").write_text("")
-    with pytest.raises(EvidenceProblem, match="the verdict on n/1 cannot be written to"):
+    with pytest.raises(EvidenceProblem) as caught:
         action._save("n/1", str(tmp_path / "file" / "evidence.json"), {})
+    place = tmp_path / "file" / "verdict.json"
+    assert caught.value.found.startswith(f"the verdict on n/1 cannot be written to {place}: ")
+    assert caught.value.why == "nothing is wiped without a saved verdict"
+    assert caught.value.do == "make the directory writable and give it room"
 
 
 def test_a_cohort_is_named_by_the_operator_and_judged_by_this_run() -> None:

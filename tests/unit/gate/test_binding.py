@@ -119,7 +119,9 @@ def test_a_verdict_that_was_changed_is_refused(verdict: dict[str, Any], path: st
     ],
 )
 def test_a_verdict_of_another_form_is_refused_whoever_sealed_it(verdict: dict[str, Any], odd: dict[str, Any]) -> None:
-    assert "does not have the form" in refused(sealed({**verdict, **odd}), live_of(verdict)).found
+    assert refused(sealed({**verdict, **odd}), live_of(verdict)).found == (
+        "the verdict does not have the form that this gate gives one"
+    )
 
 
 def test_a_verdict_of_another_schema_is_refused(verdict: dict[str, Any]) -> None:

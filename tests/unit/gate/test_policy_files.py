@@ -147,6 +147,29 @@ CLOCK: dict[str, Any] = {
             "nullable of the check our-clock lists what its assert does not read: boot.id, talos.version",
         ),
         ({"checks": [{"id": "a", "enabled": 1}]}, "enabled of the check a is neither true nor false"),
+        *(
+            ({"checks": [{**CLOCK, field: value}]}, f"{field} of the check our-clock{why}")
+            for field, value, why in (
+                ("needs", ["boot.ids"], ": the document has no boot.ids; did you mean id"),
+                ("nullable", ["lost"], ": the document has no lost; did you mean talos"),
+                ("needs", "boot.id", " is not a list of paths"),
+                ("nullable", [3], " is not a list of paths"),
+                ("unknown_when", 3, " is not a text"),
+                ("waived_when", ["a"], " is not a text"),
+                ("since", "1.14", " is not a Talos version such as v1.14.1"),
+                ("until", 1.14, " is not a Talos version such as v1.14.1"),
+            )
+        ),
+        *(
+            ({"checks": [{**CLOCK, field: None}]}, f"the check our-clock has no {field}")
+            for field in ("title", "found", "reason", "remedy", "doc", "assert")
+        ),
+        ({"checks": [{**CLOCK, "severity": "stop"}]}, "the severity of the check our-clock is neither block nor warn"),
+        (
+            {"checks": [{**CLOCK, "assert": "`true`", "nullable": []}]},
+            "the assert of the check our-clock reads nothing from the document",
+        ),
+        ({"checks": [{**CLOCK, "asert": "x"}]}, "the check our-clock has unknown keys: asert"),
     ],
     ids=str,
 )

@@ -179,7 +179,8 @@ def test_the_past_of_a_node_is_seen_however_often_it_enforced_since() -> None:
     permissive, reinstalled = evidence(), after()
     upgraded = evidence(selinux__state="enforcing")
     newer = evidence(selinux__state="enforcing", talos__version="v1.14.2")
-    assert past(permissive, permissive) == {}
+    for state in ("permissive", "disabled", "unknown", None):
+        assert past(evidence(selinux__state=state), evidence(selinux__state=None), permissive, upgraded) == {}
     assert past(upgraded) == {}
     assert past(upgraded, permissive) == {"upgraded-not-reinstalled": "fail"}
     both = {"enforcing-node-upgraded": "pass", "upgraded-not-reinstalled": "fail"}

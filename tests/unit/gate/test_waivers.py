@@ -250,6 +250,8 @@ def test_unused(tmp_path: Path, strict: Policy) -> None:
     for unreadable in (None, "", "yesterday"):
         broken = denied(denial(SIGNATURE, last=unreadable))
         assert lints(tmp_path, strict, broken, granted=old) == [("agent-socket", "unused")]
+    undated = {key: value for key, value in denial(SIGNATURE).items() if key != "last"}
+    assert lints(tmp_path, strict, denied(undated), granted=old) == [("agent-socket", "unused")]
     assert lints(tmp_path, strict, {**denied(), "audit": {"denials": ["a text"]}}, granted=old) == [
         ("agent-socket", "unused")
     ]
