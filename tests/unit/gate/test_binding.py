@@ -176,9 +176,13 @@ def test_a_reboot_between_verdict_and_reset_is_another_boot(
     new = {"cpu_seconds": 61.0, "processes": 400, "context_switches": 9000}
     booted = live["look"]["boot_time"] + step
     for marks in ({}, {"1": "1795348700.148"}):
+        live["boot_time"] = "2026-11-22T12:01:00Z"
         found = refused(verdict, {**live, "look": {**live["look"], **new, "boot_time": booted, "marks": marks}})
         assert found.context["bound"] == "boot_time"
-        assert "rebooted" in found.found
+        assert found.found == (
+            f"the node rebooted: it says now that it booted at {live['boot_time']}; the verdict is for the boot of"
+            " 2026-11-18T12:00:00Z"
+        )
 
 
 def test_a_boot_that_nothing_shows_to_be_the_same_is_refused(

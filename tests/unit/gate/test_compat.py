@@ -208,8 +208,10 @@ def test_a_wrong_row_is_refused(tmp_path: Path, row: dict[str, Any], words: str)
 def test_a_wrong_table_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "wrong.yml"
     path.write_text(text, encoding="utf-8")
-    with pytest.raises(PolicyProblem, match="compatibility table"):
+    with pytest.raises(PolicyProblem) as caught:
         compat.load(path)
+    assert caught.value.found.startswith(f"the compatibility table {path} cannot be used: ")
+    assert caught.value.context == {"table": str(path)}
     with pytest.raises(FileProblem, match="cannot be read"):
         compat.load(tmp_path / "none.yml")
 

@@ -298,7 +298,7 @@ def test_changes_add_up_along_the_chain(tmp_path: Path) -> None:
         ({"allowed_kernel_args": [], "weakened_by": BY}, "allowed_kernel_args"),
         ({"allowed_kernel_args": {"audit": 1}, "weakened_by": BY}, "allowed_kernel_args"),
         (
-            {"allowed_kernel_args": {**ALLOWED, "audit": "1"}, "weakened_by": BY},
+            {"allowed_kernel_args": {**ALLOWED, "apparmor": "0"}, "weakened_by": BY},
             "allowed_kernel_args is not a mapping of parameters to lists",
         ),
         (

@@ -82,6 +82,7 @@ def test_a_damaged_file_of_checks_is_named(tmp_path: Path) -> None:
     assert caught.value.found == (
         f"the gate policy {path} cannot be used: the severity of the check x is neither block nor warn"
     )
+    assert caught.value.context == {"policy": str(path)}
 
 
 @pytest.mark.parametrize(
