@@ -14,12 +14,19 @@ import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, ClassVar, TypeVar
 
-from ansible.errors import (  # type: ignore[import-untyped]  # ansible-core ships no types
-    AnsibleError,
-    AnsibleValueOmittedError,
-)
+from ansible.errors import AnsibleError  # type: ignore[import-untyped]  # ansible-core ships no types
 from ansible.plugins.action import ActionBase  # type: ignore[import-untyped]  # ansible-core ships no types
-from ansible.template import is_trusted_as_template  # type: ignore[import-untyped]  # ansible-core ships no types
+from ansible.release import __version__  # type: ignore[import-untyped]  # ansible-core ships no types
+
+try:
+    from ansible.errors import AnsibleValueOmittedError
+    from ansible.template import is_trusted_as_template  # type: ignore[import-untyped]  # ansible-core ships no types
+except ImportError as error:
+    # Ansible only warns of a collection that is not for it.
+    raise AnsibleError(
+        f"talosops.selinux does not work with ansible-core {__version__}, which lacks what it is made of. Install the "
+        "oldest version that the collection's requirements.txt names, or a newer one."
+    ) from error
 
 from .arguments import argument_spec, plain
 from .evidence.schema import TARGET_KEYS

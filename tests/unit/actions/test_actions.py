@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import importlib.util
+import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ import pytest
 from ansible.errors import AnsibleError, AnsibleValueOmittedError
 from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.action import ActionBase
+from ansible.release import __version__
 from ansible.template import Templar, trust_as_template
 from ansible_collections.talosops.selinux.plugins.action import evidence
 from ansible_collections.talosops.selinux.plugins.plugin_utils import actions
@@ -375,3 +378,11 @@ def test_a_node_is_asked_by_the_task_or_as_it_is_told(monkeypatch: pytest.Monkey
     action = made(evidence, {"n-1": {}, "n-2": {"ansible_host": "192.0.2.2"}})
     assert [action.ask(question), action.ask(question, action.target("n-2"))] == ["Client", "Client"]
     assert [where.address for where in connected] == ["n-1", "192.0.2.2"]
+
+
+def test_an_ansible_that_is_too_old_is_named_and_no_bug(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr("ansible.errors.AnsibleValueOmittedError")
+    spec = importlib.util.spec_from_file_location(f"{actions.__name__}_again", str(actions.__file__))
+    assert spec is not None and spec.loader is not None
+    with pytest.raises(AnsibleError, match=rf"does not work with ansible-core {re.escape(__version__)}"):
+        spec.loader.exec_module(importlib.util.module_from_spec(spec))
