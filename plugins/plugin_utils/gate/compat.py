@@ -70,10 +70,7 @@ class Table:
     def _rated(self, kind: str, items: Any, talos: Any) -> list[dict[str, Any]] | None:
         if not isinstance(items, list) or not all(isinstance(item, Mapping) for item in items):
             return None
-        return [
-            self.look_up(kind, str(item.get("name")), item.get("version"), talos if isinstance(talos, str) else None)
-            for item in items
-        ]
+        return [self.look_up(kind, str(item.get("name")), item.get("version"), talos) for item in items]
 
 
 def load(path: str | Path | None = None) -> Table:

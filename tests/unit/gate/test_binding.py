@@ -242,12 +242,13 @@ def test_what_the_verdict_settled_may_recur(strict: Policy) -> None:
 
 def test_open_denials_of_the_evidence_may_stay_but_not_grow(strict: Policy, verdict: dict[str, Any]) -> None:
     old = denial("a_t:b_t:file:read", count=2)
-    document = evidence(audit__denials=[old], audit__counts__denied=2)
+    other = denial("c_t:d_t:file:read", count=4)
+    document = evidence(audit__denials=[other, old], audit__counts__denied=6)
     # Such a verdict exists under a policy that warns about denials only.
     loose = sealed(changed(verdict, "binds.evidence_sha256", document["sha256"]))
     live = live_of(loose, document)
     recheck(loose, {**live, "denials": [old]}, NOW)
-    recheck(loose, {**live, "denials": [{**old, "count": 1}]}, NOW)
+    recheck(loose, {**live, "denials": [{**old, "count": 1}, other]}, NOW)
     for count in (3, None, "2", 2.5):
         assert refused(loose, {**live, "denials": [{**old, "count": count}]}).context["bound"] == "denials"
 

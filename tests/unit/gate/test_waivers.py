@@ -107,6 +107,7 @@ def test_what_is_not_waived_still_refuses(tmp_path: Path, strict: Policy) -> Non
         ({"talos": ["v1.14.1"]}, True),
         ({"talos": ["1.13", "1.14.1"]}, True),
         ({"talos": ["v1.14.0"]}, False),
+        ({"talos": ["v1.14.2"]}, False),
         ({"talos": ["1.1"]}, False),
         ({"talos": ["2.14"]}, False),
         ({"clusters": ["lab"], "nodes": ["node-1"], "talos": ["1.13"]}, False),
@@ -277,7 +278,8 @@ def test_breaking(tmp_path: Path, strict: Policy) -> None:
     assert lints(tmp_path, strict, denied(denial(breaking)), signature=breaking) == [("agent-socket", "breaking")]
     # Also when no such denial was seen in this run.
     assert lints(tmp_path, strict, signature=breaking) == [("agent-socket", "breaking")]
-    assert lints(tmp_path, strict, signature="not:a:signature") == []
+    for odd in ("not:a:signature", "a:b:c:d:e", "text"):
+        assert lints(tmp_path, strict, signature=odd) == []
     entry = {k: v for k, v in ENTRY.items() if k != "signature"}
     wide = {**MATCH, "target_type": ["etcd_t", "unlabeled_t"]}
     found = load(tmp_path, strict, {**entry, "match": wide}).lint([])
