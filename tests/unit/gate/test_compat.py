@@ -167,6 +167,13 @@ def test_rating_what_was_found() -> None:
     }
     for broken in ({}, {"kubernetes": None}, {"kubernetes": {"cni": ["flannel"]}}, {"kubernetes": {"cni": "flannel"}}):
         assert TABLE.rate(broken, {"version": "v1.14.1"})["cni"] is None
+    two = [{"name": "flannel"}, {"name": "cilium"}]
+    rated = TABLE.rate({"kubernetes": {"cni": two, "csi": [two[0], "text"]}}, {"version": "v1.13.0"})
+    assert [(row["name"], row["version"], row["verdict"]) for row in rated["cni"]] == [
+        ("flannel", None, "works"),
+        ("cilium", None, "breaks"),
+    ]
+    assert rated["csi"] is None
     for target in (None, {}, {"version": 3}):
         assert TABLE.rate(evidence, target)["cni"][0]["verdict"] == "unknown"
 

@@ -7,15 +7,17 @@
 from __future__ import annotations
 
 import locale
+from functools import partial
 from pathlib import Path
 
 import pytest
 import yaml
-from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.documents import read_yaml
+from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.documents import read_policy, read_yaml
 from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.errors import (
     PolicyProblem,
 )
 from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.policy import load_policy
+from ansible_collections.talosops.selinux.plugins.plugin_utils.operator_files import FileProblem
 
 
 def test_keys_that_are_lists_are_refused_as_such(tmp_path: Path) -> None:
@@ -62,3 +64,17 @@ def test_an_unreadable_policy_is_named_by_its_file(tmp_path: Path, text: str) ->
             "why": "a policy that is not understood to the letter cannot decide about a wipe",
             "do": "correct the policy; docs/policies.md describes every field",
         }
+
+
+@pytest.mark.parametrize(
+    ("built_in", "why"),
+    [
+        ((), "the task names it"),
+        (("strict", "canary"), "the task names it, and it is none of those built in (strict, canary)"),
+    ],
+)
+def test_who_mistyped_a_name_is_told_those_that_there_are(tmp_path: Path, built_in: tuple[str, ...], why: str) -> None:
+    for read in (partial(read_yaml, what="policy"), read_policy):
+        with pytest.raises(FileProblem) as caught:
+            read(tmp_path / "strickt", built_in=built_in)
+        assert caught.value.why == why

@@ -212,3 +212,17 @@ def test_a_waiver_is_read_whole(tmp_path: Path) -> None:
         owner="",
         labels={},
     )
+
+
+def test_a_family_is_found_by_any_of_the_names_of_a_match(tmp_path: Path, strict: Policy) -> None:
+    match = {
+        "source_type": ["a_t", "pod_t"],
+        "target_type": ["b_t", "etcd_t"],
+        "class": ["dir", "sock_file"],
+        "permissions": ["append", "write"],
+    }
+    rest = {key: value for key, value in ENTRY.items() if key != "signature"}
+    for part in ("source_type", "target_type", "class", None):
+        one = match if part is None else {**match, part: match[part][:1]}
+        given = waivers.load(written(tmp_path, {**rest, "match": one}), policy=strict, now=NOW, catalogue=breaking())
+        assert [finding.lint for finding in given.lint([])] == (["breaking"] if part is None else [])
