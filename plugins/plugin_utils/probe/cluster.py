@@ -198,7 +198,12 @@ class ProbeApi:
                     if ended is not None:
                         return ended
                 elif seen:
-                    return Ended(None, "the pod was removed by somebody else before its report was read")
+                    # The Job's controller removes a pod that runs at its deadline, which is that of this wait.
+                    return Ended(
+                        None,
+                        "the pod was removed before its report was read, by somebody or by the cluster after"
+                        f" {plan.seconds} seconds: {last}",
+                    )
             except ClusterProblem as problem:
                 # A control plane may be away for a moment; what is refused stays refused.
                 if problem.context.get("status") == 403:
