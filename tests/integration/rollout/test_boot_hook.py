@@ -173,7 +173,7 @@ def test_the_gate_judges_the_configuration_for_the_way_it_will_boot(boot: str, t
         (unattended,) = [item for item in documents if item.get("kind") == "UnattendedInstallConfig"]
         documents.remove(unattended)
         documents[0]["machine"]["install"] = {
-            "disk": "/dev/vda",
+            "disk": "/dev/sda",
             "image": unattended["installer"]["image"],
             "extraKernelArgs": ["audit=0"],
             "grubUseUKICmdline": False,
