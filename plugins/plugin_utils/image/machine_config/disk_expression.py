@@ -23,8 +23,9 @@ from typing import Any
 from ...evidence.disks import FIELDS
 
 _TOKEN = re.compile(
-    r"\s*(?:(?P<number>[0-9]{1,20}u?\b)|(?P<text>\"(?:[^\"\\\n]|\\[\"'\\])*\"|'(?:[^'\\\n]|\\[\"'\\])*')"
-    r"|(?P<name>[A-Za-z_]\w*)|(?P<sign>&&|\|\||[<>=!]=|[-+*!<>().,\[\]]))"
+    r"[\t\n\f\r ]*(?:(?P<number>[0-9]{1,20}u?\b)|(?P<text>\"(?:[^\"\\\n]|\\[\"'\\])*\"|'(?:[^'\\\n]|\\[\"'\\])*')"
+    r"|(?P<name>[A-Za-z_]\w*)|(?P<sign>&&|\|\||[<>=!]=|[-+*!<>().,\[\]]))",
+    re.ASCII,
 )
 _UNITS = {
     **{f"{prefix}iB": 1024**power for power, prefix in enumerate("KMGTPE", 1)},
@@ -44,8 +45,9 @@ _METHODS: dict[str, Callable[[str, str], bool]] = {
     "endsWith": str.endswith,
     "contains": operator.contains,
 }
-_LARGEST = 2**64 - 1
 _DEEPEST = 50
+#: Values that are read at most, those of each element of a list anew: `exists` in `exists` multiplies them.
+_MOST_VALUES = 10_000
 
 
 class NotUnderstood(Exception):
@@ -93,6 +95,7 @@ class _Reader:
         self._tokens = _tokens(expression)
         self._at = 0
         self._depth = 0
+        self._values = 0
         self._names: dict[str, Any] = {"system_disk": False, **{name: _Uint(size) for name, size in _UNITS.items()}}
         self._disk = disk
 
@@ -169,6 +172,9 @@ class _Reader:
         return _flag(value) is (signs % 2 == 0) if signs else value
 
     def _value(self) -> Any:
+        self._values += 1
+        if self._values > _MOST_VALUES:
+            raise NotUnderstood("it asks too much")
         if self._is("("):
             value = self._either()
             self._need(")")
@@ -191,10 +197,7 @@ class _Reader:
 
     def _word(self, kind: str, token: str) -> Any:
         if kind == "number":
-            number = _Uint(token[:-1]) if token.endswith("u") else int(token)
-            if number > _LARGEST:
-                raise NotUnderstood("a number is out of range")
-            return number
+            return _in_range(_Uint(token[:-1]) if token.endswith("u") else int(token))
         if kind == "text":
             return re.sub(r"\\(.)", r"\1", token[1:-1])
         if token in ("true", "false"):
@@ -248,8 +251,14 @@ class _Uint(int):
     """An unsigned number, which CEL does not compare with a signed one."""
 
 
+def _in_range(number: int) -> int:
+    if not 0 <= number < (2**64 if isinstance(number, _Uint) else 2**63):
+        raise NotUnderstood("a number is out of range")
+    return number
+
+
 def _tokens(expression: str) -> list[tuple[str, str]]:
-    found, at, text = [], 0, expression.rstrip()
+    found, at, text = [], 0, expression.rstrip("\t\n\f\r ")
     while at < len(text):
         token = _TOKEN.match(text, at)
         if token is None or token.lastgroup is None:
@@ -268,7 +277,4 @@ def _flag(value: Any) -> bool:
 def _calculated(sign: str, one: Any, other: Any) -> Any:
     if type(one) is not type(other) or not isinstance(one, int) or isinstance(one, bool):
         raise NotUnderstood(f"{sign} calculates with two kinds of values")
-    value = _ARITHMETIC[sign](one, other)
-    if not 0 <= value <= _LARGEST:
-        raise NotUnderstood("a number is out of range")
-    return type(one)(value)
+    return _in_range(type(one)(_ARITHMETIC[sign](one, other)))

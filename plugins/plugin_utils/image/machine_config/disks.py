@@ -37,20 +37,23 @@ _TYPES: dict[str, Callable[[Disk], bool]] = {
 }
 
 
-def selected(install: Mapping[str, Any], disks: Sequence[Disk]) -> list[str]:
-    """The names of the disks that an install section selects.
+def selected(install: Mapping[str, Any] | None, disks: Sequence[Disk]) -> list[str]:
+    """The names of the disks that an install section selects, in their order.
 
     Args:
-        install: the ``install`` facts of a machine configuration.
+        install: the ``install`` facts of a machine configuration; None for one without.
         disks: all disks of the machine.
 
     Raises:
         NotUnderstood: it cannot be told.
     """
+    if install is None:
+        raise NotUnderstood("there is no install section")
     selector = install["disk_selector"]
     if isinstance(selector, str):
         return [disk["name"] for disk in disks if matches(selector, disk)]
-    if selector:
+    if selector is not None:
+        # Also an empty one: it wins over a path, and fits every disk of the machine's own.
         return [disk["name"] for disk in disks if _fits(selector, disk)]
     if not install["disk"]:
         raise NotUnderstood("no disk is named")
@@ -84,5 +87,7 @@ def _fits_size(text: str, size: int) -> bool:
         raise NotUnderstood(f"the size {text} is not understood")
     sign, number, unit = found[1] or "==", found[2], found[3].lower()
     power = "kmgtpe".find(unit[:1]) + 1 if unit not in ("", "b") else 0
-    wanted = int(float(number) * (1024 if "i" in unit else 1000) ** power)
-    return _OPERATORS[sign](size, wanted)
+    wanted = float(number) * (1024 if "i" in unit else 1000) ** power
+    if wanted >= 2**64:
+        raise NotUnderstood(f"the size {text} is out of range")
+    return _OPERATORS[sign](size, int(wanted))

@@ -60,7 +60,7 @@ def planned_config(
 
 
 def _install_disks(install: Mapping[str, Any] | None, disks: Sequence[Disk] | None) -> list[str] | None:
-    if install is None or disks is None:
+    if disks is None:
         return None
     try:
         return selected(install, disks)

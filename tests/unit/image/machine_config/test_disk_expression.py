@@ -108,6 +108,14 @@ def test_what_is_understood(expression: str, answer: bool) -> None:
         "!disk.size",
         f"disk.size == {'9' * 5000}u",
         "disk.size < 99999999999999999999u",
+        # CEL has signed numbers of 64 bits, and no other blanks than these of ASCII.
+        "1 < 9223372036854775808",
+        "9223372036854775807 + 1 > 0",
+        "disk.size\u00a0> 1u",
+        "disk.size > 1u\u2003",
+        "disk.size > 1u &&\v true",
+        "disk.symlinks.exists(s\u00e9, true)",
+        "['a'].exists(s, [s].exists(t, " * 12 + "true" + "))" * 12,
     ],
 )
 def test_what_is_not_is_neither_true_nor_false(expression: str) -> None:
@@ -119,6 +127,21 @@ def test_what_is_asked_of_elements_is_understood_also_where_there_are_none() -> 
     assert matches("disk.symlinks.exists(s, s == '')", {**DISK, "symlinks": []}) is False
     with pytest.raises(NotUnderstood, match="unknown is not understood"):
         matches("disk.symlinks.exists(s, unknown)", {**DISK, "symlinks": []})
+
+
+def nested(depth: int) -> str:
+    asked = "true"
+    for number in range(depth):
+        asked = f"['a', 'b', 'c'].exists(v{number}, {asked})"
+    return asked
+
+
+def test_what_multiplies_is_bounded() -> None:
+    assert matches(nested(5), DISK) is True
+    with pytest.raises(NotUnderstood, match="it asks too much"):
+        matches(nested(20), DISK)
+    with pytest.raises(NotUnderstood, match="it asks too much"):
+        matches("true && " * 10_000 + "true", DISK)
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,10 @@ def install(path: str | None = None, selector: Any = None) -> dict[str, Any]:
         (None, {"type": "hdd", "busPath": "/pci0/ata1*"}, ["sda"]),
         (None, {"type": "sd"}, []),
         (None, {"wwid": "naa.2", "uuid": ""}, ["sdb"]),
+        # It wins over a path also when it is empty.
+        ("/dev/sda", {}, ["nvme0n1", "sda", "sdb"]),
+        ("/dev/sda", {"model": ""}, ["nvme0n1", "sda", "sdb"]),
+        (None, {"size": "< 18446744073709549568"}, ["nvme0n1", "sda", "sdb"]),
         (None, "disk.serial == 'S2'", ["sdb"]),
         (None, "disk.rotational", ["sda", "sdb"]),
     ],
@@ -64,12 +68,14 @@ def test_as_talos_selects(path: str | None, selector: Any, names: list[str]) -> 
     ("path", "selector"),
     [
         (None, None),
-        ("", {}),
+        ("", None),
         ("/dev/sda", {"name": "sda"}),
         (None, {"size": "big"}),
         (None, {"size": "~ 1TB"}),
         (None, {"size": "1 iB"}),
         (None, {"size": "1" + "0" * 400}),
+        (None, {"size": "< 18446744073709551616"}),
+        (None, {"size": "<= 16EiB"}),
         (None, {"type": "floppy"}),
         (None, {"serial": None}),
         (None, "disk.firmware_version == '1'"),
@@ -78,6 +84,11 @@ def test_as_talos_selects(path: str | None, selector: Any, names: list[str]) -> 
 def test_what_cannot_be_told(path: str | None, selector: Any) -> None:
     with pytest.raises(NotUnderstood):
         selected(install(path, selector), DISKS)
+
+
+def test_a_configuration_without_an_install_section_selects_what_nobody_knows() -> None:
+    with pytest.raises(NotUnderstood, match="there is no install section"):
+        selected(None, DISKS)
 
 
 @pytest.mark.parametrize(
