@@ -6,11 +6,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..evidence.disks import disks_of
 from ..image.machine_config.disk_expression import NotUnderstood
-from ..image.machine_config.disks import same_disk, selected
+from ..image.machine_config.disks import Disk, same_disk, selected
 from ..image.machine_config.document import ConfigError
 from ..image.machine_config.dry_run import APPROVED, Judgement, judge
 from ..image.machine_config.prepare import Prepared, prepare
@@ -80,34 +81,44 @@ def require_repair(work: Work, evidence: dict[str, Any], fixed: Prepared) -> dic
 
 
 async def require_judged_disk(client: NodeClient, work: Work, config: Prepared) -> None:
-    """Return unless the waiting machine would install to another disk than the one that was judged.
+    """Return unless the waiting machine would install to another disk than when it was judged.
 
-    A disk may have another name now, such as behind the medium that the machine was booted from.
+    A disk may have another name now, such as behind the medium that the machine was booted from. Which disk is right
+    was the policy's to judge: a waiver may have let another one pass than that of the system before.
 
     Raises:
         StepProblem: it would, or to none, or to whichever of several comes first.
         TalosError: the machine did not tell its disks.
     """
-    evidence = work.judged()
-    judged = next((disk for disk in evidence.get("disks") or () if disk["name"] == evidence.get("system_disk")), None)
-    if judged is None:
+    before = work.judged().get("disks")
+    if before is None:
         # The policy let it pass without.
         return
     disks = disks_of(await client.list("disks"))
     try:
-        names = None if disks is None else selected(config.facts["install"], disks)
+        judged = _chosen(config.facts["install"], before)
+        found = None if disks is None else _chosen(config.facts["install"], disks)
     except NotUnderstood:
         # As with the judged evidence.
         return
-    found = [disk for disk in disks or () if disk["name"] in (names or ())]
-    if len(found) == 1 and same_disk(found[0], judged):
+    if found and len(found) == len(judged) and all(map(same_disk, found, judged)):
         return
     raise StepProblem(
         f"the machine configuration would install {work.host} to "
-        + ("a disk that is not known" if names is None else f"the disks {', '.join(names) or 'none'}")
-        + f", and its system was on {judged['dev_path']} (serial number {printable(judged['serial']) or 'unknown'})",
+        + ("a disk that is not known" if found is None else f"the disks {_shown(found)}")
+        + f", and was judged for {_shown(judged)}",
         "what is on another disk was not judged, and with none the machine stays down",
         "name that disk in the install section, such as by its serial number in diskSelector, and run the rollout"
         " again; the node waits for it",
         node=work.host,
     )
+
+
+def _chosen(install: Mapping[str, Any] | None, disks: Sequence[Disk]) -> list[Disk]:
+    names = selected(install, disks)
+    return [disk for disk in disks if disk["name"] in names]
+
+
+def _shown(disks: Sequence[Disk]) -> str:
+    told = (f"{disk['dev_path']} (serial number {printable(disk['serial']) or 'unknown'})" for disk in disks)
+    return ", ".join(told) or "none"

@@ -402,27 +402,44 @@ SDA, SDB = disk("sda", serial="S1"), disk("sdb", serial="S2")
     ("now", "install", "told"),
     [
         ([SDA, SDB], {"disk": "/dev/sda"}, None),
-        ([{**SDA, "name": "sdb", "dev_path": "/dev/sdb"}, SDB], {"disk": "/dev/sdb"}, "the disks sdb, sdb,"),
+        (
+            [{**SDA, "name": "sdb", "dev_path": "/dev/sdb"}, SDB],
+            {"disk": "/dev/sdb"},
+            r"the disks /dev/sdb \(.*S1\), /dev/sdb \(.*S2\), and was judged for /dev/sdb \(serial number S2\)",
+        ),
         # A medium took the name that it had.
         (
             [SDB | {"name": "sda", "dev_path": "/dev/sda"}, SDA | {"name": "sdb", "dev_path": "/dev/sdb"}],
             {"disk": "/dev/sda"},
-            r"to the disks sda, and its system was on /dev/sda \(serial number S1\)",
+            r"to the disks /dev/sda \(serial number S2\), and was judged for /dev/sda \(serial number S1\)",
         ),
         (
             [SDB | {"name": "sda", "dev_path": "/dev/sda"}, SDA | {"name": "sdb", "dev_path": "/dev/sdb"}],
             {"disk_selector": {"serial": "S1"}},
             None,
         ),
-        ([SDB], {"disk": "/dev/sda"}, "to the disks none"),
-        ([SDA, SDB], {"disk_selector": {"serial": "S*"}}, "to the disks sda, sdb"),
+        ([SDB], {"disk": "/dev/sda"}, "to the disks none, and was judged for /dev/sda"),
+        ([SDA, SDB, disk("sdc", serial="S3")], {"disk_selector": {"serial": "S*"}}, r"S3\), and was judged for .*S2\)"),
+        ([SDA], {"disk_selector": {"serial": "S*"}}, r"to the disks /dev/sda \(.*S1\), and was judged for .*S2\)"),
+        # Of several Talos takes the first.
+        (
+            [SDA | {"name": "sdb", "dev_path": "/dev/sdb"}, SDB | {"name": "sda", "dev_path": "/dev/sda"}],
+            {"disk_selector": {"serial": "S*"}},
+            r"to the disks /dev/sda \(.*S2\), /dev/sdb \(.*S1\), and was judged for /dev/sda \(.*S1\)",
+        ),
+        # With none the machine stays down, whoever let it pass.
+        ([SDA, SDB], {"disk": "/dev/sdz"}, "to the disks none, and was judged for none"),
+        # A waiver let it pass: it is for what the policy knew.
+        ([SDA, SDB], {"disk": "/dev/sdb"}, None),
+        ([SDA, SDB], {"disk_selector": {"serial": "S*"}}, None),
+        ([SDA, SDB], None, None),
         (["unread"], {"disk": "/dev/sda"}, "to a disk that is not known"),
         # As with the evidence, by a policy that let it pass.
         ([SDA, SDB], {"disk_selector": {"name": "sda"}}, None),
     ],
 )
 def test_the_configuration_goes_to_the_disk_that_was_judged_and_to_no_other(
-    now: list[Any], install: dict[str, Any], told: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    now: list[Any], install: dict[str, Any] | None, told: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def listed(kind: str) -> list[Any]:
         assert kind == "disks"
@@ -433,13 +450,14 @@ def test_the_configuration_goes_to_the_disk_that_was_judged_and_to_no_other(
     work: Any = Work(tmp_path)
     monkeypatch.setattr(work, "judged", lambda: {"disks": [SDA, SDB], "system_disk": "sda"}, raising=False)
     client: Any = SimpleNamespace(list=listed)
-    config: Any = SimpleNamespace(facts={"install": {"disk": None, "disk_selector": None, **install}})
+    facts = None if install is None else {"disk": None, "disk_selector": None, **install}
+    config: Any = SimpleNamespace(facts={"install": facts})
     expected = pytest.raises(StepProblem, match=told) if told else contextlib.nullcontext()
     with expected:
         asyncio.run(configuration.require_judged_disk(client, work, config))
 
 
-@pytest.mark.parametrize("judged", [{}, {"disks": None, "system_disk": "sda"}, {"disks": [SDA], "system_disk": None}])
+@pytest.mark.parametrize("judged", [{}, {"disks": None, "system_disk": "sda"}])
 def test_where_no_disk_was_judged_none_is_asked_for(
     judged: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
