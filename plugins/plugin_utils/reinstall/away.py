@@ -67,17 +67,22 @@ def lease_of(work: Work) -> ClusterLock | None:
         return None
     try:
         work.control_plane_lease("").check()
-    except LockHeld as held:
-        holder = str(held.context["owner"])
+    except LockHeld as problem:
+        held = problem
     else:
         return None
+    holder = str(held.context["owner"])
+    if uuid and same_uuid(str(uuid), machine_of(held.context)):
+        # Also of a machine that had another name when it was reset.
+        return work.control_plane_lease(holder)
     if holder.rpartition(" (")[0] != work.host:
         return None
     if uuid and holder != in_flight(work.host, str(uuid)):
         raise StepProblem(
             f"the Lease {CONTROL_PLANE_LEASE} is held for {holder}, and the ledger knows {work.host} as {uuid}",
             "another machine of that name is away, perhaps in another cluster",
-            "give the kubeconfig of the cluster in which this machine was reset",
+            "give the kubeconfig of the cluster in which this machine was reset; when the machine of that name was"
+            " replaced, and the one that is away never comes back, give an empty directory, whose ledger knows neither",
             node=work.host,
         )
     return work.control_plane_lease(holder)

@@ -24,6 +24,7 @@ from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.errors im
 from .machines import HOST, UUID, Machine, OneNode
 
 OTHER, OLD = "5c4c4544-0042-4e10-8053-b4c04f4b4832", "a" * 32
+SHARED = "03000200-0400-0500-0006-000700080009"
 HELD = LockHeld("cp-1 is away", "w", "d", owner=f"cp-1 ({OTHER})", identity=OLD)
 
 
@@ -112,12 +113,19 @@ def test_what_may_be_wiped_already_goes_on(tmp_path: Path, monkeypatch: pytest.M
     ("holder", "uuid", "found"),
     [
         (None, UUID, None),
-        (f"other ({UUID})", UUID, None),
         (f"{HOST} ({UUID})", UUID, f"{HOST} ({UUID})"),
         # Where the ledger never learned who the node is, the Lease is its own by the name.
         (f"{HOST} ({UUID})", None, f"{HOST} ({UUID})"),
         (f"{HOST} ({UUID})", "", f"{HOST} ({UUID})"),
         (f"{HOST} ({OTHER})", UUID, "refused"),
+        # It had another name when it was reset.
+        (f"other ({UUID})", UUID, f"other ({UUID})"),
+        (f"other ({UUID})", UUID.upper(), f"other ({UUID})"),
+        (f"other ({OTHER})", UUID, None),
+        (f"other ({UUID})", None, None),
+        # A UUID that many boards share is nobody's.
+        (f"other ({SHARED})", SHARED, None),
+        (f"{HOST} ({SHARED})", SHARED, f"{HOST} ({SHARED})"),
     ],
 )
 def test_the_lease_of_a_node_whoever_took_it(
