@@ -138,8 +138,8 @@ def _keep_in_memory(config: dict[str, Any], context: str | None, kept: ExitStack
 def unread(kubeconfig: str, error: Exception, why: str) -> ClusterProblem:
     """The problem of an API that gave no answer, or one that refuses."""
     reason = getattr(error, "reason", None) or type(error).__name__
-    if str(error).startswith("Invalid kube-config"):
-        # What the library says of a kubeconfig names its entries. Other texts may be a credentials plugin's.
+    if str(error).startswith(("Invalid kube-config", "File does not exist")):
+        # What the library says of a kubeconfig names its entries and files. Other texts may be a credentials plugin's.
         reason = str(error)
     return ClusterProblem(
         f"the Kubernetes API of {kubeconfig} cannot be read: {reason}",

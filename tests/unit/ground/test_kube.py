@@ -246,6 +246,17 @@ def test_of_several_files_the_first_entry_of_a_name_and_the_last_context_that_is
     assert (merged["clusters"], merged["users"]) == ([], [])
 
 
+def test_a_file_that_a_kubeconfig_names_and_that_is_not_there_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "kubeconfig"
+    path.write_text(
+        "current-context: c\ncontexts: [{name: c, context: {cluster: k, user: u}}]\nusers: [{name: u, user: {}}]\n"
+        "clusters: [{name: k, cluster: {server: 'https://127.0.0.1:1', certificate-authority: gone.crt}}]\n"
+    )
+    message = f"cannot be read: File does not exist: {tmp_path}/gone.crt"
+    with pytest.raises(ClusterProblem, match=message), kube_client(str(path)):
+        raise AssertionError("it is usable")
+
+
 def test_without_the_library_it_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kube, "kubernetes", None)
     with pytest.raises(MissingLibrary, match="kubernetes"), kube_client(str(tmp_path / "kubeconfig")):
