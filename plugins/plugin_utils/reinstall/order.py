@@ -124,10 +124,21 @@ def send(action: TalosAction, order: Order, where: Target) -> Sent:
     recorded = dataclasses.replace(order, record_intent=intent, record_unsent=unsent)
     try:
         return action.ask(lambda client: _act(action, recorded, where, client, evidence, verdict), where)
-    except Exception:
+    except Exception as error:
         if not may_be_sent and not action.check:
-            lock.release()
+            _release(lock, error)
         raise
+
+
+def _release(lock: ClusterLock, error: Exception) -> None:
+    """Release the lock of a reset that was not sent; when that fails too, ``error`` remains what is reported."""
+    try:
+        lock.release()
+    except Problem as left:
+        if isinstance(error, Problem):
+            error.do += (
+                f"; the Lease {lock.name} is still held for this machine ({left.found}) and does not end by time"
+            )
 
 
 async def _act(

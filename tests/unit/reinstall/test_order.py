@@ -82,6 +82,7 @@ def test_what_stayed_the_same_is_wiped(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(node.resets) == 1 and told == ["intent", "sent actor"]
 
 
+@pytest.mark.parametrize("broken", [False, True])
 @pytest.mark.parametrize(
     ("reached", "told"),
     [
@@ -91,13 +92,19 @@ def test_what_stayed_the_same_is_wiped(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_a_control_planes_lock_stays_once_its_reset_may_have_been_sent(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reached: str, told: list[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reached: str, told: list[str], broken: bool
 ) -> None:
     """What happens is recorded with whoever ordered it, whether or not the lock hangs on it."""
     said: list[str] = []
     (tmp_path / "verdict.json").write_text("{}")
     document = {"node": {"machine_type": "controlplane"}, "operation": {"boot_path": "in_place"}}
-    lock = SimpleNamespace(release=lambda: said.append("released"))
+
+    def release() -> None:
+        said.append("released")
+        if broken:
+            raise Problem("the API gives no answer", "w", "d")
+
+    lock = SimpleNamespace(release=release, name="lease")
     monkeypatch.setattr(order.files, "load", lambda path: document)
     monkeypatch.setattr(order, "_refuse_own_branch", lambda host, where: None)
     monkeypatch.setattr(order, "_cluster_lock", lambda *_given: lock)
@@ -118,9 +125,12 @@ def test_a_control_planes_lock_stays_once_its_reset_may_have_been_sent(
         record_unsent=lambda found: said.append(f"unsent: {found}"),
     )
     action: Any = SimpleNamespace(host="cp-1", check=False, ask=lambda question, where: question(None))
-    with pytest.raises(Problem, match="it broke"):
+    with pytest.raises(Problem, match="it broke") as raised:
         order.send(action, given, NOBODY)
     assert said == told
+    # That its lock could not be released takes the place of no reason, and is not concealed either.
+    left = "the Lease lease is still held for this machine (the API gives no answer)"
+    assert (left in raised.value.do) is (broken and "released" in told)
 
 
 IDENTITY = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
