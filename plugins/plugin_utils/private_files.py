@@ -78,7 +78,7 @@ def _require_not_replaceable(path: Path, parent: Path) -> None:
         raise _shared(
             path,
             f"lies below {parent}, in which the user with the id {found.st_uid} can replace it",
-            f"give {parent} to the user who runs this",
+            f"run this as that user, give {parent} to the one who runs it",
         )
     # With the sticky bit others may add to a directory, but not replace what is ours.
     if found.st_mode & stat.S_ISVTX:
