@@ -167,7 +167,7 @@ def _install_problems(config: Configuration, version: str | None) -> Iterator[st
             yield f"{UNATTENDED} has no provisioning.diskSelector.match: no disk would be found"
         images.append((f"{UNATTENDED} installer.image", config.get(UNATTENDED, "installer", "image")))
     if isinstance(install, dict):
-        if config.document(UNATTENDED) is None and not install.get("disk") and not install.get("diskSelector"):
+        if config.document(UNATTENDED) is None and not install.get("disk") and install.get("diskSelector") is None:
             yield "machine.install has neither disk nor diskSelector"
         if install.get("extraKernelArgs") and install.get("grubUseUKICmdline") is True:
             yield "machine.install has both extraKernelArgs and grubUseUKICmdline: true, which Talos refuses"

@@ -29,6 +29,7 @@ _OPERATORS: dict[str, Callable[[int, int], bool]] = {
     "==": operator.eq,
 }
 _GLOBS = {**{name: name for name in ("model", "serial", "modalias", "uuid", "wwid")}, "busPath": "bus_path"}
+_KEYS = (*_GLOBS, "size", "type")
 _TYPES: dict[str, Callable[[Disk], bool]] = {
     "nvme": lambda disk: disk["transport"] == "nvme",
     "sd": lambda disk: disk["transport"] == "mmc",
@@ -70,8 +71,11 @@ def _fits(selector: Mapping[str, Any], disk: Disk) -> bool:
     # What has no transport is no disk of the machine's own, such as a mapped device.
     answers = [disk["transport"] != "", disk["readonly"] is False, disk["cdrom"] is False]
     for key, value in selector.items():
+        if key in _KEYS and (value is None or (value == "" and key != "size")):
+            # As if it were not there.
+            continue
         if key in _GLOBS and isinstance(value, str):
-            answers.append(not value or glob(value, disk[_GLOBS[key]]))
+            answers.append(glob(value, disk[_GLOBS[key]]))
         elif key == "size" and isinstance(value, str):
             answers.append(_fits_size(value, disk["size"]))
         elif key == "type" and value in _TYPES:

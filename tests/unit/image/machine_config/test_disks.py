@@ -52,10 +52,13 @@ def install(path: str | None = None, selector: Any = None) -> dict[str, Any]:
         (None, {"type": "hdd", "busPath": "/pci0/ata1*"}, ["sda"]),
         (None, {"type": "sd"}, []),
         (None, {"wwid": "naa.2", "uuid": ""}, ["sdb"]),
-        # It wins over a path also when it is empty.
+        # A selector wins over a path also when it is empty.
         ("/dev/sda", {}, ["nvme0n1", "sda", "sdb"]),
         ("/dev/sda", {"model": ""}, ["nvme0n1", "sda", "sdb"]),
         (None, {"size": "< 18446744073709549568"}, ["nvme0n1", "sda", "sdb"]),
+        # What is empty is not there.
+        (None, {"serial": None, "type": "", "size": None, "wwid": "naa.1"}, ["sda"]),
+        ("/dev/sda", {"model": None}, ["nvme0n1", "sda", "sdb"]),
         (None, "disk.serial == 'S2'", ["sdb"]),
         (None, "disk.rotational", ["sda", "sdb"]),
     ],
@@ -70,6 +73,8 @@ def test_as_talos_selects(path: str | None, selector: Any, names: list[str]) -> 
         (None, None),
         ("", None),
         ("/dev/sda", {"name": "sda"}),
+        ("/dev/sda", {"vendor": ""}),
+        ("/dev/sda", {"size": ""}),
         (None, {"size": "big"}),
         (None, {"size": "~ 1TB"}),
         (None, {"size": "1 iB"}),
@@ -77,7 +82,6 @@ def test_as_talos_selects(path: str | None, selector: Any, names: list[str]) -> 
         (None, {"size": "< 18446744073709551616"}),
         (None, {"size": "<= 16EiB"}),
         (None, {"type": "floppy"}),
-        (None, {"serial": None}),
         (None, "disk.firmware_version == '1'"),
     ],
 )
