@@ -27,13 +27,13 @@ def require_a_disk(node: Node, install: dict[str, Any], unattended: dict[str, An
     """Raise NoDisk where Talos would find no disk, in its words."""
     disks = list(resources.TYPES["Disks.block.talos.dev"].produce(node).values())
     match = str((((unattended or {}).get("provisioning") or {}).get("diskSelector") or {}).get("match") or "")
-    selector, path = install.get("diskSelector") or {}, install.get("disk")
+    selector, path = install.get("diskSelector"), install.get("disk")
     if match:
         wanted = [(field, text) for field, _quote, text in _EQUAL.findall(match)]
         if not any(all(disk[field] == text for field, text in wanted) for disk in disks):
             raise NoDisk("no disk matched the selector")
-    elif selector:
-        patterns = [(_GLOBS[key], str(text)) for key, text in selector.items() if key in _GLOBS]
+    elif selector is not None:
+        patterns = [(_GLOBS[key], str(text)) for key, text in selector.items() if key in _GLOBS and text]
         if not any(all(fnmatch.fnmatch(disk[key], text) for key, text in patterns) for disk in disks):
             raise NoDisk(f"no disks matched the expression: {selector}")
     elif path and not any(path in (disk["dev_path"], *disk["symlinks"]) for disk in disks):
