@@ -6,13 +6,18 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from ansible_collections.talosops.selinux.plugins.plugin_utils.evidence.disks import FIELDS
+import real_talos
+from ansible_collections.talosops.selinux.plugins.plugin_utils.evidence.disks import FIELDS, disks_of
 from ansible_collections.talosops.selinux.plugins.plugin_utils.image.machine_config.disk_expression import NotUnderstood
 from ansible_collections.talosops.selinux.plugins.plugin_utils.image.machine_config.disks import same_disk, selected
+from ansible_collections.talosops.selinux.plugins.plugin_utils.image.machine_config.facts import facts
 from ansible_collections.talosops.selinux.plugins.plugin_utils.image.machine_config.repair import acceptable_repair
+from ansible_collections.talosops.selinux.plugins.plugin_utils.talos.resources import Resource
 
 
 def disk(name: str, **fields: Any) -> dict[str, Any]:
@@ -148,3 +153,28 @@ def test_where_no_disk_was_judged_only_the_same_install_section_is_taken(disks: 
     (problem,) = acceptable_repair(judged, fixed, disks=disks, system_disk=system_disk)
     assert "not known to select" in problem
     assert acceptable_repair(judged, judged, disks=disks, system_disk=system_disk) == []
+
+
+JUDGED = json.loads((real_talos.DIRECTORY / real_talos.RELEASE / "disk-selectors.json").read_text(encoding="utf-8"))
+
+
+def _section(case: Mapping[str, Any]) -> Any:
+    """The install section of a configuration that says what the case says."""
+    unattended = {"kind": "UnattendedInstallConfig", "provisioning": {"diskSelector": {"match": case.get("match")}}}
+    main = {"machine": {"type": "worker", "install": case["install"]} if "install" in case else {"type": "worker"}}
+    documents = [main] if "install" in case else [main, {"apiVersion": "v1alpha1", **unattended}]
+    return facts("\n---\n".join(json.dumps(document) for document in documents))["install"]
+
+
+@pytest.mark.parametrize("case", JUDGED["cases"], ids=lambda case: str(case.get("match", case.get("install"))))
+def test_the_disks_that_real_talos_selected(case: Mapping[str, Any]) -> None:
+    disks = disks_of(
+        [Resource("Disks", "runtime", disk["id"], "1", "running", None, None, "", {}, disk) for disk in JUDGED["disks"]]
+    )
+    assert disks is not None and len(disks) == 8
+    try:
+        found = selected(_section(case), disks)
+    except NotUnderstood:
+        assert case["selects"] is None or case.get("understood") is False
+    else:
+        assert found == case["selects"] and "understood" not in case
