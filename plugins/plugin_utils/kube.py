@@ -102,6 +102,8 @@ def _merged(texts: Mapping[Path, str]) -> dict[str, Any]:
     merged: dict[str, Any] = {"apiVersion": "v1", "kind": "Config", **{key: [] for key in _LISTS}}
     for path, text in texts.items():
         document = load_yaml(text)
+        if not isinstance(document, Mapping):
+            raise ClusterProblem(f"{path} is no kubeconfig", _WHY, "give the path of a kubeconfig file")
         _make_absolute(document, path.parent)
         for key in _LISTS:
             known = {entry["name"] for entry in merged[key]}

@@ -257,6 +257,14 @@ def test_a_file_that_a_kubeconfig_names_and_that_is_not_there_is_named(tmp_path:
         raise AssertionError("it is usable")
 
 
+@pytest.mark.parametrize("text", ["", "# nothing\n", "kubeconfig", "[a]", "12"])
+def test_what_is_no_kubeconfig_is_called_so(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "kubeconfig"
+    path.write_text(text)
+    with pytest.raises(ClusterProblem, match=f"{path} is no kubeconfig"), kube_client(str(path)):
+        raise AssertionError("it is usable")
+
+
 def test_without_the_library_it_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kube, "kubernetes", None)
     with pytest.raises(MissingLibrary, match="kubernetes"), kube_client(str(tmp_path / "kubeconfig")):
