@@ -30,43 +30,56 @@ def pretty(size: int) -> str:
     return f"{size} B"
 
 
+def _disk_paths(node: Node) -> list[str]:
+    return [node.disk_path, *node.spec.user_disks]
+
+
+def _bus_path(number: int) -> str:
+    return f"/pci0000:00/0000:00:1f.2/ata{number + 1}/host{number}/target{number}:0:0/{number}:0:0:0"
+
+
 _PARTITION_TYPES = {"EFI": "c12a7328-f81f-11d2-ba4b-00a0c93ec93b", "BIOS": "21686148-6449-6e6f-744e-656564454649"}
 _LINUX = "0fc63daf-8483-4772-8e79-3d69d8477de4"
 
 
-@resource("DiscoveredVolumes.block.talos.dev")
-def _discovered(node: Node) -> Specs:
-
-    name = node.disk_path.rpartition("/")[2]
+def _whole(path: str, number: int) -> dict[str, Any]:
     size = 110 * GIB
-    path = f"/sys/devices/pci0000:00/0000:00:05.0/host2/block/{name}"
-    sectors = {"sector_size": 512, "io_size": 512}
-    disk: dict[str, Any] = {
-        "dev_path": node.disk_path,
+    return {
+        "dev_path": path,
         "type": "disk",
-        "device_path": path,
+        "device_path": f"/sys/devices{_bus_path(number)}/block/{path.rpartition('/')[2]}",
         "offset": 0,
         "size": size,
         "pretty_size": pretty(size),
-        **sectors,
-        "name": "gpt" if node.partitions else "",
+        "sector_size": 512,
+        "io_size": 512,
+        "name": "",
     }
+
+
+@resource("DiscoveredVolumes.block.talos.dev")
+def _discovered(node: Node) -> Specs:
+    result: Specs = {}
+    for number, path in enumerate(_disk_paths(node)):
+        result[path.rpartition("/")[2]] = _whole(path, number)
+    name = node.disk_path.rpartition("/")[2]
+    disk = result[name]
     if node.partitions:
-        disk |= {"uuid": node.disk_uuid, "block_size": 512, "probed_size": size - (1 << 20)}
-    result: Specs = {name: disk}
+        disk |= {"name": "gpt", "uuid": node.disk_uuid, "block_size": 512, "probed_size": disk["size"] - (1 << 20)}
     offset = 1 << 20
     for part in node.partitions.values():
         device = f"{name}{part.index}"
         spec: dict[str, Any] = {
             "dev_path": f"/dev/{device}",
             "type": "partition",
-            "device_path": f"{path}/{device}",
+            "device_path": f"{disk['device_path']}/{device}",
             "parent": name,
             "parent_dev_path": node.disk_path,
             "offset": offset,
             "size": part.size,
             "pretty_size": pretty(part.size),
-            **sectors,
+            "sector_size": 512,
+            "io_size": 512,
             "name": "" if part.wiped else part.filesystem,
         }
         if not part.wiped and part.filesystem == "xfs":
@@ -103,9 +116,10 @@ def _discovered(node: Node) -> Specs:
 def _disks(node: Node) -> Specs:
 
     result: Specs = {}
-    paths = [node.disk_path, *node.spec.user_disks]
-    for number, path in enumerate(paths):
+    for number, path in enumerate(_disk_paths(node)):
         name = path.rpartition("/")[2]
+        serial = f"{node.serial}-{number}"
+        wwn = f"5000c500{node.uuid[1:8]}{number}"
         result[name] = {
             "dev_path": path,
             "size": 110 * GIB,
@@ -115,13 +129,19 @@ def _disks(node: Node) -> Specs:
             "readonly": False,
             "cdrom": False,
             "model": "SIMDISK",
-            "serial": f"{node.serial}-{number}",
+            "serial": serial,
             "modalias": "scsi:t-0x00",
-            "wwid": f"naa.5000c500{node.uuid[:8]}{number}",
-            "bus_path": "/pci0000:00/0000:00:05.0",
+            "wwid": f"naa.{wwn}",
+            "bus_path": _bus_path(number),
             "sub_system": "/sys/class/block",
             "transport": "sata",
             "rotational": True,
-            "symlinks": [f"/dev/disk/by-id/ata-SIMDISK_{node.serial}-{number}"],
+            "symlinks": [
+                f"/dev/disk/by-diskseq/{number + 1}",
+                f"/dev/disk/by-id/ata-SIMDISK_{serial}",
+                f"/dev/disk/by-id/wwn-0x{wwn}",
+                f"/dev/disk/by-path/pci-0000:00:1f.2-ata-{number + 1}",
+                f"/dev/disk/by-path/pci-0000:00:1f.2-ata-{number + 1}.0",
+            ],
         }
     return result
