@@ -10,6 +10,7 @@ What lies in them decides whether a node is wiped, so whoever could write there 
 from __future__ import annotations
 
 import contextlib
+import functools
 import grp
 import itertools
 import os
@@ -101,7 +102,13 @@ def _is_own_group(gid: int) -> bool:
         name, group = pwd.getpwuid(os.geteuid()).pw_name, grp.getgrgid(gid)
     except KeyError:
         return False
-    return group.gr_name == name and set(group.gr_mem) <= {name}
+    return group.gr_name == name and {*group.gr_mem, *_first_members(gid)} <= {name}
+
+
+@functools.cache
+def _first_members(gid: int) -> frozenset[str]:
+    """The users whose first group it is, whom the group itself does not list."""
+    return frozenset(user.pw_name for user in pwd.getpwall() if user.pw_gid == gid)
 
 
 def write_private(path: str | Path, data: bytes | Iterable[bytes]) -> None:

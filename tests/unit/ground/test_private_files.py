@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import grp
 import os
+import pwd
 import stat
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -17,6 +18,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ansible_collections.talosops.selinux.plugins.plugin_utils import private_files
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.store.store import AuditStore
 from ansible_collections.talosops.selinux.plugins.plugin_utils.canonical import sealed
 from ansible_collections.talosops.selinux.plugins.plugin_utils.evidence import files
@@ -109,6 +111,15 @@ def test_a_directory_that_some_can_replace_is_refused(tmp_path: Path, monkeypatc
         groups[65534] = SimpleNamespace(gr_name=name, gr_mem=members)
         with pytest.raises(NotPrivate, match="the group with the id 65534 can replace it"):
             check_private(place)
+    # Whose first group it is, is listed with the user only.
+    groups[65534] = SimpleNamespace(gr_name="root", gr_mem=[])
+    users = [SimpleNamespace(pw_name="root", pw_gid=65534), SimpleNamespace(pw_name="bot", pw_gid=65534)]
+    monkeypatch.setattr(pwd, "getpwall", lambda: users)
+    private_files._first_members.cache_clear()
+    with pytest.raises(NotPrivate, match="the group with the id 65534 can replace it"):
+        check_private(place)
+    users[1].pw_gid = 0
+    private_files._first_members.cache_clear()
     # A group that is the user's alone, as useradd makes one; and as in a shared directory with the sticky bit.
     groups[65534] = SimpleNamespace(gr_name="root", gr_mem=["root"])
     check_private(place)
