@@ -248,6 +248,8 @@ def test_an_unattended_install_runs_while_the_machine_boots_until_it_succeeds(
     if fails:
         _wait_for(fleet, lambda: phases.count(("booting", "failed")) == 2)
         assert (node.ready, node.boot_id) == (False, boot)
+        state = rawclient.get(node.address, fleet.admin, "VolumeStatuses.block.talos.dev", "STATE")
+        assert (state["phase"], state["preFailPhase"]) == ("failed", "missing")
         fleet.sim.clear_fault("worker-1", "install_fails")
     fleet.sim.wait_for("worker-1", "running", ready=True)
     assert node.selinux == "enforcing"

@@ -116,6 +116,10 @@ def _partition(node: Node, label: str) -> dict[str, Any]:
     mount = {"mountSpec": dict(_PARTITIONS[label])} if label in _PARTITIONS and _described(node) else {}
     wanted = label in ("META", "STATE") or node.config_applied
     if part is None or (part.wiped and label != "META") or not wanted:
+        if label == "STATE" and node.config_applied and _described(node):
+            # Its place is described by the system disk, which there is not until the installation is done.
+            error = "error evaluating disk locator: no such attribute(s): system_disk"
+            return {"phase": "failed", "preFailPhase": "missing", "type": "partition", **mount, "errorMessage": error}
         # A volume that only the machine config defines waits for it.
         return {"phase": "missing" if label in ("META", "STATE") else "waiting", "type": "partition", **mount}
     device = f"{node.disk_path}{part.index}"
