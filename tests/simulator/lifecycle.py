@@ -25,6 +25,7 @@ from .work import (
     STOP,
     STOPPED,
     WIPE,
+    followed,
     new_actor,
     phase,
     sequence,
@@ -149,6 +150,8 @@ async def _reset(node: Node, actor: str, labels: dict[str, bool], disks: list[st
     node.ready = False
     node.notify()
     await sleep(node, STOP)
+    if not labels:
+        await followed(node, actor)
     # With its services the API ended: of the wipe itself nobody hears.
     await node.fleet.silence(node)
     phase(node, actor, "wipe")

@@ -102,6 +102,8 @@ class Node:
         self.install_phase: tuple[str, str, str] | None = None
         self.extra_denials: list[Any] = []
         self.events: collections.deque[Event] = collections.deque(maxlen=1000)
+        # The actors of whose events somebody has all that there are.
+        self.followed: set[str] = set()
         self.changed = asyncio.Event()
         # What the console shows of a boot that never reached its API.
         self.dead_console: str | None = None

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import uuid
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
@@ -32,6 +33,16 @@ def new_actor() -> str:
 async def sleep(node: Node, seconds: float) -> None:
     """Let simulated seconds pass."""
     await asyncio.sleep(seconds / node.fleet.scenario.time_scale)
+
+
+async def followed(node: Node, actor: str) -> None:
+    """Stay up until somebody follows this work's events, or for five seconds of ours.
+
+    Whoever asked for the work has 18 s on real Talos to follow it; of simulated ones there is a moment left.
+    """
+    until = time.monotonic() + 5
+    while node.fleet.scenario.time_scale > 1 and actor not in node.followed and time.monotonic() < until:
+        await asyncio.sleep(0.02)
 
 
 def sequence(node: Node, actor: str, name: str, action: int, error: str = "", *, code: int = FATAL) -> None:

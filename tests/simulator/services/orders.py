@@ -127,6 +127,7 @@ async def _events(node: Node, request: Any, _caller: Caller) -> AsyncIterator[An
         if past:
             last = past[-1].id
             continue
+        node.followed.add(request.with_actor_id)
         await woken.wait()
 
 
