@@ -36,11 +36,11 @@ async def sleep(node: Node, seconds: float) -> None:
 
 
 async def followed(node: Node, actor: str) -> None:
-    """Stay up until somebody follows this work's events, or for five seconds of ours.
+    """Stay up until somebody follows this work's events, or for 15 seconds of ours.
 
     Whoever asked for the work has 18 s on real Talos to follow it; of simulated ones there is a moment left.
     """
-    until = time.monotonic() + 5
+    until = time.monotonic() + 15
     while node.fleet.scenario.time_scale > 1 and actor not in node.followed and time.monotonic() < until:
         await asyncio.sleep(0.02)
 
