@@ -10,8 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..evidence.disks import disks_of
-from ..image.machine_config.disk_expression import NotUnderstood
-from ..image.machine_config.disks import Disk, same_disk, selected
+from ..image.machine_config.disks import Disk, same_disk, selection
 from ..image.machine_config.document import ConfigError
 from ..image.machine_config.dry_run import APPROVED, Judgement, judge
 from ..image.machine_config.prepare import Prepared, prepare
@@ -95,12 +94,11 @@ async def require_judged_disk(client: NodeClient, work: Work, config: Prepared) 
         # The policy let it pass without.
         return
     disks = disks_of(await client.list("disks"))
-    try:
-        judged = _chosen(config.facts["install"], before)
-        found = None if disks is None else _chosen(config.facts["install"], disks)
-    except NotUnderstood:
-        # As with the judged evidence.
+    judged = _chosen(config.facts["install"], before)
+    if judged is None:
+        # Nor was it known by the judged evidence, and the policy let it pass.
         return
+    found = _chosen(config.facts["install"], disks)
     if found and len(found) == len(judged) and all(map(same_disk, found, judged)):
         return
     raise StepProblem(
@@ -114,9 +112,9 @@ async def require_judged_disk(client: NodeClient, work: Work, config: Prepared) 
     )
 
 
-def _chosen(install: Mapping[str, Any] | None, disks: Sequence[Disk]) -> list[Disk]:
-    names = selected(install, disks)
-    return [disk for disk in disks if disk["name"] in names]
+def _chosen(install: Mapping[str, Any] | None, disks: Sequence[Disk] | None) -> list[Disk] | None:
+    names = selection(install, disks)
+    return None if names is None else [disk for disk in disks or () if disk["name"] in names]
 
 
 def _shown(disks: Sequence[Disk]) -> str:

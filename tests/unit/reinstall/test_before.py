@@ -436,6 +436,8 @@ SDA, SDB = disk("sda", serial="S1"), disk("sdb", serial="S2")
         (["unread"], {"disk": "/dev/sda"}, "to a disk that is not known"),
         # As with the evidence, by a policy that let it pass.
         ([SDA, SDB], {"disk_selector": {"name": "sda"}}, None),
+        # What was understood of the disks then, and is not of those now.
+        ([SDA | {"size": 2**63}, SDB], {"disk_selector": "disk.size * 2u > 1u"}, "to a disk that is not known"),
     ],
 )
 def test_the_configuration_goes_to_the_disk_that_was_judged_and_to_no_other(

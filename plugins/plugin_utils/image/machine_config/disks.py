@@ -61,6 +61,16 @@ def selected(install: Mapping[str, Any] | None, disks: Sequence[Disk]) -> list[s
     return [disk["name"] for disk in disks if install["disk"] in (disk["dev_path"], *disk["symlinks"])]
 
 
+def selection(install: Mapping[str, Any] | None, disks: Sequence[Disk] | None) -> list[str] | None:
+    """As `selected`; None where that, or which disks there are, cannot be told."""
+    if disks is None:
+        return None
+    try:
+        return selected(install, disks)
+    except NotUnderstood:
+        return None
+
+
 def same_disk(one: Disk, other: Disk) -> bool:
     """Whether two looks saw one disk: by what is burnt into it, and else by where it is plugged in."""
     told = ("wwid", "serial", "size") if one["wwid"] or one["serial"] else ("bus_path", "model", "size")

@@ -6,13 +6,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from ...problem import Problem
 from .arguments import Boot
-from .disk_expression import NotUnderstood
-from .disks import Disk, selected
+from .disks import selection
 from .hostname import name_of_identity
 from .prepare import prepare
 
@@ -55,17 +54,8 @@ def planned_config(
             if present[key] is None and found.get(key) is not None
         ]
         problems += _name_that_ends(found.get("hostname"), present["hostname"], node.get("identity"))
-    disks = _install_disks(found["install"], node.get("disks")) if node is not None else None
+    disks = selection(found["install"], node.get("disks")) if node is not None else None
     return {**found, "install_disks": disks, "valid": not problems, "problems": problems}
-
-
-def _install_disks(install: Mapping[str, Any] | None, disks: Sequence[Disk] | None) -> list[str] | None:
-    if disks is None:
-        return None
-    try:
-        return selected(install, disks)
-    except NotUnderstood:
-        return None
 
 
 def _name_that_ends(configured: str | None, present: str | None, identity: str | None) -> list[str]:

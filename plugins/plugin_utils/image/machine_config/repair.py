@@ -13,8 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .disk_expression import NotUnderstood
-from .disks import Disk, selected
+from .disks import Disk, selection
 
 _SAME = (
     ("machine_type", "role"),
@@ -66,10 +65,7 @@ def _install_problems(judged: Any, fixed: Any, disks: Sequence[Disk] | None, sys
     another = "the fixed configuration has another install section than the one that was judged"
     if not judged or not fixed or any(judged[key] != fixed[key] for key in judged if key not in _DISK):
         return [another]
-    try:
-        found = None if disks is None or system_disk is None else selected(fixed, disks)
-    except NotUnderstood:
-        found = None
+    found = selection(fixed, disks) if system_disk is not None else None
     if found == [system_disk]:
         return []
     selects = "is not known to select" if found is None else f"selects {', '.join(found) or 'no disk'} and not"
