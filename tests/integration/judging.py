@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import quick_yaml
+import waiver_file
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.store.store import AuditStore
 from ansible_collections.talosops.selinux.plugins.plugin_utils.evidence.cluster import Cluster, read_cluster
 from ansible_collections.talosops.selinux.plugins.plugin_utils.evidence.collect import collect
@@ -151,9 +152,8 @@ def judge_one(evidence: Mapping[str, Any], operator: Mapping[str, Any], director
     now = dt.datetime.fromisoformat(evidence["collected_at"]) + parse_duration(operator["later"])
     granted = None
     if operator["waivers"] is not None:
-        path = directory / "waivers.yml"
         dates = {"granted": day(now, -1), "expires": day(now, 30)}
-        path.write_text(quick_yaml.dump({"schema": 1, "waivers": [{**dates, **one} for one in operator["waivers"]]}))
+        path = waiver_file.write(directory, *({**dates, **one} for one in operator["waivers"]))
         granted = waivers.load(str(path), policy=policy, now=now)
     return judge(evidence, policy, waivers=granted, now=now)
 

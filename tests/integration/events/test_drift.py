@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+import waiver_file
 from ansible_collections.talosops.selinux.plugins.plugin_utils.compliance.drift import KINDS
 from integration import playbook
 from integration.events.following import Collected, follow, settled
@@ -71,17 +71,7 @@ def _report(sim: Simulator, directory: Path, number: int, hosts: str) -> dict[st
 
 
 def _waive(directory: Path, until: dt.datetime) -> None:
-    waiver = {
-        "id": "w-1",
-        "signature": "pod_t:run_t:dir:write",
-        "scope": {"nodes": ["*"]},
-        "reason": "an agent that is replaced",
-        "owner": "team-a",
-        "ticket": "OPS-1",
-        "granted": "2026-01-01",
-        "expires": until.isoformat(),
-    }
-    (directory / "waivers.yml").write_text(yaml.safe_dump({"schema": 1, "waivers": [waiver]}))
+    waiver_file.write(directory, waiver_file.waiver("pod_t:run_t:dir:write", expires=until.isoformat()))
 
 
 @pytest.fixture(scope="module")

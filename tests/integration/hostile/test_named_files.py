@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import quick_yaml
+import waiver_file
 from ansible.parsing.vault import VaultLib, VaultSecret
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
@@ -62,23 +63,14 @@ class Files:
         authority = quick_yaml.load((sim.directory / "kubeconfig").read_text())["clusters"][0]["cluster"]
         certificate = _pem(authority, sim.directory)
         x509.load_pem_x509_certificate(certificate)
-        waiver = {
-            "id": "w-1",
-            "signature": "pod_t:run_t:dir:write",
-            "scope": {"nodes": ["*"]},
-            "reason": REMARK,
-            "owner": "team-a",
-            "ticket": "OPS-1",
-            "granted": "2026-01-01",
-            "expires": "2099-01-01",
-        }
+        waiver = waiver_file.waiver("pod_t:run_t:dir:write", reason=REMARK)
         policy = {"schema": 1, "name": "ours", "extends": "strict"}
         profile = (playbook.ROOT / "plugins/plugin_utils/compliance/data/talos-selinux-enforcing.yml").read_bytes()
         contents: dict[str, bytes] = {
             "talosconfig": (sim.directory / "talosconfig").read_bytes(),
             "kubeconfig": (sim.directory / "kubeconfig").read_bytes(),
             "policy.yml": quick_yaml.dump(policy).encode(),
-            "waivers.yml": quick_yaml.dump({"schema": 1, "waivers": [waiver]}, allow_unicode=True).encode(),
+            "waivers.yml": waiver_file.text_of(waiver).encode(),
             "profile.yml": profile,
             "signing.key": private,
             "public.key": public,

@@ -17,8 +17,10 @@ from typing import Any
 
 import pytest
 import quick_yaml
+import waiver_file
 from ansible_collections.talosops.selinux.plugins.plugin_utils.rollout.ledger_file import verify
 from integration import playbook
+from integration.judging import day
 from simulator import Simulator
 
 AGENT = {"scontext": "pod_t", "tcontext": "run_t", "tclass": "sock_file", "perms": ["write"], "comm": "app"}
@@ -41,20 +43,10 @@ def sim(tmp_path: Path) -> Iterator[Simulator]:
         yield it
 
 
-def waivers(path: Path) -> str:
+def waivers(directory: Path) -> str:
     now = dt.datetime.now(dt.UTC)
-    waiver = {
-        "id": "agent-socket",
-        "signature": "pod_t:run_t:sock_file:write",
-        "scope": {"nodes": ["*"]},
-        "reason": "The agent falls back to TCP.",
-        "owner": "ada@example.org",
-        "ticket": "OPS-123",
-        "granted": (now - dt.timedelta(days=40)).strftime("%Y-%m-%d"),
-        "expires": (now + dt.timedelta(days=30)).strftime("%Y-%m-%d"),
-    }
-    path.write_text(quick_yaml.dump({"schema": 1, "waivers": [waiver]}))
-    return str(path)
+    waiver = waiver_file.waiver("pod_t:run_t:sock_file:write", granted=day(now, -40), expires=day(now, 30))
+    return str(waiver_file.write(directory, waiver))
 
 
 def test_it_ends_the_same(sim: Simulator, tmp_path: Path) -> None:
@@ -62,7 +54,7 @@ def test_it_ends_the_same(sim: Simulator, tmp_path: Path) -> None:
     home.mkdir()
     addresses = {name: node.address for name, node in sim.nodes.items()}
     variables = playbook.settings(sim, evidence, rollout_directory="~/roll")
-    variables["rollout_waivers"] = waivers(tmp_path / "waivers.yml")
+    variables["rollout_waivers"] = waivers(tmp_path)
     plain = {"HOME": str(home), "ANSIBLE_STRATEGY": "free"}
 
     def run(place: str, hosts: list[str], crash: str = "", **more: Any) -> playbook.Run:

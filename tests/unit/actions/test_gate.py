@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import waiver_file
 import yaml
 from ansible_collections.talosops.selinux.plugins.action import gate
 from ansible_collections.talosops.selinux.plugins.plugin_utils.canonical import is_sealed
@@ -235,18 +236,13 @@ def test_only_a_whole_fleet_shows_that_a_waiver_is_unused(
     tmp_path: Path, run_once: bool, variables: dict[str, Any], unread: dict[str, Any], stops: bool
 ) -> None:
     today = dt.datetime.now(dt.UTC).date()
-    waiver = {
-        "id": "agent",
-        "signature": "pod_t:etcd_t:sock_file:write",
-        "scope": {"nodes": ["*"]},
-        "reason": "r",
-        "owner": "ada",
-        "ticket": "t",
-        "granted": today - dt.timedelta(days=40),
-        "expires": today + dt.timedelta(days=2),
-    }
-    path = tmp_path / "waivers.yml"
-    path.write_text(yaml.safe_dump({"schema": 1, "waivers": [waiver]}))
+    waiver = waiver_file.waiver(
+        "pod_t:etcd_t:sock_file:write",
+        id="agent",
+        granted=today - dt.timedelta(days=40),
+        expires=today + dt.timedelta(days=2),
+    )
+    path = waiver_file.write(tmp_path, waiver)
     denied = samples.denial("pod_t:run_t:dir:write", last=iso(dt.datetime.now(dt.UTC)))
     document = of("n-1", audit__denials=[denied], audit__counts__denied=3)
     action = made(
@@ -269,7 +265,7 @@ def test_only_a_whole_fleet_shows_that_a_waiver_is_unused(
             "permissions": ["write"],
         }
         del waiver["signature"]
-        path.write_text(yaml.safe_dump({"schema": 1, "waivers": [waiver]}))
+        waiver_file.write(tmp_path, waiver)
         assert action.act()["nodes"]["n-1"]["verdict"]["waived"][0]["waiver_id"] == "agent"
     else:
         assert action.act()["decisions"]["refused"] == ["n-1"]

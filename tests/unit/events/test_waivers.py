@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+import waiver_file
 from ansible_collections.talosops.selinux.plugins.plugin_utils.events import waivers
 from ansible_collections.talosops.selinux.plugins.plugin_utils.events.cursor import CursorProblem
 
@@ -21,19 +21,8 @@ BEFORE, AFTER = EXPIRES - dt.timedelta(days=1), EXPIRES + dt.timedelta(days=1)
 
 
 def written(directory: Path, expires: dt.datetime = EXPIRES) -> Path:
-    path = directory / "waivers.yml"
-    entry = {
-        "id": "w-1",
-        "signature": "pod_t:etc_t:file:read",
-        "scope": {"clusters": ["lab"]},
-        "owner": "ada@example.org",
-        "ticket": "T-1",
-        "reason": "a shim reads its own configuration",
-        "granted": dt.date(2026, 11, 1),
-        "expires": expires.date(),
-    }
-    path.write_text(yaml.safe_dump({"schema": 1, "waivers": [entry]}))
-    return path
+    changes = {"granted": dt.date(2026, 11, 1), "expires": expires.date(), "scope": {"clusters": ["lab"]}}
+    return waiver_file.write(directory, waiver_file.waiver("pod_t:etc_t:file:read", **changes))
 
 
 def looks(watch: waivers.WaiverWatch, *moments: dt.datetime) -> list[list[dict[str, Any]]]:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.knowledge import catalogue as known_denials
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.knowledge.entries import Match
 from ansible_collections.talosops.selinux.plugins.plugin_utils.gate import (
@@ -23,6 +22,7 @@ from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.errors impor
 )
 from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.policy import Policy
 from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.waiver_files import load_waivers
+from waiver_file import write
 
 from .samples import NOW, denial, evidence
 
@@ -39,12 +39,6 @@ ENTRY: dict[str, Any] = {
 
 
 DAY = "{} of the waiver agent is neither a date (2026-12-31) nor a time with its zone"
-
-
-def written(directory: Path, *entries: dict[str, Any]) -> Path:
-    path = directory / "waivers.yml"
-    path.write_text(yaml.safe_dump({"schema": 1, "waivers": list(entries)}), encoding="utf-8")
-    return path
 
 
 def breaking(versions: str | None = None, permissions: frozenset[str] | None = None) -> known_denials.Catalogue:
@@ -82,7 +76,7 @@ def test_a_family_breaks_on_its_versions_only(tmp_path: Path, strict: Policy, ve
     }
     # The family is one of exactly these permissions, so that the waiver's own three are not in it by name.
     given = waivers.load(
-        written(tmp_path, matched),
+        write(tmp_path, matched),
         policy=strict,
         now=NOW,
         catalogue=breaking(versions, frozenset({"append", "write"})),
@@ -93,7 +87,7 @@ def test_a_family_breaks_on_its_versions_only(tmp_path: Path, strict: Policy, ve
 
 
 def test_a_family_is_found_by_the_names_of_a_signature(tmp_path: Path, strict: Policy) -> None:
-    path = written(tmp_path, ENTRY)
+    path = write(tmp_path, ENTRY)
     two = breaking(permissions=frozenset({"append", "write"}))
     assert [f.lint for f in waivers.load(path, policy=strict, now=NOW, catalogue=two).lint([])] == ["breaking"]
     one = breaking(permissions=frozenset({"write"}))
@@ -111,12 +105,12 @@ def test_a_family_is_found_by_the_names_of_a_signature(tmp_path: Path, strict: P
 )
 def test_what_a_waiver_lacks(tmp_path: Path, strict: Policy, change: dict[str, Any], text: str) -> None:
     document = evidence(audit__denials=[denial(ENTRY["signature"])], audit__counts__denied=3)
-    found = waivers.load(written(tmp_path, {**ENTRY, **change}), policy=strict, now=NOW).lint([document])
+    found = waivers.load(write(tmp_path, {**ENTRY, **change}), policy=strict, now=NOW).lint([document])
     assert [finding.text for finding in found] == [text]
 
 
 def test_all_findings_are_told(tmp_path: Path, strict: Policy) -> None:
-    path = written(tmp_path, {**ENTRY, "owner": "", "granted": dt.date(2026, 10, 10)})
+    path = write(tmp_path, {**ENTRY, "owner": "", "granted": dt.date(2026, 10, 10)})
     with pytest.raises(
         WaiverProblem,
         match=r": agent \(no-owner\): it has no owner; agent \(unused\): nothing that it covers was seen for 30 days"
@@ -131,7 +125,7 @@ def test_a_broad_waiver_is_named(tmp_path: Path, strict: Policy) -> None:
     entry = {**{key: value for key, value in ENTRY.items() if key != "signature"}, "match": match}
     denials = [denial(f"{source}:etcd_t:dir:write") for source in sources]
     document = evidence(audit__denials=denials, audit__counts__denied=18)
-    found = waivers.load(written(tmp_path, entry), policy=strict, now=NOW).lint([document])
+    found = waivers.load(write(tmp_path, entry), policy=strict, now=NOW).lint([document])
     assert [(finding.waiver, finding.lint) for finding in found] == [("agent", "too-broad")]
 
 
@@ -168,7 +162,7 @@ def test_what_is_wrong_with_a_waiver_is_told_in_full(tmp_path: Path) -> None:
             " permissions",
         ),
     ):
-        path = written(tmp_path, *entries)
+        path = write(tmp_path, *entries)
         with pytest.raises(WaiverProblem) as caught:
             load_waivers(path)
         assert caught.value.as_dict() == {
@@ -186,9 +180,7 @@ def test_a_waiver_is_read_whole(tmp_path: Path) -> None:
     rest = {key: value for key, value in ENTRY.items() if key != "signature"}
     scope = {"clusters": ["lab", "prod-*"], "nodes": ["node-1"], "talos": ["1.14", "v1.13.9"]}
     one, other = load_waivers(
-        written(
-            tmp_path, {**ENTRY, "labels": labels}, {**rest, "id": "b", "match": match, "scope": scope, "owner": None}
-        )
+        write(tmp_path, {**ENTRY, "labels": labels}, {**rest, "id": "b", "match": match, "scope": scope, "owner": None})
     )
     utc = dt.UTC
     assert dataclasses.asdict(one) == {
@@ -224,5 +216,5 @@ def test_a_family_is_found_by_any_of_the_names_of_a_match(tmp_path: Path, strict
     rest = {key: value for key, value in ENTRY.items() if key != "signature"}
     for part in ("source_type", "target_type", "class", None):
         one = match if part is None else {**match, part: match[part][:1]}
-        given = waivers.load(written(tmp_path, {**rest, "match": one}), policy=strict, now=NOW, catalogue=breaking())
+        given = waivers.load(write(tmp_path, {**rest, "match": one}), policy=strict, now=NOW, catalogue=breaking())
         assert [finding.lint for finding in given.lint([])] == (["breaking"] if part is None else [])

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from ansible_collections.talosops.selinux.plugins.plugin_utils.audit.knowledge import catalogue as known_denials
 from ansible_collections.talosops.selinux.plugins.plugin_utils.gate import waivers
 from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.errors import WaiverProblem
@@ -19,6 +18,7 @@ from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.policy impor
 from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.verdict import judge
 from ansible_collections.talosops.selinux.plugins.plugin_utils.gate.waiver_files import load_waivers
 from ansible_collections.talosops.selinux.plugins.plugin_utils.operator_files import FileProblem
+from waiver_file import write
 
 from .samples import NOW, denial, evidence
 
@@ -39,12 +39,6 @@ MATCH = {
     "class": ["sock_file", "dir"],
     "permissions": ["write", "append"],
 }
-
-
-def write(directory: Path, *entries: dict[str, Any]) -> Path:
-    path = directory / "waivers.yml"
-    path.write_text(yaml.safe_dump({"schema": 1, "waivers": list(entries)}), encoding="utf-8")
-    return path
 
 
 def load(directory: Path, policy: Policy, *entries: dict[str, Any], now: dt.datetime = NOW) -> waivers.Waivers:

@@ -212,7 +212,8 @@ def test_what_is_collected_of_the_new_system(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(work, "where", where)
     work.action.audit_terms = lambda host: {"baseline_missing": 3, "strict_messages": host == HOST}
     client: Any = SimpleNamespace(endpoint="10.0.0.9")
-    assert asyncio.run(after._collected(work, client)) == "collected"  # type: ignore[comparison-overlap]  # stands in
+    collection: Any = asyncio.run(after._collected(work, client))
+    assert collection == "collected"
     ((told, how),) = asked
     assert told is client
     store, peer = how.pop("store"), how.pop("peer")
